@@ -1,0 +1,132 @@
+package probe
+
+import "fmt"
+
+// Stage is where a probe stopped. The list is fixed: the words are label values, log fields and mail text.
+type Stage string
+
+// The stages, in the order a probe goes through them.
+const (
+	StageResolve      Stage = "resolve"      // name to address
+	StageConnect      Stage = "connect"      // TCP or QUIC connection to the target
+	StageProxy        Stage = "proxy"        // connection to and tunnel through a proxy
+	StageTLS          Stage = "tls"          // TLS handshake and certificate verification
+	StageRequest      Stage = "request"      // obtaining a token and sending the request
+	StageResponse     Stage = "response"     // waiting for the answer and reading its headers
+	StageRedirect     Stage = "redirect"     // following a Location
+	StageBody         Stage = "body"         // reading and decoding the body
+	StageConversation Stage = "conversation" // tcp send and expect
+	StageCheck        Stage = "check"        // the answer arrived; an option judges it
+)
+
+// Reason is why the target is down. Like the stages the list is fixed.
+type Reason string
+
+// The reasons. Stages lists for each where it can occur.
+const (
+	ReasonTimeout            Reason = "timeout"             // the probe's time ran out at this stage
+	ReasonConnectionRefused  Reason = "connection_refused"  // nobody listens
+	ReasonConnectionReset    Reason = "connection_reset"    // the peer sent RST
+	ReasonConnectionClosed   Reason = "connection_closed"   // the peer closed before it had answered
+	ReasonHostUnreachable    Reason = "host_unreachable"    // no route to the host, or the host does not answer ARP/ND
+	ReasonNetworkUnreachable Reason = "network_unreachable" // no route to the network
+	ReasonNetworkError       Reason = "network_error"       // any other error of the network
+	ReasonDenied             Reason = "denied"              // the guard refuses an address that a redirect leads to
+
+	ReasonNoSuchHost   Reason = "no_such_host"   // NXDOMAIN: the name does not exist
+	ReasonDNSFailure   Reason = "dns_failure"    // the name server answered with an error (SERVFAIL, REFUSED), or nonsense
+	ReasonNoAddress    Reason = "no_address"     // the name exists and has no address record
+	ReasonNoIPProtocol Reason = "no_ip_protocol" // it has addresses, none of the protocol that the module demands
+
+	ReasonCertificateExpired     Reason = "certificate_expired"
+	ReasonCertificateNotYetValid Reason = "certificate_not_yet_valid"
+	ReasonCertificateName        Reason = "certificate_name" // valid for other names
+	ReasonCertificateAuthority   Reason = "certificate_authority"
+	ReasonCertificateInvalid     Reason = "certificate_invalid" // malformed, revoked usage, too large a key
+	ReasonNotTLS                 Reason = "not_tls"             // the peer answered in another protocol
+	ReasonTLSVersion             Reason = "tls_version"         // no common version
+	ReasonTLSHandshake           Reason = "tls_handshake"       // any other alert or handshake error
+	ReasonClientCertificate      Reason = "client_certificate"  // the peer demands one, or refuses ours
+
+	ReasonProxyRefused  Reason = "proxy_refused"  // the proxy answered the tunnel request with an error
+	ReasonTokenRefused  Reason = "token_refused"  // the OAuth 2.0 server gave no token
+	ReasonProtocolError Reason = "protocol_error" // the answer breaks HTTP's (or the proxy's) rules
+
+	ReasonHeadersTooLarge     Reason = "headers_too_large"
+	ReasonTooManyInterim      Reason = "too_many_interim_responses" // endless 1xx
+	ReasonTooManyRedirects    Reason = "too_many_redirects"
+	ReasonBadRedirect         Reason = "bad_redirect" // no usable Location
+	ReasonBodyTooLarge        Reason = "body_too_large"
+	ReasonContentEncoding     Reason = "content_encoding" // an encoding that was not asked for, or a broken one
+	ReasonStatusCode          Reason = "status_code"
+	ReasonHTTPVersion         Reason = "http_version"
+	ReasonTLSPresent          Reason = "tls_present" // fail_if_ssl
+	ReasonTLSAbsent           Reason = "tls_absent"  // fail_if_not_ssl
+	ReasonBodyRegexp          Reason = "body_regexp"
+	ReasonHeaderRegexp        Reason = "header_regexp"
+	ReasonBodyCEL             Reason = "body_cel"
+	ReasonNoMatch             Reason = "no_match"              // the stream ended before an expect matched
+	ReasonBytesMismatch       Reason = "bytes_mismatch"        // other bytes than expect_bytes arrived
+	ReasonLineTooLong         Reason = "line_too_long"         // more than the limit without a newline
+	ReasonConversationTooLong Reason = "conversation_too_long" // more bytes than a conversation may have
+	ReasonEarlyData           Reason = "data_before_tls"       // bytes were waiting where TLS should start (STARTTLS injection)
+)
+
+// Failure says why a target is down: where the probe stopped, the one reason, and the cause for a person.
+type Failure struct {
+	Stage  Stage
+	Reason Reason
+	Err    error // never nil; free of secrets, but may quote the remote side
+}
+
+func (f *Failure) Error() string { return f.Err.Error() }
+
+func (f *Failure) Unwrap() error { return f.Err }
+
+func fail(stage Stage, reason Reason, err error) *Failure {
+	return &Failure{Stage: stage, Reason: reason, Err: err}
+}
+
+func failf(stage Stage, reason Reason, format string, args ...any) *Failure {
+	return fail(stage, reason, fmt.Errorf(format, args...))
+}
+
+// Fault is why the exporter itself could not probe: a fixed list, the label of rollcall_exporter_errors_total.
+type Fault string
+
+// The faults.
+const (
+	FaultBusy          Fault = "busy"           // the limit of probes in flight is reached
+	FaultShutdown      Fault = "shutdown"       // the process is ending
+	FaultDescriptors   Fault = "descriptors"    // EMFILE, ENFILE
+	FaultMemory        Fault = "memory"         // ENOBUFS, ENOMEM
+	FaultPorts         Fault = "ports"          // no ephemeral port left
+	FaultSourceAddress Fault = "source_address" // source_ip_address is not ours
+	FaultPermission    Fault = "permission"     // EPERM, EACCES: a local firewall or a missing capability
+	FaultFile          Fault = "file"           // a certificate, password or body file cannot be read
+	FaultPanic         Fault = "panic"          // a bug in rollcall
+)
+
+// ExporterError is a failure of the exporter, which says nothing about the target.
+type ExporterError struct {
+	Fault Fault
+	Err   error
+}
+
+func (e *ExporterError) Error() string { return e.Err.Error() }
+
+func (e *ExporterError) Unwrap() error { return e.Err }
+
+// TargetError is a target that cannot be asked for: the caller's mistake.
+type TargetError struct{ Err error }
+
+func (e *TargetError) Error() string { return e.Err.Error() }
+
+func (e *TargetError) Unwrap() error { return e.Err }
+
+// DeniedError is a target that the guard refuses: the caller may not ask for it.
+type DeniedError struct{ Err error }
+
+func (e *DeniedError) Error() string { return e.Err.Error() }
+
+func (e *DeniedError) Unwrap() error { return e.Err }

@@ -1,0 +1,138 @@
+// Package probe runs one check against one target and returns the facts: how long each phase took, what the
+// target said, and, when it is down, the one stage and reason. It knows no metric names, no configuration file
+// and no mail; those rooms read what it returns.
+//
+// A verdict is always about the target. What is the exporter's own fault (no file descriptors left, an unreadable
+// client key) comes back as an *ExporterError beside the Result, so that nobody can mistake it for a target that
+// is down.
+package probe
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// Prober checks a target once and returns by ctx's deadline. It holds options that were compiled at load, so
+// probing has no configuration errors left, and it is used by many goroutines at once.
+//
+// The error is nil whenever the Result says something about the target, up or down. It is a *TargetError when the
+// target cannot be asked for like this, a *DeniedError when the guard refuses it, an *ExporterError when the
+// exporter failed, and ctx's own error when the asker went away (context.Canceled); the Result is then void.
+type Prober interface {
+	Probe(ctx context.Context, req Request) (Result, error)
+}
+
+// Request is one check that somebody asked for.
+type Request struct {
+	// Target is what to check, in the form its prober takes: host:port, a URL.
+	Target string
+	// Hostname replaces the target's host in the HTTP Host header and as the TLS name; empty: it does not.
+	Hostname string
+	// Timeout limits the whole probe; 0 means the module's own, or DefaultTimeout without one.
+	Timeout time.Duration
+	// Scheduled is true when rollcall asked on its own clock, false for a /probe request.
+	Scheduled bool
+	// Labels are the configured target's own; nil for a /probe request.
+	Labels map[string]string
+	// Trace collects the steps for somebody who will read them; nil (the usual case) records nothing.
+	Trace *Trace
+
+	guard *Guard // the module's, set by the Runner; nil allows every address
+}
+
+// Result is what one check found out. A nil section was never reached; a zero inside a section was measured as zero.
+type Result struct {
+	Start    time.Time
+	Duration time.Duration // the whole probe
+	Failure  *Failure      // nil: the target is up
+	Phases   Phases
+	Resolve  *Resolve   // nil: nothing was resolved here (a proxy does it, or the target was never looked at)
+	HTTP     *HTTPFacts // set by every http probe
+	TCP      *TCPFacts  // set once a tcp probe is connected
+	TLS      *TLSFacts  // set once the peer showed its certificates, also when they were refused
+}
+
+// Up reports whether the target answered as its module demands.
+func (r Result) Up() bool { return r.Failure == nil }
+
+// Phases is where the time went, summed over redirects.
+type Phases struct {
+	Resolve    time.Duration // name to address
+	Connect    time.Duration // TCP (or QUIC, or proxy CONNECT) handshake
+	TLS        time.Duration // TLS handshake
+	Processing time.Duration // from the request on its way to the first byte of the answer
+	Transfer   time.Duration // from the first byte of the answer to the last; for tcp, the whole conversation
+}
+
+// Resolve is the first name-to-address step: of several hops it is the target's own.
+type Resolve struct {
+	Duration time.Duration
+	Addr     netip.Addr // the zero Addr: no address was found
+}
+
+// HTTPFacts is what an http probe saw. Zero values mean that the stage was not reached.
+type HTTPFacts struct {
+	Hops                   int // connections attempted: 0 when resolving the target failed, more than 1 after redirects
+	StatusCode             int
+	VersionMajor           int
+	VersionMinor           int
+	ContentLength          int64 // -1: the server did not say
+	UncompressedBodyLength int64 // bytes after decoding, at most the size limit
+	Redirects              int
+	TLS                    bool      // the last hop was encrypted
+	LastModified           time.Time // zero: no valid header
+	FailedRegexp           bool      // a body or header regexp decided
+	HasCEL                 bool      // the module has a CEL option
+	FailedCEL              bool      // that option decided
+	FinalURL               string    // the last URL asked for, without userinfo
+}
+
+// TCPFacts is what a tcp probe saw after it had connected.
+type TCPFacts struct {
+	FailedRegexp bool           // an expect never matched
+	FailedBytes  bool           // an expect_bytes did not arrive
+	Expects      []ExpectLabels // one entry per matched expect that has labels (an empty list counts as having)
+}
+
+// ExpectLabels are the labels that one matched expect yields, in the order of the module.
+type ExpectLabels []Label
+
+// Label is a name and a value that are valid in an exposition: the name by configuration, the value cleaned.
+type Label struct{ Name, Value string }
+
+// TLSFacts is what the peer presented in the last handshake.
+type TLSFacts struct {
+	Version        uint16 // as crypto/tls numbers them; 0: the handshake ended before it was agreed
+	CipherSuite    uint16 // 0 as above
+	EarliestExpiry time.Time
+	ChainExpiry    time.Time // latest-expiring verified chain; zero: no chain was verified
+	Leaf           CertificateFacts
+}
+
+// CertificateFacts describes the leaf certificate. The strings are cut to a bounded length.
+type CertificateFacts struct {
+	FingerprintSHA256  string // lower-case hex
+	Subject            string
+	Issuer             string
+	SubjectAlternative string // DNS names, comma-separated
+	SerialNumber       string // lower-case hex
+}
+
+// Record is a Result together with who asked for it: what observers get. They read it and must not change it.
+type Record struct {
+	Module    string
+	Prober    string // "http", "tcp"
+	Target    string
+	Hostname  string
+	Timeout   time.Duration // the limit that applied
+	Scheduled bool
+	Labels    map[string]string
+	Result    Result
+	Trace     *Trace // nil unless the request carried one
+}
+
+// Observer is told of every Record. Observe is called on the probe's own goroutine and must not block.
+type Observer interface {
+	Observe(Record)
+}

@@ -1,0 +1,82 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
+
+// Runner is the one way to a verdict: it limits time and number, keeps a bug in one probe from ending the process,
+// and tells the observers. Its fields are set before the first Do and not changed afterwards.
+type Runner struct {
+	MaxInFlight int // probes at the same time; 0: no limit
+	Observers   []Observer
+	Logger      *slog.Logger // nil: a panic is not logged
+
+	inFlight atomic.Int64
+	closing  atomic.Bool
+}
+
+// Do probes req's target once. The error is nil if and only if the Record holds a verdict; then every observer has
+// seen it. Otherwise nothing is known about the target, and the error is a *TargetError, a *DeniedError,
+// an *ExporterError, or context.Canceled when the asker went away.
+func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error) {
+	if r.closing.Load() {
+		return Record{}, &ExporterError{FaultShutdown, errors.New("rollcall is shutting down")}
+	}
+	if n := r.inFlight.Add(1); r.MaxInFlight > 0 && n > int64(r.MaxInFlight) {
+		r.inFlight.Add(-1)
+		return Record{}, &ExporterError{FaultBusy, fmt.Errorf("%d probes are in flight, the limit", r.MaxInFlight)}
+	}
+	defer r.inFlight.Add(-1)
+
+	if req.Timeout <= 0 {
+		if req.Timeout = m.Timeout; req.Timeout <= 0 {
+			req.Timeout = DefaultTimeout
+		}
+	}
+	req.guard = m.Guard
+	probing, cancel := context.WithTimeout(ctx, req.Timeout)
+	defer cancel()
+
+	start := time.Now()
+	result, err := r.guarded(probing, m, req)
+	if err != nil {
+		return Record{}, err
+	}
+	if err := context.Cause(ctx); errors.Is(err, context.Canceled) {
+		return Record{}, err // what a cancelled probe found is not the target's doing
+	}
+	result.Start, result.Duration = start, time.Since(start)
+	record := Record{
+		Module: m.Name, Prober: m.Kind, Target: req.Target, Hostname: req.Hostname, Timeout: req.Timeout,
+		Scheduled: req.Scheduled, Labels: req.Labels, Result: result, Trace: req.Trace,
+	}
+	for _, o := range r.Observers {
+		o.Observe(record)
+	}
+	return record, nil
+}
+
+// InFlight is the number of probes running now.
+func (r *Runner) InFlight() int { return int(r.inFlight.Load()) }
+
+// Close makes every later Do fail with FaultShutdown; probes in flight end in their own time.
+func (r *Runner) Close() { r.closing.Store(true) }
+
+// guarded turns a panic of a prober into an ExporterError: one bad reply must not end the process.
+func (r *Runner) guarded(ctx context.Context, m *Module, req Request) (result Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if r.Logger != nil {
+				r.Logger.Error("a probe panicked; this is a bug in rollcall", "module", m.Name, "panic", p, "stack", string(debug.Stack()))
+			}
+			err = &ExporterError{FaultPanic, fmt.Errorf("probing with module %q panicked: this is a bug in rollcall", m.Name)}
+		}
+	}()
+	return m.Prober.Probe(ctx, req)
+}

@@ -1,0 +1,52 @@
+package probe
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// maxTraceBytes bounds what one probe may write into its Trace, whatever the remote side sends.
+const maxTraceBytes = 64 << 10
+
+// Trace collects the steps of one probe for somebody who will read them: debug=true, or a verbose log.
+// Its methods do nothing on a nil Trace, but their arguments are evaluated all the same: test for nil first
+// where that costs.
+type Trace struct {
+	mu    sync.Mutex
+	steps []Step
+	bytes int
+}
+
+// Step is one line of a Trace.
+type Step struct {
+	Time time.Time
+	Text string
+}
+
+// Step adds a line. Past the limit it adds one last line that says so.
+func (t *Trace) Step(format string, args ...any) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.bytes > maxTraceBytes {
+		return
+	}
+	text := fmt.Sprintf(format, args...)
+	if t.bytes += len(text); t.bytes > maxTraceBytes {
+		text = "further steps are left out: the trace is full"
+	}
+	t.steps = append(t.steps, Step{Time: time.Now(), Text: text})
+}
+
+// Steps returns the lines so far, oldest first.
+func (t *Trace) Steps() []Step {
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]Step(nil), t.steps...)
+}
