@@ -107,6 +107,14 @@ const (
 	FaultPanic         Fault = "panic"          // a bug in rollcall
 )
 
+// Faults lists every fault, so that a counter can show each of them before it happens.
+func Faults() []Fault {
+	return []Fault{
+		FaultBusy, FaultShutdown, FaultDescriptors, FaultMemory, FaultPorts, FaultSourceAddress, FaultPermission,
+		FaultFile, FaultPanic,
+	}
+}
+
 // ExporterError is a failure of the exporter, which says nothing about the target.
 type ExporterError struct {
 	Fault Fault

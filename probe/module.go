@@ -40,6 +40,9 @@ var unsupportedProbers = map[string]bool{"icmp": true, "dns": true, "grpc": true
 // ErrUnsupportedProber is wrapped by Compile's error for a module whose prober is not built in.
 var ErrUnsupportedProber = errors.New("this prober is not built in")
 
+// ErrUnknownModule is wrapped by the error of a lookup for a module that the configuration does not have.
+var ErrUnknownModule = errors.New("no such module")
+
 // Compile makes the module ready to probe, and reads the files it names once to see that they are there. Its
 // errors are joined *OptionErrors, one for each fault, with paths relative to the module.
 func (o ModuleOptions) Compile(name string) (*Module, error) {
