@@ -1,0 +1,173 @@
+package zoo
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// DNS is a name server for the zone zoo.test, over UDP and TCP, whose names say how it behaves:
+//
+//	up, down          A 127.0.0.1
+//	v6                AAAA ::1 only
+//	dual              both
+//	empty             exists and has no address
+//	many              4,000 A records: what one message can hold
+//	loop              a CNAME for itself
+//	servfail, refused that answer
+//	silent            none
+//	rebind            127.0.0.1 at first, 127.0.0.2 ever after
+//	nonsense          bytes that are no DNS message
+//
+// Everything else does not exist.
+type DNS struct {
+	Addr    string       // host:port
+	Queries atomic.Int64 // how many questions arrived
+
+	rebound atomic.Bool
+}
+
+// NewDNS starts a DNS on addr; a port of 0 takes a free one.
+func NewDNS(t testing.TB, addr string) *DNS {
+	t.Helper()
+	udp, tcp, err := listenBoth(addr)
+	if err != nil {
+		t.Fatalf("zoo: %v", err)
+	}
+	d := &DNS{Addr: udp.LocalAddr().String()}
+	Serve(t, tcp, d.serveTCP)
+	var running sync.WaitGroup
+	running.Go(func() { d.serveUDP(udp) })
+	t.Cleanup(func() {
+		udp.Close()
+		running.Wait()
+	})
+	return d
+}
+
+// listenBoth takes the same port over UDP and TCP. A free UDP port may be taken over TCP, so it tries a few.
+func listenBoth(addr string) (udp net.PacketConn, tcp net.Listener, err error) {
+	for range 20 {
+		if udp, err = net.ListenPacket("udp", addr); err != nil {
+			return nil, nil, err
+		}
+		if tcp, err = net.Listen("tcp", udp.LocalAddr().String()); err == nil {
+			return udp, tcp, nil
+		}
+		udp.Close()
+	}
+	return nil, nil, err
+}
+
+func (d *DNS) serveUDP(c net.PacketConn) {
+	buf := make([]byte, 4096)
+	for {
+		n, from, err := c.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		if reply := d.answer(buf[:n], 512); reply != nil {
+			c.WriteTo(reply, from)
+		}
+	}
+}
+
+func (d *DNS) serveTCP(c net.Conn) {
+	for {
+		var size [2]byte
+		if _, err := io.ReadFull(c, size[:]); err != nil {
+			return
+		}
+		query := make([]byte, binary.BigEndian.Uint16(size[:]))
+		if _, err := io.ReadFull(c, query); err != nil {
+			return
+		}
+		reply := d.answer(query, 1<<16-1)
+		if reply == nil {
+			hold(c)
+			return
+		}
+		c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...))
+	}
+}
+
+// answer returns the reply to query, or nil for silence. A reply over limit is truncated.
+func (d *DNS) answer(query []byte, limit int) []byte {
+	var p dnsmessage.Parser
+	header, err := p.Start(query)
+	if err != nil {
+		return nil
+	}
+	q, err := p.Question()
+	if err != nil {
+		return nil
+	}
+	d.Queries.Add(1)
+	header.Response, header.Authoritative = true, true
+	var addrs []string
+	switch name := q.Name.String(); name {
+	case "silent.zoo.test.":
+		return nil
+	case "nonsense.zoo.test.":
+		return append(query[:2:2], "nonsense that is no message"...)
+	case "servfail.zoo.test.":
+		header.RCode = dnsmessage.RCodeServerFailure
+	case "refused.zoo.test.":
+		header.RCode = dnsmessage.RCodeRefused
+	case "empty.zoo.test.", "loop.zoo.test.":
+	case "up.zoo.test.", "down.zoo.test.":
+		addrs = []string{"127.0.0.1"}
+	case "v6.zoo.test.":
+		addrs = []string{"::1"}
+	case "dual.zoo.test.":
+		addrs = []string{"127.0.0.1", "::1"}
+	case "rebind.zoo.test.":
+		addrs = []string{"127.0.0.1"}
+		if q.Type == dnsmessage.TypeA && d.rebound.Swap(true) {
+			addrs = []string{"127.0.0.2"}
+		}
+	case "many.zoo.test.":
+		for range 4000 {
+			addrs = append(addrs, "127.0.0.1")
+		}
+	default:
+		header.RCode = dnsmessage.RCodeNameError
+	}
+	reply := message(header, q, addrs)
+	if len(reply) > limit {
+		header.Truncated = true
+		reply = message(header, q, nil)
+	}
+	return reply
+}
+
+func message(header dnsmessage.Header, q dnsmessage.Question, addrs []string) []byte {
+	b := dnsmessage.NewBuilder(nil, header)
+	b.EnableCompression()
+	b.StartQuestions()
+	b.Question(q)
+	b.StartAnswers()
+	resource := dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET}
+	if q.Name.String() == "loop.zoo.test." {
+		b.CNAMEResource(resource, dnsmessage.CNAMEResource{CNAME: q.Name})
+	}
+	for _, a := range addrs {
+		switch addr := netip.MustParseAddr(a); {
+		case addr.Is4() && q.Type == dnsmessage.TypeA:
+			b.AResource(resource, dnsmessage.AResource{A: addr.As4()})
+		case addr.Is6() && q.Type == dnsmessage.TypeAAAA:
+			b.AAAAResource(resource, dnsmessage.AAAAResource{AAAA: addr.As16()})
+		}
+	}
+	reply, err := b.Finish()
+	if err != nil {
+		return nil
+	}
+	return reply
+}

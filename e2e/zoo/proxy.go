@@ -1,0 +1,88 @@
+package zoo
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+)
+
+// Proxy is an HTTP proxy that tunnels CONNECT and forwards plain requests, to loopback only. It remembers what it
+// was asked for.
+type Proxy struct {
+	Addr string
+	// Lookup, when set, replaces the host that a request names, as a proxy with its own DNS would.
+	Lookup func(host string) string
+	Seen   Seen
+}
+
+// NewProxy starts a Proxy.
+func NewProxy(t testing.TB) *Proxy {
+	p := &Proxy{}
+	p.Seen.Handler = http.HandlerFunc(p.serve)
+	p.Addr = HTTP(t, &p.Seen)
+	return p
+}
+
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
+	upstream, err := net.Dial("tcp", p.address(r))
+	if err != nil {
+		http.Error(w, "cannot reach it", http.StatusBadGateway)
+		return
+	}
+	defer upstream.Close()
+	if r.Method != http.MethodConnect {
+		p.forward(w, r, upstream)
+		return
+	}
+	client, buffered, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return
+	}
+	defer client.Close()
+	io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n")
+	var pumping sync.WaitGroup
+	pumping.Go(func() {
+		io.Copy(upstream, buffered)
+		upstream.(*net.TCPConn).CloseWrite()
+	})
+	io.Copy(client, upstream)
+	client.Close()
+	pumping.Wait()
+}
+
+// address is where r leads. Anything that is not loopback is sent to a port where nobody listens.
+func (p *Proxy) address(r *http.Request) string {
+	host, port, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host, port = r.Host, "80"
+	}
+	if p.Lookup != nil {
+		host = p.Lookup(host)
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return "127.0.0.1:1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, upstream net.Conn) {
+	out := r.Clone(r.Context())
+	out.RequestURI = ""
+	transport := &http.Transport{
+		DisableKeepAlives: true, DisableCompression: true,
+		Dial: func(string, string) (net.Conn, error) { return upstream, nil },
+	}
+	reply, err := transport.RoundTrip(out)
+	if err != nil {
+		http.Error(w, "no answer", http.StatusBadGateway)
+		return
+	}
+	defer reply.Body.Close()
+	for name, values := range reply.Header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(reply.StatusCode)
+	io.Copy(w, reply.Body)
+}

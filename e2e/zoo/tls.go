@@ -1,0 +1,82 @@
+package zoo
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"strings"
+	"testing"
+)
+
+// Config is a server's TLS configuration with one certificate; edit changes it.
+func Config(cert tls.Certificate, edit ...func(*tls.Config)) *tls.Config {
+	c := &tls.Config{Certificates: []tls.Certificate{cert}}
+	for _, e := range edit {
+		e(c)
+	}
+	return c
+}
+
+// Only limits a Config to one version of TLS.
+func Only(version uint16) func(*tls.Config) {
+	return func(c *tls.Config) { c.MinVersion, c.MaxVersion = version, version }
+}
+
+// Cipher limits a Config to TLS 1.2 and one cipher suite, so that hardware does not decide.
+func Cipher(suite uint16) func(*tls.Config) {
+	return func(c *tls.Config) { Only(tls.VersionTLS12)(c); c.CipherSuites = []uint16{suite} }
+}
+
+// DemandClient makes a Config ask for a certificate that the root signed.
+func DemandClient(c *tls.Config) {
+	c.ClientAuth = tls.RequireAndVerifyClientCert
+	c.ClientCAs = x509.NewCertPool()
+	c.ClientCAs.AddCert(root().cert)
+}
+
+// TLS starts a server that speaks TLS from the first byte and gives the decrypted connection to handle.
+func TLS(t testing.TB, config *tls.Config, handle func(net.Conn)) string {
+	t.Helper()
+	return TCP(t, func(c net.Conn) {
+		secure := tls.Server(c, config)
+		if secure.Handshake() != nil {
+			return
+		}
+		handle(secure)
+		secure.Close()
+	})
+}
+
+// STARTTLS starts a server that speaks like a mail server and encrypts at the peer's wish. Bytes in injected are
+// sent in clear behind the go-ahead, where an attacker in the middle would put them.
+func STARTTLS(t testing.TB, config *tls.Config, injected string) string {
+	t.Helper()
+	return TCP(t, func(c net.Conn) {
+		io.WriteString(c, "220 mail.zoo.test ESMTP\r\n")
+		for lines := bufio.NewReader(c); ; {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				return
+			}
+			switch verb := strings.ToUpper(strings.TrimSpace(line)); {
+			case strings.HasPrefix(verb, "EHLO"):
+				io.WriteString(c, "250-mail.zoo.test\r\n250 STARTTLS\r\n")
+			case verb == "STARTTLS":
+				io.WriteString(c, "220 go ahead\r\n"+injected)
+				secure := tls.Server(c, config)
+				if secure.Handshake() != nil {
+					return
+				}
+				Dialogue("", map[string]string{"EHLO": "250 mail.zoo.test\r\n", "QUIT": "221 bye\r\n"})(secure)
+				return
+			case verb == "QUIT":
+				io.WriteString(c, "221 bye\r\n")
+				return
+			default:
+				io.WriteString(c, "500 what?\r\n")
+			}
+		}
+	})
+}
