@@ -108,6 +108,8 @@ type TLSFacts struct {
 	EarliestExpiry time.Time
 	ChainExpiry    time.Time // latest-expiring verified chain; zero: no chain was verified
 	Leaf           CertificateFacts
+
+	ClientCertificateRequested bool // the peer asked for one
 }
 
 // CertificateFacts describes the leaf certificate. The strings are cut to a bounded length.

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/alecthomas/units"
 	"github.com/prometheus/common/model"
@@ -97,3 +99,22 @@ func (p *IPProtocol) UnmarshalText(text []byte) error {
 
 // errRequired is the fault of an option that is empty and must not be.
 var errRequired = errors.New("is required")
+
+// maxLabelValue bounds, in bytes, a label value that a remote side fills.
+const maxLabelValue = 1 << 10
+
+// labelValue makes s, which came from a remote side, fit for a label: valid UTF-8 and cut to maxLabelValue.
+func labelValue(s string) string {
+	if len(s) > maxLabelValue {
+		s = s[:min(len(s), maxLabelValue+utf8.UTFMax)]
+	}
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= maxLabelValue {
+		return s
+	}
+	cut := maxLabelValue
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut]
+}

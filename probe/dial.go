@@ -1,0 +1,66 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// dial opens one TCP connection to addr for host, after the guard has judged addr. The connection's deadline is
+// ctx's, and I/O on it ends when ctx is cancelled. A valid source is the local address. The errors are classify's,
+// at StageConnect.
+func dial(ctx context.Context, g *Guard, host string, addr netip.AddrPort, source netip.Addr) (net.Conn, error) {
+	if err := g.allow(host, addr); err != nil {
+		return nil, err
+	}
+	// No keep-alive: a probe's connection is too short for one, and setting it costs system calls.
+	dialer := net.Dialer{KeepAlive: -1}
+	if source.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+	}
+	c, err := dialer.DialContext(ctx, "tcp", addr.String())
+	if err != nil {
+		if unreachable(err, addr) {
+			err = fail(StageConnect, ReasonNetworkUnreachable, err)
+		}
+		return nil, classify(ctx, StageConnect, err)
+	}
+	tcp := c.(*net.TCPConn)
+	if deadline, ok := ctx.Deadline(); ok {
+		tcp.SetDeadline(deadline)
+	}
+	// The deadline alone does not tell of an asker who went away.
+	return &conn{TCPConn: tcp, stop: context.AfterFunc(ctx, func() { tcp.SetDeadline(longAgo) })}, nil
+}
+
+// longAgo is a deadline that has passed: it ends blocked I/O at once.
+var longAgo = time.Unix(1, 0)
+
+// conn is a connection that ends with a context. Close also lets go of the context.
+type conn struct {
+	*net.TCPConn
+	stop func() bool
+}
+
+func (c *conn) Close() error {
+	c.stop()
+	return c.TCPConn.Close()
+}
+
+// unreachable reports whether a connect that found no local address (EADDRNOTAVAIL) found none for want of a route:
+// Linux says so for ::1 on a host without IPv6, and also when every ephemeral port is in use. A UDP socket tells
+// them apart, because its ports are others and connecting it sends nothing.
+func unreachable(err error, addr netip.AddrPort) bool {
+	if !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return false
+	}
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ENETUNREACH)
+	}
+	c.Close()
+	return false
+}

@@ -1,0 +1,212 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/config"
+)
+
+// tlsClient is a module's tls_config, ready for handshakes.
+type tlsClient struct {
+	configuredName string // server_name
+	insecure       bool   // insecure_skip_verify
+	min, max       uint16
+	files          *tlsFiles
+}
+
+// serverName is the name to demand of the certificate of host: the configured one if there is one, without a zone.
+// After a redirect to another host a caller asks for that host itself instead.
+func (t *tlsClient) serverName(host string) string {
+	if t.configuredName != "" {
+		return t.configuredName
+	}
+	return host
+}
+
+// compileTLS makes c ready. It reads the files that c names; its errors are joined *OptionErrors below path.
+func compileTLS(path string, c *config.TLSConfig) (*tlsClient, error) {
+	var errs []error
+	for _, ref := range []struct{ option, value, instead string }{
+		{"ca_ref", c.CARef, "ca, ca_file"},
+		{"cert_ref", c.CertRef, "cert, cert_file"},
+		{"key_ref", c.KeyRef, "key, key_file"},
+	} {
+		if ref.value != "" {
+			errs = append(errs, optionErrorf(path+"."+ref.option, "names a secret of a secret manager, and there is none here; accepted: %s", ref.instead))
+		}
+	}
+	if c.MinVersion != 0 && c.MaxVersion != 0 && c.MinVersion > c.MaxVersion {
+		errs = append(errs, optionErrorf(path+".min_version", "is above max_version"))
+	}
+	files, err := newTLSFiles(path, c)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return &tlsClient{
+		configuredName: c.ServerName, insecure: c.InsecureSkipVerify,
+		min: uint16(c.MinVersion), max: uint16(c.MaxVersion), files: files,
+	}, nil
+}
+
+// config is the configuration of one handshake with a peer that must be serverName. What the peer presents is
+// written to facts during the handshake; a Version of 0 afterwards means that no certificate arrived. Failing to
+// verify is a *Failure in the handshake's error. The error of config itself is an *ExporterError: a file is broken.
+func (t *tlsClient) config(serverName string, nextProtos []string, facts *TLSFacts) (*tls.Config, error) {
+	material, err := t.files.current()
+	if err != nil {
+		return nil, err
+	}
+	serverName = withoutZone(serverName)
+	return &tls.Config{
+		ServerName: serverName,
+		NextProtos: nextProtos,
+		MinVersion: t.min,
+		MaxVersion: t.max,
+		// crypto/tls throws away what it could not verify; here the certificates are wanted then more than ever, so
+		// VerifyConnection does the verifying, by the same rules.
+		InsecureSkipVerify: true,
+		VerifyConnection: func(state tls.ConnectionState) error {
+			facts.present(state)
+			if t.insecure {
+				return nil
+			}
+			chains, err := verify(state.PeerCertificates, material.roots, serverName)
+			if err != nil {
+				return err
+			}
+			facts.ChainExpiry = chainExpiry(chains)
+			return nil
+		},
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			facts.ClientCertificateRequested = true
+			return material.certificate, nil
+		},
+	}, nil
+}
+
+// handshake makes conn, which ends with ctx, a TLS connection to serverName (see tlsClient.serverName). The facts
+// are nil when the peer showed no certificate. The errors are classify's, at StageTLS; conn stays the caller's.
+func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, serverName string, nextProtos []string) (*tls.Conn, *TLSFacts, error) {
+	facts := new(TLSFacts)
+	c, err := t.config(serverName, nextProtos, facts)
+	if err != nil {
+		return nil, nil, err
+	}
+	secured := tls.Client(conn, c)
+	// Not HandshakeContext: it starts a goroutine to watch a context that conn watches already.
+	err = handshakeError(ctx, secured.Handshake(), facts)
+	if facts.Version == 0 {
+		facts = nil
+	}
+	if err != nil {
+		return nil, facts, err
+	}
+	return secured, facts, nil
+}
+
+// handshakeError says what an error of a handshake, over TCP or QUIC, means.
+func handshakeError(ctx context.Context, err error, facts *TLSFacts) error {
+	if err == nil || isClassified(err) || ctx.Err() != nil || localFault(err) != nil {
+		return classify(ctx, StageTLS, err)
+	}
+	reason := networkReason(ctx, err)
+	if alert, ok := remoteAlert(err); ok {
+		reason = alertReason(alert)
+		if alert == alertHandshakeFailure && facts.ClientCertificateRequested {
+			reason = ReasonClientCertificate
+		}
+	} else if reason == ReasonNetworkError {
+		reason = peerError(err)
+	}
+	return fail(StageTLS, reason, err)
+}
+
+// alertHandshakeFailure is what OpenSSL's servers of TLS 1.2 say, among other things, when no certificate came.
+const alertHandshakeFailure tls.AlertError = 40
+
+// peerError names what crypto/tls itself did not accept in the peer's messages.
+func peerError(err error) Reason {
+	var header tls.RecordHeaderError
+	if errors.As(err, &header) {
+		return ReasonNotTLS
+	}
+	// These have no type, only a text. A change of the text would make them tls_handshake; tests would notice.
+	for _, known := range []struct {
+		text   string
+		reason Reason
+	}{
+		{"tls: server selected unsupported protocol version", ReasonTLSVersion},
+		{"tls: failed to parse certificate from server", ReasonCertificateInvalid},
+		{"tls: server sent certificate containing RSA key larger", ReasonCertificateInvalid},
+		{"tls: server's certificate contains an unsupported type of public key", ReasonCertificateInvalid},
+	} {
+		if strings.HasPrefix(err.Error(), known.text) {
+			return known.reason
+		}
+	}
+	return ReasonTLSHandshake
+}
+
+// verify builds the chains from the presented certificates to a root as crypto/tls does. Its error is a *Failure,
+// or an *ExporterError when this machine has no roots.
+func verify(presented []*x509.Certificate, roots *x509.CertPool, serverName string) ([][]*x509.Certificate, error) {
+	if serverName == "" {
+		return nil, failf(StageTLS, ReasonCertificateName, "verifying the certificate: there is no name that it could be for")
+	}
+	opts := x509.VerifyOptions{Roots: roots, DNSName: serverName} // key usage: server authentication, by default
+	if len(presented) > 1 {
+		opts.Intermediates = x509.NewCertPool()
+		for _, c := range presented[1:] {
+			opts.Intermediates.AddCert(c)
+		}
+	}
+	chains, err := presented[0].Verify(opts)
+	if err == nil {
+		return chains, nil
+	}
+	err = &tls.CertificateVerificationError{UnverifiedCertificates: presented, Err: err}
+	var noRoots x509.SystemRootsError
+	if errors.As(err, &noRoots) {
+		return nil, &ExporterError{FaultFile, err}
+	}
+	return nil, fail(StageTLS, verifyReason(err), err)
+}
+
+func verifyReason(err error) Reason {
+	var (
+		name      x509.HostnameError
+		authority x509.UnknownAuthorityError
+		invalid   x509.CertificateInvalidError
+	)
+	switch {
+	case errors.As(err, &name):
+		return ReasonCertificateName
+	case errors.As(err, &authority):
+		return ReasonCertificateAuthority
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		// The type has one reason for both ends of the validity.
+		if time.Now().Before(invalid.Cert.NotBefore) {
+			return ReasonCertificateNotYetValid
+		}
+		return ReasonCertificateExpired
+	default:
+		return ReasonCertificateInvalid
+	}
+}
+
+// withoutZone cuts the zone off an IPv6 address: a certificate names none.
+func withoutZone(host string) string {
+	if i := strings.LastIndexByte(host, '%'); i > 0 && strings.Contains(host[:i], ":") {
+		return host[:i]
+	}
+	return host
+}

@@ -1,0 +1,26 @@
+package probe
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestLabelValueIsValidAndBounded(t *testing.T) {
+	for name, c := range map[string]struct{ in, want string }{
+		"short text stays":                 {"SSH-2.0", "SSH-2.0"},
+		"invalid bytes are replaced":       {"a\xff\xfeb", "a\uFFFDb"},
+		"long text is cut":                 {strings.Repeat("x", 5000), strings.Repeat("x", maxLabelValue)},
+		"a character is not cut in two":    {strings.Repeat("x", maxLabelValue-1) + "é", strings.Repeat("x", maxLabelValue-1)},
+		"a character that just fits stays": {strings.Repeat("x", maxLabelValue-2) + "éy", strings.Repeat("x", maxLabelValue-2) + "é"},
+	} {
+		if got := labelValue(c.in); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+	for _, hostile := range []string{strings.Repeat("\xff", 9000), strings.Repeat("a\xff", 4500), strings.Repeat("\x80", 9000)} {
+		if got := labelValue(hostile); len(got) > maxLabelValue || !utf8.ValidString(got) {
+			t.Errorf("%.8q…: %d bytes, valid: %v", hostile, len(got), utf8.ValidString(got))
+		}
+	}
+}
