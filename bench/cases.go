@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+)
+
+// config is the module file that rollcall and the peer both load. The floor knows the same modules by name.
+const config = `modules:
+  tcp:
+    prober: tcp
+    tcp: {preferred_ip_protocol: ip4}
+  tcp_expect:
+    prober: tcp
+    tcp: {preferred_ip_protocol: ip4, query_response: [{expect: "^never said$"}]}
+  tls:
+    prober: tcp
+    tcp: {preferred_ip_protocol: ip4, tls: true, tls_config: {ca_file: %[1]q}}
+  http:
+    prober: http
+    http: {preferred_ip_protocol: ip4}
+  https:
+    prober: http
+    http: {preferred_ip_protocol: ip4, fail_if_not_ssl: true, tls_config: {ca_file: %[1]q}}
+`
+
+// checkCase is one kind of probe with its known outcome.
+type checkCase struct {
+	name    string
+	module  string
+	server  string // which of the loopback servers
+	scheme  string // "", "http://", "https://"
+	success string
+	paced   bool // also measured at a fixed rate
+
+	// What rollcall must gain over the peer at one connection, at 32 and paced; 0: no goal.
+	goals [3]float64
+}
+
+var checkCases = []checkCase{
+	{name: "tcp up", module: "tcp", server: "tcp", success: "1", paced: true, goals: [3]float64{3.3, 5, 2.7}},
+	{name: "tcp refused", module: "tcp", server: "refused", success: "0", goals: [3]float64{0, 6, 0}},
+	{name: "http 200, 1 KB", module: "http", server: "http", scheme: "http://", success: "1", paced: true, goals: [3]float64{3.3, 5, 2.7}},
+	{name: "https, full handshake, verified", module: "https", server: "https", scheme: "https://", success: "1", goals: [3]float64{2, 2, 0}},
+}
+
+// silentCases are probes of a server that never says a word: each ends by its timeout.
+var silentCases = []checkCase{
+	{name: "http", module: "http", server: "silent", scheme: "http://", success: "0"},
+	{name: "tcp expect", module: "tcp_expect", server: "silent", success: "0"},
+	{name: "tls handshake", module: "tls", server: "silent", success: "0"},
+}
+
+// target is the address of the case's server. Different hosts are different targets to an exporter; any address
+// in 127.0.0.0/8 reaches the server.
+func (c checkCase) target(ports map[string]int, host string) string {
+	return fmt.Sprintf("%s%s:%d", c.scheme, host, ports[c.server])
+}
+
+// rollcallFamilies are the families of a reply of rollcall, sorted by name.
+func rollcallFamilies(c checkCase) []string {
+	families := append(blackboxFamilies(c), "probe_timeout_seconds")
+	if c.success == "0" {
+		families = append(families, "probe_failure_info")
+	}
+	connected := c.module == "tcp_expect" || c.module == "tls" || c.name == "tcp up"
+	if connected {
+		families = append(families, "probe_failed_due_to_bytes")
+	}
+	if !connected && (c.module == "tcp") {
+		families = slices.DeleteFunc(families, func(name string) bool { return name == "probe_failed_due_to_regex" })
+	}
+	if c.module == "https" {
+		families = append(families, "probe_tls_cipher_info")
+	}
+	slices.Sort(families)
+	return families
+}
+
+// blackboxFamilies are those of blackbox_exporter 0.23 (HEAD has more), sorted by name.
+func blackboxFamilies(c checkCase) []string {
+	families := []string{"probe_dns_lookup_time_seconds", "probe_duration_seconds", "probe_failed_due_to_regex",
+		"probe_ip_addr_hash", "probe_ip_protocol", "probe_success"}
+	if c.module == "http" || c.module == "https" {
+		families = append(families, "probe_http_content_length", "probe_http_duration_seconds", "probe_http_redirects",
+			"probe_http_ssl", "probe_http_status_code", "probe_http_uncompressed_body_length", "probe_http_version")
+	}
+	if c.success == "1" && c.scheme != "" {
+		families = append(families, "probe_http_last_modified_timestamp_seconds")
+	}
+	if c.module == "https" {
+		families = append(families, "probe_ssl_earliest_cert_expiry", "probe_ssl_last_chain_expiry_timestamp_seconds",
+			"probe_ssl_last_chain_info", "probe_tls_version_info")
+	}
+	slices.Sort(families)
+	return families
+}

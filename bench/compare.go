@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	pacedRate   = 300 // probes a second, what a few thousand targets at 15 s ask for
+	connections = 32
+)
+
+// comparison is one kind of probe in one mode: the processor time per probe of each exporter, round by round.
+type comparison struct {
+	Case       string
+	Mode       string  // "1", "32": connections; "300/s": paced
+	Goal       float64 // gain over the peer that is aimed at; 0: none
+	Microsec   map[string][]float64
+	PerSecond  map[string][]float64 // replies a second, which says what the generator reached
+	UserShare  map[string]float64   // of the processor time
+	ResidentKB map[string]int64     // after the last round
+}
+
+// compare alternates the exporters over the rounds for every case and mode.
+func (b *bench) compare(ctx context.Context) error {
+	for _, e := range b.exporters {
+		if err := e.begin(ctx, b); err != nil {
+			return err
+		}
+		defer e.end()
+	}
+	for _, c := range checkCases {
+		modes := []load{
+			{concurrency: 1, count: max(b.options.probes/4, 1)},
+			{concurrency: connections, count: b.options.probes},
+		}
+		if c.paced {
+			modes = append(modes, load{
+				concurrency: connections, rate: pacedRate, count: max(int(pacedRate*b.options.pacedTime.Seconds()), 1),
+			})
+		}
+		for i, mode := range modes {
+			row, err := b.compareOne(ctx, c, mode)
+			if err != nil {
+				return err
+			}
+			row.Goal = c.goals[i]
+			b.report.Comparisons = append(b.report.Comparisons, row)
+		}
+	}
+	return nil
+}
+
+func (b *bench) compareOne(ctx context.Context, c checkCase, mode load) (comparison, error) {
+	row := comparison{
+		Case: c.name, Mode: fmt.Sprint(mode.concurrency),
+		Microsec: make(map[string][]float64), PerSecond: make(map[string][]float64),
+		UserShare: make(map[string]float64), ResidentKB: make(map[string]int64),
+	}
+	if mode.rate > 0 {
+		row.Mode = fmt.Sprintf("%g/s", mode.rate)
+	}
+	mode.module, mode.timeout = c.module, 10*time.Second
+	mode.target = b.one(c)
+	for round := -1; round < b.options.rounds; round++ {
+		for _, e := range b.exporters {
+			l := mode
+			l.expect = expectation{success: c.success, families: e.families(c)}
+			if round < 0 { // to warm up: connections, pools, the heap's size
+				l.count, l.rate = max(min(200, mode.count/4), 1), 0
+			}
+			before, err := readTicks(e.process.pid())
+			if err != nil {
+				return row, err
+			}
+			o, err := l.run(ctx, e)
+			if err != nil {
+				return row, err
+			}
+			if round < 0 {
+				continue
+			}
+			row.Microsec[e.name] = append(row.Microsec[e.name], o.perProbe(l.count))
+			row.PerSecond[e.name] = append(row.PerSecond[e.name], float64(l.count)/o.Wall.Seconds())
+			after, err := readTicks(e.process.pid())
+			if err != nil {
+				return row, err
+			}
+			if user, system := after.user-before.user, after.system-before.system; user+system > 0 {
+				row.UserShare[e.name] = float64(user) / float64(user+system)
+			}
+			m, err := readMemory(e.process.pid())
+			if err != nil {
+				return row, err
+			}
+			row.ResidentKB[e.name] = m.RSS
+		}
+	}
+	return row, nil
+}
+
+// one is a single target for every probe, the usual address.
+func (b *bench) one(c checkCase) func(int) string {
+	target := c.target(b.targets.ports, "127.0.0.1")
+	return func(int) string { return target }
+}
+
+// many are n distinct targets in turn, each at an address of its own.
+func (b *bench) many(c checkCase, n int) func(int) string {
+	return func(i int) string {
+		i %= n
+		return c.target(b.targets.ports, fmt.Sprintf("127.%d.%d.%d", 1+i>>16, i>>8&0xff, i&0xff))
+	}
+}

@@ -1,0 +1,140 @@
+// Command floor is the least that a prober written in Go can do: a net/http server whose handler dials the target,
+// speaks one raw HTTP/1.1 request or makes one full TLS handshake where the module asks for it, and writes three
+// lines. It resolves no names, knows no options and explains nothing; what rollcall costs is compared with it.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("floor: ")
+	listen := flag.String("listen", "127.0.0.1:0", "address to listen on")
+	caFile := flag.String("ca-file", "", "authority that the https targets' certificates are verified against")
+	flag.Parse()
+
+	f := &floor{}
+	if *caFile != "" {
+		pem, err := os.ReadFile(*caFile)
+		if err != nil {
+			log.Fatal(err)
+		}
+		f.roots = x509.NewCertPool()
+		if !f.roots.AppendCertsFromPEM(pem) {
+			log.Fatalf("%s holds no certificate", *caFile)
+		}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/probe", f)
+	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "healthy") })
+	log.Fatal(http.ListenAndServe(*listen, mux))
+}
+
+type floor struct {
+	roots *x509.CertPool
+}
+
+// ServeHTTP probes target as module says: tcp, tcp_expect, tls, http or https.
+func (f *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	timeout := 10 * time.Second
+	if header := r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"); header != "" {
+		seconds, err := strconv.ParseFloat(header, 64)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		timeout = time.Duration((seconds - 0.5) * float64(time.Second))
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
+
+	start := time.Now()
+	success := 1
+	if err := f.probe(ctx, query.Get("module"), query.Get("target")); err != nil {
+		success = 0
+	}
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+	fmt.Fprintf(w, "# TYPE probe_success gauge\nprobe_success %d\nprobe_duration_seconds %g\n", success, time.Since(start).Seconds())
+}
+
+func (f *floor) probe(ctx context.Context, module, target string) error {
+	secure := module == "https" || module == "tls"
+	if rest, ok := strings.CutPrefix(target, "http://"); ok {
+		target = rest
+	} else if rest, ok := strings.CutPrefix(target, "https://"); ok {
+		target = rest
+	}
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", target)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if secure {
+		host, _, err := net.SplitHostPort(target)
+		if err != nil {
+			return err
+		}
+		conn = tls.Client(conn, &tls.Config{RootCAs: f.roots, ServerName: host})
+		if err := conn.(*tls.Conn).Handshake(); err != nil {
+			return err
+		}
+	}
+	switch module {
+	case "http", "https":
+		return exchange(conn, target)
+	case "tcp_expect":
+		buf := buffers.Get().(*[512]byte)
+		defer buffers.Put(buf)
+		_, err := conn.Read(buf[:])
+		return err
+	}
+	return nil
+}
+
+var buffers = sync.Pool{New: func() any { return new([512]byte) }}
+
+var errStatus = errors.New("the status is not 200")
+
+// exchange sends one request and reads to the end of the answer.
+func exchange(conn net.Conn, host string) error {
+	if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", host); err != nil {
+		return err
+	}
+	buf := buffers.Get().(*[512]byte)
+	defer buffers.Put(buf)
+	n, err := io.ReadFull(conn, buf[:])
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(string(buf[:n]), "HTTP/1.1 200 ") {
+		return errStatus
+	}
+	for err == nil {
+		_, err = conn.Read(buf[:])
+	}
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}

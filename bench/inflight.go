@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// inFlight is what an exporter needed for many probes that all wait for a silent server, and when it answered.
+type inFlight struct {
+	Case        string
+	Exporter    string
+	Count       int
+	KiBPerProbe float64 // peak resident memory over what it was before, for each probe
+	ResidentKB  int64   // before
+	PeakKB      int64
+	Descriptors int // while they waited
+	InTime      int // replies within the probe's timeout + 0.5 s
+	Late        int // replies after the scrape timeout: Prometheus has given up
+	Missing     int // no reply at all
+	MedianSec   float64
+	MaxSec      float64
+}
+
+// offset is what exporters take off the scrape timeout so that the reply still arrives.
+const offset = 500 * time.Millisecond
+
+// measureInFlight starts each exporter anew for each kind of probe, so that no case profits from memory that
+// another one made it take.
+func (b *bench) measureInFlight(ctx context.Context) error {
+	for _, c := range silentCases {
+		for _, e := range b.exporters {
+			row, err := b.inFlightOne(ctx, c, e)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", c.name, e.name, err)
+			}
+			b.report.InFlight = append(b.report.InFlight, row)
+		}
+	}
+	return nil
+}
+
+func (b *bench) inFlightOne(ctx context.Context, c checkCase, e *exporter) (inFlight, error) {
+	row := inFlight{Case: c.name, Exporter: e.name, Count: b.options.inFlight}
+	if err := e.begin(ctx, b); err != nil {
+		return row, err
+	}
+	defer e.end()
+	warm := checkCases[2]
+	if _, err := (load{
+		module: warm.module, target: b.one(warm), expect: expectation{success: warm.success},
+		count: 200, concurrency: 4, timeout: 10 * time.Second,
+	}).run(ctx, e); err != nil {
+		return row, fmt.Errorf("warming up: %w", err)
+	}
+	if err := resetPeak(e.process.pid()); err != nil {
+		return row, err
+	}
+	before, err := readMemory(e.process.pid())
+	if err != nil {
+		return row, err
+	}
+
+	delays, err := b.burst(ctx, c, e, &row)
+	if err != nil {
+		return row, err
+	}
+	after, err := readMemory(e.process.pid())
+	if err != nil {
+		return row, err
+	}
+	row.ResidentKB, row.PeakKB = before.RSS, after.Peak
+	row.KiBPerProbe = float64(after.Peak-before.RSS) / float64(row.Count)
+	row.Missing = row.Count - len(delays)
+	for _, d := range delays {
+		if d <= b.options.timeout-offset+500*time.Millisecond {
+			row.InTime++
+		}
+		if d > b.options.timeout {
+			row.Late++
+		}
+	}
+	row.MedianSec, row.MaxSec = quantile(delays, 0.5).Seconds(), quantile(delays, 1).Seconds()
+	return row, nil
+}
+
+// burst sends all requests at once over connections that stand ready, and returns how long each reply took. A
+// connection that broke yields none; a wrong reply is an error.
+func (b *bench) burst(ctx context.Context, c checkCase, e *exporter, row *inFlight) ([]time.Duration, error) {
+	scrapers := make([]*scraper, 0, row.Count)
+	defer func() {
+		for _, s := range scrapers {
+			s.close()
+		}
+	}()
+	for range row.Count {
+		s, err := newScraper(e.addr, b.options.timeout)
+		if err != nil {
+			return nil, err
+		}
+		scrapers = append(scrapers, s)
+	}
+	var (
+		expect  = expectation{success: c.success, families: e.families(c)}
+		target  = c.target(b.targets.ports, "127.0.0.1")
+		begin   = make(chan struct{})
+		wg      sync.WaitGroup
+		mu      sync.Mutex
+		delays  []time.Duration
+		wrong   error
+		giveUp  = b.options.timeout + 30*time.Second
+		stopped = context.AfterFunc(ctx, func() {
+			for _, s := range scrapers {
+				s.close()
+			}
+		})
+	)
+	defer stopped()
+	for _, s := range scrapers {
+		wg.Go(func() {
+			<-begin
+			sent := time.Now()
+			text, err := s.scrape(c.module, target, giveUp)
+			delay := time.Since(sent)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				if wrong == nil && len(s.body.Bytes()) > 0 {
+					wrong = err
+				}
+				return
+			}
+			if _, err := expect.check(text); err != nil && wrong == nil {
+				wrong = fmt.Errorf("%w in\n%s", err, text)
+			}
+			delays = append(delays, delay)
+		})
+	}
+	close(begin)
+	timer := time.NewTimer(b.options.timeout / 2)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	open, err := countDescriptors(e.process.pid())
+	row.Descriptors = open
+	wg.Wait()
+	return delays, errors.Join(err, wrong, context.Cause(ctx))
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// load describes a run of probes through one exporter.
+type load struct {
+	module      string
+	target      func(i int) string // of the i-th probe
+	expect      expectation
+	count       int
+	concurrency int
+	rate        float64       // probes a second over all connections; 0: as fast as the replies come
+	timeout     time.Duration // what the scrape header says
+	collect     bool          // keep every reply's figures
+}
+
+// outcome is what a run cost the exporter.
+type outcome struct {
+	CPU     time.Duration // user and system, of the exporter
+	Wall    time.Duration
+	Replies []reply // only when collected
+}
+
+// perProbe is the processor time of one probe, in microseconds.
+func (o outcome) perProbe(count int) float64 {
+	return float64(o.CPU.Nanoseconds()) / 1e3 / float64(count)
+}
+
+// run probes with persistent connections, one per worker, and checks every reply. The first wrong reply ends it.
+func (l load) run(ctx context.Context, e *exporter) (outcome, error) {
+	scrapers := make([]*scraper, 0, l.concurrency)
+	defer func() {
+		for _, s := range scrapers {
+			s.close()
+		}
+	}()
+	for range l.concurrency {
+		s, err := newScraper(e.addr, l.timeout)
+		if err != nil {
+			return outcome{}, fmt.Errorf("connecting to %s: %w", e.name, err)
+		}
+		scrapers = append(scrapers, s)
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		next    atomic.Int64
+		wg      sync.WaitGroup
+		replies = make([][]reply, l.concurrency)
+	)
+	before, err := cpuTime(e.process.pid())
+	if err != nil {
+		return outcome{}, err
+	}
+	begin := time.Now()
+	for worker, s := range scrapers {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= l.count || !l.await(ctx, begin, i) {
+					return
+				}
+				r, err := l.one(s, i)
+				if err != nil {
+					cancel(fmt.Errorf("%s, module %s, target %s: %w", e.name, l.module, l.target(i), err))
+					return
+				}
+				if l.collect {
+					replies[worker] = append(replies[worker], r)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	wall := time.Since(begin)
+	if err := context.Cause(ctx); err != nil {
+		return outcome{}, err
+	}
+	after, err := cpuTime(e.process.pid())
+	if err != nil {
+		return outcome{}, errors.Join(err, errors.New(e.process.stderr.String()))
+	}
+	result := outcome{CPU: after - before, Wall: wall}
+	for _, r := range replies {
+		result.Replies = append(result.Replies, r...)
+	}
+	return result, nil
+}
+
+// one makes the i-th probe and checks what came back.
+func (l load) one(s *scraper, i int) (reply, error) {
+	text, err := s.scrape(l.module, l.target(i), l.timeout+10*time.Second)
+	if err != nil {
+		return reply{}, err
+	}
+	r, err := l.expect.check(text)
+	if err != nil {
+		return reply{}, fmt.Errorf("%w in\n%s", err, text)
+	}
+	return r, nil
+}
+
+// await waits until it is the i-th probe's turn and reports whether to go on.
+func (l load) await(ctx context.Context, begin time.Time, i int) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if l.rate <= 0 {
+		return true
+	}
+	due := begin.Add(time.Duration(float64(i) / l.rate * float64(time.Second)))
+	timer := time.NewTimer(time.Until(due))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

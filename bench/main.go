@@ -1,0 +1,244 @@
+// Command bench measures what a probe costs: rollcall beside a peer (blackbox_exporter) and beside the floor, the
+// least that a prober in Go can do, all asked by the same generator for the same loopback targets in turns. It
+// checks every reply, so that a fast wrong answer is a failure and not a record, and writes a Markdown table and
+// JSON. It judges nothing: the goals stand beside the figures.
+//
+// Linux only: it reads processor time and memory of the exporters from the kernel.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the sizes of the measurements.
+type options struct {
+	rounds     int
+	probes     int // in a slice at 32 connections; a quarter of it at one
+	gogc       int
+	pacedTime  time.Duration
+	inFlight   int
+	timeout    time.Duration // what the scrape header says in the in-flight case
+	latency    time.Duration
+	linear     int
+	soak       int
+	simulate   int
+	interval   time.Duration // in which the simulated targets are probed once
+	profileDir string
+}
+
+// smoke makes every measurement as short as it can be and still ask for every reply.
+func (o *options) smoke() {
+	o.rounds, o.probes, o.pacedTime = 1, 64, 200*time.Millisecond
+	o.inFlight, o.timeout = 100, 1500*time.Millisecond
+	o.latency, o.linear, o.soak, o.simulate, o.interval = 500*time.Millisecond, 100, 500, 500, time.Second
+}
+
+// bench is one run of the benchmark.
+type bench struct {
+	options    options
+	configFile string
+	targets    *targets
+	exporters  []*exporter
+	report     *report
+}
+
+// steps are the measurements, in the order in which they are made.
+var steps = []struct {
+	name string
+	run  func(*bench, context.Context) error
+}{
+	{"compare", (*bench).compare},
+	{"inflight", (*bench).measureInFlight},
+	{"latency", (*bench).measureLatency},
+	{"linear", (*bench).measureLinearity},
+	{"soak", (*bench).soak},
+	{"simulate", (*bench).simulate},
+	{"profile", (*bench).profile},
+}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("bench: ")
+	runtime.LockOSThread() // children die with the thread that started them; the main thread outlives the others
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context) error {
+	o := options{}
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds of A B C")
+	flag.IntVar(&o.probes, "probes", 4000, "probes in a slice at 32 connections, a quarter of it at one")
+	flag.IntVar(&o.gogc, "gogc", 100, "GOGC of every exporter")
+	flag.DurationVar(&o.pacedTime, "paced", 3*time.Second, "length of a paced slice (300 probes a second)")
+	flag.IntVar(&o.inFlight, "inflight", 5000, "probes in flight on a silent server")
+	flag.DurationVar(&o.timeout, "inflight-timeout", 10*time.Second, "scrape timeout of those probes")
+	flag.DurationVar(&o.latency, "latency", 5*time.Second, "length of a run at 2,000 probes a second")
+	flag.IntVar(&o.linear, "linear", 10000, "highest number of distinct targets in the linearity case")
+	flag.IntVar(&o.soak, "soak", 1000000, "probes over which memory must stay flat")
+	flag.IntVar(&o.simulate, "simulate", 100000, "distinct targets of the simulation")
+	flag.DurationVar(&o.interval, "interval", time.Minute, "scrape interval of the simulation")
+	flag.StringVar(&o.profileDir, "profile", "", "write processor and allocation profiles of rollcall into this directory")
+	smoke := flag.Bool("smoke", false, "one short round of everything, to see that all replies are right")
+	only := flag.String("only", "", "steps to make, comma-separated (default all): "+stepNames())
+	without := flag.String("without", "", "exporters to leave out, comma-separated: rollcall, blackbox, floor")
+	rollcall := flag.String("rollcall", "", "the rollcall to measure (default: built from this module)")
+	peer := flag.String("blackbox", "", "the peer (default: Debian's "+peerPackage+", installed when missing)")
+	jsonFile := flag.String("json", "bench/results/latest.json", "where to write the figures as JSON; empty: nowhere")
+	flag.Parse()
+	if *smoke {
+		o.smoke()
+	}
+	chosen, err := chooseSteps(*only, o.profileDir != "")
+	if err != nil {
+		return err
+	}
+
+	dir, err := os.MkdirTemp("", "rollcall-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{options: o}
+	defer b.close()
+	if err := b.prepare(ctx, dir, *rollcall, *peer, strings.Split(*without, ",")); err != nil {
+		return err
+	}
+	for _, step := range chosen {
+		log.Printf("%s …", steps[step].name)
+		if err := steps[step].run(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", steps[step].name, err)
+		}
+	}
+	return b.write(os.Stdout, *jsonFile)
+}
+
+func stepNames() string {
+	var names []string
+	for _, s := range steps {
+		names = append(names, s.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// chooseSteps turns the names of steps into their indices; no names mean all, the profile only when asked for.
+func chooseSteps(only string, profile bool) ([]int, error) {
+	wanted := make(map[string]bool)
+	for name := range strings.SplitSeq(only, ",") {
+		if name != "" {
+			wanted[name] = true
+		}
+	}
+	all := len(wanted) == 0
+	var chosen []int
+	for i, s := range steps {
+		if wanted[s.name] || all && (s.name != "profile" || profile) {
+			chosen = append(chosen, i)
+		}
+		delete(wanted, s.name)
+	}
+	for name := range wanted {
+		return nil, fmt.Errorf("the step %q is unknown; accepted: %s", name, stepNames())
+	}
+	return chosen, nil
+}
+
+// prepare builds what is missing and starts the targets. Exporters are started by the steps.
+func (b *bench) prepare(ctx context.Context, dir, rollcall, peer string, without []string) error {
+	descriptors, err := raiseDescriptorLimit(uint64(3*b.options.inFlight + 4096))
+	if err != nil {
+		return err
+	}
+	if need := uint64(2*b.options.inFlight + 256); descriptors < need {
+		return fmt.Errorf("only %d open files are allowed and %d are needed; raise the limit (ulimit -Hn) or lower -inflight", descriptors, need)
+	}
+	program, err := build(ctx, dir, "targets")
+	if err != nil {
+		return err
+	}
+	if b.targets, err = startTargets(program, filepath.Join(dir, "ca.pem")); err != nil {
+		return err
+	}
+	b.configFile = filepath.Join(dir, "modules.yml")
+	if err := os.WriteFile(b.configFile, fmt.Appendf(nil, config, b.targets.caFile), 0o644); err != nil {
+		return err
+	}
+	b.report = newReport(b.options)
+	for _, name := range []string{nameRollcall, nameBlackbox, nameFloor} {
+		if slices.Contains(without, name) {
+			continue
+		}
+		program := map[string]string{nameRollcall: rollcall, nameBlackbox: peer}[name]
+		switch {
+		case program != "":
+		case name == nameBlackbox:
+			program, err = findPeer(ctx)
+		default:
+			program, err = build(ctx, dir, name)
+		}
+		if err != nil {
+			return err
+		}
+		e, err := newExporter(name, program)
+		if err != nil {
+			return err
+		}
+		b.exporters = append(b.exporters, e)
+		if name != nameFloor {
+			b.report.Versions[name] = version(program)
+		}
+	}
+	return nil
+}
+
+// find returns the exporter of that name, nil when it was left out.
+func (b *bench) find(name string) *exporter {
+	for _, e := range b.exporters {
+		if e.name == name {
+			return e
+		}
+	}
+	return nil
+}
+
+func (b *bench) close() {
+	for _, e := range b.exporters {
+		e.end()
+	}
+	if b.targets != nil {
+		if err := b.targets.end(); err != nil {
+			log.Printf("stopping the targets: %v", err)
+		}
+	}
+}
+
+// write puts the tables on w and the figures into file.
+func (b *bench) write(w io.Writer, file string) error {
+	if err := b.report.markdown(w); err != nil {
+		return err
+	}
+	if file == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(b.report, "", "  ")
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, append(text, '\n'), 0o644))
+}

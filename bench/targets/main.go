@@ -1,0 +1,142 @@
+// Command targets is the far side of the benchmark: loopback servers that answer as cheaply as they can, in a
+// process of their own so that their work is not counted as an exporter's. Every server listens on all addresses:
+// on Linux the whole of 127.0.0.0/8 leads to it, which makes as many distinct targets as one wishes.
+//
+// It writes the name and port of each server as one JSON object to standard output and ends when its standard
+// input does.
+package main
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("targets: ")
+	caFile := flag.String("ca-file", "", "where to write the certificate of the authority that the https servers use")
+	flag.Parse()
+	if err := run(*caFile); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(caFile string) error {
+	certificate, ca, err := newCertificate()
+	if err != nil {
+		return fmt.Errorf("making a certificate: %w", err)
+	}
+	if caFile != "" {
+		if err := os.WriteFile(caFile, ca, 0o644); err != nil {
+			return fmt.Errorf("writing the authority's certificate: %w", err)
+		}
+	}
+	tlsConfig := &tls.Config{
+		Certificates:           []tls.Certificate{certificate},
+		NextProtos:             []string{"http/1.1"},
+		SessionTicketsDisabled: true, // every handshake is a full one
+	}
+
+	ports := make(map[string]int)
+	serve := func(name string, handle func(net.Conn)) error {
+		listener, err := net.Listen("tcp4", "0.0.0.0:0")
+		if err != nil {
+			return fmt.Errorf("listening for %s: %w", name, err)
+		}
+		ports[name] = listener.Addr().(*net.TCPAddr).Port
+		go accept(listener, handle)
+		return nil
+	}
+	if err := serve("tcp", func(conn net.Conn) { conn.Close() }); err != nil {
+		return err
+	}
+	if err := serve("http", func(conn net.Conn) { go answer(conn) }); err != nil {
+		return err
+	}
+	if err := serve("https", func(conn net.Conn) { go answer(tls.Server(conn, tlsConfig)) }); err != nil {
+		return err
+	}
+	if err := serve("silent", func(conn net.Conn) { go stayMute(conn) }); err != nil {
+		return err
+	}
+	if ports["refused"], err = reservePort(); err != nil {
+		return fmt.Errorf("reserving a port that refuses: %w", err)
+	}
+
+	if err := json.NewEncoder(os.Stdout).Encode(ports); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// accept hands every connection to handle. A temporary error (no descriptor left) is reported, not hidden: it
+// would make a target look down.
+func accept(listener net.Listener, handle func(net.Conn)) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			log.Printf("accepting: %v", err)
+			return
+		}
+		handle(conn)
+	}
+}
+
+// body is the 1 KB that the http and https servers answer with.
+var body = strings.Repeat("all present and correct, sir!\r\n\r\n", 32)[:1024]
+
+var response = []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nLast-Modified: Wed, 11 Feb 2015 20:00:00 GMT\r\nConnection: close\r\n" +
+	fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body)) + body)
+
+// answer reads one request without a body and answers it.
+func answer(conn net.Conn) {
+	defer conn.Close()
+	request := make([]byte, 0, 1024)
+	for !strings.HasSuffix(string(request), "\r\n\r\n") {
+		if len(request) == cap(request) {
+			return
+		}
+		n, err := conn.Read(request[len(request):cap(request)])
+		if err != nil {
+			return
+		}
+		request = request[:len(request)+n]
+	}
+	_, _ = conn.Write(response) // an exporter that went away notices by itself
+}
+
+// stayMute holds the connection until the other side closes it.
+func stayMute(conn net.Conn) {
+	defer conn.Close()
+	buf := make([]byte, 256)
+	for {
+		if _, err := conn.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+// reservePort binds a port without listening on it: connections are refused, and nobody else can take it.
+func reservePort() (int, error) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{}); err != nil {
+		return 0, err
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		return 0, err
+	}
+	return name.(*syscall.SockaddrInet4).Port, nil
+}
