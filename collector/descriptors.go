@@ -1,0 +1,88 @@
+// Package collector is the only room that knows metric names. It turns a probe.Record into the metric families
+// of a /probe reply, writes that reply in the format the asker wants, and keeps the exporter's own counters for
+// /metrics. It never probes.
+//
+// A reply is built straight from the Record: a registry for a single scrape would cost more than the probe.
+package collector
+
+// family is the index of a metric family in descriptors. The order is by name, which is the order that a
+// registry gathers in and the order of the reply.
+type family int
+
+const (
+	dnsLookupTime family = iota
+	duration
+	expectInfo
+	failedDueToBytes
+	failedDueToCEL
+	failedDueToRegex
+	failureInfo
+	httpContentLength
+	httpDuration
+	httpLastModified
+	httpRedirects
+	httpSSL
+	httpStatusCode
+	httpUncompressedBodyLength
+	httpVersion
+	ipAddrHash
+	ipProtocol
+	sslEarliestCertExpiry
+	sslLastChainExpiry
+	sslLastChainInfo
+	success
+	timeout
+	tlsCipherInfo
+	tlsVersionInfo
+	familyCount
+)
+
+// descriptor is what never changes about a family. All are gauges.
+type descriptor struct{ name, help string }
+
+var descriptors = [familyCount]descriptor{
+	dnsLookupTime:              {"probe_dns_lookup_time_seconds", "Time it took to turn the target's name into an address."},
+	duration:                   {"probe_duration_seconds", "Time the whole probe took."},
+	expectInfo:                 {"probe_expect_info", "Labels taken from what the target said, one series per matched expect."},
+	failedDueToBytes:           {"probe_failed_due_to_bytes", "1 if the probe failed because expected bytes did not arrive, else 0."},
+	failedDueToCEL:             {"probe_failed_due_to_cel", "1 if the probe failed because of a CEL expression about the body, else 0."},
+	failedDueToRegex:           {"probe_failed_due_to_regex", "1 if the probe failed because of a regular expression, else 0."},
+	failureInfo:                {"probe_failure_info", "Where the probe stopped and why; present only when it failed."},
+	httpContentLength:          {"probe_http_content_length", "Length of the body by the server's word, -1 if it gave none."},
+	httpDuration:               {"probe_http_duration_seconds", "Time each phase of the HTTP probe took, summed over redirects."},
+	httpLastModified:           {"probe_http_last_modified_timestamp_seconds", "Unix time in the response's Last-Modified header."},
+	httpRedirects:              {"probe_http_redirects", "Redirects that the server answered with."},
+	httpSSL:                    {"probe_http_ssl", "1 if the last response came over TLS, else 0."},
+	httpStatusCode:             {"probe_http_status_code", "Status code of the last response, 0 if there was none."},
+	httpUncompressedBodyLength: {"probe_http_uncompressed_body_length", "Bytes of the body after decoding, at most the module's limit."},
+	httpVersion:                {"probe_http_version", "HTTP version of the last response, as 1.1 or 2."},
+	ipAddrHash:                 {"probe_ip_addr_hash", "FNV-1a hash of the target's address, to see that it changed."},
+	ipProtocol:                 {"probe_ip_protocol", "IP version that the probe used, 4 or 6, 0 if no address was found."},
+	sslEarliestCertExpiry:      {"probe_ssl_earliest_cert_expiry", "Unix time at which the first of the presented certificates expires."},
+	sslLastChainExpiry:         {"probe_ssl_last_chain_expiry_timestamp_seconds", "Unix time at which the verified chain that lasts longest expires."},
+	sslLastChainInfo:           {"probe_ssl_last_chain_info", "What the target's own certificate says."},
+	success:                    {"probe_success", "1 if the target is up, 0 if it is down."},
+	timeout:                    {"probe_timeout_seconds", "Time limit that applied to the probe."},
+	tlsCipherInfo:              {"probe_tls_cipher_info", "Cipher suite of the TLS connection."},
+	tlsVersionInfo:             {"probe_tls_version_info", "Version of the TLS connection."},
+}
+
+// The phases of probe_http_duration_seconds, in the order of their label's values.
+const (
+	phaseConnect = iota
+	phaseProcessing
+	phaseResolve
+	phaseTLS
+	phaseTransfer
+	phaseCount
+)
+
+// The labels' names and constant values, sorted as a registry sorts them.
+var (
+	phaseLabels   = [...]string{"phase"}
+	phaseNames    = [phaseCount]string{"connect", "processing", "resolve", "tls", "transfer"}
+	failureLabels = [...]string{"reason", "stage"}
+	certLabels    = [...]string{"fingerprint_sha256", "issuer", "serialnumber", "subject", "subjectalternative"}
+	cipherLabels  = [...]string{"cipher"}
+	versionLabels = [...]string{"version"}
+)

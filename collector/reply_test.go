@@ -1,0 +1,252 @@
+package collector
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"maps"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+
+	"rollcall/probe"
+)
+
+var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+func ask(t testing.TB, replies *Replies, accept string, r probe.Record) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	if err := replies.Write(w, accept, &r); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// TestGolden compares the whole reply for a Record of each kind with a file, in the order in which a pooled
+// builder would leak one reply into the next.
+func TestGolden(t *testing.T) {
+	var replies Replies
+	all := records()
+	for range 2 {
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			got := ask(t, &replies, "", all[name]).Body.Bytes()
+			file := filepath.Join("testdata", name+".prom")
+			if *update {
+				if err := os.WriteFile(file, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+		}
+	}
+}
+
+// viaExpfmt is what the library writes for the same families.
+func viaExpfmt(t testing.TB, format expfmt.Format, r probe.Record) string {
+	t.Helper()
+	var buffer bytes.Buffer
+	encoder := expfmt.NewEncoder(&buffer, format)
+	for _, f := range Families(nil, &r) {
+		if err := encoder.Encode(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := encoder.(expfmt.Closer).Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buffer.String()
+}
+
+func TestEveryFormatIsWhatTheLibraryWrites(t *testing.T) {
+	for _, test := range []struct{ accept, contentType string }{
+		{"", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"},
+		{"text/html", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"},
+		{"*/*", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"},
+		{"text/plain;version=0.0.4", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"},
+		{promAccept, "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"},
+		{promAccept3, "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"},
+		{"application/openmetrics-text;version=0.0.1", "application/openmetrics-text; version=0.0.1; charset=utf-8; escaping=underscores"},
+		{"application/openmetrics-text;version=1.0.0;escaping=dots", "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=dots"},
+		{"text/plain;version=0.0.4;escaping=values", "text/plain; version=0.0.4; charset=utf-8; escaping=values"},
+		{"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=underscores"},
+		{"\x00;;;=,,q=", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"},
+	} {
+		var replies Replies
+		for name, record := range records() {
+			w := ask(t, &replies, test.accept, record)
+			contentType := w.Header().Get("Content-Type")
+			if contentType != test.contentType {
+				t.Fatalf("%q negotiated %q, want %q", test.accept, contentType, test.contentType)
+			}
+			if diff := cmp.Diff(viaExpfmt(t, expfmt.Format(contentType), record), w.Body.String()); diff != "" {
+				t.Errorf("%q, %s (-expfmt +rollcall):\n%s", test.accept, name, diff)
+			}
+			if got := w.Header().Get("Content-Length"); got != strconv.Itoa(w.Body.Len()) {
+				t.Errorf("Content-Length %s for %d bytes", got, w.Body.Len())
+			}
+			if w.Header().Get("Content-Encoding") != "" {
+				t.Error("the reply is encoded")
+			}
+		}
+	}
+}
+
+func FuzzLabelValuesAndNumbers(f *testing.F) {
+	f.Add("plain", `back\slash "quoted"`+"\n", 1.5, int64(-1))
+	f.Add("\x00", "é\xff", 1e300, int64(1<<62))
+	f.Fuzz(func(t *testing.T, first, second string, seconds float64, length int64) {
+		r := records()["https"]
+		r.Result.TLS.Leaf.Subject, r.Result.TLS.Leaf.Issuer = first, second
+		r.Result.HTTP.ContentLength = length
+		r.Result.TCP = &probe.TCPFacts{Expects: []probe.ExpectLabels{{{Name: "a", Value: first}}, {{Name: "a", Value: second}}}}
+		var replies Replies
+		for _, accept := range []string{"", promAccept} {
+			w := ask(t, &replies, accept, r)
+			want := viaExpfmt(t, expfmt.Format(w.Header().Get("Content-Type")), r)
+			if want != w.Body.String() {
+				t.Errorf("(-expfmt +rollcall):\n%s", cmp.Diff(want, w.Body.String()))
+			}
+		}
+		for _, open := range []bool{false, true} {
+			b := newBuilder()
+			b.add(success, seconds)
+			format := expfmt.FmtText
+			if open {
+				format = expfmt.FmtOpenMetrics_1_0_0
+			}
+			var want bytes.Buffer
+			encoder := expfmt.NewEncoder(&want, format)
+			if err := encoder.Encode(&b.families[success]); err != nil {
+				t.Fatal(err)
+			}
+			if err := encoder.(expfmt.Closer).Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := string(b.appendText(nil, open)); got != want.String() {
+				t.Errorf("%v is written %q, by expfmt %q", seconds, got, want.String())
+			}
+		}
+	})
+}
+
+// A registry refuses duplicate series, unsorted labels and invalid names, and sorts what it gathers.
+func TestARegistryAcceptsTheFamiliesInTheirOrder(t *testing.T) {
+	for name, record := range records() {
+		families := Families(nil, &record)
+		judged, err := prometheus.Gatherers{prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+			return families, nil
+		})}.Gather()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for i := range judged {
+			if diff := cmp.Diff(judged[i].String(), families[i].String()); diff != "" {
+				t.Errorf("%s (-registry +rollcall):\n%s", name, diff)
+			}
+		}
+	}
+}
+
+// The budgets leave out the pool, which the race detector makes forget at random.
+func TestAllocationBudgets(t *testing.T) {
+	var f formats
+	openMetrics := f.negotiate(promAccept)
+	for _, name := range []string{"tcp", "refused", "http", "https", "https_expired"} {
+		record := records()[name]
+		kept := &reply{builder: newBuilder()}
+		encode := func() {
+			if err := kept.encode(openMetrics, &record); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if allocs := testing.AllocsPerRun(100, encode); allocs > 0 {
+			t.Errorf("building a reply for %s in used memory takes %v allocations, the budget is 0", name, allocs)
+		}
+		const budget = 8
+		if allocs := testing.AllocsPerRun(100, func() { Families(nil, &record) }); allocs > budget {
+			t.Errorf("families of their own for %s take %v allocations, the budget is %d", name, allocs, budget)
+		}
+	}
+	if allocs := testing.AllocsPerRun(100, func() { f.negotiate(promAccept) }); allocs > 0 {
+		t.Errorf("negotiating a format again takes %v allocations, the budget is 0", allocs)
+	}
+}
+
+func TestFamiliesBelongToTheCaller(t *testing.T) {
+	all := records()
+	up, down := all["https"], all["http_no_such_host"]
+	kept := Families(nil, &up)
+	before := fmt.Sprint(kept)
+	Families(nil, &down)
+	if after := fmt.Sprint(kept); after != before {
+		t.Errorf("another call changed the families:\n%s", cmp.Diff(before, after))
+	}
+	if got := Families(kept, &down); len(got) <= len(kept) {
+		t.Error("Families does not append")
+	}
+}
+
+func TestTheRecordStaysAsItWas(t *testing.T) {
+	record := records()["tcp_expect_duplicates"]
+	var replies Replies
+	ask(t, &replies, "", record)
+	if diff := cmp.Diff(duplicateExpects(), record.Result.TCP.Expects); diff != "" {
+		t.Errorf("the reply changed the Record, which observers share (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheAcceptCacheIsBounded(t *testing.T) {
+	var f formats
+	for i := range 10 * maxFormats {
+		f.negotiate("text/plain;q=0." + strconv.Itoa(i))
+		if len(f.known) > maxFormats {
+			t.Fatalf("%d headers are kept", len(f.known))
+		}
+	}
+	before := len(f.known)
+	long := "text/plain;version=0.0.4;x=" + strings.Repeat("a", maxCachedAccept)
+	if got := f.negotiate(long); got.writer != writeText {
+		t.Errorf("a long header negotiates %q", got.format)
+	}
+	if len(f.known) != before {
+		t.Error("a long header is kept")
+	}
+}
+
+func TestDescriptorsAreSortedAndComplete(t *testing.T) {
+	names := map[string]bool{}
+	for i, d := range descriptors {
+		if d.name == "" || d.help == "" {
+			t.Errorf("family %d has no name or help", i)
+		}
+		if i > 0 && d.name <= descriptors[i-1].name {
+			t.Errorf("%s stands after %s", d.name, descriptors[i-1].name)
+		}
+		names[d.name] = true
+	}
+	for _, record := range records() {
+		for _, f := range Families(nil, &record) {
+			delete(names, f.GetName())
+		}
+	}
+	if len(names) > 0 {
+		t.Errorf("no test record has %v", slices.Sorted(maps.Keys(names)))
+	}
+}
