@@ -1,0 +1,125 @@
+package collector
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/collectors/version"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"rollcall/probe"
+)
+
+// Exporter counts what rollcall itself does, for /metrics. It is an observer of the Runner; what never becomes a
+// Record is told to it by the methods below. Many goroutines may use it at once.
+type Exporter struct {
+	registry *prometheus.Registry
+
+	probes         *prometheus.CounterVec // prober, result
+	failures       *prometheus.CounterVec // stage, reason
+	shed           prometheus.Counter
+	faults         *prometheus.CounterVec // reason
+	moduleUnknown  prometheus.Counter
+	reloadSuccess  prometheus.Gauge
+	lastReloadTime prometheus.Gauge
+}
+
+// NewExporter returns an Exporter on a registry of its own. inFlight is asked for the number of running probes at
+// each scrape; it is Runner.InFlight.
+func NewExporter(inFlight func() int) *Exporter {
+	e := &Exporter{
+		registry: prometheus.NewRegistry(),
+		probes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rollcall_probes_total",
+			Help: "Probes that came to a verdict about the target, by prober and result (up or down).",
+		}, []string{"prober", "result"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rollcall_probe_failures_total",
+			Help: "Probes whose target was down, by the stage where they stopped and the reason.",
+		}, []string{"stage", "reason"}),
+		shed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "rollcall_probes_shed_total",
+			Help: "Probes refused because too many were in flight.",
+		}),
+		faults: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rollcall_exporter_errors_total",
+			Help: "Probes that failed because of rollcall or its machine, which says nothing about the target.",
+		}, []string{"reason"}),
+		moduleUnknown: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "rollcall_module_unknown_total",
+			Help: "Requests for a module that the configuration does not have.",
+		}),
+		reloadSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "rollcall_config_last_reload_successful",
+			Help: "1 if the last attempt to load the configuration succeeded, else 0.",
+		}),
+		lastReloadTime: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "rollcall_config_last_reload_success_timestamp_seconds",
+			Help: "Unix time of the last successful load of the configuration.",
+		}),
+	}
+	for _, fault := range probe.Faults() {
+		if fault != probe.FaultBusy { // counted as shed
+			e.faults.WithLabelValues(string(fault))
+		}
+	}
+	e.registry.MustRegister(
+		e.probes, e.failures, e.shed, e.faults, e.moduleUnknown, e.reloadSuccess, e.lastReloadTime,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "rollcall_probes_in_flight",
+			Help: "Probes that are running now.",
+		}, func() float64 { return float64(inFlight()) }),
+		version.NewCollector("rollcall"),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return e
+}
+
+// Observe counts a verdict. It implements probe.Observer.
+func (e *Exporter) Observe(r probe.Record) {
+	result := "up"
+	if f := r.Result.Failure; f != nil {
+		result = "down"
+		e.failures.WithLabelValues(string(f.Stage), string(f.Reason)).Inc()
+	}
+	e.probes.WithLabelValues(r.Prober, result).Inc()
+}
+
+// Failed counts a probe that came to no verdict because of the exporter. It is told the error of Runner.Do and
+// leaves alone those that are the asker's doing.
+func (e *Exporter) Failed(err error) {
+	var fault *probe.ExporterError
+	switch {
+	case !errors.As(err, &fault):
+	case fault.Fault == probe.FaultBusy:
+		e.shed.Inc()
+	default:
+		e.faults.WithLabelValues(string(fault.Fault)).Inc()
+	}
+}
+
+// ModuleUnknown counts a request for a module that does not exist. Whoever asks could make up names without end,
+// so the names are not kept.
+func (e *Exporter) ModuleUnknown() { e.moduleUnknown.Inc() }
+
+// Reloaded notes an attempt to load the configuration, the first one included, with its outcome.
+func (e *Exporter) Reloaded(err error, at time.Time) {
+	if err != nil {
+		e.reloadSuccess.Set(0)
+		return
+	}
+	e.reloadSuccess.Set(1)
+	e.lastReloadTime.Set(float64(at.UnixNano()) / 1e9)
+}
+
+// Register adds the metrics of another room.
+func (e *Exporter) Register(c prometheus.Collector) error { return e.registry.Register(c) }
+
+// Handler serves /metrics.
+func (e *Exporter) Handler() http.Handler {
+	return promhttp.HandlerFor(e.registry, promhttp.HandlerOpts{Registry: e.registry, EnableOpenMetrics: true})
+}
