@@ -1,0 +1,54 @@
+# Everything that is done to this repository by hand or by CI. Plain `make` lists it.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+INFO := github.com/prometheus/common/version
+LDFLAGS := -s -w -X $(INFO).Version=$(VERSION) -X $(INFO).Revision=$(REVISION)
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+FUZZTIME ?= 10s
+
+.PHONY: help run build test unit lint format vet staticcheck modules vulnerabilities fuzz peers clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: ## start rollcall on :9115 with its built-in modules (ARGS="--log.level=debug" adds flags)
+	go run . $(ARGS)
+
+build: ## one static binary: ./rollcall
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o rollcall .
+
+test: peers lint unit ## everything CI asks for: the linters, then every test with the race detector
+
+unit: ## every test with the race detector, in random order
+	go test -race -shuffle=on ./...
+
+lint: format vet staticcheck modules vulnerabilities ## formatting, go vet, staticcheck, go.mod, known vulnerabilities
+
+format:
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted (run gofmt -w): $$files"; exit 1; }
+
+vet:
+	go vet ./...
+
+staticcheck:
+	go run $(STATICCHECK) ./...
+
+modules:
+	go mod tidy -diff
+	go mod verify
+
+vulnerabilities:
+	@sh .ci/vulnerabilities $(GOVULNCHECK)
+
+fuzz: ## every fuzz target for FUZZTIME (10s) each
+	@sh .ci/fuzz $(FUZZTIME)
+
+peers: ## install (as root, by apt-get) or name the programs that the tests run rollcall against
+	@sh .ci/peers
+
+clean: ## remove what the other targets made
+	rm -rf rollcall dist .cache
+	go clean -testcache
