@@ -1,0 +1,44 @@
+# rollcall in an image of its own: the static binary, CA certificates and time zones, nothing else.
+#
+#   docker build --build-arg VERSION="$(git describe --tags --always)" -t rollcall .
+#   docker run --rm -p 9115:9115 -v ./blackbox.yml:/blackbox.yml:ro rollcall
+
+ARG GO_IMAGE=golang:1.26
+ARG RUN_IMAGE=scratch
+
+FROM ${GO_IMAGE} AS build
+WORKDIR /src
+# The modules change seldom: fetched before the source is copied, they stay in the build cache.
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG VERSION=unknown
+ARG REVISION=unknown
+RUN info=github.com/prometheus/common/version \
+	&& mkdir -p /out/data /out/etc/ssl/certs \
+	&& CGO_ENABLED=0 go build -trimpath \
+		-ldflags "-s -w -X $info.Version=$VERSION -X $info.Revision=$REVISION" -o /out/rollcall . \
+	&& cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ \
+	&& cp "$(go env GOROOT)/lib/time/zoneinfo.zip" /out/zoneinfo.zip
+
+FROM ${RUN_IMAGE}
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="rollcall" \
+	org.opencontainers.image.description="Asks every service whether it is there, for Prometheus and by mail" \
+	org.opencontainers.image.licenses="Apache-2.0" \
+	org.opencontainers.image.version="${VERSION}" \
+	org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /out/etc /etc
+COPY --from=build /out/zoneinfo.zip /zoneinfo.zip
+COPY --from=build /out/rollcall /rollcall
+COPY --from=build --chown=65532:65532 /out/data /data
+ENV ZONEINFO=/zoneinfo.zip
+# A number, not a name: an image without /etc/passwd has no names, and runAsNonRoot wants to see that it is not 0.
+USER 65532:65532
+WORKDIR /
+VOLUME /data
+EXPOSE 9115
+# With another --web.listen-address, give the same one to healthcheck.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=5s CMD ["/rollcall", "healthcheck"]
+ENTRYPOINT ["/rollcall"]
