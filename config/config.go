@@ -1,0 +1,134 @@
+// Package config loads the one configuration file: it reads YAML into the option structs that live beside the code
+// that uses them, compiles the modules, and reports every fault at once, each with its line and path. It owns no
+// option of any prober and starts nothing.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"rollcall/probe"
+)
+
+// Options is the file from the top. A new section is one line here: its struct lives in the room that uses it, has
+// yaml tags, may have SetDefaults (called before the section is read) and Validate (called after; joined
+// *probe.OptionErrors with paths relative to the section get their line). Environment variables are expanded in its
+// fields of type config.Secret (prometheus/common), and only those are hidden when the configuration is shown. What
+// must agree between sections is judged by Options.Validate.
+type Options struct {
+	Modules map[string]probe.ModuleOptions `yaml:"modules"`
+}
+
+// Config is one loaded configuration. It never changes, so many goroutines may use it.
+type Config struct {
+	options     Options
+	modules     map[string]*probe.Module
+	unsupported map[string]error // the modules whose prober is not built in
+	names       []string
+	warnings    []string
+}
+
+// Load reads the file at path. Faults in it are Problems; an error of the system, such as fs.ErrNotExist, is
+// wrapped.
+func Load(path string) (*Config, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data)
+}
+
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return data, nil
+}
+
+// Parse reads a configuration from data; name stands for the file in messages. Its error is always Problems.
+func Parse(name string, data []byte) (*Config, error) {
+	c, _, err := parse(name, data)
+	return c, err
+}
+
+// parse also returns the stamp of what the configuration was, or failed to be, made from.
+func parse(name string, data []byte) (*Config, stamp, error) {
+	root, line, err := readDocument(data)
+	if err != nil {
+		return nil, newStamp(data, nil), Problems{{File: name, Line: line, Text: err.Error()}}
+	}
+	d := &decoder{file: name, open: map[*yaml.Node]bool{}}
+	c := &Config{modules: map[string]*probe.Module{}, unsupported: map[string]error{}}
+	top := &place{line: root.Line, index: -1}
+	d.decode(root, top, reflect.ValueOf(&c.options).Elem())
+	made := newStamp(data, d.files) // before the modules read their files: a change after this is noticed
+	if !d.stopped {
+		c.compile(d, root, top)
+	}
+	if len(d.problems) > 0 {
+		return nil, made, d.problems.arranged()
+	}
+	c.warnings = d.warnings
+	return c, made, nil
+}
+
+// compile makes the modules ready, in the order of the file.
+func (c *Config) compile(d *decoder, root *yaml.Node, top *place) {
+	if root.Kind != yaml.MappingNode {
+		return
+	}
+	section, ok := find(d.quietEntries(root), "modules")
+	if !ok || resolved(section.value).Kind != yaml.MappingNode {
+		return
+	}
+	under := top.at("modules", section.line())
+	for _, e := range d.quietEntries(resolved(section.value)) {
+		at := under.at(e.name, e.line())
+		module, err := c.options.Modules[e.name].Compile(e.name)
+		switch {
+		case err == nil:
+			c.modules[e.name] = module
+		case errors.Is(err, probe.ErrUnsupportedProber):
+			prober := c.options.Modules[e.name].Prober
+			c.unsupported[e.name] = fmt.Errorf("module %q: prober %q: %w", e.name, prober, probe.ErrUnsupportedProber)
+			at.line = d.lineAt(e.value, "prober", at.line)
+			d.warn(at, "the prober %q is not built in: probes with this module are refused", prober)
+		default:
+			d.locate(e.value, at, err)
+		}
+		c.names = append(c.names, e.name)
+	}
+}
+
+// Module returns the module with that name. The error wraps probe.ErrUnknownModule, or probe.ErrUnsupportedProber
+// for a module that the file has and whose prober is not built in.
+func (c *Config) Module(name string) (*probe.Module, error) {
+	if m, ok := c.modules[name]; ok {
+		return m, nil
+	}
+	if err, ok := c.unsupported[name]; ok {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: %q", probe.ErrUnknownModule, name)
+}
+
+// Names returns the names of all modules in the order of the file, those that cannot be probed included.
+func (c *Config) Names() []string { return slices.Clone(c.names) }
+
+// Options returns the file's sections. The caller must not change what they refer to.
+func (c *Config) Options() Options { return c.options }
+
+// Warnings returns what is accepted but will not work, each as "file:line: path: …".
+func (c *Config) Warnings() []string { return slices.Clone(c.warnings) }

@@ -1,0 +1,87 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rollcall/probe"
+)
+
+func TestDefaultHasTheSampleModules(t *testing.T) {
+	c := Default()
+	want := []string{"http_2xx", "http_post_2xx", "tcp_connect", "pop3s_banner", "ssh_banner", "ssh_banner_extract", "irc_banner"}
+	if diff := cmp.Diff(want, c.Names()); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
+	}
+}
+
+func TestModuleNamesWhatItCannotGive(t *testing.T) {
+	c := load(t, "modules:\n  ping:\n    prober: icmp\n")
+	if _, err := c.Module("pong"); !errors.Is(err, probe.ErrUnknownModule) || !strings.Contains(err.Error(), `"pong"`) {
+		t.Errorf("an unknown module: %v", err)
+	}
+	if _, err := c.Module("ping"); !errors.Is(err, probe.ErrUnsupportedProber) || !strings.Contains(err.Error(), `"icmp"`) {
+		t.Errorf("a module whose prober is not built in: %v", err)
+	}
+	want := []string{`test.yml:3: modules.ping: the prober "icmp" is not built in: probes with this module are refused`}
+	if diff := cmp.Diff(want, c.Warnings()); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoadOfAMissingFileSaysSo(t *testing.T) {
+	if _, err := Load(filepath.Join(t.TempDir(), "none.yml")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want fs.ErrNotExist", err)
+	}
+}
+
+// TestProblems compares everything that is said of each testdata/bad/NAME.yml with NAME.problems.
+func TestProblems(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no bad files: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			want, err := os.ReadFile(strings.TrimSuffix(file, "yml") + "problems")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = Load(file)
+			var problems Problems
+			if !errors.As(err, &problems) {
+				t.Fatalf("got %v, want Problems", err)
+			}
+			if diff := cmp.Diff(string(want), err.Error()+"\n"); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestModulesKeepTheOrderOfTheFile(t *testing.T) {
+	c := load(t, "modules:\n  z: {prober: http}\n  a: {prober: tcp}\n  m: {prober: icmp}\n")
+	if got, want := c.Names(), []string{"z", "a", "m"}; !slices.Equal(got, want) {
+		t.Errorf("names: got %v, want %v", got, want)
+	}
+	if got := string(c.YAML()); strings.Index(got, "z:") > strings.Index(got, "a:") {
+		t.Errorf("the shown configuration has another order:\n%s", got)
+	}
+}
+
+// load parses a configuration that must be right.
+func load(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := Parse("test.yml", []byte(text))
+	if err != nil {
+		t.Fatalf("%v\nin:\n%s", err, text)
+	}
+	return c
+}

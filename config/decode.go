@@ -1,0 +1,235 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	maxDepth = 64 // levels of the file; the deepest option has about ten
+	// maxVisits bounds the work, aliases expanded: ten lines of YAML can stand for a billion nodes.
+	maxVisits = 1_000_000
+)
+
+// decoder fills option structs from a node tree. Other than the YAML library's own it goes on after a fault,
+// knows the path, also walks structs that have an UnmarshalYAML method by their fields, and reports every problem.
+type decoder struct {
+	file     string
+	problems Problems
+	warnings []string
+	files    []string // named by options ending in "_file"
+	void     []*place // at which the struct does not hold what the file says
+	visits   int
+	stopped  bool                // the file is refused as a whole
+	open     map[*yaml.Node]bool // the anchors that are being decoded, to find one that contains itself
+	within   []reflect.Type      // the structs around the one that is being decoded
+}
+
+// defaulter is a type that puts in what a section says when it does not mention an option.
+type defaulter interface{ SetDefaults() }
+
+// validator is a type that judges its options together. Joined *probe.OptionErrors get their own line.
+type validator interface{ Validate() error }
+
+// unmarshaler is how the structs of prometheus/common take part in decoding.
+type unmarshaler interface {
+	UnmarshalYAML(unmarshal func(any) error) error
+}
+
+// report adds a problem at a place whose value is then void: nothing may be concluded from it.
+func (d *decoder) report(at *place, format string, args ...any) {
+	d.void = append(d.void, at)
+	d.remark(at, format, args...)
+}
+
+// remark adds a problem that leaves the value as the file has it.
+func (d *decoder) remark(at *place, format string, args ...any) {
+	d.problems = append(d.problems, Problem{File: d.file, Line: at.line, Path: at.String(), Text: fmt.Sprintf(format, args...)})
+	if len(d.problems) > 10*maxProblems {
+		d.stopped = true
+	}
+}
+
+func (d *decoder) warn(at *place, format string, args ...any) {
+	d.warnings = append(d.warnings, Problem{File: d.file, Line: at.line, Path: at.String(), Text: fmt.Sprintf(format, args...)}.Error())
+}
+
+// enter counts a visit and follows an alias. It returns nil when n must not be looked at.
+func (d *decoder) enter(n *yaml.Node, at *place) (target *yaml.Node, leave func()) {
+	if d.stopped {
+		return nil, nil
+	}
+	if d.visits++; d.visits > maxVisits {
+		d.stopped = true
+		d.report(at, "the file expands to more than %d values; it uses aliases excessively", maxVisits)
+		return nil, nil
+	}
+	if at.depth() > maxDepth {
+		d.report(at, "is nested more than %d levels deep", maxDepth)
+		return nil, nil
+	}
+	if n.Kind != yaml.AliasNode {
+		return n, func() {}
+	}
+	if d.open[n.Alias] {
+		d.report(at, "the anchor %s contains itself", quoted(n.Value))
+		return nil, nil
+	}
+	d.open[n.Alias] = true
+	return n.Alias, func() { delete(d.open, n.Alias) }
+}
+
+// decode fills out, which is addressable, from n.
+func (d *decoder) decode(n *yaml.Node, at *place, out reflect.Value) {
+	n, leave := d.enter(n, at)
+	if n == nil {
+		return
+	}
+	defer leave()
+	if isNull(n) {
+		switch out.Kind() {
+		case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Interface:
+			out.SetZero()
+		}
+		return // others keep their default
+	}
+	if out.Kind() == reflect.Pointer {
+		out.Set(reflect.New(out.Type().Elem()))
+		out = out.Elem()
+	}
+	if leaf, ok := d.leaf(n, at, out); ok {
+		leaf()
+		return
+	}
+	switch out.Kind() {
+	case reflect.Struct:
+		d.decodeStruct(n, at, out)
+	case reflect.Map:
+		d.decodeMap(n, at, out)
+	case reflect.Slice:
+		d.decodeSlice(n, at, out)
+	case reflect.Interface:
+		if v := d.decodeAny(n, at); v != nil {
+			out.Set(reflect.ValueOf(v))
+		}
+	default:
+		d.decodeScalar(n, at, out)
+	}
+}
+
+func (d *decoder) decodeStruct(n *yaml.Node, at *place, out reflect.Value) {
+	s := schemaOf(out.Type())
+	if n.Kind != yaml.MappingNode {
+		d.report(at, "is %s; accepted: a mapping with the keys %s", describe(n), s.list())
+		return
+	}
+	s.setDefaults(out)
+	d.within = append(d.within, out.Type())
+	defer func() { d.within = d.within[:len(d.within)-1] }()
+	for _, e := range d.entries(n, at) {
+		below := at.at(e.name, e.line())
+		if f, ok := s.field(e.name); ok {
+			d.decode(e.value, below, out.FieldByIndex(f.index))
+		} else if s.inlineMap != nil {
+			d.decodeEntry(e, below, out.FieldByIndex(s.inlineMap))
+		} else {
+			below.line = e.key.Line
+			d.unknownKey(e.name, below, &s)
+		}
+	}
+	for _, index := range append(s.inlined, nil) {
+		d.validate(n, at, out.FieldByIndex(index).Addr().Interface())
+	}
+}
+
+// setDefaults fills a struct as its type says: our types by SetDefaults, those of prometheus/common by an
+// UnmarshalYAML that is given nothing to read.
+func (s *schema) setDefaults(out reflect.Value) {
+	for _, index := range append(s.inlined, nil) {
+		switch v := out.FieldByIndex(index).Addr().Interface().(type) {
+		case defaulter:
+			v.SetDefaults()
+		case unmarshaler:
+			// The error is about the empty section, which nobody wrote.
+			_ = v.UnmarshalYAML(func(any) error { return nil })
+		}
+	}
+}
+
+// validate lets a decoded struct judge itself.
+func (d *decoder) validate(n *yaml.Node, at *place, v any) {
+	if v, ok := v.(validator); ok {
+		d.locate(n, at, v.Validate())
+	}
+}
+
+func (d *decoder) decodeMap(n *yaml.Node, at *place, out reflect.Value) {
+	if n.Kind != yaml.MappingNode {
+		d.report(at, "is %s; accepted: a mapping", describe(n))
+		return
+	}
+	out.Set(reflect.MakeMap(out.Type()))
+	for _, e := range d.entries(n, at) {
+		d.decodeEntry(e, at.at(e.name, e.line()), out)
+	}
+}
+
+func (d *decoder) decodeEntry(e entry, at *place, out reflect.Value) {
+	if out.IsNil() {
+		out.Set(reflect.MakeMap(out.Type()))
+	}
+	value := reflect.New(out.Type().Elem()).Elem()
+	d.decode(e.value, at, value)
+	out.SetMapIndex(reflect.ValueOf(e.name).Convert(out.Type().Key()), value)
+}
+
+// decodeSlice keeps the place of items that are void, so that the index of a later fault is the file's.
+func (d *decoder) decodeSlice(n *yaml.Node, at *place, out reflect.Value) {
+	if n.Kind != yaml.SequenceNode {
+		d.report(at, "is %s; accepted: a list", describe(n))
+		return
+	}
+	out.Set(reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content)))
+	kept := 0
+	for i, item := range n.Content {
+		below := at.item(i, item.Line)
+		if isNull(resolved(item)) {
+			// blackbox_exporter drops such items without a word, so they cannot be a fault.
+			d.warn(below, "is empty and ignored")
+			continue
+		}
+		d.decode(item, below, out.Index(kept))
+		kept++
+	}
+	out.Set(out.Slice(0, kept))
+}
+
+// decodeAny makes of a node what JSON would: maps by text, lists, single values.
+func (d *decoder) decodeAny(n *yaml.Node, at *place) any {
+	n, leave := d.enter(n, at)
+	if n == nil {
+		return nil
+	}
+	defer leave()
+	switch n.Kind {
+	case yaml.MappingNode:
+		m := map[string]any{}
+		for _, e := range d.entries(n, at) {
+			m[e.name] = d.decodeAny(e.value, at.at(e.name, e.line()))
+		}
+		return m
+	case yaml.SequenceNode:
+		list := make([]any, len(n.Content))
+		for i, item := range n.Content {
+			list[i] = d.decodeAny(item, at.item(i, item.Line))
+		}
+		return list
+	}
+	var v any
+	if err := n.Decode(&v); err != nil {
+		d.report(at, "is not what its tag %s says", quoted(n.Tag))
+	}
+	return v
+}

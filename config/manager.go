@@ -1,0 +1,155 @@
+package config
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// Manager holds the configuration in force and replaces it as a whole. Its methods may be called concurrently,
+// OnReload excepted.
+type Manager struct {
+	path    string
+	logger  *slog.Logger
+	current atomic.Pointer[Config]
+	last    atomic.Pointer[reloaded]
+	hooks   []func(*Config)
+	turn    chan struct{} // holds one token: who has it, reloads
+	made    stamp         // of the last attempt; for who has the turn
+}
+
+// reloaded is how the last attempt to load ended.
+type reloaded struct {
+	ok bool
+	at time.Time // of the last success
+}
+
+// NewManager loads the file at path; an empty path means the built-in configuration. The error is Load's.
+func NewManager(path string, logger *slog.Logger) (*Manager, error) {
+	m := &Manager{path: path, logger: logger, turn: make(chan struct{}, 1)}
+	m.turn <- struct{}{}
+	if err := m.Reload(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// OnReload has f called with every configuration that replaces another, on the reloading goroutine and one at a
+// time. It is to be called before the first reload. f must not call Reload.
+func (m *Manager) OnReload(f func(*Config)) { m.hooks = append(m.hooks, f) }
+
+// Current returns the configuration in force.
+func (m *Manager) Current() *Config { return m.current.Load() }
+
+// LastReload tells whether the last attempt to load succeeded, and when one last did.
+func (m *Manager) LastReload() (ok bool, at time.Time) {
+	last := m.last.Load()
+	return last.ok, last.at
+}
+
+// Reload loads the file again. A file that is broken or gone changes nothing: the error lists its problems.
+// Warnings are logged, the error is not.
+func (m *Manager) Reload() error {
+	<-m.turn
+	defer func() { m.turn <- struct{}{} }()
+	return m.reload()
+}
+
+func (m *Manager) reload() error {
+	before := m.current.Load()
+	next, err := m.load()
+	if err != nil {
+		if before != nil {
+			m.last.Store(&reloaded{ok: false, at: m.last.Load().at})
+		}
+		return err
+	}
+	m.current.Store(next)
+	m.last.Store(&reloaded{ok: true, at: time.Now()})
+	for _, warning := range next.Warnings() {
+		m.logger.Warn("the configuration asks for what is not there", "warning", warning)
+	}
+	if before != nil {
+		for _, f := range m.hooks {
+			f(next)
+		}
+	}
+	return nil
+}
+
+func (m *Manager) load() (*Config, error) {
+	if m.path == "" {
+		return Default(), nil
+	}
+	data, err := read(m.path)
+	if err != nil {
+		m.made = newStamp(nil, m.made.files)
+		return nil, err
+	}
+	next, made, err := parse(m.path, data)
+	m.made = made
+	return next, err
+}
+
+// Watch reloads whenever the file, or one that its options name, has other content than at the last attempt, and
+// logs the outcome. It looks once in an interval and returns when ctx is done.
+func (m *Manager) Watch(ctx context.Context, interval time.Duration) {
+	if m.path == "" {
+		return
+	}
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			m.reloadIfChanged()
+		}
+	}
+}
+
+func (m *Manager) reloadIfChanged() {
+	<-m.turn
+	defer func() { m.turn <- struct{}{} }()
+	data, _ := read(m.path) // a file that is gone differs from one that was there
+	if m.made.equal(newStamp(data, m.made.files)) {
+		return
+	}
+	if err := m.reload(); err != nil {
+		m.logger.Error("the changed configuration is not used", "err", err)
+		return
+	}
+	m.logger.Info("the changed configuration is in force", "file", m.path)
+}
+
+// stamp tells whether the files of a configuration changed.
+type stamp struct {
+	files []string // that its options name
+	sum   [sha256.Size]byte
+}
+
+// newStamp sums up the configuration file's data and the content of the files.
+func newStamp(data []byte, files []string) stamp {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d\n%s", len(data), data)
+	for _, name := range files {
+		fmt.Fprintf(h, "\n%q", name)
+		// Only regular files: reading from a pipe would take what a prober is to read, or wait for ever.
+		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		if f, err := os.Open(name); err == nil {
+			_, _ = io.Copy(h, io.LimitReader(f, maxFileBytes)) // unreadable counts as empty
+			f.Close()
+		}
+	}
+	return stamp{files: files, sum: [sha256.Size]byte(h.Sum(nil))}
+}
+
+func (s stamp) equal(other stamp) bool { return s.sum == other.sum }
