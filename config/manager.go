@@ -3,8 +3,10 @@ package config
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -20,7 +22,10 @@ type Manager struct {
 	last    atomic.Pointer[reloaded]
 	hooks   []func(*Config)
 	turn    chan struct{} // holds one token: who has it, reloads
-	made    stamp         // of the last attempt; for who has the turn
+
+	// For who has the turn.
+	made     stamp // of the last attempt
+	optional bool  // the file may be missing; false once it was there
 }
 
 // reloaded is how the last attempt to load ended.
@@ -31,7 +36,17 @@ type reloaded struct {
 
 // NewManager loads the file at path; an empty path means the built-in configuration. The error is Load's.
 func NewManager(path string, logger *slog.Logger) (*Manager, error) {
-	m := &Manager{path: path, logger: logger, turn: make(chan struct{}, 1)}
+	return newManager(&Manager{path: path, logger: logger})
+}
+
+// NewOptionalManager is NewManager for a file that need not exist: until a load finds it, the built-in configuration
+// is in force. Once it was there it must stay.
+func NewOptionalManager(path string, logger *slog.Logger) (*Manager, error) {
+	return newManager(&Manager{path: path, logger: logger, optional: true})
+}
+
+func newManager(m *Manager) (*Manager, error) {
+	m.turn = make(chan struct{}, 1)
 	m.turn <- struct{}{}
 	if err := m.Reload(); err != nil {
 		return nil, err
@@ -89,8 +104,12 @@ func (m *Manager) load() (*Config, error) {
 	data, err := read(m.path)
 	if err != nil {
 		m.made = newStamp(nil, m.made.files)
+		if m.optional && errors.Is(err, fs.ErrNotExist) {
+			return Default(), nil
+		}
 		return nil, err
 	}
+	m.optional = false
 	next, made, err := parse(m.path, data)
 	m.made = made
 	return next, err
