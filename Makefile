@@ -9,7 +9,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 10s
 
-.PHONY: help run build test unit lint format vet staticcheck modules vulnerabilities fuzz peers clean
+.PHONY: help run build test unit lint format vet staticcheck modules vulnerabilities fuzz bench bench-smoke peers clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -45,6 +45,12 @@ vulnerabilities:
 
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	@sh .ci/fuzz $(FUZZTIME)
+
+bench: ## what a probe costs beside blackbox_exporter and the bare floor: about 12 minutes (ARGS="-only compare")
+	go run ./bench $(ARGS)
+
+bench-smoke: ## one short round of the same, to see that every reply is right
+	go run ./bench -smoke -json ''
 
 peers: ## install (as root, by apt-get) or name the programs that the tests run rollcall against
 	@sh .ci/peers

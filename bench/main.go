@@ -43,7 +43,7 @@ type options struct {
 // smoke makes every measurement as short as it can be and still ask for every reply.
 func (o *options) smoke() {
 	o.rounds, o.probes, o.pacedTime = 1, 64, 200*time.Millisecond
-	o.inFlight, o.timeout = 100, 1500*time.Millisecond
+	o.inFlight, o.timeout = 100, time.Second
 	o.latency, o.linear, o.soak, o.simulate, o.interval = 500*time.Millisecond, 100, 500, 500, time.Second
 }
 
