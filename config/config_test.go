@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"flag"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -42,6 +43,8 @@ func TestLoadOfAMissingFileSaysSo(t *testing.T) {
 	}
 }
 
+var update = flag.Bool("update", false, "write the golden files anew")
+
 // TestProblems compares everything that is said of each testdata/bad/NAME.yml with NAME.problems.
 func TestProblems(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yml")
@@ -50,14 +53,18 @@ func TestProblems(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			want, err := os.ReadFile(strings.TrimSuffix(file, "yml") + "problems")
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = Load(file)
+			_, err := Load(file)
 			var problems Problems
 			if !errors.As(err, &problems) {
 				t.Fatalf("got %v, want Problems", err)
+			}
+			golden := strings.TrimSuffix(file, "yml") + "problems"
+			if *update {
+				writeFile(t, golden, err.Error()+"\n")
+			}
+			want, readErr := os.ReadFile(golden)
+			if readErr != nil {
+				t.Fatal(readErr)
 			}
 			if diff := cmp.Diff(string(want), err.Error()+"\n"); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)

@@ -24,7 +24,8 @@ type decoder struct {
 	visits   int
 	stopped  bool                // the file is refused as a whole
 	open     map[*yaml.Node]bool // the anchors that are being decoded, to find one that contains itself
-	within   []reflect.Type      // the structs around the one that is being decoded
+	within   []reflect.Type      // the structs around what is being decoded
+	schemas  map[reflect.Type]*schema
 }
 
 // defaulter is a type that puts in what a section says when it does not mention an option.
@@ -36,6 +37,19 @@ type validator interface{ Validate() error }
 // unmarshaler is how the structs of prometheus/common take part in decoding.
 type unmarshaler interface {
 	UnmarshalYAML(unmarshal func(any) error) error
+}
+
+func newDecoder(file string) *decoder {
+	return &decoder{file: file, open: map[*yaml.Node]bool{}, schemas: map[reflect.Type]*schema{}}
+}
+
+func (d *decoder) schema(t reflect.Type) *schema {
+	s := d.schemas[t]
+	if s == nil {
+		s = schemaOf(t)
+		d.schemas[t] = s
+	}
+	return s
 }
 
 // report adds a problem at a place whose value is then void: nothing may be concluded from it.
@@ -120,7 +134,7 @@ func (d *decoder) decode(n *yaml.Node, at *place, out reflect.Value) {
 }
 
 func (d *decoder) decodeStruct(n *yaml.Node, at *place, out reflect.Value) {
-	s := schemaOf(out.Type())
+	s := d.schema(out.Type())
 	if n.Kind != yaml.MappingNode {
 		d.report(at, "is %s; accepted: a mapping with the keys %s", describe(n), s.list())
 		return
@@ -136,7 +150,7 @@ func (d *decoder) decodeStruct(n *yaml.Node, at *place, out reflect.Value) {
 			d.decodeEntry(e, below, out.FieldByIndex(s.inlineMap))
 		} else {
 			below.line = e.key.Line
-			d.unknownKey(e.name, below, &s)
+			d.unknownKey(e.name, below, s)
 		}
 	}
 	for _, index := range append(s.inlined, nil) {

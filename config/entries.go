@@ -6,14 +6,6 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// lineOf is the line a reader looks for a mapping's entry at: the value's, or, when the value is a block of lines, the key's.
-func lineOf(key, value *yaml.Node) int {
-	if value.Kind == yaml.ScalarNode || value.Kind == yaml.AliasNode {
-		return value.Line
-	}
-	return key.Line
-}
-
 // entry is one key of a mapping with its value, once merge keys are resolved.
 type entry struct {
 	name  string
@@ -21,7 +13,13 @@ type entry struct {
 	value *yaml.Node
 }
 
-func (e entry) line() int { return lineOf(e.key, e.value) }
+// line is where a reader looks for the entry: at the value, or at the key when the value is a block of lines.
+func (e entry) line() int {
+	if e.value.Kind == yaml.ScalarNode || e.value.Kind == yaml.AliasNode {
+		return e.value.Line
+	}
+	return e.key.Line
+}
 
 // find returns the entry with that name.
 func find(entries []entry, name string) (entry, bool) {
@@ -99,6 +97,5 @@ func (d *decoder) merge(entries []entry, m *yaml.Node, at *place, seen map[strin
 
 // quietEntries returns the entries of a mapping that was decoded before, whose faults are known.
 func (d *decoder) quietEntries(n *yaml.Node) []entry {
-	quiet := decoder{open: map[*yaml.Node]bool{}}
-	return quiet.entries(n, &place{})
+	return newDecoder("").entries(n, &place{index: -1})
 }

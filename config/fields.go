@@ -22,8 +22,8 @@ type schema struct {
 }
 
 // schemaOf reads the tags of t. It panics on a struct that the file cannot fill, which is a mistake in the program.
-func schemaOf(t reflect.Type) schema {
-	var s schema
+func schemaOf(t reflect.Type) *schema {
+	s := new(schema)
 	s.add(t, nil)
 	return s
 }
@@ -78,9 +78,9 @@ func (s *schema) names() []string {
 // list is the names for a message.
 func (s *schema) list() string { return strings.Join(s.names(), ", ") }
 
-// structOf returns the struct that an option of type t is in the file, or nil when it is none.
+// structOf returns the struct that an option of type t is, or is a list of, in the file; nil when there is none.
 func structOf(t reflect.Type) reflect.Type {
-	if t.Kind() == reflect.Pointer {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
 	if t.Kind() != reflect.Struct || !hasKeys(t) {

@@ -7,16 +7,14 @@ import "strings"
 func (d *decoder) unknownKey(name string, at *place, s *schema) {
 	for _, f := range s.fields {
 		if t := structOf(f.kind); t != nil {
-			inner := schemaOf(t)
-			if _, ok := inner.field(name); ok {
+			if _, ok := d.schema(t).field(name); ok {
 				d.remark(at, "unknown key here; it belongs under %q", f.name)
 				return
 			}
 		}
 	}
 	if len(d.within) > 1 {
-		outer := schemaOf(d.within[len(d.within)-2])
-		if _, ok := outer.field(name); ok {
+		if _, ok := d.schema(d.within[len(d.within)-2]).field(name); ok {
 			d.remark(at, "unknown key here; it belongs one level up")
 			return
 		}

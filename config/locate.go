@@ -53,27 +53,19 @@ func (d *decoder) follows(p Problem) bool {
 // lineAt follows path down from n and returns the line of the deepest entry that exists.
 func (d *decoder) lineAt(n *yaml.Node, path string, line int) int {
 	for range maxDepth {
-		n = resolved(n)
 		var next *yaml.Node
-		if n.Kind == yaml.SequenceNode {
-			index, rest, _ := strings.Cut(strings.TrimPrefix(path, "["), "]")
-			items := slices.DeleteFunc(slices.Clone(n.Content), func(n *yaml.Node) bool { return isNull(resolved(n)) })
-			i, err := strconv.Atoi(index)
-			if err != nil || i < 0 || i >= len(items) {
-				return line
+		switch n = resolved(n); n.Kind {
+		case yaml.SequenceNode:
+			next, path = itemOn(n, path)
+			if next != nil {
+				line = next.Line
 			}
-			next, path, line = items[i], strings.TrimPrefix(rest, "."), items[i].Line
-		} else if n.Kind == yaml.MappingNode {
-			longest := -1
-			for _, e := range d.quietEntries(n) {
-				if rest, ok := strings.CutPrefix(path, e.name); ok && len(e.name) > longest && (rest == "" || rest[0] == '.' || rest[0] == '[') {
-					longest, next, line = len(e.name), e.value, e.line()
-				}
+		case yaml.MappingNode:
+			var e entry
+			e, path = entryOn(d.quietEntries(n), path)
+			if next = e.value; next != nil {
+				line = e.line()
 			}
-			if next == nil {
-				return line
-			}
-			path = strings.TrimPrefix(path[longest:], ".")
 		}
 		if next == nil || path == "" {
 			return line
@@ -81,4 +73,26 @@ func (d *decoder) lineAt(n *yaml.Node, path string, line int) int {
 		n = next
 	}
 	return line
+}
+
+// itemOn returns the item of a list that path begins with, as "[2].header", and the rest of path; nil when there
+// is none.
+func itemOn(n *yaml.Node, path string) (item *yaml.Node, rest string) {
+	index, rest, _ := strings.Cut(strings.TrimPrefix(path, "["), "]")
+	items := slices.DeleteFunc(slices.Clone(n.Content), func(n *yaml.Node) bool { return isNull(resolved(n)) })
+	i, err := strconv.Atoi(index)
+	if err != nil || i < 0 || i >= len(items) {
+		return nil, path
+	}
+	return items[i], strings.TrimPrefix(rest, ".")
+}
+
+// entryOn returns the entry that path begins with and the rest of path. Names may hold dots, so the longest counts.
+func entryOn(entries []entry, path string) (found entry, rest string) {
+	for _, e := range entries {
+		if within(path, e.name) && (found.value == nil || len(e.name) > len(found.name)) {
+			found = e
+		}
+	}
+	return found, strings.TrimPrefix(path[len(found.name):], ".")
 }
