@@ -1,6 +1,11 @@
 package probe
 
-import "github.com/prometheus/common/config"
+import (
+	"context"
+	"sync"
+
+	"github.com/prometheus/common/config"
+)
 
 // DefaultBodySizeLimit bounds a body after decoding when the module says nothing.
 const DefaultBodySizeLimit Size = 10 << 20
@@ -8,7 +13,7 @@ const DefaultBodySizeLimit Size = 10 << 20
 // HTTPOptions is the http section of a module: blackbox_exporter's options by their names.
 type HTTPOptions struct {
 	ValidStatusCodes             []int             `yaml:"valid_status_codes,omitempty"` // empty: 2xx
-	ValidHTTPVersions            []string          `yaml:"valid_http_versions,omitempty"`
+	ValidHTTPVersions            []HTTPVersion     `yaml:"valid_http_versions,omitempty"`
 	IPProtocol                   IPProtocol        `yaml:"preferred_ip_protocol,omitempty"`
 	IPProtocolFallback           bool              `yaml:"ip_protocol_fallback"`
 	SkipResolvePhaseWithProxy    bool              `yaml:"skip_resolve_phase_with_proxy,omitempty"`
@@ -19,14 +24,20 @@ type HTTPOptions struct {
 	Headers                      map[string]string `yaml:"headers,omitempty"`
 	FailIfBodyMatchesRegexp      []Regexp          `yaml:"fail_if_body_matches_regexp,omitempty"`
 	FailIfBodyNotMatchesRegexp   []Regexp          `yaml:"fail_if_body_not_matches_regexp,omitempty"`
+	FailIfBodyJSONMatchesCEL     *CEL              `yaml:"fail_if_body_json_matches_cel,omitempty"`
+	FailIfBodyJSONNotMatchesCEL  *CEL              `yaml:"fail_if_body_json_not_matches_cel,omitempty"`
 	FailIfHeaderMatchesRegexp    []HeaderMatch     `yaml:"fail_if_header_matches,omitempty"`
 	FailIfHeaderNotMatchesRegexp []HeaderMatch     `yaml:"fail_if_header_not_matches,omitempty"`
 	Body                         string            `yaml:"body,omitempty"`
 	BodyFile                     string            `yaml:"body_file,omitempty"`
 	BodySizeLimit                Size              `yaml:"body_size_limit"` // 0: none
+	Compression                  Compression       `yaml:"compression,omitempty"`
 	EnableHTTP3                  bool              `yaml:"enable_http3,omitempty"`
 
 	HTTPClientConfig config.HTTPClientConfig `yaml:",inline"`
+
+	// UserAgent is what requests say when no header does; not an option of the file. Empty: "rollcall".
+	UserAgent string `yaml:"-"`
 }
 
 // SetDefaults puts in what a section says when it does not mention an option.
@@ -43,4 +54,56 @@ type HeaderMatch struct {
 	AllowMissing bool   `yaml:"allow_missing,omitempty"`
 }
 
-func (o *HTTPOptions) compile() (Prober, error) { return nil, ErrUnsupportedProber }
+// httpProber is an http section ready to probe. Nothing in it changes afterwards but what follows files (secrets,
+// certificates) and the cached OAuth 2.0 token.
+type httpProber struct {
+	method  string
+	body    requestBody
+	headers headerSet
+	auth    authorizer // nil: none configured
+	checks  httpChecks
+	policy  ipPolicy
+	tls     *tlsClient
+	proxy   *proxyClient // nil: none
+
+	follow      bool
+	skipResolve bool // the proxy resolves
+	http2       bool
+	http3       bool
+	limit       int64 // of the body after decoding; 0: none
+	compression Compression
+
+	wires    *sync.Pool // of *wire
+	buffers  *sync.Pool // of *[]byte, for bodies
+	decoders *decoders
+}
+
+// bodyBuffer is what a body is read into; only one that is kept makes it grow.
+const bodyBuffer = 8 << 10
+
+func newBuffer() any {
+	b := make([]byte, 0, bodyBuffer)
+	return &b
+}
+
+// keepBuffer returns a buffer to its pool unless a long body made it grow.
+func (p *httpProber) keepBuffer(b *[]byte) {
+	if cap(*b) <= 8*bodyBuffer {
+		p.buffers.Put(b)
+	}
+}
+
+// Probe implements Prober.
+func (p *httpProber) Probe(ctx context.Context, req Request) (Result, error) {
+	target, err := parseHTTPTarget(req.Target)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := p.headers.checkHostname(req.Hostname); err != nil {
+		return Result{}, err
+	}
+	w := walk{p: p, req: req, result: Result{HTTP: new(HTTPFacts)}}
+	w.result.HTTP.HasCEL = p.checks.usesCEL()
+	err = w.run(ctx, target)
+	return w.result.settle(err)
+}

@@ -1,0 +1,162 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// http2Session is one HTTP/2 connection that serves one request.
+type http2Session struct {
+	transport *http2.Transport
+	conn      *http2Conn
+	client    *http2.ClientConn
+	given     atomic.Bool // client was handed out: there is no second try
+	body      io.ReadCloser
+}
+
+// http2Conn tells when the client's reader has left it. The client has no means to wait for that, but it marks the
+// connection dead, and closes it, on its way out.
+type http2Conn struct {
+	*tls.Conn
+	raw  net.Conn // what is closed: a close of TLS may wait for the peer
+	dead atomic.Bool
+	once sync.Once
+	left chan struct{}
+}
+
+func (c *http2Conn) Close() error {
+	err := c.raw.Close()
+	if c.dead.Load() {
+		c.once.Do(func() { close(c.left) })
+	}
+	return err
+}
+
+func (p *httpProber) startHTTP2(ctx context.Context, l *link) (session, error) {
+	s := &http2Session{conn: &http2Conn{Conn: l.tls, raw: l.raw, left: make(chan struct{})}}
+	s.transport = &http2.Transport{
+		ConnPool: s, DisableCompression: true, MaxHeaderListSize: maxHeadBytes, StrictMaxConcurrentStreams: true,
+	}
+	client, err := s.transport.NewClientConn(s.conn)
+	if err != nil {
+		return nil, classify(ctx, StageRequest, fmt.Errorf("beginning HTTP/2: %w", err))
+	}
+	s.client = client
+	return s, nil
+}
+
+var errOnlyOnce = errors.New("the connection ended before the answer")
+
+// GetClientConn implements http2.ClientConnPool.
+func (s *http2Session) GetClientConn(*http.Request, string) (*http2.ClientConn, error) {
+	if s.given.Swap(true) {
+		return nil, errOnlyOnce
+	}
+	return s.client, nil
+}
+
+// MarkDead implements http2.ClientConnPool.
+func (s *http2Session) MarkDead(*http2.ClientConn) { s.conn.dead.Store(true) }
+
+func (s *http2Session) exchange(ctx context.Context, r *httpRequest) (httpResponse, error) {
+	resp, err := roundTrip(ctx, s.transport, r)
+	if err != nil {
+		return httpResponse{}, classifyHTTP2(ctx, StageResponse, err)
+	}
+	s.body, _ = resp.body.(io.ReadCloser)
+	resp.body = http2Body{ctx, s.body}
+	return resp, nil
+}
+
+func (s *http2Session) close() {
+	if s.body != nil {
+		s.body.Close()
+	}
+	s.client.Close()
+	<-s.conn.left
+}
+
+// http2Body names what goes wrong with a body.
+type http2Body struct {
+	ctx  context.Context
+	body io.Reader
+}
+
+func (b http2Body) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	if err != nil && err != io.EOF {
+		err = classifyHTTP2(b.ctx, StageBody, err)
+	}
+	return n, err
+}
+
+// classifyHTTP2 names an error of an HTTP/2 exchange.
+func classifyHTTP2(ctx context.Context, stage Stage, err error) error {
+	var (
+		stream  http2.StreamError
+		conn    http2.ConnectionError
+		goAway  http2.GoAwayError
+		network net.Error
+	)
+	wrapped := fmt.Errorf("speaking HTTP/2: %w", err)
+	switch {
+	case isClassified(err), ctx.Err() != nil, errors.As(err, &network):
+		return classify(ctx, stage, wrapped)
+	case errors.As(err, &stream), errors.As(err, &conn), errors.As(err, &goAway):
+		return fail(stage, ReasonProtocolError, wrapped)
+	case errors.Is(err, errOnlyOnce):
+		return fail(stage, ReasonConnectionClosed, wrapped)
+	}
+	if classified := classify(ctx, stage, wrapped); !isFailure(classified, ReasonNetworkError) {
+		return classified
+	}
+	switch err.Error() { // these have no type
+	case "http2: response header list larger than advertised limit":
+		return fail(stage, ReasonHeadersTooLarge, wrapped)
+	case "http2: too many 1xx informational responses":
+		return fail(stage, ReasonTooManyInterim, wrapped)
+	default:
+		return fail(stage, ReasonProtocolError, wrapped)
+	}
+}
+
+// roundTrip sends r through a client of net/http's kind, for HTTP/2 and HTTP/3.
+func roundTrip(ctx context.Context, client http.RoundTripper, r *httpRequest) (httpResponse, error) {
+	var first time.Time
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { first = time.Now() }})
+	req := (&http.Request{
+		Method: r.method, URL: r.url, Host: r.host, Header: make(http.Header, len(r.fields)+1),
+		Proto: "HTTP/2.0", ProtoMajor: 2,
+	}).WithContext(ctx)
+	for _, f := range r.fields {
+		req.Header.Add(f.name, f.value)
+	}
+	req.Header.Set("User-Agent", r.userAgent) // an empty one suppresses the client's own
+	if len(r.body) > 0 {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(r.body)), int64(len(r.body))
+	}
+	answer, err := client.RoundTrip(req)
+	if err != nil {
+		return httpResponse{}, err
+	}
+	if first.IsZero() {
+		first = time.Now()
+	}
+	return httpResponse{
+		proto: answer.Proto, major: answer.ProtoMajor, minor: answer.ProtoMinor, status: answer.StatusCode,
+		header: answer.Header, contentLength: answer.ContentLength, body: answer.Body, first: first,
+		noBody: r.method == http.MethodHead || answer.StatusCode == http.StatusNoContent || answer.StatusCode == http.StatusNotModified,
+	}, nil
+}

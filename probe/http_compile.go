@@ -1,0 +1,201 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// HTTPVersion is a protocol version as blackbox_exporter spells it: "HTTP/1.1", "HTTP/2.0".
+type HTTPVersion string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (v *HTTPVersion) UnmarshalText(text []byte) error {
+	switch s := string(text); s {
+	case "HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0":
+		*v = HTTPVersion(s)
+	case "HTTP/2", "HTTP/3":
+		*v = HTTPVersion(s + ".0")
+	default:
+		return fmt.Errorf("%q is unknown; accepted: HTTP/1.0, HTTP/1.1, HTTP/2.0, HTTP/3.0", s)
+	}
+	return nil
+}
+
+// Compression is the content coding that a body is expected in: "gzip", "br", "deflate", "identity". Empty: the body
+// is taken as it comes.
+type Compression string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (c *Compression) UnmarshalText(text []byte) error {
+	switch s := strings.ToLower(string(text)); s {
+	case "", "gzip", "br", "deflate", "identity":
+		*c = Compression(s)
+		return nil
+	default:
+		return fmt.Errorf("%q is unknown; accepted: gzip, br, deflate, identity", text)
+	}
+}
+
+// faults gathers what is wrong with a module's options, so that one load tells everything.
+type faults struct{ errs []error }
+
+func (f *faults) add(path, format string, args ...any) {
+	f.errs = append(f.errs, optionErrorf(path, format, args...))
+}
+
+// join takes in the errors of another part; it may be nil.
+func (f *faults) join(err error) {
+	if err != nil {
+		f.errs = append(f.errs, err)
+	}
+}
+
+// option reports err, unless nil, as the fault of one option.
+func (f *faults) option(path string, err error) {
+	if err != nil {
+		f.errs = append(f.errs, &OptionError{Path: path, Err: err})
+	}
+}
+
+func (f *faults) err() error { return errors.Join(f.errs...) }
+
+func (o *HTTPOptions) compile() (Prober, error) {
+	var f faults
+	p := &httpProber{
+		method:      o.Method,
+		policy:      ipPolicy{prefer: o.IPProtocol, fallback: o.IPProtocolFallback},
+		follow:      o.HTTPClientConfig.FollowRedirects,
+		http2:       o.HTTPClientConfig.EnableHTTP2,
+		http3:       o.EnableHTTP3,
+		limit:       int64(o.BodySizeLimit),
+		compression: o.Compression,
+		wires:       &sync.Pool{New: newWire},
+		buffers:     &sync.Pool{New: newBuffer},
+		decoders:    newDecoders(),
+	}
+	if o.NoFollowRedirects != nil && *o.NoFollowRedirects {
+		p.follow = false
+	}
+	switch {
+	case p.method == "":
+		p.method = http.MethodGet
+	case p.method == http.MethodConnect:
+		f.add("method", "CONNECT opens a tunnel and asks for nothing; accepted: GET, HEAD, POST and the like")
+	case !isToken(p.method):
+		f.add("method", "%q is not a method; accepted: GET, HEAD, POST and the like", p.method)
+	}
+	if p.limit < 0 {
+		f.add("body_size_limit", "is negative; accepted: a size, or 0 for none")
+	}
+
+	var err error
+	p.body, err = compileBody(o.Body, o.BodyFile)
+	f.join(err)
+	p.checks, err = o.compileChecks()
+	f.join(err)
+	p.headers, err = o.compileHeaders()
+	f.join(err)
+	p.auth, err = compileAuthorization(&o.HTTPClientConfig)
+	f.join(err)
+	p.tls, err = compileTLS("tls_config", &o.HTTPClientConfig.TLSConfig)
+	f.join(err)
+	p.proxy, err = compileProxy(&o.HTTPClientConfig.ProxyConfig)
+	f.join(err)
+	p.skipResolve = o.SkipResolvePhaseWithProxy && p.proxy != nil && !o.HTTPClientConfig.ProxyFromEnvironment
+	if p.http3 {
+		f.add("enable_http3", "is not built in")
+	}
+	if p.http3 && p.proxy != nil {
+		f.add("enable_http3", "does not go with a proxy; accepted: one of enable_http3, proxy_url and proxy_from_environment")
+	}
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	p.http2 = p.http2 && !p.headers.upgrade // HTTP/2 has no Upgrade header
+	return p, nil
+}
+
+func compileBody(inline, file string) (requestBody, error) {
+	switch {
+	case inline != "" && file != "":
+		return requestBody{}, optionErrorf("body_file", "stands beside body; accepted: one of them")
+	case file != "":
+		f, err := watchFile(file)
+		if err != nil {
+			return requestBody{}, &OptionError{Path: "body_file", Err: err}
+		}
+		return requestBody{file: f}, nil
+	default:
+		return requestBody{inline: []byte(inline)}, nil
+	}
+}
+
+func (o *HTTPOptions) compileChecks() (httpChecks, error) {
+	var f faults
+	c := httpChecks{
+		codes: o.ValidStatusCodes, versions: o.ValidHTTPVersions,
+		failIfTLS: o.FailIfSSL, failIfNotTLS: o.FailIfNotSSL,
+		bodyMatches: o.FailIfBodyMatchesRegexp, bodyNotMatches: o.FailIfBodyNotMatchesRegexp,
+		celMatches: o.FailIfBodyJSONMatchesCEL, celNotMatches: o.FailIfBodyJSONNotMatchesCEL,
+	}
+	for i, code := range o.ValidStatusCodes {
+		if code < 100 || code > 999 {
+			f.add("valid_status_codes["+strconv.Itoa(i)+"]", "%d is not a status code; accepted: 100 to 999", code)
+		}
+	}
+	for i, re := range o.FailIfBodyMatchesRegexp {
+		if re.Regexp == nil {
+			f.option(fmt.Sprintf("fail_if_body_matches_regexp[%d]", i), errRequired)
+		}
+	}
+	for i, re := range o.FailIfBodyNotMatchesRegexp {
+		if re.Regexp == nil {
+			f.option(fmt.Sprintf("fail_if_body_not_matches_regexp[%d]", i), errRequired)
+		}
+	}
+	if o.FailIfSSL && o.FailIfNotSSL {
+		f.add("fail_if_not_ssl", "contradicts fail_if_ssl: every probe would fail; accepted: one of them")
+	}
+	var err error
+	c.headerMatches, err = compileHeaderMatches("fail_if_header_matches", o.FailIfHeaderMatchesRegexp)
+	f.join(err)
+	c.headerNotMatches, err = compileHeaderMatches("fail_if_header_not_matches", o.FailIfHeaderNotMatchesRegexp)
+	f.join(err)
+	return c, f.err()
+}
+
+// compileHeaderMatches gives each header its canonical name.
+func compileHeaderMatches(path string, matches []HeaderMatch) ([]HeaderMatch, error) {
+	var f faults
+	compiled := make([]HeaderMatch, 0, len(matches))
+	for i, m := range matches {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		switch {
+		case m.Header == "":
+			f.option(at+".header", errRequired)
+		case !httpguts.ValidHeaderFieldName(m.Header):
+			f.add(at+".header", "%q is not a header's name", m.Header)
+		}
+		if m.Regexp.Regexp == nil || m.Regexp.String() == "" {
+			f.option(at+".regexp", errRequired)
+		}
+		m.Header = http.CanonicalHeaderKey(m.Header)
+		compiled = append(compiled, m)
+	}
+	return compiled, f.err()
+}
+
+func isToken(s string) bool {
+	for _, r := range s {
+		if !httpguts.IsTokenRune(r) {
+			return false
+		}
+	}
+	return s != ""
+}

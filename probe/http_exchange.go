@@ -1,0 +1,276 @@
+package probe
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// maxHeadBytes bounds everything before a response's body, interim responses included.
+	maxHeadBytes = 1 << 20
+	// maxInterim is how many 1xx responses may come before the answer.
+	maxInterim = 32
+	// maxPooledHead is the longest head after which a wire's buffers are kept for another probe.
+	maxPooledHead = 64 << 10
+	// wholeRequest is the longest request body that goes out in one write with the header.
+	wholeRequest = 16 << 10
+)
+
+// httpRequest is one request of a hop, whatever version of HTTP carries it.
+type httpRequest struct {
+	method string
+	url    *url.URL
+	host   string // the Host header
+	// absolute: the request goes to a proxy, which wants the whole URL.
+	absolute bool
+	// tunnel: the request is a CONNECT for this host:port, and the connection stays open.
+	tunnel    string
+	userAgent string // empty: none
+	fields    []field
+	upgrade   bool // fields ask for another protocol
+	body      []byte
+}
+
+// sendsLength reports whether the request announces its body's length, which some methods do also without a body.
+func (r *httpRequest) sendsLength() bool {
+	return len(r.body) > 0 || r.method == http.MethodPost || r.method == http.MethodPut || r.method == http.MethodPatch
+}
+
+// httpResponse is an answer as far as its header; the body is still to be read.
+type httpResponse struct {
+	proto         string // "HTTP/1.1"
+	major, minor  int
+	status        int
+	header        http.Header
+	contentLength int64 // -1: unknown
+	body          io.Reader
+	noBody        bool      // by method or status there is none
+	first         time.Time // when the first byte came
+	// end, when not nil, is asked once the body was read: is what follows it as it must be?
+	end func() error
+}
+
+// wire is what an HTTP/1 exchange needs beside the connection; it is kept for other probes. Its buffers serve until
+// the body was read.
+type wire struct {
+	head headReader
+	in   *bufio.Reader
+	text *textproto.Reader
+	out  []byte
+	body framedBody
+}
+
+func newWire() any {
+	w := new(wire)
+	w.in = bufio.NewReader(&w.head)
+	w.text = textproto.NewReader(w.in)
+	return w
+}
+
+// release returns w to its pool unless a flood has swollen it.
+func (p *httpProber) release(w *wire) {
+	flooded := w.head.read > maxPooledHead || cap(w.out) > maxPooledHead
+	w.head, w.body = headReader{}, framedBody{}
+	if !flooded {
+		p.wires.Put(w)
+	}
+}
+
+// headReader reads from a connection, and no more than may come before the body while it reads a head.
+type headReader struct {
+	conn   net.Conn
+	inHead bool
+	read   int64 // bytes while inHead
+	err    error // what the connection met, its end included
+}
+
+var errHeadTooLarge = fmt.Errorf("the response's header is over %d bytes long", maxHeadBytes)
+
+func (r *headReader) Read(b []byte) (int, error) {
+	if r.inHead && r.read >= maxHeadBytes {
+		return 0, errHeadTooLarge
+	}
+	n, err := r.conn.Read(b)
+	if r.inHead {
+		r.read += int64(n)
+	}
+	if err != nil {
+		r.err = err
+	}
+	return n, err
+}
+
+// exchange sends an HTTP/1.1 request and reads the answer's header. Interim responses are passed over.
+func (w *wire) exchange(ctx context.Context, conn net.Conn, req *httpRequest) (httpResponse, error) {
+	w.head = headReader{conn: conn, inHead: true}
+	w.in.Reset(&w.head)
+	sendErr := w.send(conn, req)
+	if sendErr != nil {
+		// A server may answer and close before it has read everything: its answer counts.
+		if err := classify(ctx, StageRequest, sendErr); !isFailure(err, ReasonConnectionReset, ReasonConnectionClosed) {
+			return httpResponse{}, err
+		}
+	}
+	resp, err := w.receive(req)
+	if err != nil {
+		if sendErr != nil {
+			return httpResponse{}, classify(ctx, StageRequest, sendErr)
+		}
+		return httpResponse{}, classifyHead(ctx, err)
+	}
+	return resp, nil
+}
+
+// isFailure reports whether err is a *Failure with one of the reasons.
+func isFailure(err error, reasons ...Reason) bool {
+	var failure *Failure
+	if !errors.As(err, &failure) {
+		return false
+	}
+	for _, r := range reasons {
+		if failure.Reason == r {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *wire) send(conn net.Conn, req *httpRequest) error {
+	w.out = req.appendHead(w.out[:0])
+	if len(req.body) <= wholeRequest {
+		w.out = append(w.out, req.body...)
+		_, err := conn.Write(w.out)
+		return err
+	}
+	if _, err := conn.Write(w.out); err != nil {
+		return err
+	}
+	_, err := conn.Write(req.body)
+	return err
+}
+
+// appendHead writes the request line and the header. Every value in it was checked: no line break can get in.
+func (r *httpRequest) appendHead(b []byte) []byte {
+	b = append(b, r.method...)
+	b = append(b, ' ')
+	switch {
+	case r.tunnel != "":
+		b = append(b, r.tunnel...)
+	case r.absolute:
+		b = append(append(append(b, r.url.Scheme...), "://"...), r.host...)
+		b = append(b, r.url.RequestURI()...)
+	default:
+		b = append(b, r.url.RequestURI()...)
+	}
+	b = append(b, " HTTP/1.1\r\n"...)
+	b = appendField(b, "Host", r.host)
+	if r.userAgent != "" {
+		b = appendField(b, "User-Agent", r.userAgent)
+	}
+	if r.sendsLength() {
+		b = append(b, "Content-Length: "...)
+		b = strconv.AppendInt(b, int64(len(r.body)), 10)
+		b = append(b, "\r\n"...)
+	}
+	for _, f := range r.fields {
+		b = appendField(b, f.name, f.value)
+	}
+	switch {
+	case r.tunnel != "":
+		return append(b, "\r\n"...)
+	case r.upgrade:
+		return append(b, "Connection: Upgrade\r\n\r\n"...)
+	default:
+		return append(b, "Connection: close\r\n\r\n"...)
+	}
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(b, name...)
+	b = append(b, ": "...)
+	b = append(b, value...)
+	return append(b, "\r\n"...)
+}
+
+// receive reads heads until one is final.
+func (w *wire) receive(req *httpRequest) (httpResponse, error) {
+	if _, err := w.in.Peek(1); err != nil {
+		return httpResponse{}, err
+	}
+	first := time.Now()
+	for range maxInterim + 1 {
+		resp, err := w.readHead()
+		if err != nil {
+			return httpResponse{}, err
+		}
+		if resp.status >= 200 || resp.status == http.StatusSwitchingProtocols {
+			resp.first = first
+			w.head.inHead = false
+			return resp, w.frame(req, &resp)
+		}
+	}
+	return httpResponse{}, failf(StageResponse, ReasonTooManyInterim, "more than %d interim (1xx) responses came and no answer", maxInterim)
+}
+
+func (w *wire) readHead() (httpResponse, error) {
+	line, err := w.text.ReadLine()
+	if err != nil {
+		return httpResponse{}, err
+	}
+	resp, err := parseStatusLine(line)
+	if err != nil {
+		return httpResponse{}, err
+	}
+	header, err := w.text.ReadMIMEHeader()
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	resp.header = http.Header(header)
+	return resp, err
+}
+
+// parseStatusLine reads "HTTP/1.1 200 OK". HTTP/0.9, and other protocols, do not begin like this.
+func parseStatusLine(line string) (httpResponse, error) {
+	proto, rest, _ := strings.Cut(line, " ")
+	code, _, _ := strings.Cut(strings.TrimLeft(rest, " "), " ")
+	major, minor, ok := http.ParseHTTPVersion(proto)
+	if !ok || major != 1 {
+		return httpResponse{}, textproto.ProtocolError(fmt.Sprintf("the answer is not HTTP/1: it begins with %q", cut(line)))
+	}
+	status, err := strconv.ParseUint(code, 10, 16)
+	if err != nil || len(code) != 3 || status < 100 {
+		return httpResponse{}, textproto.ProtocolError(fmt.Sprintf("the answer has no status code: it begins with %q", cut(line)))
+	}
+	return httpResponse{proto: proto, major: major, minor: minor, status: int(status)}, nil
+}
+
+// cut shortens what the remote side said for an error message.
+func cut(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "…"
+	}
+	return s
+}
+
+// classifyHead names what went wrong between the request and the end of the answer's header.
+func classifyHead(ctx context.Context, err error) error {
+	var protocol textproto.ProtocolError
+	switch {
+	case errors.Is(err, errHeadTooLarge):
+		return fail(StageResponse, ReasonHeadersTooLarge, err)
+	case errors.As(err, &protocol):
+		return fail(StageResponse, ReasonProtocolError, fmt.Errorf("reading the answer: %w", err))
+	default:
+		return classify(ctx, StageResponse, fmt.Errorf("waiting for the answer: %w", err))
+	}
+}

@@ -1,0 +1,365 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/cookiejar"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// requestBody is what a module sends.
+type requestBody struct {
+	inline []byte
+	file   *watchedFile // nil: inline
+}
+
+func (b requestBody) get() ([]byte, error) {
+	if b.file == nil {
+		return b.inline, nil
+	}
+	return b.file.read()
+}
+
+// hop is one request of a probe: the first asks the target, each further one follows a redirect.
+type hop struct {
+	url    *url.URL
+	method string
+	body   []byte
+	// bodyDropped: a redirect has taken the body away, and the headers that describe it.
+	bodyDropped bool
+	referer     string
+	// own: the hop still asks the target's own host, and no hop before it left. Only then do credentials, the
+	// module's headers, its server_name and the hostname go along.
+	own bool
+}
+
+// link is the connection of one hop.
+type link struct {
+	raw      net.Conn  // TCP
+	tls      *tls.Conn // nil: plain HTTP
+	absolute *url.URL  // not nil: the proxy at the other end wants whole URLs
+}
+
+// conn is what HTTP goes over.
+func (l *link) conn() net.Conn {
+	if l.tls != nil {
+		return l.tls
+	}
+	return l.raw
+}
+
+// walk is one probe on its way over hops. The fields from link on belong to the hop under way.
+type walk struct {
+	p      *httpProber
+	req    Request
+	result Result
+
+	home     *url.URL // the target
+	jar      *cookiejar.Jar
+	lastHost string // resolved to lastAddr: a name is resolved once, however many hops it takes
+	lastAddr netip.Addr
+
+	link    link
+	wire    *wire
+	session session // of HTTP/2 and HTTP/3
+	fields  [12]field
+}
+
+// session is a connection that carries HTTP/2 or HTTP/3. close ends it and waits for its goroutines.
+type session interface {
+	exchange(ctx context.Context, req *httpRequest) (httpResponse, error)
+	close()
+}
+
+// run follows the target's redirects to the answer and judges it.
+func (w *walk) run(ctx context.Context, target *url.URL) error {
+	body, err := w.p.body.get()
+	if err != nil {
+		return err
+	}
+	w.home = target
+	h := hop{url: target, method: w.p.method, body: body, own: true}
+	for {
+		resp, err := w.ask(ctx, &h)
+		if err != nil {
+			w.hangUp(false)
+			w.result.HTTP.FinalURL = shownURL(h.url)
+			return w.afterRedirect(err)
+		}
+		next, follow, err := w.redirect(&h, &resp)
+		if !follow {
+			err = w.conclude(ctx, &resp, err)
+			w.hangUp(err == nil)
+			w.result.HTTP.FinalURL = shownURL(h.url)
+			return err
+		}
+		w.trace("%s: redirects to %s", resp.proto, shownURL(next.url))
+		w.hangUp(true)
+		w.result.TLS = nil // what the hop before presented is not about the answer
+		h = next
+	}
+}
+
+// afterRedirect makes a refusal by the guard the target's failure when it is a redirect that leads there.
+func (w *walk) afterRedirect(err error) error {
+	var denied *DeniedError
+	if w.result.HTTP.Redirects > 0 && errors.As(err, &denied) {
+		return failf(StageRedirect, ReasonDenied, "following a redirect: %w", denied.Err)
+	}
+	return err
+}
+
+// ask makes h's connection, sends its request and reads the answer's header.
+func (w *walk) ask(ctx context.Context, h *hop) (httpResponse, error) {
+	if err := w.connect(ctx, h); err != nil {
+		return httpResponse{}, err
+	}
+	req, err := w.request(ctx, h)
+	if err != nil {
+		return httpResponse{}, err
+	}
+	asked := time.Now()
+	resp, err := w.exchange(ctx, req)
+	if err != nil {
+		w.result.Phases.Processing += time.Since(asked)
+		return httpResponse{}, err
+	}
+	w.result.Phases.Processing += resp.first.Sub(asked)
+	w.trace("%s answered %s with %d", shownURL(h.url), resp.proto, resp.status)
+	return resp, nil
+}
+
+func (w *walk) exchange(ctx context.Context, req *httpRequest) (httpResponse, error) {
+	if w.session == nil && w.link.tls != nil && w.link.tls.ConnectionState().NegotiatedProtocol == "h2" {
+		session, err := w.p.startHTTP2(ctx, &w.link)
+		if err != nil {
+			return httpResponse{}, err
+		}
+		w.session = session
+	}
+	if w.session != nil {
+		return w.session.exchange(ctx, req)
+	}
+	w.wire = w.p.wires.Get().(*wire)
+	return w.wire.exchange(ctx, w.link.conn(), req)
+}
+
+// hangUp ends the hop's connection; what was read from it is void then. Politely means that a TLS connection says so.
+func (w *walk) hangUp(politely bool) {
+	if w.session != nil {
+		w.session.close()
+	} else if politely && w.link.tls != nil {
+		w.link.tls.Close()
+	}
+	if w.link.raw != nil {
+		w.link.raw.Close()
+	}
+	if w.wire != nil {
+		w.p.release(w.wire)
+	}
+	w.session, w.link, w.wire = nil, link{}, nil
+}
+
+// connect resolves h's host and brings up what its request goes over.
+func (w *walk) connect(ctx context.Context, h *hop) error {
+	host, port := h.url.Hostname(), urlPort(h.url)
+	proxy, err := w.p.proxy.choose(h.url)
+	if err != nil {
+		return err
+	}
+	var addr netip.Addr
+	if proxy == nil || !w.p.skipResolve {
+		if addr, err = w.resolve(ctx, host); err != nil {
+			return err
+		}
+	}
+	w.result.HTTP.Hops++
+	dest := netip.AddrPortFrom(addr, port)
+	start := time.Now()
+	if proxy != nil {
+		w.link, err = w.p.proxy.dial(ctx, w.p, w.req.guard, proxy, h.url, dest)
+	} else {
+		w.link.raw, err = dial(ctx, w.req.guard, host, dest, netip.Addr{})
+	}
+	w.result.Phases.Connect += time.Since(start)
+	if err != nil {
+		return err
+	}
+	if h.url.Scheme != "https" {
+		return nil
+	}
+	return w.secure(ctx, h)
+}
+
+// resolve turns a hop's host into its address.
+func (w *walk) resolve(ctx context.Context, host string) (netip.Addr, error) {
+	if host == w.lastHost {
+		return w.lastAddr, nil
+	}
+	found, err := w.p.policy.resolve(ctx, host)
+	w.result.Phases.Resolve += found.Duration
+	if w.result.HTTP.Hops == 0 {
+		w.result.Resolve = &found
+	}
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	w.trace("%s is at %s", host, found.Addr)
+	w.lastHost, w.lastAddr = host, found.Addr
+	return found.Addr, nil
+}
+
+// secure begins TLS on the hop's connection.
+func (w *walk) secure(ctx context.Context, h *hop) error {
+	var protocols []string
+	if w.p.http2 {
+		protocols = []string{"h2", "http/1.1"}
+	}
+	start := time.Now()
+	secured, facts, err := w.p.tls.handshake(ctx, w.link.raw, w.serverName(h), protocols)
+	w.result.Phases.TLS += time.Since(start)
+	w.result.TLS = facts
+	if err != nil {
+		return err
+	}
+	w.link.tls = secured
+	return nil
+}
+
+// serverName is what the certificate of h's host must be for.
+func (w *walk) serverName(h *hop) string {
+	if !h.own {
+		return h.url.Hostname()
+	}
+	if host := w.hostOverride(); host != "" {
+		return w.p.tls.serverName(withoutPort(host))
+	}
+	return w.p.tls.serverName(h.url.Hostname())
+}
+
+// hostOverride is the Host header that replaces the URL's, empty when none does.
+func (w *walk) hostOverride() string {
+	if w.req.Hostname != "" {
+		return w.req.Hostname
+	}
+	return w.p.headers.host
+}
+
+// request composes what h sends.
+func (w *walk) request(ctx context.Context, h *hop) (*httpRequest, error) {
+	r := &httpRequest{method: h.method, url: h.url, host: hostHeader(h.url), userAgent: w.p.headers.userAgent, body: h.body}
+	var err error
+	fields := w.fields[:0]
+	if h.own {
+		if host := w.hostOverride(); host != "" {
+			r.host = host
+		}
+		r.upgrade = w.p.headers.upgrade
+		fields, err = w.p.headers.appendTo(fields)
+	} else {
+		r.userAgent = w.p.headers.foreignAgent
+		fields = append(fields, w.p.headers.public...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if h.bodyDropped {
+		fields = withoutContent(fields)
+	}
+	credentials, err := w.credentials(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	if credentials != "" {
+		fields = append(fields, field{"Authorization", credentials})
+	}
+	if cookies := w.cookies(h); cookies != "" {
+		fields = append(fields, field{"Cookie", cookies})
+	}
+	if h.referer != "" {
+		fields = append(fields, field{"Referer", h.referer})
+	}
+	if w.link.absolute != nil {
+		r.absolute = true
+		if user := w.link.absolute.User; user != nil {
+			fields = append(fields, field{"Proxy-Authorization", userinfoCredentials(user)})
+		}
+	}
+	r.fields = fields
+	return r, nil
+}
+
+// credentials is h's Authorization header: of the module's headers, of the URL, of the module's options, in this
+// order. Empty: none, or it is among the module's headers.
+func (w *walk) credentials(ctx context.Context, h *hop) (string, error) {
+	switch {
+	case h.own && w.p.headers.authorization:
+		return "", nil
+	case h.url.User != nil:
+		return userinfoCredentials(h.url.User), nil
+	case !h.own:
+		return "", nil
+	case w.home.User != nil:
+		return userinfoCredentials(w.home.User), nil
+	case w.p.auth != nil:
+		return w.p.auth.authorize(ctx, w.req.guard)
+	default:
+		return "", nil
+	}
+}
+
+// trace adds a step for somebody who reads along.
+func (w *walk) trace(format string, args ...any) {
+	if w.req.Trace != nil {
+		w.req.Trace.Step(format, args...)
+	}
+}
+
+// conclude notes what the last answer says, reads its body and judges it. stop is why a redirect was not followed
+// that should have been; there is nothing to judge then.
+func (w *walk) conclude(ctx context.Context, resp *httpResponse, stop error) error {
+	facts := w.result.HTTP
+	facts.StatusCode, facts.ContentLength = resp.status, resp.contentLength
+	facts.VersionMajor, facts.VersionMinor = resp.major, resp.minor
+	facts.TLS = w.result.TLS != nil
+	facts.LastModified = lastModified(resp.header)
+	if stop != nil {
+		return stop
+	}
+	checks := &w.p.checks
+	verdict := checks.head(resp, facts)
+	sink := bodySink{limit: w.p.limit, keep: verdict == nil && checks.looksAtBody()}
+	buffer := w.p.buffers.Get().(*[]byte)
+	defer w.p.keepBuffer(buffer)
+	err := w.p.readBody(ctx, resp, &sink, *buffer)
+	w.result.Phases.Transfer += time.Since(resp.first)
+	facts.UncompressedBodyLength = sink.size
+	if sink.kept != nil {
+		*buffer = sink.kept
+	}
+	var failure *Failure
+	if err != nil && (verdict == nil || !errors.As(err, &failure)) {
+		return err
+	}
+	if verdict == nil && sink.keep {
+		verdict = checks.body(ctx, sink.kept, facts)
+	}
+	if verdict == nil {
+		verdict = checks.connection(resp, facts.TLS)
+	}
+	return verdict
+}
+
+// atStage moves a failure to another stage: the steps of reaching a proxy are not those of reaching the target.
+func atStage(stage Stage, doing string, err error) error {
+	var failure *Failure
+	if errors.As(err, &failure) {
+		return fail(stage, failure.Reason, fmt.Errorf("%s: %w", doing, failure.Err))
+	}
+	return err
+}

@@ -1,0 +1,210 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/prometheus/common/config"
+	"golang.org/x/net/proxy"
+)
+
+// proxyClient reaches targets through the proxies that a module names. nil: there are none.
+type proxyClient struct {
+	rule          func(*http.Request) (*url.URL, error)
+	connectHeader []field
+	policy        ipPolicy // of the proxies' own names
+}
+
+func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
+	var f faults
+	named := c.ProxyURL.URL != nil && c.ProxyURL.String() != ""
+	switch {
+	case c.ProxyFromEnvironment && named:
+		f.add("proxy_from_environment", "stands beside proxy_url; accepted: one of them")
+	case c.ProxyFromEnvironment && c.NoProxy != "":
+		f.add("no_proxy", "stands beside proxy_from_environment, which reads NO_PROXY; accepted: one of them")
+	case !named && c.NoProxy != "":
+		f.add("no_proxy", "needs proxy_url")
+	case !named && !c.ProxyFromEnvironment && len(c.ProxyConnectHeader) > 0:
+		f.add("proxy_connect_header", "needs proxy_url or proxy_from_environment")
+	}
+	if named {
+		if err := checkProxyURL(c.ProxyURL.URL); err != nil {
+			f.option("proxy_url", err)
+		}
+	}
+	p := &proxyClient{policy: ipPolicy{prefer: "ip4", fallback: true}}
+	for _, key := range slices.Sorted(maps.Keys(c.ProxyConnectHeader)) {
+		for i, value := range c.ProxyConnectHeader[key] {
+			if checkField(&f, fmt.Sprintf("proxy_connect_header.%s[%d]", key, i), key, string(value)) {
+				p.connectHeader = append(p.connectHeader, field{http.CanonicalHeaderKey(key), string(value)})
+			}
+		}
+	}
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	if p.rule = c.Proxy(); p.rule == nil {
+		return nil, nil
+	}
+	return p, nil
+}
+
+// checkProxyURL names no part of the URL that may be a password.
+func checkProxyURL(u *url.URL) error {
+	switch u.Scheme {
+	case "http", "https", "socks5", "socks5h":
+	default:
+		return fmt.Errorf("has the scheme %q; accepted: http, https, socks5, socks5h", u.Scheme)
+	}
+	return checkHTTPURL(u)
+}
+
+// choose returns the proxy for u, nil when it is reached directly.
+func (c *proxyClient) choose(u *url.URL) (*url.URL, error) {
+	if c == nil {
+		return nil, nil
+	}
+	chosen, err := c.rule(&http.Request{URL: u})
+	if err != nil {
+		return nil, failf(StageProxy, ReasonProtocolError, "choosing a proxy: %w", parseCause(err))
+	}
+	if chosen == nil {
+		return nil, nil
+	}
+	if err := checkProxyURL(chosen); err != nil {
+		return nil, failf(StageProxy, ReasonProtocolError, "the proxy's URL %w", err)
+	}
+	return chosen, nil
+}
+
+// dial makes a connection to u through the proxy. The guard judges the target, not the proxy, which the
+// configuration names; dest's address is not valid when the proxy is to resolve u's host.
+func (c *proxyClient) dial(ctx context.Context, p *httpProber, g *Guard, via, u *url.URL, dest netip.AddrPort) (link, error) {
+	if err := g.allow(u.Hostname(), dest); err != nil {
+		return link{}, err
+	}
+	target := net.JoinHostPort(u.Hostname(), strconv.Itoa(int(dest.Port())))
+	if dest.Addr().IsValid() {
+		target = dest.String()
+	}
+	l, err := c.reach(ctx, p, via)
+	if err != nil {
+		return link{}, atStage(StageProxy, "reaching the proxy", err)
+	}
+	switch {
+	case via.Scheme == "socks5" || via.Scheme == "socks5h":
+		err = socks(ctx, l.raw, via, target)
+	case u.Scheme == "https":
+		err = c.tunnel(ctx, p, l.conn(), via, target)
+	default:
+		l.absolute = via
+	}
+	if err != nil {
+		l.raw.Close()
+		return link{}, err
+	}
+	if l.tls != nil {
+		// The target's TLS, or its plain HTTP, goes over the proxy's TLS as over any connection.
+		l.raw, l.tls = tunnelled{Conn: l.tls, below: l.raw}, nil
+	}
+	return l, nil
+}
+
+// tunnelled is a TLS connection to a proxy, over which another protocol goes. Closing it never waits for the proxy.
+type tunnelled struct {
+	net.Conn
+	below net.Conn
+}
+
+func (t tunnelled) Close() error { return t.below.Close() }
+
+// reach connects to the proxy itself.
+func (c *proxyClient) reach(ctx context.Context, p *httpProber, via *url.URL) (link, error) {
+	host := via.Hostname()
+	found, err := c.policy.resolve(ctx, host)
+	if err != nil {
+		return link{}, err
+	}
+	raw, err := dial(ctx, nil, host, netip.AddrPortFrom(found.Addr, proxyPort(via)), netip.Addr{})
+	if err != nil {
+		return link{}, err
+	}
+	l := link{raw: raw}
+	if via.Scheme == "https" {
+		if l.tls, _, err = p.tls.handshake(ctx, raw, host, nil); err != nil {
+			raw.Close()
+			return link{}, err
+		}
+	}
+	return l, nil
+}
+
+func proxyPort(u *url.URL) uint16 {
+	if u.Port() == "" && (u.Scheme == "socks5" || u.Scheme == "socks5h") {
+		return 1080
+	}
+	return urlPort(u)
+}
+
+// tunnel asks the proxy for a connection to the target.
+func (c *proxyClient) tunnel(ctx context.Context, p *httpProber, conn net.Conn, via *url.URL, target string) error {
+	w := p.wires.Get().(*wire)
+	defer p.release(w)
+	req := &httpRequest{
+		method: http.MethodConnect, url: via, tunnel: target, host: target, userAgent: p.headers.foreignAgent,
+		fields: slices.Clone(c.connectHeader),
+	}
+	if via.User != nil {
+		req.fields = append(req.fields, field{"Proxy-Authorization", userinfoCredentials(via.User)})
+	}
+	resp, err := w.exchange(ctx, conn, req)
+	if err != nil {
+		return atStage(StageProxy, "asking the proxy for a tunnel", err)
+	}
+	if resp.status < 200 || resp.status > 299 {
+		return failf(StageProxy, ReasonProxyRefused, "asking the proxy for a tunnel: it answers %d", resp.status)
+	}
+	if w.in.Buffered() > 0 {
+		return failf(StageProxy, ReasonProtocolError, "asking the proxy for a tunnel: bytes come before the tunnel is used")
+	}
+	return nil
+}
+
+// socks asks a SOCKS5 proxy, over conn, for a connection to the target.
+func socks(ctx context.Context, conn net.Conn, via *url.URL, target string) error {
+	var auth *proxy.Auth
+	if via.User != nil {
+		password, _ := via.User.Password()
+		auth = &proxy.Auth{User: via.User.Username(), Password: password}
+	}
+	dialer, err := proxy.SOCKS5("tcp", via.Host, auth, connected{conn})
+	if err == nil {
+		_, err = dialer.(proxy.ContextDialer).DialContext(ctx, "tcp", target)
+	}
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("asking the SOCKS proxy for a connection: %w", err)
+	classified := classify(ctx, StageProxy, err)
+	var network net.Error
+	if isFailure(classified, ReasonNetworkError) && !errors.As(err, &network) {
+		return fail(StageProxy, ReasonProxyRefused, err)
+	}
+	return classified
+}
+
+// connected hands the SOCKS client the connection that we have made.
+type connected struct{ conn net.Conn }
+
+func (c connected) Dial(string, string) (net.Conn, error) { return c.conn, nil }
+
+func (c connected) DialContext(context.Context, string, string) (net.Conn, error) { return c.conn, nil }

@@ -1,0 +1,131 @@
+package probe
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// httpModule compiles an http section written in YAML; an empty one is the default.
+func httpModule(t testing.TB, options string) *Module {
+	t.Helper()
+	m, err := compileHTTP(options)
+	if err != nil {
+		t.Fatalf("the module does not compile: %v", err)
+	}
+	return m
+}
+
+func compileHTTP(options string) (*Module, error) {
+	o := new(HTTPOptions)
+	o.SetDefaults()
+	if err := yaml.Unmarshal([]byte(options), o); err != nil {
+		return nil, err
+	}
+	return ModuleOptions{Prober: "http", HTTP: o}.Compile("test")
+}
+
+// ask probes target once, with a limit that no test should need.
+func ask(t testing.TB, m *Module, req Request) Result {
+	t.Helper()
+	if req.Timeout == 0 {
+		req.Timeout = 5 * time.Second
+	}
+	record, err := new(Runner).Do(t.Context(), m, req)
+	if err != nil {
+		t.Fatalf("probing %s: %v", req.Target, err)
+	}
+	return record.Result
+}
+
+func wantUp(t testing.TB, r Result) {
+	t.Helper()
+	if !r.Up() {
+		t.Fatalf("down at %s for %s: %v", r.Failure.Stage, r.Failure.Reason, r.Failure.Err)
+	}
+}
+
+func wantDown(t testing.TB, r Result, stage Stage, reason Reason) {
+	t.Helper()
+	if r.Up() {
+		t.Fatalf("up; want down at %s for %s", stage, reason)
+	}
+	if r.Failure.Stage != stage || r.Failure.Reason != reason {
+		t.Fatalf("down at %s for %s (%v); want %s for %s", r.Failure.Stage, r.Failure.Reason, r.Failure.Err, stage, reason)
+	}
+}
+
+// serve starts a plain HTTP server.
+func serve(t testing.TB, handler http.HandlerFunc) *httptest.Server {
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// serveTLS starts an HTTPS server; the second value is the tls_config that trusts it.
+func serveTLS(t testing.TB, http2 bool, handler http.HandlerFunc) (*httptest.Server, string) {
+	s := httptest.NewUnstartedServer(handler)
+	s.EnableHTTP2 = http2
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s, trust(s.Certificate())
+}
+
+func trust(ca *x509.Certificate) string {
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw})
+	out, err := yaml.Marshal(map[string]any{"tls_config": map[string]string{"ca": string(text), "server_name": "example.com"}})
+	if err != nil {
+		panic(err)
+	}
+	return string(out)
+}
+
+func TestHTTPAnswersArePutDownAsFacts(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT")
+		w.Write([]byte("hello"))
+	})
+	r := ask(t, httpModule(t, ""), Request{Target: s.URL})
+	wantUp(t, r)
+	if r.HTTP.StatusCode != 200 || r.HTTP.ContentLength != 5 || r.HTTP.UncompressedBodyLength != 5 || r.HTTP.VersionMinor != 1 || r.HTTP.Hops != 1 {
+		t.Errorf("facts: %+v", r.HTTP)
+	}
+	if r.HTTP.LastModified.Unix() != 784111777 {
+		t.Errorf("last modified: %v", r.HTTP.LastModified)
+	}
+	if r.HTTP.FinalURL != s.URL {
+		t.Errorf("final URL %q, want %q", r.HTTP.FinalURL, s.URL)
+	}
+}
+
+func TestHTTPSAnswers(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		s, options := serveTLS(t, h2, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("hello")) })
+		r := ask(t, httpModule(t, options), Request{Target: s.URL})
+		wantUp(t, r)
+		want := 1
+		if h2 {
+			want = 2
+		}
+		if r.HTTP.VersionMajor != want || !r.HTTP.TLS || r.TLS == nil || r.HTTP.UncompressedBodyLength != 5 {
+			t.Errorf("http2 %v: facts: %+v %+v", h2, r.HTTP, r.TLS)
+		}
+	}
+}
+
+func TestHTTPCancelledIsNotDown(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	_, err := new(Runner).Do(ctx, httpModule(t, ""), Request{Target: s.URL, Timeout: 5 * time.Second})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want context.Canceled", err)
+	}
+}
