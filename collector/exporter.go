@@ -18,13 +18,11 @@ import (
 type Exporter struct {
 	registry *prometheus.Registry
 
-	probes         *prometheus.CounterVec // prober, result
-	failures       *prometheus.CounterVec // stage, reason
-	shed           prometheus.Counter
-	faults         *prometheus.CounterVec // reason
-	moduleUnknown  prometheus.Counter
-	reloadSuccess  prometheus.Gauge
-	lastReloadTime prometheus.Gauge
+	probes        *prometheus.CounterVec // prober, result
+	failures      *prometheus.CounterVec // stage, reason
+	shed          prometheus.Counter
+	faults        *prometheus.CounterVec // reason
+	moduleUnknown prometheus.Counter
 }
 
 // NewExporter returns an Exporter on a registry of its own. inFlight is asked for the number of running probes at
@@ -52,14 +50,6 @@ func NewExporter(inFlight func() int) *Exporter {
 			Name: "rollcall_module_unknown_total",
 			Help: "Requests for a module that the configuration does not have.",
 		}),
-		reloadSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "rollcall_config_last_reload_successful",
-			Help: "1 if the last attempt to load the configuration succeeded, else 0.",
-		}),
-		lastReloadTime: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "rollcall_config_last_reload_success_timestamp_seconds",
-			Help: "Unix time of the last successful load of the configuration.",
-		}),
 	}
 	for _, fault := range probe.Faults() {
 		if fault != probe.FaultBusy { // counted as shed
@@ -67,7 +57,7 @@ func NewExporter(inFlight func() int) *Exporter {
 		}
 	}
 	e.registry.MustRegister(
-		e.probes, e.failures, e.shed, e.faults, e.moduleUnknown, e.reloadSuccess, e.lastReloadTime,
+		e.probes, e.failures, e.shed, e.faults, e.moduleUnknown,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "rollcall_probes_in_flight",
 			Help: "Probes that are running now.",
@@ -106,14 +96,27 @@ func (e *Exporter) Failed(err error) {
 // so the names are not kept.
 func (e *Exporter) ModuleUnknown() { e.moduleUnknown.Inc() }
 
-// Reloaded notes an attempt to load the configuration, the first one included, with its outcome.
-func (e *Exporter) Reloaded(err error, at time.Time) {
-	if err != nil {
-		e.reloadSuccess.Set(0)
-		return
-	}
-	e.reloadSuccess.Set(1)
-	e.lastReloadTime.Set(float64(at.UnixNano()) / 1e9)
+// ReportReloads adds how the configuration was last loaded: last tells at each scrape whether the last attempt
+// succeeded, and when one last did. It is config.Manager's LastReload.
+func (e *Exporter) ReportReloads(last func() (ok bool, at time.Time)) {
+	e.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "rollcall_config_last_reload_successful",
+			Help: "1 if the last attempt to load the configuration succeeded, else 0.",
+		}, func() float64 {
+			if ok, _ := last(); ok {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "rollcall_config_last_reload_success_timestamp_seconds",
+			Help: "Unix time of the last successful load of the configuration.",
+		}, func() float64 {
+			_, at := last()
+			return float64(at.UnixNano()) / 1e9
+		}),
+	)
 }
 
 // Register adds the metrics of another room.

@@ -43,8 +43,7 @@ func TestExporterCounts(t *testing.T) {
 	e.Failed(&probe.TargetError{Err: errors.New("not ours")})
 	e.Failed(context.Canceled)
 	e.ModuleUnknown()
-	e.Reloaded(nil, time.UnixMilli(1700000000500))
-	e.Reloaded(errors.New("broken file"), time.UnixMilli(1800000000000))
+	e.ReportReloads(func() (bool, time.Time) { return false, time.UnixMilli(1700000000500) })
 
 	want := `rollcall_config_last_reload_success_timestamp_seconds 1.7000000005e+09
 rollcall_config_last_reload_successful 0
@@ -101,6 +100,7 @@ func TestPromtoolAcceptsEveryReply(t *testing.T) {
 
 func TestPromtoolAcceptsTheExportersMetrics(t *testing.T) {
 	e := NewExporter(func() int { return 0 })
+	e.ReportReloads(func() (bool, time.Time) { return true, time.UnixMilli(1700000000500) })
 	e.Observe(probe.Record{Prober: "http"})
 	w := httptest.NewRecorder()
 	e.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
