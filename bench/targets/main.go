@@ -55,7 +55,7 @@ func run(caFile string) error {
 		go accept(listener, handle)
 		return nil
 	}
-	if err := serve("tcp", func(conn net.Conn) { conn.Close() }); err != nil {
+	if err := serve("tcp", func(conn net.Conn) { go holdOpen(conn) }); err != nil {
 		return err
 	}
 	if err := serve("http", func(conn net.Conn) { go answer(conn) }); err != nil {
@@ -64,7 +64,7 @@ func run(caFile string) error {
 	if err := serve("https", func(conn net.Conn) { go answer(tls.Server(conn, tlsConfig)) }); err != nil {
 		return err
 	}
-	if err := serve("silent", func(conn net.Conn) { go stayMute(conn) }); err != nil {
+	if err := serve("silent", func(conn net.Conn) { go holdOpen(conn) }); err != nil {
 		return err
 	}
 	if ports["refused"], err = reservePort(); err != nil {
@@ -114,15 +114,17 @@ func answer(conn net.Conn) {
 	_, _ = conn.Write(response) // an exporter that went away notices by itself
 }
 
-// stayMute holds the connection until the other side closes it.
-func stayMute(conn net.Conn) {
+// holdOpen says nothing until the other side has closed, then resets what is left of the connection. Otherwise each
+// of some thousand probes a second would leave its port in TIME_WAIT, and the machine would soon have none left.
+func holdOpen(conn net.Conn) {
 	defer conn.Close()
 	buf := make([]byte, 256)
 	for {
 		if _, err := conn.Read(buf); err != nil {
-			return
+			break
 		}
 	}
+	_ = conn.(*net.TCPConn).SetLinger(0) // it may be gone already
 }
 
 // reservePort binds a port without listening on it: connections are refused, and nobody else can take it.
