@@ -1,0 +1,163 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"html/template"
+	"net/http"
+	"path"
+	"strconv"
+	"time"
+
+	"rollcall/probe"
+)
+
+//go:embed templates static
+var files embed.FS
+
+// index is the landing page's template.
+type index struct{ *template.Template }
+
+func newIndex() *index {
+	return &index{template.Must(template.ParseFS(files, "templates/index.html"))}
+}
+
+// maxRows bounds the landing page's table.
+const maxRows = 200
+
+// page is what the landing page shows.
+type page struct {
+	Version string
+	Modules []string
+	Rows    []row
+	Admin   bool // the pages with details are on this address
+}
+
+// row is one result in the table.
+type row struct {
+	ID       int64
+	Time     time.Time
+	Age      string
+	Module   string
+	Target   string
+	Up       bool
+	Stage    string
+	Reason   string
+	Duration time.Duration
+}
+
+func (s *Server) landing(admin bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		p := page{Version: s.options.Version, Modules: s.options.Current().Names(), Admin: admin}
+		now := time.Now()
+		for _, kept := range s.history.latest(maxRows) {
+			p.Rows = append(p.Rows, newRow(&kept, now))
+		}
+		var body bytes.Buffer
+		if err := s.index.Execute(&body, p); err != nil {
+			http.Error(w, "rendering the page: "+err.Error(), http.StatusInternalServerError)
+			return
+		}
+		h := w.Header()
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Length", strconv.Itoa(body.Len()))
+		_, _ = w.Write(body.Bytes()) // an error means that the reader has gone
+	}
+}
+
+func newRow(kept *result, now time.Time) row {
+	record := &kept.record
+	r := row{
+		ID: kept.id, Time: record.Result.Start.UTC(), Age: age(now.Sub(record.Result.Start)), Module: record.Module,
+		Target: shown(probe.RedactTarget(record.Target)), Up: record.Result.Up(), Duration: rounded(record.Result.Duration),
+	}
+	if f := record.Result.Failure; f != nil {
+		r.Stage, r.Reason = string(f.Stage), string(f.Reason)
+	}
+	return r
+}
+
+// age is how long ago something was, in the unit that a person would use.
+func age(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return "now"
+	case d < time.Minute:
+		return strconv.Itoa(int(d.Seconds())) + " s ago"
+	case d < time.Hour:
+		return strconv.Itoa(int(d.Minutes())) + " min ago"
+	case d < 48*time.Hour:
+		return strconv.Itoa(int(d.Hours())) + " h ago"
+	}
+	return strconv.Itoa(int(d.Hours()/24)) + " d ago"
+}
+
+func (s *Server) static(w http.ResponseWriter, r *http.Request) {
+	name := path.Join("static", r.PathValue("name"))
+	if _, err := files.Open(name); err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Cache-Control", "max-age=3600")
+	http.ServeFileFS(w, r, files, name)
+}
+
+func (s *Server) healthy(w http.ResponseWriter, _ *http.Request) { writeText(w, []byte("Healthy\n")) }
+
+func (s *Server) readiness(w http.ResponseWriter, _ *http.Request) {
+	if !s.ready.Load() {
+		http.Error(w, "Not ready: rollcall is starting or ending", http.StatusServiceUnavailable)
+		return
+	}
+	writeText(w, []byte("Ready\n"))
+}
+
+func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
+	writeText(w, s.options.Current().YAML())
+}
+
+// reload loads the configuration again. A page of another site cannot make a browser do it.
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	if err := s.crossOrigin.Check(r); err != nil {
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return
+	}
+	if err := s.options.Reload(); err != nil {
+		http.Error(w, "reloading the configuration failed, the old one stays in place:\n"+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	writeText(w, []byte("The configuration is reloaded.\n"))
+}
+
+// logs shows one result of the history: by its id, or the newest of a target, with module narrowing the choice.
+func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
+	p, err := parseParams(r.URL.RawQuery)
+	if err == nil && (p.id == "") == (p.target == "") {
+		err = errors.New("which result is not said; accepted: /logs?id=<number> or /logs?target=<target>&module=<name>")
+	}
+	var id int64
+	if err == nil && p.id != "" {
+		if id, err = strconv.ParseInt(p.id, 10, 64); err != nil {
+			err = errors.New("the parameter id is not a number; accepted: the number from the table of results")
+		}
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	// Targets are compared as they are shown: whether a password is right is not to be found out here.
+	target := probe.RedactTarget(p.target)
+	found, ok := s.history.find(func(kept *result) bool {
+		if p.id != "" {
+			return kept.id == id
+		}
+		return (p.module == "" || p.module == kept.record.Module) && probe.RedactTarget(kept.record.Target) == target
+	})
+	if !ok {
+		http.Error(w, "no such result is kept; the history is limited, see --history.limit", http.StatusNotFound)
+		return
+	}
+	writeText(w, s.report(&found.record, s.options.Current()))
+}

@@ -1,0 +1,115 @@
+package web
+
+import (
+	"io"
+	"net/http"
+	"net/http/pprof"
+	"path"
+	"strings"
+	"time"
+)
+
+// cleanPrefix makes "", "/", "x" and "/x/" into what a path can be appended to: "" or "/x".
+func cleanPrefix(prefix string) string {
+	if prefix = path.Clean("/" + prefix); prefix == "/" {
+		return ""
+	}
+	return prefix
+}
+
+// handler is all routes, with those of the administrator if admin. The mux answers other paths with 404 and other
+// methods with 405 and what is allowed.
+func (s *Server) handler(admin bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc(s.route+"/probe", s.probe)
+	page := func(pattern string, handler http.HandlerFunc) {
+		method, path, _ := strings.Cut(pattern, " ")
+		mux.HandleFunc(method+" "+s.route+path, secured(handler))
+	}
+	page("GET /{$}", s.landing(admin))
+	page("GET /static/{name}", s.static)
+	page("GET /metrics", s.options.Exporter.Handler().ServeHTTP)
+	page("GET /-/healthy", s.healthy)
+	page("GET /-/ready", s.readiness)
+	if s.route != "" {
+		toLanding := http.RedirectHandler(s.outside+"/", http.StatusFound)
+		mux.Handle("GET /{$}", toLanding)
+		mux.Handle("GET "+s.route, toLanding)
+	}
+	if admin {
+		page("GET /config", s.config)
+		page("GET /logs", s.logs)
+		page("POST /-/reload", s.reload)
+		page("PUT /-/reload", s.reload)
+		if s.options.EnablePprof {
+			s.addPprof(mux)
+		}
+	}
+	return bounded(mux)
+}
+
+func (s *Server) addPprof(mux *http.ServeMux) {
+	for _, profile := range []struct {
+		path    string
+		handler http.HandlerFunc
+	}{
+		{"GET /debug/pprof/", pprof.Index},
+		{"GET /debug/pprof/cmdline", pprof.Cmdline},
+		{"GET /debug/pprof/profile", pprof.Profile},
+		{"GET /debug/pprof/symbol", pprof.Symbol},
+		{"POST /debug/pprof/symbol", pprof.Symbol},
+		{"GET /debug/pprof/trace", pprof.Trace},
+	} {
+		method, path, _ := strings.Cut(profile.path, " ")
+		mux.Handle(method+" "+s.route+path, http.StripPrefix(s.route, profile.handler))
+	}
+}
+
+// contentPolicy lets a page have its own style sheet and icon and send its own form, and nothing else: whatever a
+// target manages to put on a page stays text.
+const contentPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+func setSecurityHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", contentPolicy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer") // a target in a page's address is nobody else's business
+}
+
+// secured is for everything that a person may open: security headers, and a limit on how slowly it is received.
+func secured(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		setSecurityHeaders(w.Header())
+		allowWriting(w, replyTimeout)
+		handler(w, r)
+	}
+}
+
+// allowWriting sets how long from now the reply may take. What cannot set one, such as a test's recorder, cannot
+// block on a slow client either.
+func allowWriting(w http.ResponseWriter, limit time.Duration) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
+}
+
+// maxRequestBody bounds the body of a request. Nothing here reads one, but any method works on /probe.
+const maxRequestBody = 64 << 10
+
+// bounded receives a request's body before its handler runs. net/http would read it after the handler, for as
+// long as a slow client likes; and only behind the body does it notice that the client hung up.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 && !discardBody(w, r) {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "the request's body is larger than 64 KiB, broken, or too slow; nothing here needs one", http.StatusBadRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func discardBody(w http.ResponseWriter, r *http.Request) bool {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(replyTimeout))
+	n, err := io.Copy(io.Discard, io.LimitReader(r.Body, maxRequestBody+1))
+	_ = control.SetReadDeadline(time.Time{})
+	return err == nil && n <= maxRequestBody
+}

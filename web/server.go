@@ -1,0 +1,113 @@
+// Package web is rollcall's HTTP side: /probe, the exporter's own pages and the endpoints under /-/. It asks the
+// Runner for verdicts and lets collector write them; it never probes, reads no option and knows no metric name.
+package web
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"rollcall/collector"
+	"rollcall/probe"
+)
+
+// Config is one loaded configuration. It never changes: a reload puts another in its place, so a request that
+// asks for it once sees one configuration from start to end.
+type Config interface {
+	// Module returns the module of that name. The error wraps probe.ErrUnknownModule when there is none, and
+	// probe.ErrUnsupportedProber when its prober is not built in.
+	Module(name string) (*probe.Module, error)
+	// ModuleYAML returns the module's configuration for a person, with secrets hidden.
+	ModuleYAML(name string) []byte
+	// YAML returns the whole configuration, with secrets hidden.
+	YAML() []byte
+	// Names returns the modules' names, sorted.
+	Names() []string
+}
+
+// Options is what a Server needs. They are set before New and not changed afterwards.
+type Options struct {
+	Current  func() Config       // the configuration that applies now
+	Reload   func() error        // loads it again; the error tells a person what is wrong with the file
+	Runner   *probe.Runner       //
+	Exporter *collector.Exporter // whose Observe the Runner calls; the Server tells it the rest
+
+	HistoryLimit  int           // results kept for the pages, and as many older failures; 0: none
+	TimeoutOffset time.Duration // what Prometheus's time limit is shortened by, to answer before it is over
+	ExternalURL   *url.URL      // where browsers find the server; nil: at RoutePrefix
+	RoutePrefix   string        // what comes before every path; empty: ExternalURL's path
+	SeparateAdmin bool          // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
+	EnablePprof   bool          //
+	Version       string        // shown on the landing page
+
+	// ProbeLog gets a line for each verdict: up at debug level, down at info level, and at debug level the
+	// steps of each /probe request as well. Nil: none.
+	ProbeLog *slog.Logger
+}
+
+// Server answers the requests. It is an observer of the Runner, which is how results get into its pages.
+type Server struct {
+	options Options
+	route   string // "" or "/x", before every path of the mux
+	outside string // "" or "/x", before every path as a browser sees it
+
+	replies collector.Replies
+	history *history
+	index   *index
+	ready   atomic.Bool
+
+	crossOrigin http.CrossOriginProtection
+}
+
+// New returns a Server, which is not ready until SetReady says so.
+func New(options Options) *Server {
+	s := &Server{options: options, history: newHistory(options.HistoryLimit), index: newIndex()}
+	if options.ExternalURL != nil {
+		s.outside = cleanPrefix(options.ExternalURL.Path)
+		s.route = s.outside
+	}
+	if options.RoutePrefix != "" {
+		s.route = cleanPrefix(options.RoutePrefix)
+		if options.ExternalURL == nil {
+			s.outside = s.route
+		}
+	}
+	return s
+}
+
+// SetReady decides what /-/ready says. The server answers everything else all the same.
+func (s *Server) SetReady(ready bool) { s.ready.Store(ready) }
+
+// Observe keeps the result for the pages and logs it. It implements probe.Observer.
+func (s *Server) Observe(r probe.Record) {
+	s.history.add(r)
+	s.logVerdict(r)
+}
+
+// Handler serves everybody's address. It has no state outside the Server, so several listeners can share it.
+func (s *Server) Handler() http.Handler { return s.handler(!s.options.SeparateAdmin) }
+
+// AdminHandler serves the administrator's address: everything, whatever SeparateAdmin says.
+func (s *Server) AdminHandler() http.Handler { return s.handler(true) }
+
+// HTTPServer returns a server with limits that protect it from slow and large requests and that let the longest
+// probe finish.
+func HTTPServer(handler http.Handler, errors *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       5 * time.Minute, // above the usual scrape intervals, so that Prometheus's connections live on
+		WriteTimeout:      writeTimeout,
+		MaxHeaderBytes:    96 << 10, // a target of 64 KiB arrives and gets an answer that says what is wrong
+		ErrorLog:          slog.NewLogLogger(errors.Handler(), slog.LevelWarn),
+	}
+}
+
+// writeTimeout counts from the end of a request's header, so it holds the probe's default limit and the reply.
+// A request that may take longer asks for more.
+const writeTimeout = probe.DefaultTimeout + replyTimeout
+
+// replyTimeout is how long a client may take to receive a page, and to send a request's body.
+const replyTimeout = 30 * time.Second
