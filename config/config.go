@@ -76,6 +76,9 @@ func parse(name string, data []byte) (*Config, stamp, error) {
 	made := newStamp(data, d.files) // before the modules read their files: a change after this is noticed
 	if !d.stopped {
 		c.compile(d, root, top)
+		for _, v := range d.verdicts { // last: the modules often know better where the fault is
+			d.locate(v.node, v.at, v.err)
+		}
 	}
 	if len(d.problems) > 0 {
 		return nil, made, d.problems.arranged()
@@ -103,7 +106,7 @@ func (c *Config) compile(d *decoder, root *yaml.Node, top *place) {
 		case errors.Is(err, probe.ErrUnsupportedProber):
 			prober := c.options.Modules[e.name].Prober
 			c.unsupported[e.name] = fmt.Errorf("module %q: prober %q: %w", e.name, prober, probe.ErrUnsupportedProber)
-			at.line = d.lineAt(e.value, "prober", at.line)
+			at, _ = d.follow(e.value, at, "prober")
 			d.warn(at, "the prober %q is not built in: probes with this module are refused", prober)
 		default:
 			d.locate(e.value, at, err)

@@ -31,7 +31,7 @@ func TestModuleNamesWhatItCannotGive(t *testing.T) {
 	if _, err := c.Module("ping"); !errors.Is(err, probe.ErrUnsupportedProber) || !strings.Contains(err.Error(), `"icmp"`) {
 		t.Errorf("a module whose prober is not built in: %v", err)
 	}
-	want := []string{`test.yml:3: modules.ping: the prober "icmp" is not built in: probes with this module are refused`}
+	want := []string{`test.yml:3: modules.ping.prober: the prober "icmp" is not built in: probes with this module are refused`}
 	if diff := cmp.Diff(want, c.Warnings()); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}

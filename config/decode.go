@@ -21,6 +21,7 @@ type decoder struct {
 	warnings []string
 	files    []string // named by options ending in "_file"
 	void     []*place // at which the struct does not hold what the file says
+	verdicts []verdict
 	visits   int
 	stopped  bool                // the file is refused as a whole
 	open     map[*yaml.Node]bool // the anchors that are being decoded, to find one that contains itself
@@ -154,7 +155,9 @@ func (d *decoder) decodeStruct(n *yaml.Node, at *place, out reflect.Value) {
 		}
 	}
 	for _, index := range append(s.inlined, nil) {
-		d.validate(n, at, out.FieldByIndex(index).Addr().Interface())
+		if v, ok := out.FieldByIndex(index).Addr().Interface().(validator); ok {
+			d.verdicts = append(d.verdicts, verdict{n, at, v.Validate()})
+		}
 	}
 }
 
@@ -169,13 +172,6 @@ func (s *schema) setDefaults(out reflect.Value) {
 			// The error is about the empty section, which nobody wrote.
 			_ = v.UnmarshalYAML(func(any) error { return nil })
 		}
-	}
-}
-
-// validate lets a decoded struct judge itself.
-func (d *decoder) validate(n *yaml.Node, at *place, v any) {
-	if v, ok := v.(validator); ok {
-		d.locate(n, at, v.Validate())
 	}
 }
 

@@ -33,7 +33,7 @@ func nearest(wrong string, names []string) string {
 	if len(wrong) > 64 {
 		return ""
 	}
-	best, bestDistance := "", 1+max(1, len(wrong)/3)
+	best, bestDistance := "", 1+min(max(1, len(wrong)/3), 3)
 	for _, name := range names {
 		if d := distance(normal(wrong), normal(name)); d < bestDistance {
 			best, bestDistance = name, d

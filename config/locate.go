@@ -11,8 +11,15 @@ import (
 	"rollcall/probe"
 )
 
-// locate reports the faults that err joins, each at the line its path leads to from n, unless it follows from one
-// that is reported already.
+// verdict is what a struct said of itself when it was decoded.
+type verdict struct {
+	node *yaml.Node
+	at   *place
+	err  error
+}
+
+// locate reports the faults that err joins, each where its path leads to from n, unless it follows from one that is
+// reported already.
 func (d *decoder) locate(n *yaml.Node, at *place, err error) {
 	if err == nil {
 		return
@@ -23,76 +30,101 @@ func (d *decoder) locate(n *yaml.Node, at *place, err error) {
 		}
 		return
 	}
-	path, line, cause := at.String(), at.line, err
+	missing := ""
 	if option := (*probe.OptionError)(nil); errors.As(err, &option) {
-		path = joined(path, option.Path)
-		line = d.lineAt(n, option.Path, line)
-		cause = option.Err
+		at, missing = d.follow(n, at, option.Path)
+		err = option.Err
 	}
-	p := Problem{File: d.file, Line: line, Path: path, Text: cause.Error()}
-	if !d.follows(p) {
+	p := Problem{File: d.file, Line: at.line, Path: joined(at.String(), missing), Text: err.Error()}
+	if !d.known(p) {
 		d.problems = append(d.problems, p)
 	}
 }
 
-// follows tells whether p repeats a problem or is about a value that is not what the file says: one at or below a
-// void place, or one of a whole section that names an option of it that is void.
-func (d *decoder) follows(p Problem) bool {
-	for _, void := range d.void {
-		path := void.String()
-		if within(p.Path, path) || within(path, p.Path) && strings.Contains(p.Text, void.option()) {
+// known tells whether p only repeats another problem in other words, or is about a value that is not what the file
+// says: one at or below a void place, or a text that names a void or faulty option of the same section.
+func (d *decoder) known(p Problem) bool {
+	for _, v := range d.void {
+		section, option := parent(v.String())
+		if within(p.Path, v.String()) || (section == p.Path || section == first(parent(p.Path))) && names(p.Text, option) {
 			return true
 		}
 	}
-	// A section and one inside it may judge alike.
 	return slices.ContainsFunc(d.problems, func(q Problem) bool {
-		return q.Text == p.Text && (within(p.Path, q.Path) || within(q.Path, p.Path))
+		_, option := parent(q.Path)
+		return within(q.Path, p.Path) && (q.Text == p.Text || q.Path != p.Path && names(p.Text, option))
 	})
 }
 
-// lineAt follows path down from n and returns the line of the deepest entry that exists.
-func (d *decoder) lineAt(n *yaml.Node, path string, line int) int {
-	for range maxDepth {
-		var next *yaml.Node
+func first(a, _ string) string { return a }
+
+// parent splits a path into that of the section and the option's key; indexes count to neither.
+func parent(path string) (section, option string) {
+	for strings.HasSuffix(path, "]") {
+		path = path[:strings.LastIndexByte(path, '[')]
+	}
+	i := strings.LastIndexByte(path, '.')
+	return path[:max(i, 0)], path[i+1:]
+}
+
+// names tells whether a text has an option's key as a word.
+func names(text, option string) bool {
+	return option != "" && slices.Contains(strings.FieldsFunc(text, func(r rune) bool { return !plainKey(string(r)) }), option)
+}
+
+// follow walks path down from n, which is at, as far as the file goes. It returns the place and the rest of path.
+func (d *decoder) follow(n *yaml.Node, at *place, path string) (*place, string) {
+	for path != "" {
 		switch n = resolved(n); n.Kind {
 		case yaml.SequenceNode:
-			next, path = itemOn(n, path)
-			if next != nil {
-				line = next.Line
+			i := fileIndex(n, path)
+			if i < 0 {
+				return at, path
 			}
+			n = n.Content[i]
+			_, path, _ = strings.Cut(path, "]")
+			at = at.item(i, n.Line)
 		case yaml.MappingNode:
-			var e entry
-			e, path = entryOn(d.quietEntries(n), path)
-			if next = e.value; next != nil {
-				line = e.line()
+			e := entryOn(d.quietEntries(n), path)
+			if e.value == nil {
+				return at, path
 			}
+			n, path = e.value, path[len(e.name):]
+			at = at.at(e.name, e.line())
+		default:
+			return at, path
 		}
-		if next == nil || path == "" {
-			return line
-		}
-		n = next
+		path = strings.TrimPrefix(path, ".")
 	}
-	return line
+	return at, ""
 }
 
-// itemOn returns the item of a list that path begins with, as "[2].header", and the rest of path; nil when there
-// is none.
-func itemOn(n *yaml.Node, path string) (item *yaml.Node, rest string) {
-	index, rest, _ := strings.Cut(strings.TrimPrefix(path, "["), "]")
-	items := slices.DeleteFunc(slices.Clone(n.Content), func(n *yaml.Node) bool { return isNull(resolved(n)) })
-	i, err := strconv.Atoi(index)
-	if err != nil || i < 0 || i >= len(items) {
-		return nil, path
+// fileIndex is the index in the file of the item that path begins with, as "[2].header", which counts without the
+// empty items; -1 when there is none.
+func fileIndex(n *yaml.Node, path string) int {
+	index, _, _ := strings.Cut(strings.TrimPrefix(path, "["), "]")
+	want, err := strconv.Atoi(index)
+	if err != nil {
+		return -1
 	}
-	return items[i], strings.TrimPrefix(rest, ".")
+	for i, item := range n.Content {
+		if isNull(resolved(item)) {
+			continue
+		}
+		if want == 0 {
+			return i
+		}
+		want--
+	}
+	return -1
 }
 
-// entryOn returns the entry that path begins with and the rest of path. Names may hold dots, so the longest counts.
-func entryOn(entries []entry, path string) (found entry, rest string) {
+// entryOn returns the entry that path begins with, none with a nil value. Names may hold dots, so the longest counts.
+func entryOn(entries []entry, path string) (found entry) {
 	for _, e := range entries {
 		if within(path, e.name) && (found.value == nil || len(e.name) > len(found.name)) {
 			found = e
 		}
 	}
-	return found, strings.TrimPrefix(path[len(found.name):], ".")
+	return found
 }

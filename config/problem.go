@@ -100,14 +100,6 @@ func (p *place) String() string {
 	}
 }
 
-// option is the key that p, or the list that p is an item of, stands under.
-func (p *place) option() string {
-	for p.index >= 0 {
-		p = p.parent
-	}
-	return p.key
-}
-
 // depth is the number of places above p.
 func (p *place) depth() int {
 	n := 0
