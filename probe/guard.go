@@ -1,12 +1,212 @@
 package probe
 
-import "net/netip"
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
 
-// Guard decides which addresses may be dialled. A nil Guard allows every one.
-type Guard struct{}
+// GuardOptions is a `guard:` section: which targets may be probed. An address that a deny entry matches may not;
+// of the others, with an empty Allow every one may, otherwise those that an allow entry matches, by the address or
+// by the name that was asked for. So a name that is allowed may resolve to any address that is not denied.
+type GuardOptions struct {
+	Allow []string `yaml:"allow,omitempty"`
+	Deny  []string `yaml:"deny"` // no omitempty: an empty list is not the default
+}
 
-// allow judges the address that is about to be dialled for host (the name or address as it was asked for, without
-// port). Its error is a *DeniedError.
+// SetDefaults denies the cloud metadata addresses, which hand out credentials to whoever can connect. It holds for
+// a section that does not mention deny, and for a configuration without a section.
+func (o *GuardOptions) SetDefaults() {
+	o.Deny = []string{"169.254.169.254", "fd00:ec2::254"}
+}
+
+// Compile parses the entries. Its errors are joined *OptionErrors, one for each fault, as "allow[2]".
+func (o GuardOptions) Compile() (*Guard, error) {
+	allow, allowErr := parseGuardEntries("allow", o.Allow)
+	deny, denyErr := parseGuardEntries("deny", o.Deny)
+	if err := errors.Join(allowErr, denyErr); err != nil {
+		return nil, err
+	}
+	return &Guard{allows: allow, denies: deny, section: "guard"}, nil
+}
+
+func parseGuardEntries(list string, texts []string) ([]guardEntry, error) {
+	var (
+		entries []guardEntry
+		errs    []error
+	)
+	for i, text := range texts {
+		entry, err := parseGuardEntry(text)
+		if err != nil {
+			errs = append(errs, &OptionError{Path: indexed(list, i), Err: err})
+		}
+		entries = append(entries, entry)
+	}
+	return entries, errors.Join(errs...)
+}
+
+// Guard decides which addresses may be dialled. A nil Guard allows every one. It is never changed.
+type Guard struct {
+	outer          *Guard // nil: none
+	allows, denies []guardEntry
+	section        string // for people: whose section it is
+}
+
+// Within is a guard that allows what both allow: a module's own section narrows the configuration's, outer. Either
+// may be nil.
+func (g *Guard) Within(outer *Guard) *Guard {
+	if g == nil {
+		return outer
+	}
+	return &Guard{outer: outer, allows: g.allows, denies: g.denies, section: "the module's guard"}
+}
+
+// allow judges the address that is about to be dialled for host (the name or address as it was asked for, in ASCII,
+// without port and brackets). Its error is a *DeniedError.
 func (g *Guard) allow(host string, addr netip.AddrPort) error {
+	if g == nil {
+		return nil
+	}
+	if v := g.judge(host, addr); !v.Allowed {
+		return &DeniedError{errors.New(v.String())}
+	}
 	return nil
+}
+
+// GuardVerdict is what a guard says about one address of a target, and which entry decides.
+type GuardVerdict struct {
+	Host    string
+	Addr    netip.AddrPort
+	Allowed bool
+	Section string // "guard", "the module's guard"
+	List    string // "allow", "deny"; empty: no entry matched
+	Entry   string // as it stands in the list
+}
+
+// String is the verdict as a sentence.
+func (v GuardVerdict) String() string {
+	subject := v.Addr.String()
+	if _, err := netip.ParseAddr(v.Host); err != nil {
+		subject = fmt.Sprintf("%s (%.255q)", subject, v.Host)
+	}
+	switch {
+	case v.List != "":
+		return fmt.Sprintf("%s is %s by %s, %s: %q", subject, v.word(), v.Section, v.List, v.Entry)
+	case v.Allowed:
+		return fmt.Sprintf("%s is %s: no entry denies it, and all else is allowed", subject, v.word())
+	default:
+		return fmt.Sprintf("%s is %s by %s: no entry of allow matches", subject, v.word(), v.Section)
+	}
+}
+
+func (v GuardVerdict) word() string {
+	if v.Allowed {
+		return "allowed"
+	}
+	return "denied"
+}
+
+// judge asks each guard of the chain; the first one that denies decides, otherwise the innermost.
+func (g *Guard) judge(host string, addr netip.AddrPort) GuardVerdict {
+	plain := addr.Addr().Unmap().WithZone("")
+	host = strings.TrimSuffix(host, ".")
+	var first GuardVerdict
+	for inner := g; g != nil; g = g.outer {
+		v := g.judgeAlone(host, plain, addr.Port())
+		v.Host, v.Addr, v.Section = host, addr, g.section
+		if !v.Allowed {
+			return v
+		}
+		if g == inner || first.List == "" {
+			first = v
+		}
+	}
+	return first
+}
+
+func (g *Guard) judgeAlone(host string, addr netip.Addr, port uint16) GuardVerdict {
+	reached := destination(addr)
+	for i := range g.denies {
+		if e := &g.denies[i]; e.matchesAddr(addr, port) || e.matchesAddr(reached, port) || e.matchesName(host, port) {
+			return GuardVerdict{List: "deny", Entry: e.text}
+		}
+	}
+	for i := range g.allows {
+		if e := &g.allows[i]; e.matchesAddr(addr, port) || e.matchesName(host, port) {
+			return GuardVerdict{Allowed: true, List: "allow", Entry: e.text}
+		}
+	}
+	return GuardVerdict{Allowed: len(g.allows) == 0}
+}
+
+// destination is where a connection to addr ends when that is elsewhere: Linux takes the unspecified address for
+// its own, and a NAT64 gateway (RFC 6052) or 6to4 relay (RFC 3056) passes on to the IPv4 address inside.
+func destination(addr netip.Addr) netip.Addr {
+	if addr.IsUnspecified() {
+		if addr.Is4() {
+			return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		}
+		return netip.IPv6Loopback()
+	}
+	if !addr.Is6() {
+		return addr
+	}
+	b := addr.As16()
+	switch {
+	case [12]byte(b[:12]) == [12]byte{0, 0x64, 0xff, 0x9b}:
+		return netip.AddrFrom4([4]byte(b[12:]))
+	case b[0] == 0x20 && b[1] == 0x02:
+		return netip.AddrFrom4([4]byte(b[2:6]))
+	}
+	return addr
+}
+
+// Explain says for each address that target has now what the guard, which may be nil, would say if it were dialled.
+// A target is a URL, host:port, or a host, then at port 80. The error is a *TargetError, a *Failure at StageResolve
+// or an *ExporterError.
+func (g *Guard) Explain(ctx context.Context, target string) ([]GuardVerdict, error) {
+	host, port, err := parseGuardTarget(target)
+	if err != nil {
+		return nil, err
+	}
+	var addrs []netip.Addr
+	if addr, err := netip.ParseAddr(host); err == nil {
+		addrs = []netip.Addr{addr}
+	} else if addrs, err = (ipPolicy{fallback: true}).lookup(ctx, "ip", host); err != nil {
+		return nil, err
+	}
+	var verdicts []GuardVerdict
+	for _, addr := range addrs {
+		at := netip.AddrPortFrom(addr.Unmap(), port)
+		if g == nil {
+			verdicts = append(verdicts, GuardVerdict{Host: host, Addr: at, Allowed: true})
+			continue
+		}
+		verdicts = append(verdicts, g.judge(host, at))
+	}
+	return verdicts, nil
+}
+
+func parseGuardTarget(target string) (host string, port uint16, err error) {
+	if !strings.Contains(target, "://") {
+		if addr, err := netip.ParseAddr(strings.Trim(target, "[]")); err == nil {
+			return addr.String(), 80, nil
+		}
+		target = "http://" + target
+	}
+	u, err := url.Parse(target)
+	if err != nil || u.Hostname() == "" {
+		return "", 0, targetError("is neither a URL nor host:port")
+	}
+	number := cmp.Or(u.Port(), map[string]string{"https": "443"}[strings.ToLower(u.Scheme)], "80")
+	n, err := strconv.ParseUint(number, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, targetError("has no port between 1 and 65535")
+	}
+	return u.Hostname(), uint16(n), nil
 }

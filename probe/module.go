@@ -15,7 +15,7 @@ type Module struct {
 	Kind    string        // the prober's name: "http", "tcp"
 	Timeout time.Duration // 0: only the asker limits
 	Prober  Prober
-	Guard   *Guard // nil: every address may be dialled
+	Guard   *Guard // the module's own; whoever has an outer one puts m.Guard.Within(outer) here. nil: all is allowed
 }
 
 // ModuleOptions is one entry of `modules:` in the configuration file. The section of the prober that is named
@@ -25,6 +25,9 @@ type ModuleOptions struct {
 	Timeout Duration     `yaml:"timeout,omitempty"`
 	HTTP    *HTTPOptions `yaml:"http,omitempty"`
 	TCP     *TCPOptions  `yaml:"tcp,omitempty"`
+
+	// Guard narrows the configuration's own guard for this module.
+	Guard *GuardOptions `yaml:"guard,omitempty"`
 
 	// The sections of probers that exist only in blackbox_exporter, kept as they stand.
 	ICMP any `yaml:"icmp,omitempty"`
@@ -71,6 +74,11 @@ func (o ModuleOptions) Compile(name string) (*Module, error) {
 		err = optionErrorf("prober", "is missing; accepted: http, tcp")
 	default:
 		err = optionErrorf("prober", "%q is unknown; accepted: http, tcp", o.Prober)
+	}
+	if o.Guard != nil {
+		var guardErr error
+		m.Guard, guardErr = o.Guard.Compile()
+		err = errors.Join(err, under("guard", guardErr))
 	}
 	if err != nil {
 		return nil, err
