@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -28,26 +29,51 @@ func dial(ctx context.Context, g *Guard, host string, addr netip.AddrPort, sourc
 		}
 		return nil, classify(ctx, StageConnect, err)
 	}
-	tcp := c.(*net.TCPConn)
+	bounded := &conn{TCPConn: c.(*net.TCPConn)}
 	if deadline, ok := ctx.Deadline(); ok {
-		tcp.SetDeadline(deadline)
+		bounded.deadline = deadline
+		bounded.TCPConn.SetDeadline(deadline)
 	}
 	// The deadline alone does not tell of an asker who went away.
-	return &conn{TCPConn: tcp, stop: context.AfterFunc(ctx, func() { tcp.SetDeadline(longAgo) })}, nil
+	bounded.stop = context.AfterFunc(ctx, bounded.end)
+	return bounded, nil
 }
 
 // longAgo is a deadline that has passed: it ends blocked I/O at once.
 var longAgo = time.Unix(1, 0)
 
-// conn is a connection that ends with a context. Close also lets go of the context.
+// conn is a connection that ends with a context: no deadline that somebody sets later reaches beyond (crypto/tls
+// gives itself five seconds to say goodbye to a peer that does not read). Close also lets go of the context.
 type conn struct {
 	*net.TCPConn
-	stop func() bool
+	stop     func() bool
+	deadline time.Time   // zero: the context has none
+	ended    atomic.Bool // the context is done
 }
 
 func (c *conn) Close() error {
 	c.stop()
 	return c.TCPConn.Close()
+}
+
+func (c *conn) end() {
+	c.ended.Store(true)
+	c.TCPConn.SetDeadline(longAgo)
+}
+
+func (c *conn) SetDeadline(t time.Time) error      { return c.set(c.TCPConn.SetDeadline, t) }
+func (c *conn) SetReadDeadline(t time.Time) error  { return c.set(c.TCPConn.SetReadDeadline, t) }
+func (c *conn) SetWriteDeadline(t time.Time) error { return c.set(c.TCPConn.SetWriteDeadline, t) }
+
+func (c *conn) set(set func(time.Time) error, t time.Time) error {
+	if !c.deadline.IsZero() && (t.IsZero() || t.After(c.deadline)) {
+		t = c.deadline
+	}
+	err := set(t)
+	if c.ended.Load() {
+		return set(longAgo) // the context ended meanwhile, or before
+	}
+	return err
 }
 
 // unreachable reports whether a connect that found no local address (EADDRNOTAVAIL) found none for want of a route:

@@ -90,8 +90,8 @@ type HTTPFacts struct {
 
 // TCPFacts is what a tcp probe saw after it had connected.
 type TCPFacts struct {
-	FailedRegexp bool           // an expect never matched
-	FailedBytes  bool           // an expect_bytes did not arrive
+	FailedRegexp bool           // the peer ended the stream before an expect matched
+	FailedBytes  bool           // other bytes than expect_bytes arrived
 	Expects      []ExpectLabels // one entry per matched expect that has labels (an empty list counts as having)
 }
 

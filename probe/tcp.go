@@ -1,6 +1,16 @@
 package probe
 
-import "github.com/prometheus/common/config"
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/config"
+)
 
 // TCPOptions is the tcp section of a module: blackbox_exporter's options by their names.
 type TCPOptions struct {
@@ -30,4 +40,173 @@ type ExpectLabel struct {
 	Value string `yaml:"value"`
 }
 
-func (o *TCPOptions) compile() (Prober, error) { return nil, ErrUnsupportedProber }
+// tcpProber is a compiled tcp section.
+type tcpProber struct {
+	ip           ipPolicy
+	source       netip.Addr // invalid: the system chooses
+	tls          *tlsClient // used when secured, or by a turn that starts TLS
+	secured      bool
+	conversation conversation
+}
+
+func (o *TCPOptions) compile() (Prober, error) {
+	p := &tcpProber{ip: ipPolicy{prefer: o.IPProtocol, fallback: o.IPProtocolFallback}, secured: o.TLS}
+	var errs []error
+	if o.SourceIPAddress != "" {
+		if err := p.setSource(o); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	var err error
+	if p.tls, err = compileTLS("tls_config", &o.TLSConfig); err != nil {
+		errs = append(errs, err)
+	}
+	if p.conversation, err = compileConversation("query_response", o.QueryResponse, o.TLS); err != nil {
+		errs = append(errs, err)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return p, nil
+}
+
+// setSource makes connections come from source_ip_address. It can only reach its own family, so a target is
+// looked up in that one alone.
+func (p *tcpProber) setSource(o *TCPOptions) error {
+	source, err := netip.ParseAddr(o.SourceIPAddress)
+	if err != nil {
+		return optionErrorf("source_ip_address", "%q is not an IP address", o.SourceIPAddress)
+	}
+	p.source = source.Unmap()
+	family := IPProtocol("ip6")
+	if p.source.Is4() {
+		family = "ip4"
+	}
+	if o.IPProtocol != "" && o.IPProtocol != family && !o.IPProtocolFallback {
+		return optionErrorf("source_ip_address", "%s reaches no %s address, and preferred_ip_protocol without ip_protocol_fallback allows no other", source, o.IPProtocol)
+	}
+	p.ip.prefer, p.ip.fallback = family, false
+	return nil
+}
+
+// Probe connects, makes the connection secure if the module says so, and holds the conversation.
+func (p *tcpProber) Probe(ctx context.Context, req Request) (Result, error) {
+	var r Result
+	host, port, err := parseTCPTarget(req.Target)
+	if err != nil {
+		return r, err
+	}
+	resolved, err := p.ip.resolve(ctx, host)
+	r.Resolve, r.Phases.Resolve = &resolved, resolved.Duration
+	if err != nil {
+		return r.settle(err)
+	}
+	addr := netip.AddrPortFrom(resolved.Addr, port)
+	if req.Trace != nil {
+		req.Trace.Step("connecting to %s", addr)
+	}
+	start := time.Now()
+	conn, err := dial(ctx, req.guard, host, addr, p.source)
+	r.Phases.Connect = time.Since(start)
+	if wasConnected(err) {
+		r.TCP = new(TCPFacts)
+		return r.settle(p.withoutConnection(err))
+	}
+	if err != nil {
+		return r.settle(err)
+	}
+	defer conn.Close()
+	r.TCP = new(TCPFacts)
+	return r.settle(p.talk(ctx, conn, p.tls.serverName(tlsHost(req.Hostname, host)), req.Trace, &r))
+}
+
+// wasConnected reports whether dialling failed because the peer ended the connection that it had just accepted,
+// before the system told us of it. A peer that does not accept answers the first packet by RST, and that is
+// connection_refused, never a reset (RFC 9293, 3.10.7.3).
+func wasConnected(err error) bool {
+	return hasReason(err, ReasonConnectionReset) || hasReason(err, ReasonConnectionClosed)
+}
+
+// withoutConnection is the outcome when the connection was gone at once: enough where only connecting counts,
+// otherwise the first thing to be done on it failed.
+func (p *tcpProber) withoutConnection(err error) error {
+	var f *Failure
+	switch {
+	case !errors.As(err, &f):
+		return err
+	case p.secured:
+		return fail(StageTLS, f.Reason, f.Err)
+	case len(p.conversation) > 0:
+		return fail(StageConversation, f.Reason, f.Err)
+	default:
+		return nil
+	}
+}
+
+// talk is all that happens on the connection.
+func (p *tcpProber) talk(ctx context.Context, conn net.Conn, serverName string, trace *Trace, r *Result) error {
+	var secured *tls.Conn
+	defer func() {
+		if secured != nil {
+			secured.Close() // says goodbye first
+		}
+	}()
+	secure := func(conn net.Conn) (net.Conn, error) {
+		if trace != nil {
+			trace.Step("starting TLS with %q", serverName)
+		}
+		start := time.Now()
+		c, facts, err := p.tls.handshake(ctx, conn, serverName, nil)
+		r.TLS = facts
+		if err == nil && !p.conversation.reads() {
+			err = p.confirm(ctx, c, r.Phases.Connect, facts)
+		}
+		r.Phases.TLS = time.Since(start)
+		if err != nil {
+			return nil, err
+		}
+		secured = c
+		return c, nil
+	}
+	if p.secured {
+		c, err := secure(conn)
+		if err != nil {
+			return err
+		}
+		conn = c
+	}
+	if len(p.conversation) == 0 {
+		return nil
+	}
+	before, start := r.Phases.TLS, time.Now()
+	err := p.conversation.run(ctx, conn, r.TCP, trace, secure)
+	r.Phases.Transfer = time.Since(start) - (r.Phases.TLS - before)
+	return err
+}
+
+// confirm waits a moment for a server that wanted a client certificate to say that it refuses us. In TLS 1.3 the
+// handshake is over for the client before the server has looked (RFC 8446, 4.4.2.4); where nothing else is read, a
+// server that lets nobody in would count as up. It answers within a round trip of network and some computing.
+func (p *tcpProber) confirm(ctx context.Context, c *tls.Conn, roundTrip time.Duration, facts *TLSFacts) error {
+	if facts.Version < tls.VersionTLS13 || !facts.ClientCertificateRequested {
+		return nil
+	}
+	c.SetReadDeadline(time.Now().Add(2*roundTrip + 100*time.Millisecond))
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		if _, refused := remoteAlert(err); refused || ctx.Err() != nil {
+			return classify(ctx, StageTLS, err)
+		}
+	}
+	return nil
+}
+
+// tlsHost is the host whose certificate is expected: hostname (which may carry a port) if the asker gave one.
+func tlsHost(hostname, host string) string {
+	if hostname == "" {
+		return host
+	}
+	if name, _, err := net.SplitHostPort(hostname); err == nil {
+		return name
+	}
+	return strings.Trim(hostname, "[]")
+}

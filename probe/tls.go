@@ -20,8 +20,8 @@ type tlsClient struct {
 	files          *tlsFiles
 }
 
-// serverName is the name to demand of the certificate of host: the configured one if there is one, without a zone.
-// After a redirect to another host a caller asks for that host itself instead.
+// serverName is the name that the certificate of host must be for: the configured one, or else host. After a
+// redirect to another host the configured name no longer counts; there a caller passes that host to handshake.
 func (t *tlsClient) serverName(host string) string {
 	if t.configuredName != "" {
 		return t.configuredName

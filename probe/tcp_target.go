@@ -1,0 +1,58 @@
+package probe
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// parseTCPTarget reads host:port, [IPv6]:port, or one of them after tcp://. Its error is a *TargetError; it does
+// not quote the target, which may hold a password by mistake.
+func parseTCPTarget(target string) (host string, port uint16, err error) {
+	if scheme, rest, ok := strings.Cut(target, "://"); ok {
+		if !strings.EqualFold(scheme, "tcp") {
+			return "", 0, targetError("has a scheme that is not tcp://; a tcp module takes host:port or tcp://host:port")
+		}
+		target = rest
+	}
+	if strings.ContainsAny(target, "/?#@") {
+		return "", 0, targetError("has a path or a user name; a tcp module takes host:port, nothing behind and nothing before")
+	}
+	host, text, err := net.SplitHostPort(target)
+	if err != nil {
+		return "", 0, targetError(splitHint(target))
+	}
+	if host == "" {
+		return "", 0, targetError("names no host; a tcp module takes host:port")
+	}
+	if addr, err := netip.ParseAddr(host); err != nil && strings.ContainsAny(host, ":%[]") {
+		return "", 0, targetError("has a host that is neither a name nor an IP address")
+	} else if err == nil && addr.Is4() && strings.HasPrefix(target, "[") {
+		return "", 0, targetError("has an IPv4 address in brackets, which are for IPv6")
+	}
+	if strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return "", 0, targetError("has a blank or a control character in its host")
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, targetError("has no port between 1 and 65535; a tcp module takes host:port")
+	}
+	return host, uint16(n), nil
+}
+
+// splitHint says what keeps a target from being host:port.
+func splitHint(target string) string {
+	if _, err := netip.ParseAddr(strings.Trim(target, "[]")); err == nil {
+		return "has no port; a tcp module takes host:port, and an IPv6 address in brackets, as [2001:db8::1]:443"
+	}
+	if strings.Count(target, ":") > 1 {
+		return "has several colons; a tcp module takes host:port, and an IPv6 address in brackets, as [2001:db8::1]:443"
+	}
+	return "has no port; a tcp module takes host:port, as example.com:443"
+}
+
+func targetError(text string) error {
+	return &TargetError{errors.New("the target " + text)}
+}
