@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/model"
+)
+
+// usageTemplate is kingpin's, with the flags of the default command on the first page: who swaps the binary looks for
+// them there.
+const usageTemplate = usageHead + `{{if .Context.Flags}}
+Flags:
+{{.Context.Flags|FlagsToTwoColumns|FormatTwoColumns}}
+{{- end}}
+{{- if .Context.Args}}
+Arguments:
+{{.Context.Args|ArgsToTwoColumns|FormatTwoColumns}}
+{{- end}}
+{{- if not .Context.SelectedCommand}}
+Commands:
+{{range .App.FlattenedCommands}}{{if not .Hidden}}  {{.FullCommand}}{{template "arguments" .}}
+{{.Help|Wrap 4}}{{end}}{{end}}
+{{- range .App.FlattenedCommands}}{{if .Default}}
+Flags of {{.FullCommand}}:
+{{.Flags|FlagsToTwoColumns|FormatTwoColumns}}
+{{- end}}{{end}}
+{{- end}}`
+
+// shortUsageTemplate is what follows the message about a wrong command line.
+const shortUsageTemplate = usageHead + `
+{{.App.Name}}{{with .Context.SelectedCommand}} {{.FullCommand}}{{end}} --help tells more.
+`
+
+const usageHead = `{{define "arguments"}}
+{{- range .Args}}{{if not .Hidden}} {{if .Required}}<{{.Name}}>{{else}}[<{{.Name}}>]{{end}}{{end}}{{end}}
+{{- end -}}
+{{with .Context.SelectedCommand -}}
+usage: {{$.App.Name}} {{.FullCommand}} [<flags>]{{template "arguments" .}}
+
+{{.Help|Wrap 0}}
+{{- with .HelpLong}}
+{{.}}
+{{end}}
+{{- else -}}
+usage: {{.App.Name}} [<command>] [<flags>] [<arguments>]
+
+{{.App.Help|Wrap 0}}
+{{- end}}`
+
+// flagValue is a flag whose error names the flag and what it accepts; those of kingpin's own types do not.
+type flagValue struct {
+	name, accepted string
+	text           string
+	set            func(string) bool // false: the text is not accepted
+}
+
+func (v *flagValue) String() string { return v.text }
+
+func (v *flagValue) Set(text string) error {
+	if !v.set(text) {
+		return fmt.Errorf("--%s=%s is not understood; accepted: %s", v.name, text, v.accepted)
+	}
+	v.text = text
+	return nil
+}
+
+// addFlag adds a flag with a default to cmd.
+func addFlag(cmd *kingpin.CmdClause, name, help, byDefault, accepted string, set func(string) bool) *kingpin.FlagClause {
+	clause := cmd.Flag(name, help).Default(byDefault)
+	clause.SetValue(&flagValue{name: name, accepted: accepted, set: set})
+	return clause
+}
+
+// seconds accepts a number of seconds of at least 0, as blackbox_exporter's flags do, or a duration.
+func seconds(into *time.Duration) func(string) bool {
+	return func(text string) bool {
+		if number, err := strconv.ParseFloat(text, 64); err == nil {
+			if !(number >= 0 && number <= math.MaxInt32) {
+				return false
+			}
+			*into = time.Duration(number * float64(time.Second))
+			return true
+		}
+		return duration(into)(text)
+	}
+}
+
+// duration accepts a time span of at least 0 as Prometheus or Go writes it.
+func duration(into *time.Duration) func(string) bool {
+	return func(text string) bool {
+		span, err := time.ParseDuration(text)
+		if err != nil {
+			var prometheus model.Duration
+			prometheus, err = model.ParseDuration(text)
+			span = time.Duration(prometheus)
+		}
+		*into = span
+		return err == nil && span >= 0
+	}
+}
+
+// above0 is seconds or duration without 0.
+func above0(into *time.Duration, parse func(*time.Duration) func(string) bool) func(string) bool {
+	set := parse(into)
+	return func(text string) bool { return set(text) && *into > 0 }
+}
+
+// count accepts a whole number of at least 0.
+func count(into *int) func(string) bool {
+	return func(text string) bool {
+		number, err := strconv.ParseUint(text, 10, 31)
+		*into = int(number)
+		return err == nil
+	}
+}
+
+// setter makes a flag of a type of promslog.
+func setter(value interface{ Set(string) error }) func(string) bool {
+	return func(text string) bool { return value.Set(text) == nil }
+}
+
+// oneOf writes the accepted words for a person.
+func oneOf(words []string) string { return strings.Join(words, ", ") }

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/mdlayher/vsock"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+
+	"rollcall/web"
+)
+
+// drainTime bounds how long requests in flight may go on after SIGTERM; a probe ends by its own deadline before.
+const drainTime = 30 * time.Second
+
+// doors are the addresses we listen on: everybody's, and the administrator's if there is one.
+type doors struct {
+	public []net.Listener
+	admin  net.Listener
+}
+
+// listen opens every address before anything is served, so that a port in use is known at once and by its name.
+func (s *serve) listen() (d doors, err error) {
+	if d.public, err = s.listenPublic(); err != nil || s.adminAddress == "" {
+		return d, err
+	}
+	if d.admin, err = listenOn(s.adminAddress); err != nil {
+		closeAll(d.public)
+	}
+	return d, err
+}
+
+func (s *serve) listenPublic() (listeners []net.Listener, err error) {
+	if *s.toolkit.WebSystemdSocket {
+		listeners, err := activation.Listeners()
+		if err == nil && len(listeners) == 0 {
+			err = errors.New("systemd passed none; start rollcall by its .socket unit, or leave the flag out")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("taking the sockets of --web.systemd-socket: %w", err)
+		}
+		return listeners, nil
+	}
+	for _, address := range *s.toolkit.WebListenAddresses {
+		l, err := listenOn(address)
+		if err != nil {
+			closeAll(listeners)
+			return nil, err
+		}
+		listeners = append(listeners, l)
+	}
+	return listeners, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
+}
+
+func listenOn(address string) (l net.Listener, err error) {
+	if port, ok := strings.CutPrefix(address, "vsock://:"); ok {
+		var number uint64
+		if number, err = strconv.ParseUint(port, 10, 32); err == nil {
+			l, err = vsock.Listen(uint32(number), nil)
+		}
+	} else {
+		l, err = net.Listen("tcp", address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", address, withHint(err))
+	}
+	return l, nil
+}
+
+// withHint adds what to do about the usual errors of listening.
+func withHint(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w: another program holds the port, perhaps another exporter; end it, or choose another port with --web.listen-address", err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w: choose a port from 1024 on with --web.listen-address", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w: this machine has no such address", err)
+	}
+	return err
+}
+
+// servers are one http.Server for each listener: the toolkit changes the server that it serves with.
+type servers struct {
+	flags   *toolkit.FlagConfig
+	logger  *slog.Logger
+	all     []*http.Server
+	running sync.WaitGroup
+	failed  chan error // what kept a server from going on
+}
+
+func (s *servers) start(l net.Listener, handler http.Handler) {
+	server := web.HTTPServer(handler, s.logger)
+	s.all = append(s.all, server)
+	serve := server.Serve
+	if *s.flags.WebConfigFile != "" {
+		serve = func(l net.Listener) error { return toolkit.Serve(l, server, s.flags, s.logger) }
+	}
+	s.running.Go(func() {
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+			select {
+			case s.failed <- fmt.Errorf("serving on %s: %w", l.Addr(), err):
+			default: // one reason to end is enough
+			}
+		}
+	})
+}
+
+// drain lets requests in flight end, for drainTime at most, and returns when every server has.
+func (s *servers) drain(logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	var draining sync.WaitGroup
+	for _, server := range s.all {
+		draining.Go(func() {
+			if err := server.Shutdown(ctx); err != nil {
+				logger.Warn("requests were cut off", "after", drainTime, "err", err)
+				server.Close()
+			}
+		})
+	}
+	draining.Wait()
+	s.running.Wait()
+}
+
+// externalURL is where others reach us: the flag's, completed from this machine's name and the first listener.
+func externalURL(flag string, listener net.Addr, hostname string) (*url.URL, error) {
+	if flag == "" {
+		_, port, err := net.SplitHostPort(listener.String())
+		if err != nil { // a socket without a port, as a Unix one
+			return &url.URL{Scheme: "http", Host: hostname, Path: "/"}, nil
+		}
+		return &url.URL{Scheme: "http", Host: net.JoinHostPort(hostname, port), Path: "/"}, nil
+	}
+	u, err := url.Parse(flag)
+	if err != nil {
+		return nil, fmt.Errorf("--web.external-url: %w", err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("--web.external-url=%s is not a URL of a server; accepted: http://host/path, https://host/path", flag)
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	return u, nil
+}

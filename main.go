@@ -1,0 +1,100 @@
+// Rollcall calls the roll: it asks every service whether it is there, tells Prometheus who answered and how fast, and
+// writes a letter when somebody does not. This package is the program: its commands and flags, what they put together,
+// signals and exit codes. It probes nothing and serves nothing itself.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+)
+
+// The exit codes of every command.
+const (
+	exitOK     = 0
+	exitFailed = 1 // the target is down, the configuration is broken, the port is taken
+	exitUsage  = 2 // the command line is wrong; nothing was done
+	exitOurs   = 3 // a check that failed for a reason of our own, so nothing is known about the target
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program from its arguments to its exit code. --help, --version and their like end the process themselves.
+func run(args []string, stdout, stderr io.Writer) int {
+	stampVersion()
+	app, commands := newApp(stdout, stderr)
+	name, err := app.Parse(args)
+	if err != nil {
+		complaint := "rollcall: " + err.Error()
+		if tooFewArguments(app, args) {
+			complaint = "Wrong number of arguments. " + complaint
+		}
+		return wrongUse(app, args, stderr, complaint)
+	}
+	return commands[name]()
+}
+
+// newApp puts the command line together; commands are what the commands' names do, with an exit code.
+func newApp(stdout, stderr io.Writer) (app *kingpin.Application, commands map[string]func() int) {
+	app = kingpin.New("rollcall", "Asks every service whether it is there: the answer for Prometheus, a mail when one is down.")
+	app.UsageWriter(stdout).ErrorWriter(stderr).UsageTemplate(usageTemplate)
+	app.HelpFlag.Short('h').Help("Show this help, or that of a command. --help-man writes a man page.")
+	// Not app.Version: its several lines would tear the man page's title apart.
+	app.Flag("version", "Show the version.").PreAction(func(*kingpin.ParseContext) error {
+		fmt.Fprintln(stdout, version.Print("rollcall"))
+		os.Exit(exitOK)
+		return nil
+	}).Bool()
+	commands = map[string]func() int{}
+	addServe(app, commands, stdout, stderr)
+	addCheck(app, commands, stdout, stderr)
+	addHealthcheck(app, commands, stdout, stderr)
+	return app, commands
+}
+
+// wrongUse says what is wrong with the command line, and how the command that args select is used.
+func wrongUse(app *kingpin.Application, args []string, stderr io.Writer, complaint string) int {
+	fmt.Fprintf(stderr, "%s\n\n", complaint)
+	if context, _ := app.ParseContext(args); context != nil { // its error is what we complain of
+		app.UsageWriter(stderr).UsageTemplate(shortUsageTemplate)
+		_ = app.UsageForContext(context) // to a broken stderr nothing more can be said
+	}
+	return exitUsage
+}
+
+// tooFewArguments tells whether the command that args select wants more.
+func tooFewArguments(app *kingpin.Application, args []string) bool {
+	context, _ := app.ParseContext(args)
+	if context == nil || context.SelectedCommand == nil {
+		return false
+	}
+	missing := 0
+	for _, arg := range context.SelectedCommand.Model().Args {
+		if arg.Required {
+			missing++
+		}
+	}
+	for _, element := range context.Elements {
+		if _, ok := element.Clause.(*kingpin.ArgClause); ok {
+			missing--
+		}
+	}
+	return missing > 0
+}
+
+// stampVersion gives a binary that was not built by `make build` (go install, go run) the version Go knows of.
+func stampVersion() {
+	if version.Version != "" {
+		return
+	}
+	version.Version = "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version.Version = info.Main.Version
+	}
+}
