@@ -76,7 +76,7 @@ func (s *http2Session) exchange(ctx context.Context, r *httpRequest) (httpRespon
 		return httpResponse{}, classifyHTTP2(ctx, StageResponse, err)
 	}
 	s.body, _ = resp.body.(io.ReadCloser)
-	resp.body = http2Body{ctx, s.body}
+	resp.body = streamBody{ctx, s.body, classifyHTTP2}
 	return resp, nil
 }
 
@@ -88,16 +88,17 @@ func (s *http2Session) close() {
 	<-s.conn.left
 }
 
-// http2Body names what goes wrong with a body.
-type http2Body struct {
-	ctx  context.Context
-	body io.Reader
+// streamBody names what goes wrong with a body of HTTP/2 or HTTP/3. It holds the probe's context to judge by.
+type streamBody struct {
+	ctx      context.Context
+	body     io.Reader
+	classify func(context.Context, Stage, error) error
 }
 
-func (b http2Body) Read(p []byte) (int, error) {
+func (b streamBody) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	if err != nil && err != io.EOF {
-		err = classifyHTTP2(b.ctx, StageBody, err)
+		err = b.classify(b.ctx, StageBody, err)
 	}
 	return n, err
 }

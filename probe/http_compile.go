@@ -108,9 +108,6 @@ func (o *HTTPOptions) compile() (Prober, error) {
 	p.proxy, err = compileProxy(&o.HTTPClientConfig.ProxyConfig)
 	f.join(err)
 	p.skipResolve = o.SkipResolvePhaseWithProxy && p.proxy != nil && !o.HTTPClientConfig.ProxyFromEnvironment
-	if p.http3 {
-		f.add("enable_http3", "is not built in")
-	}
 	if p.http3 && p.proxy != nil {
 		f.add("enable_http3", "does not go with a proxy; accepted: one of enable_http3, proxy_url and proxy_from_environment")
 	}

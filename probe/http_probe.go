@@ -180,6 +180,9 @@ func (w *walk) connect(ctx context.Context, h *hop) error {
 	}
 	w.result.HTTP.Hops++
 	dest := netip.AddrPortFrom(addr, port)
+	if w.p.http3 && h.url.Scheme == "https" {
+		return w.connectHTTP3(ctx, h, dest)
+	}
 	start := time.Now()
 	if proxy != nil {
 		w.link, err = w.p.proxy.dial(ctx, w.p, w.req.guard, proxy, h.url, dest)

@@ -1,0 +1,65 @@
+package probe
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go/http3"
+)
+
+// serveHTTP3 starts an HTTP/3 server; the second value is the module that trusts it.
+func serveHTTP3(t testing.TB, handler http.HandlerFunc) (string, string) {
+	t.Helper()
+	certified, options := serveTLS(t, false, handler) // for its certificate
+	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http3.Server{Handler: handler, TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: certified.TLS.Certificates})}
+	done := make(chan struct{})
+	go func() { defer close(done); s.Serve(socket) }()
+	t.Cleanup(func() { s.Close(); socket.Close(); <-done })
+	return "https://" + socket.LocalAddr().String(), options + "enable_http3: true\n"
+}
+
+func TestHTTP3Answers(t *testing.T) {
+	target, options := serveHTTP3(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Probe") != "yes" || r.UserAgent() != "rollcall" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		w.Write([]byte("hello"))
+	})
+	r := ask(t, httpModule(t, options+"headers: {X-Probe: yes}\nvalid_http_versions: [HTTP/3.0]\nfail_if_body_not_matches_regexp: [hello]"), Request{Target: target})
+	wantUp(t, r)
+	if r.HTTP.VersionMajor != 3 || r.HTTP.UncompressedBodyLength != 5 || !r.HTTP.TLS || r.TLS == nil || r.TLS.Version != tls.VersionTLS13 {
+		t.Errorf("facts: %+v %+v", r.HTTP, r.TLS)
+	}
+	if r.Phases.Connect <= 0 || r.Phases.TLS <= 0 || r.Phases.Processing <= 0 {
+		t.Errorf("phases: %+v", r.Phases)
+	}
+}
+
+func TestHTTP3ShowsTheCertificateItRefuses(t *testing.T) {
+	target, _ := serveHTTP3(t, func(w http.ResponseWriter, r *http.Request) {})
+	r := ask(t, httpModule(t, "enable_http3: true"), Request{Target: target})
+	wantDown(t, r, StageTLS, ReasonCertificateAuthority)
+	if r.TLS == nil || r.TLS.EarliestExpiry.IsZero() {
+		t.Errorf("TLS facts: %+v", r.TLS)
+	}
+}
+
+func TestHTTP3NobodyListens(t *testing.T) {
+	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close() // silent
+	r := ask(t, httpModule(t, "enable_http3: true"), Request{Target: "https://" + socket.LocalAddr().String(), Timeout: 300 * time.Millisecond})
+	wantDown(t, r, StageConnect, ReasonTimeout)
+	if r.Duration > time.Second {
+		t.Errorf("it took %v", r.Duration)
+	}
+}
