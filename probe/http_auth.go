@@ -37,19 +37,33 @@ func compileSecret(f *faults, path, text, file, ref string) secret {
 		f.add(path+"_file", "stands beside %s; accepted: one of them", path)
 	}
 	watched, err := watchFile(file)
-	f.option(path+"_file", err)
+	if err != nil {
+		f.option(path+"_file", err)
+		return secret{}
+	}
 	return secret{file: watched}
 }
 
+// raw is the secret as it stands, but for white space around a file's content. An unreadable file is an
+// *ExporterError.
+func (s secret) raw() ([]byte, error) {
+	if s.file == nil {
+		return []byte(s.text), nil
+	}
+	content, err := s.file.read()
+	return bytes.TrimSpace(content), err
+}
+
+// get is the secret as part of a header.
 func (s secret) get() (string, error) {
 	if s.file == nil {
 		return s.text, nil
 	}
-	content, err := s.file.read()
+	content, err := s.raw()
 	if err != nil {
 		return "", err
 	}
-	value := string(bytes.TrimSpace(content))
+	value := string(content)
 	if !httpguts.ValidHeaderFieldValue(value) {
 		return "", &ExporterError{FaultFile, fmt.Errorf("the secret file %q holds a control character", s.file.path)}
 	}
