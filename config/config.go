@@ -69,7 +69,7 @@ func parse(name string, data []byte) (*Config, stamp, error) {
 	if err != nil {
 		return nil, newStamp(data, nil), Problems{{File: name, Line: line, Text: err.Error()}}
 	}
-	d := newDecoder(name)
+	d := newDecoder(name, min(1000+maxExpansion*count(root), maxVisits))
 	c := &Config{modules: map[string]*probe.Module{}, unsupported: map[string]error{}}
 	top := &place{line: root.Line, index: -1}
 	d.decode(root, top, reflect.ValueOf(&c.options).Elem())

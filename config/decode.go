@@ -9,8 +9,9 @@ import (
 
 const (
 	maxDepth = 64 // levels of the file; the deepest option has about ten
-	// maxVisits bounds the work, aliases expanded: ten lines of YAML can stand for a billion nodes.
-	maxVisits = 1_000_000
+	// maxVisits and maxExpansion bound the work: ten lines of aliases can stand for a billion values.
+	maxVisits    = 1_000_000
+	maxExpansion = 100 // values for each that is written down
 )
 
 // decoder fills option structs from a node tree. Other than the YAML library's own it goes on after a fault,
@@ -22,7 +23,7 @@ type decoder struct {
 	files    []string // named by options ending in "_file"
 	void     []*place // at which the struct does not hold what the file says
 	verdicts []verdict
-	visits   int
+	visits   int                 // left
 	stopped  bool                // the file is refused as a whole
 	open     map[*yaml.Node]bool // the anchors that are being decoded, to find one that contains itself
 	within   []reflect.Type      // the structs around what is being decoded
@@ -40,8 +41,17 @@ type unmarshaler interface {
 	UnmarshalYAML(unmarshal func(any) error) error
 }
 
-func newDecoder(file string) *decoder {
-	return &decoder{file: file, open: map[*yaml.Node]bool{}, schemas: map[reflect.Type]*schema{}}
+func newDecoder(file string, visits int) *decoder {
+	return &decoder{file: file, visits: visits, open: map[*yaml.Node]bool{}, schemas: map[reflect.Type]*schema{}}
+}
+
+// count is the number of nodes that are written down.
+func count(n *yaml.Node) int {
+	total := 1
+	for _, below := range n.Content {
+		total += count(below)
+	}
+	return total
 }
 
 func (d *decoder) schema(t reflect.Type) *schema {
@@ -76,9 +86,9 @@ func (d *decoder) enter(n *yaml.Node, at *place) (target *yaml.Node, leave func(
 	if d.stopped {
 		return nil, nil
 	}
-	if d.visits++; d.visits > maxVisits {
+	if d.visits--; d.visits < 0 {
 		d.stopped = true
-		d.report(at, "the file expands to more than %d values; it uses aliases excessively", maxVisits)
+		d.report(at, "the file expands to too many values; use fewer aliases")
 		return nil, nil
 	}
 	if at.depth() > maxDepth {

@@ -74,7 +74,7 @@ func (d *decoder) merge(entries []entry, m *yaml.Node, at *place, seen map[strin
 	switch target.Kind {
 	case yaml.MappingNode:
 		all := d.entries(target, place)
-		d.visits += len(all) // a large mapping may be merged many times
+		d.visits -= len(all) // a large mapping may be merged many times
 		for _, e := range all {
 			if _, ok := seen[e.name]; !ok {
 				seen[e.name] = e.key.Line
@@ -97,5 +97,5 @@ func (d *decoder) merge(entries []entry, m *yaml.Node, at *place, seen map[strin
 
 // quietEntries returns the entries of a mapping that was decoded before, whose faults are known.
 func (d *decoder) quietEntries(n *yaml.Node) []entry {
-	return newDecoder("").entries(n, &place{index: -1})
+	return newDecoder("", maxVisits).entries(n, &place{index: -1})
 }

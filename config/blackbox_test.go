@@ -1,0 +1,149 @@
+package config
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rollcall/probe"
+)
+
+// TestBlackboxFileLoads is the promise of a drop-in: a file with every option of the peer's http and tcp modules
+// works, and what it has for other probers does not stand in the way.
+func TestBlackboxFileLoads(t *testing.T) {
+	c := loadBlackbox(t)
+	unsupported := map[string]bool{"icmp": true, "dns_udp": true, "grpc": true, "unix_socket": true}
+	for _, name := range c.Names() {
+		m, err := c.Module(name)
+		if unsupported[name] {
+			if !errors.Is(err, probe.ErrUnsupportedProber) {
+				t.Errorf("module %s: got %v, want ErrUnsupportedProber", name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("module %s: %v", name, err)
+		} else if m.Name != name || m.Prober == nil {
+			t.Errorf("module %s is not ready: %+v", name, m)
+		}
+	}
+	if got, want := len(c.Warnings()), len(unsupported)+1; got != want { // one more for the empty query_response item
+		t.Errorf("warnings: got %d, want %d:\n%s", got, want, strings.Join(c.Warnings(), "\n"))
+	}
+}
+
+// TestBlackboxFileUsesEveryOption keeps the file complete: an option that is added must be written there.
+func TestBlackboxFileUsesEveryOption(t *testing.T) {
+	ours := map[string]bool{"guard": true} // not blackbox_exporter's
+	data, err := os.ReadFile("testdata/blackbox.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, options := range []any{probe.HTTPOptions{}, probe.TCPOptions{}, probe.QueryResponse{}, probe.ModuleOptions{}} {
+		for _, f := range schemaOf(reflect.TypeOf(options)).fields {
+			if !ours[f.name] && !strings.Contains(string(data), f.name+":") {
+				t.Errorf("%T: testdata/blackbox.yml does not use %s", options, f.name)
+			}
+		}
+	}
+}
+
+func TestValuesMeanWhatTheyMeanToThePeer(t *testing.T) {
+	modules := loadBlackbox(t).Options().Modules
+	plain := modules["http_plain_options"].HTTP
+	for what, pair := range map[string][2]any{
+		"a duration":                    {modules["http_plain_options"].Timeout, probe.Duration(90 * time.Second)},
+		"yes and no are booleans":       {[]bool{plain.FailIfSSL, plain.IPProtocolFallback, plain.HTTPClientConfig.FollowRedirects}, []bool{true, false, false}},
+		"a number in a text option":     {plain.Headers["X-Count"], "12"},
+		"a boolean in a text option":    {plain.Headers["X-Flag"], "true"},
+		"an empty text":                 {plain.Headers["User-Agent"], ""},
+		"a size":                        {plain.BodySizeLimit, probe.Size(10 << 20)},
+		"no limit":                      {modules["http_unlimited"].HTTP.BodySizeLimit, probe.Size(0)},
+		"a limit by default":            {modules["http_json"].HTTP.BodySizeLimit, probe.DefaultBodySizeLimit},
+		"defaults of the client":        {modules["http_json"].HTTP.HTTPClientConfig.FollowRedirects, true},
+		"an empty list of labels":       {modules["tcp_all"].TCP.QueryResponse[2].Labels, []probe.ExpectLabel{}},
+		"no labels":                     {modules["tcp_all"].TCP.QueryResponse[1].Labels, []probe.ExpectLabel(nil)},
+		"an empty item is dropped":      {len(modules["tcp_bytes"].TCP.QueryResponse), 2},
+		"an alias":                      {modules["http_defaults"].HTTP.HTTPClientConfig.TLSConfig.CAFile, "ca.pem"},
+		"a merge keeps what is there":   {modules["http_merged"].Timeout, probe.Duration(20 * time.Second)},
+		"a merge adds":                  {modules["http_merged"].HTTP.IPProtocol, probe.IPProtocol("ip4")},
+		"of several the first counts":   {modules["http_merged_deeper"].Timeout, probe.Duration(10 * time.Second)},
+		"merges of merges":              {modules["http_merged_deeper"].HTTP.HTTPClientConfig.TLSConfig.CAFile, "ca.pem"},
+		"a bearer token authorizes":     {string(modules["http_bearer"].HTTP.HTTPClientConfig.Authorization.Credentials), "mysecret"},
+		"a line break in double quotes": {modules["tcp_bytes"].TCP.QueryResponse[1].ExpectBytes, "+PONG\r\n"},
+	} {
+		if diff := cmp.Diff(pair[1], pair[0]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+}
+
+func TestShownConfigurationLoadsAgain(t *testing.T) {
+	shown := string(loadBlackbox(t).YAML())
+	if strings.Contains(shown, "mysecret") {
+		t.Errorf("a secret is shown:\n%s", shown)
+	}
+	again, err := Parse("shown.yml", []byte(shown))
+	if err != nil {
+		t.Fatalf("%v\nin:\n%s", err, shown)
+	}
+	if diff := cmp.Diff(shown, string(again.YAML())); diff != "" {
+		t.Errorf("shown again it differs (-first +second):\n%s", diff)
+	}
+}
+
+// loadBlackbox loads testdata/blackbox.yml in a directory that has the files it names.
+func loadBlackbox(t *testing.T) *Config {
+	t.Helper()
+	path, err := filepath.Abs("testdata/blackbox.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	certificate, key := keyPair(t)
+	for name, content := range map[string]string{
+		"ca.pem": certificate, "cert.pem": certificate, "key.pem": key, "password": "mysecret\n", "body.json": "{}",
+	} {
+		writeFile(t, name, content)
+	}
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// keyPair makes a self-signed certificate and its key in PEM.
+func keyPair(t *testing.T) (certificate, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"example.com"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+}
