@@ -43,9 +43,12 @@ func (s *Server) report(r *probe.Record, config Config) []byte {
 		}
 	}
 	b.WriteString("\nMetrics\n")
-	text := s.replies.AppendText([]byte(b.String()), r)
-	text = append(text, "\nModule, as it is configured now\n"...)
-	return append(text, config.ModuleYAML(r.Module)...)
+	for metric := range strings.Lines(string(s.replies.AppendText(nil, r))) {
+		b.WriteString(shown(strings.TrimSuffix(metric, "\n")) + "\n")
+	}
+	b.WriteString("\nModule, as it is configured now\n")
+	b.Write(config.ModuleYAML(r.Module))
+	return []byte(b.String())
 }
 
 func (s *Server) writeReport(w http.ResponseWriter, r *probe.Record, config Config) {
