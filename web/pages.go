@@ -36,15 +36,15 @@ type page struct {
 
 // row is one result in the table.
 type row struct {
-	ID       int64
-	Time     time.Time
-	Age      string
-	Module   string
-	Target   string
-	Up       bool
-	Stage    string
-	Reason   string
-	Duration time.Duration
+	ID     int64
+	Time   time.Time
+	Age    string
+	Module string
+	Target string
+	Up     bool
+	Stage  string
+	Reason string
+	Took   string
 }
 
 func (s *Server) landing(admin bool) http.HandlerFunc {
@@ -71,7 +71,7 @@ func newRow(kept *result, now time.Time) row {
 	record := &kept.record
 	r := row{
 		ID: kept.id, Time: record.Result.Start.UTC(), Age: age(now.Sub(record.Result.Start)), Module: record.Module,
-		Target: shown(probe.RedactTarget(record.Target)), Up: record.Result.Up(), Duration: rounded(record.Result.Duration),
+		Target: shown(probe.RedactTarget(record.Target)), Up: record.Result.Up(), Took: took(record.Result.Duration),
 	}
 	if f := record.Result.Failure; f != nil {
 		r.Stage, r.Reason = string(f.Stage), string(f.Reason)
@@ -92,6 +92,28 @@ func age(d time.Duration) string {
 		return strconv.Itoa(int(d.Hours())) + " h ago"
 	}
 	return strconv.Itoa(int(d.Hours()/24)) + " d ago"
+}
+
+// took is a duration with the three digits that a person reads.
+func took(d time.Duration) string {
+	value, unit := float64(d), " ns"
+	switch {
+	case d >= time.Second:
+		value, unit = d.Seconds(), " s"
+	case d >= time.Millisecond:
+		value, unit = value/1e6, " ms"
+	case d >= time.Microsecond:
+		value, unit = value/1e3, " µs"
+	}
+	digits := 0
+	switch {
+	case unit == " ns" || value >= 100:
+	case value >= 10:
+		digits = 1
+	default:
+		digits = 2
+	}
+	return strconv.FormatFloat(value, 'f', digits, 64) + unit
 }
 
 func (s *Server) static(w http.ResponseWriter, r *http.Request) {

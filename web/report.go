@@ -31,7 +31,7 @@ func (s *Server) report(r *probe.Record, config Config) []byte {
 		line(&b, "hostname", r.Hostname)
 	}
 	line(&b, "time", result.Start.UTC().Format(time.RFC3339Nano))
-	line(&b, "duration", fmt.Sprintf("%s of at most %s", rounded(result.Duration), rounded(r.Timeout)))
+	line(&b, "duration", fmt.Sprintf("%s of at most %g s", took(result.Duration), r.Timeout.Seconds()))
 
 	b.WriteString("\nPhases\n")
 	writePhases(&b, result)
@@ -64,7 +64,7 @@ func writePhases(b *strings.Builder, result *probe.Result) {
 		if resolve.Addr.IsValid() {
 			found = resolve.Addr.String()
 		}
-		line(b, "resolve", fmt.Sprintf("%-10s %s", rounded(result.Phases.Resolve), found))
+		line(b, "resolve", fmt.Sprintf("%-10s %s", took(result.Phases.Resolve), found))
 	}
 	for _, phase := range []struct {
 		name string
@@ -76,7 +76,7 @@ func writePhases(b *strings.Builder, result *probe.Result) {
 		{"transfer", result.Phases.Transfer},
 	} {
 		if phase.took > 0 {
-			line(b, phase.name, rounded(phase.took).String())
+			line(b, phase.name, took(phase.took))
 		}
 	}
 }
@@ -110,17 +110,6 @@ func shown(text string) string {
 	}
 	quoted := strconv.Quote(text)
 	return quoted[1 : len(quoted)-1]
-}
-
-// rounded keeps three to four digits, which is as much as a person reads.
-func rounded(d time.Duration) time.Duration {
-	switch {
-	case d >= time.Second:
-		return d.Round(time.Millisecond)
-	case d >= time.Millisecond:
-		return d.Round(time.Microsecond)
-	}
-	return d
 }
 
 func writeText(w http.ResponseWriter, text []byte) {
