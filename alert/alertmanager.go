@@ -1,0 +1,106 @@
+package alert
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// alertmanagerConfig is how to post alerts.
+type alertmanagerConfig struct {
+	urls    []string // of the v2 API's alerts
+	client  *http.Client
+	labels  map[string]string
+	timeout time.Duration // of one post
+}
+
+// postable is one alert as Alertmanager's v2 API takes it.
+type postable struct {
+	Labels       map[string]string `json:"labels"`
+	Annotations  map[string]string `json:"annotations"`
+	StartsAt     time.Time         `json:"startsAt"`
+	EndsAt       time.Time         `json:"endsAt"`
+	GeneratorURL string            `json:"generatorURL,omitempty"`
+}
+
+// maxAlertsPerPost keeps a storm's requests of a size that every proxy lets pass.
+const maxAlertsPerPost = 500
+
+// postable is an incident as an alert. A firing one ends by itself when nobody renews it: should rollcall be gone for
+// good, Alertmanager does not ring for ever.
+func (a *alertmanagerConfig) postable(l letterhead, i *incident, now time.Time) postable {
+	s, ends := isDown, now.Add(resolveAfter)
+	if !i.Until.IsZero() {
+		s, ends = isUp, i.Until
+	}
+	labels := make(map[string]string, len(a.labels)+len(i.Labels)+3)
+	maps.Copy(labels, a.labels)
+	for name, value := range i.Labels {
+		labels[name] = clean(value, 1000)
+	}
+	labels["alertname"] = "TargetDown"
+	labels["target"] = clean(i.Target, maxTarget)
+	labels["module"] = clean(i.Module, 100)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n", firstLine(s, i))
+	l.details(&b, s, i)
+	return postable{
+		Labels:       labels,
+		Annotations:  map[string]string{"summary": subject(s, i), "description": strings.TrimSpace(b.String())},
+		StartsAt:     i.Since,
+		EndsAt:       ends,
+		GeneratorURL: l.link(i),
+	}
+}
+
+// post hands alerts to one Alertmanager. Posting an alert twice is the same as once, so no outcome is in doubt.
+func (a *alertmanagerConfig) post(ctx context.Context, url string, alerts []postable) result {
+	refusal := result{verdict: delivered}
+	for part := range slices.Chunk(alerts, maxAlertsPerPost) {
+		switch r := a.postPart(ctx, url, part); r.verdict {
+		case delivered:
+		case refused:
+			refusal = r // the others may still be welcome
+		default:
+			return r
+		}
+	}
+	return refusal
+}
+
+func (a *alertmanagerConfig) postPart(ctx context.Context, url string, alerts []postable) result {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	body, err := json.Marshal(alerts)
+	if err != nil {
+		return result{refused, fmt.Errorf("encoding alerts: %w", err)}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return result{refused, fmt.Errorf("posting to Alertmanager: %w", err)}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := a.client.Do(req)
+	if err != nil {
+		return result{postponed, fmt.Errorf("posting to Alertmanager: %w", err)}
+	}
+	defer resp.Body.Close()
+	said, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	switch code := resp.StatusCode; {
+	case code/100 == 2:
+		return result{verdict: delivered}
+	case code/100 == 4 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout && code != http.StatusUnauthorized &&
+		code != http.StatusForbidden && code != http.StatusNotFound:
+		return result{refused, fmt.Errorf("Alertmanager refuses the alerts: %s: %s", clean(resp.Status, 100), clean(string(said), maxDetail))}
+	default: // also a wrong password or path: it judges the configuration, and the operator will mend that
+		return result{postponed, errors.Join(fmt.Errorf("Alertmanager answers %s: %s", clean(resp.Status, 100), clean(string(said), maxDetail)), err)}
+	}
+}

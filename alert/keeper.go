@@ -1,0 +1,307 @@
+package alert
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The channels.
+const (
+	channelMail         = "email"
+	channelAlertmanager = "alertmanager"
+)
+
+// How often the keeper does what no event demands.
+const (
+	saveInterval  = 30 * time.Second // watches without news
+	sweepInterval = time.Minute
+	storeRetry    = 10 * time.Second
+)
+
+// keeper is the one goroutine that owns the outboxes and the store. It turns the register's changes into news, puts
+// them on disk, and starts deliveries; those run on a goroutine per channel and report back to it.
+type keeper struct {
+	register *register
+	store    *store
+	logger   *slog.Logger
+	url      string // the exporter's pages
+
+	config       *Config
+	destinations []*destination
+	open         map[string]*incident // by ID
+	rows         map[key][]byte       // watches to be written; nil: to be taken away
+	storeBroken  bool
+	retryStore   time.Time
+	nextSave     time.Time
+	nextSweep    time.Time
+	nextResend   time.Time
+	toldFull     bool // that targets are refused
+
+	busy     map[string]bool // a delivery runs on this line
+	stats    map[string]*ChannelMetrics
+	failures uint64 // of the store
+	numbers  atomic.Pointer[numbers]
+
+	wake    chan struct{}
+	reports chan report
+	configs chan *Config
+	stop    chan context.Context
+	done    chan struct{}
+	jobs    sync.WaitGroup
+}
+
+// numbers is Metrics as the keeper last saw them.
+type numbers struct {
+	Metrics
+	oldest time.Time // when the oldest news became news; zero: none waits
+}
+
+// report is how a delivery ended.
+type report struct {
+	line    string
+	to      []*destination
+	results []result
+}
+
+func newKeeper(s *store, c *Config, o HookOptions) (*keeper, error) {
+	k := &keeper{
+		register: newRegister(), store: s, logger: o.Logger, url: o.ExternalURL,
+		open: make(map[string]*incident), rows: make(map[key][]byte),
+		busy: make(map[string]bool), stats: make(map[string]*ChannelMetrics),
+		wake: make(chan struct{}, 1), reports: make(chan report), configs: make(chan *Config),
+		stop: make(chan context.Context, 1), done: make(chan struct{}),
+	}
+	l, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	k.register.restore(l.watches, now)
+	for _, w := range l.watches {
+		if w.Incident != nil {
+			k.open[w.Incident.ID] = w.Incident
+		}
+	}
+	for _, d := range l.destinations {
+		k.destinations = append(k.destinations, d)
+	}
+	k.nextSave, k.nextSweep, k.nextResend = now.Add(saveInterval), now.Add(sweepInterval), now
+	k.adopt(c)
+	k.publish()
+	return k, nil
+}
+
+// configure hands a new configuration to the keeper and returns when it is in force.
+func (k *keeper) configure(c *Config) {
+	select {
+	case k.configs <- c:
+	case <-k.done:
+	}
+}
+
+// close ends the keeper; ctx bounds the wait for deliveries under way.
+func (k *keeper) close(ctx context.Context) error {
+	k.stop <- ctx
+	<-k.done
+	return k.store.close()
+}
+
+// run is the keeper's life.
+func (k *keeper) run(ctx context.Context) {
+	defer close(k.done)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-k.wake:
+		case r := <-k.reports:
+			k.settle(r, time.Now())
+		case c := <-k.configs:
+			k.adopt(c)
+		case patience := <-k.stop:
+			k.finish(patience, cancel)
+			return
+		}
+		timer.Reset(k.turn(ctx, time.Now()))
+	}
+}
+
+// turn does everything that is due and returns how long nothing else is.
+func (k *keeper) turn(ctx context.Context, now time.Time) time.Duration {
+	quiet := !now.Before(k.nextSave)
+	for more := true; more; {
+		more = k.gather(quiet, now)
+		if !more {
+			break
+		}
+		k.save(now)
+	}
+	if quiet {
+		k.nextSave = now.Add(saveInterval)
+	}
+	if !now.Before(k.nextSweep) {
+		k.sweep(now)
+		k.nextSweep = now.Add(sweepInterval)
+	}
+	parcels := k.sealDue(now)
+	k.save(now)
+	k.deliver(ctx, parcels)
+	k.post(ctx, now)
+	k.publish()
+	return max(0, k.next(now).Sub(now))
+}
+
+// gather turns what the register has into news and rows.
+func (k *keeper) gather(quiet bool, now time.Time) (more bool) {
+	changes, rows, more := k.register.fetch(quiet)
+	for i := range rows {
+		k.rows[key{rows[i].Module, rows[i].Target}] = encodeRow(&rows[i])
+	}
+	for i := range changes {
+		c := &changes[i]
+		k.rows[key{c.watch.Module, c.watch.Target}] = encodeRow(&c.watch)
+		switch c.event {
+		case wentDown, stillDown:
+			k.open[c.incident.ID] = c.incident
+		case cameUp:
+			delete(k.open, c.incident.ID)
+		}
+		for _, d := range k.destinations {
+			if c.event != certEnding || d.channel == channelMail {
+				d.add(c.event, c.incident, now)
+			}
+		}
+	}
+	return more
+}
+
+// sweep forgets targets that nobody probes any more. Nobody knows how their incidents ended, so nobody is told.
+func (k *keeper) sweep(now time.Time) {
+	for more := true; more; {
+		var dropped []watch
+		dropped, more = k.register.sweep(now)
+		for _, w := range dropped {
+			k.rows[key{w.Module, w.Target}] = nil
+			if w.Incident == nil {
+				continue
+			}
+			delete(k.open, w.Incident.ID)
+			for _, d := range k.destinations {
+				d.forget(w.Incident.ID)
+			}
+			k.logger.Warn("a target that was down has had no result for a day; it is no longer watched", "module", w.Module, "target", w.Target)
+		}
+	}
+	if _, refused, _ := k.register.counts(); refused > 0 && !k.toldFull {
+		k.toldFull = true
+		k.logger.Warn("too many targets are watched for alerts; results of further ones are ignored here",
+			"limit", maxWatches, "limit_of_probe_requests", maxRequestedWatches)
+	}
+}
+
+// save puts everything that changed on the disk in one transaction. When that fails, memory stays the truth: mail is
+// sent all the same, and the changes wait for the next attempt.
+func (k *keeper) save(now time.Time) {
+	if k.storeBroken && now.Before(k.retryStore) {
+		return
+	}
+	var ws []write
+	for at, value := range k.rows {
+		ws = append(ws, write{bucketWatches, rowKey(at.module, at.target), value})
+	}
+	for _, d := range k.destinations {
+		ws = append(ws, d.writes()...)
+	}
+	if len(ws) == 0 {
+		return
+	}
+	if err := k.store.commit(ws); err != nil {
+		k.failures++
+		k.retryStore = now.Add(storeRetry)
+		if !k.storeBroken {
+			k.logger.Error("the alert store cannot be written; mail is still sent, but a restart now could lose or double some", "err", err)
+		}
+		k.storeBroken = true
+		return
+	}
+	if k.storeBroken {
+		k.storeBroken = false
+		k.logger.Info("the alert store can be written again")
+	}
+	clear(k.rows)
+	for _, d := range k.destinations {
+		d.saved()
+	}
+}
+
+// settle takes in how a delivery ended.
+func (k *keeper) settle(r report, now time.Time) {
+	k.busy[r.line] = false
+	for i, d := range r.to {
+		verdict, err := r.results[i].verdict, r.results[i].err
+		stats := k.channel(d.channel)
+		switch verdict {
+		case delivered:
+			stats.Sent++
+			stats.LastSuccess = now
+		case refused:
+			stats.RefusedNews++
+			k.logger.Error("a notification was refused for good", "channel", d.channel, "to", d.name, "err", err)
+		case inDoubt:
+			stats.InDoubt++
+			k.logger.Warn("nobody knows whether a notification arrived; it is sent again under the same Message-ID", "channel", d.channel, "to", d.name, "err", err)
+		case postponed:
+			stats.Retried++
+			k.logger.Warn("a notification could not be sent; it is tried again", "channel", d.channel, "to", d.name, "err", err)
+		}
+		d.settle(verdict, k.pause(d.failures), now)
+	}
+}
+
+// pause is how long to wait after the nth failure in a row: twice as long each time, half of it by chance, so that
+// many exporters do not knock at a mail server's door together.
+func (k *keeper) pause(failures int) time.Duration {
+	d := min(k.config.backoff<<min(failures, 16), k.config.backoffs)
+	return d/2 + rand.N(d/2+1)
+}
+
+func (k *keeper) channel(name string) *ChannelMetrics {
+	if k.stats[name] == nil {
+		k.stats[name] = &ChannelMetrics{Channel: name}
+	}
+	return k.stats[name]
+}
+
+// finish ends deliveries in good order and writes down what is pending.
+func (k *keeper) finish(patience context.Context, cancel context.CancelFunc) {
+	idle := make(chan struct{})
+	go func() {
+		k.jobs.Wait()
+		close(idle)
+	}()
+	for stopping := patience.Done(); ; {
+		select {
+		case r := <-k.reports:
+			k.settle(r, time.Now())
+			continue
+		case <-stopping:
+			cancel()
+			stopping = nil // now they end at once
+			continue
+		case <-idle:
+		}
+		break
+	}
+	k.storeBroken = false // one more attempt
+	for k.gather(true, time.Now()) {
+		k.save(time.Now())
+	}
+	k.save(time.Now())
+}

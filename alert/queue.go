@@ -1,0 +1,281 @@
+package alert
+
+import (
+	"slices"
+	"time"
+)
+
+// item is what one destination has yet to be told of one incident. Events of an incident gather in it until they
+// are told: when the mail server was away from DOWN to UP, one mail tells both.
+type item struct {
+	Seq      uint64    `json:"seq"`
+	Incident *incident `json:"incident"`
+	Down     bool      `json:"down,omitempty"`
+	Up       bool      `json:"up,omitempty"`
+	Reminder bool      `json:"reminder,omitempty"`
+	Cert     bool      `json:"cert,omitempty"`
+
+	since  time.Time // when its first event came; zero: before this process began
+	sealed bool      // it is in the parcel
+}
+
+// parcel is a message on its way. From the moment it is on disk until its outcome is known, nobody can tell whether
+// it was delivered; should the process die meanwhile, the same bytes go out again under the same Message-ID.
+type parcel struct {
+	MessageID string   `json:"messageID"`
+	Items     []uint64 `json:"items"`
+	Data      []byte   `json:"data"`
+
+	doubt bool // an earlier attempt, or an earlier process, may have delivered it
+}
+
+// destination is one recipient (or one Alertmanager) and its outbox. Only the keeper's goroutine touches it.
+type destination struct {
+	channel string
+	name    string
+
+	items   []*item           // in the order in which their first events came
+	waiting map[string]*item  // by incident: those that are not in the parcel
+	ended   map[key]int       // how many items of a target tell its beginning and its end
+	parcel  *parcel           // nil: nothing is on its way
+	told    map[string]string // open incident → Message-ID of the mail that told its beginning
+	sent    []time.Time       // accepted mails of the last hour, oldest first
+	nextSeq uint64
+
+	failures  int       // in a row
+	notBefore time.Time // of the next attempt
+	sending   bool
+
+	// What differs from the disk.
+	changedItems map[uint64]bool
+	changedTold  map[string]bool
+	changed      bool // parcel or sent
+}
+
+func newDestination(channel, name string) *destination {
+	return &destination{
+		channel: channel, name: name, nextSeq: 1,
+		waiting: make(map[string]*item), ended: make(map[key]int), told: make(map[string]string),
+		changedItems: make(map[uint64]bool), changedTold: make(map[string]bool),
+	}
+}
+
+// maxPerTarget bounds the ended incidents of one target that wait to be told; beyond it the oldest are summed up, so
+// that a flapping target cannot fill the disk while a mail server is away.
+const maxPerTarget = 5
+
+// add puts an event into the outbox.
+func (d *destination) add(e event, i *incident, now time.Time) {
+	it := d.waiting[i.ID]
+	if it == nil {
+		it = &item{Seq: d.nextSeq, since: now}
+		d.nextSeq++
+		d.items = append(d.items, it)
+		d.waiting[i.ID] = it
+	}
+	d.changedItems[it.Seq] = true
+	it.Incident = i
+	switch e {
+	case wentDown:
+		it.Down = true
+	case cameUp:
+		it.Up, it.Reminder = true, false
+		d.sumUp(it)
+	case stillDown:
+		it.Reminder = !it.Down
+	case certEnding:
+		it.Cert = true
+	}
+}
+
+// sumUp merges the two oldest untold incidents of it's target when too many wait.
+func (d *destination) sumUp(it *item) {
+	if !it.whole() {
+		return
+	}
+	k := it.key()
+	if d.ended[k]++; d.ended[k] <= maxPerTarget {
+		return
+	}
+	var whole []*item
+	for _, it := range d.items {
+		if it.whole() && !it.sealed && it.key() == k {
+			whole = append(whole, it)
+		}
+	}
+	if len(whole) <= maxPerTarget {
+		return
+	}
+	older, newer := whole[0], whole[1]
+	i := *newer.Incident
+	i.Summed += older.Incident.Summed + 1
+	if i.SummedAll = older.Incident.SummedAll; i.SummedAll.IsZero() {
+		i.SummedAll = older.Incident.Since
+	}
+	newer.Incident, newer.since = &i, older.since
+	d.changedItems[newer.Seq] = true
+	d.remove(func(it *item) bool { return it == older })
+}
+
+// whole reports whether the item tells an incident from its beginning to its end.
+func (it *item) whole() bool { return it.Down && it.Up }
+
+func (it *item) key() key { return key{it.Incident.Module, it.Incident.Target} }
+
+func (d *destination) remove(gone func(*item) bool) {
+	d.items = slices.DeleteFunc(d.items, func(it *item) bool {
+		if !gone(it) {
+			return false
+		}
+		d.changedItems[it.Seq] = true
+		if d.waiting[it.Incident.ID] == it {
+			delete(d.waiting, it.Incident.ID)
+		}
+		if k := it.key(); it.whole() {
+			if d.ended[k]--; d.ended[k] == 0 {
+				delete(d.ended, k)
+			}
+		}
+		return true
+	})
+}
+
+// pacing is how often a recipient hears of news.
+type pacing struct {
+	wait, interval time.Duration
+	perHour        int // 0: no limit
+}
+
+// due is when the next attempt may begin; ok is false when there is nothing to tell, or an attempt is under way.
+func (d *destination) due(p pacing, now time.Time) (at time.Time, ok bool) {
+	if d.sending || (d.parcel == nil && len(d.items) == 0) {
+		return time.Time{}, false
+	}
+	at = d.notBefore
+	if d.parcel != nil {
+		return at, true // no new mail: the same one again
+	}
+	first := d.items[0]
+	if !first.since.IsZero() {
+		at = later(at, first.since.Add(p.wait))
+	}
+	d.sent = slices.DeleteFunc(d.sent, func(t time.Time) bool {
+		return now.Sub(t) >= time.Hour || t.After(now) // a time to come is what a clock that was set back leaves behind
+	})
+	if n := len(d.sent); n > 0 {
+		at = later(at, d.sent[n-1].Add(p.interval))
+		if p.perHour > 0 && n >= p.perHour {
+			at = later(at, d.sent[n-p.perHour].Add(time.Hour))
+		}
+	}
+	return at, true
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// seal makes what waits a parcel, which compose writes from the items.
+func (d *destination) seal(compose func([]*item) (*parcel, error)) error {
+	items := d.items[:min(len(d.items), maxItemsPerMail)]
+	p, err := compose(items)
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		it.sealed = true
+		delete(d.waiting, it.Incident.ID)
+		p.Items = append(p.Items, it.Seq)
+	}
+	d.parcel, d.changed = p, true
+	return nil
+}
+
+// settle takes in how an attempt ended. retry is the pause before the next one after a failure.
+func (d *destination) settle(v verdict, retry time.Duration, now time.Time) {
+	d.sending = false
+	if d.parcel == nil {
+		return
+	}
+	d.failures, d.notBefore = d.failures+1, now.Add(retry)
+	if v == inDoubt {
+		d.parcel.doubt = true
+	}
+	if d.parcel.doubt && (v == inDoubt || v == postponed) {
+		return // it stays sealed: the same bytes, the same Message-ID
+	}
+	switch v {
+	case delivered:
+		if d.channel == channelMail {
+			d.sent = append(d.sent, now)
+		}
+		d.accept()
+		d.failures, d.notBefore = 0, time.Time{}
+	case refused:
+		d.remove(func(it *item) bool { return it.sealed })
+		d.failures, d.notBefore = 0, time.Time{}
+	case postponed:
+		d.unseal()
+	}
+	d.parcel, d.changed = nil, true
+}
+
+// accept notes what the parcel told.
+func (d *destination) accept() {
+	for _, it := range d.items {
+		if !it.sealed {
+			continue
+		}
+		id := it.Incident.ID
+		switch {
+		case it.Up:
+			d.forget(id)
+		case d.parcel.MessageID == "" || it.Cert: // there is no thread to keep
+		case it.Down || (it.Reminder && d.told[id] == ""):
+			d.told[id] = d.parcel.MessageID
+			d.changedTold[id] = true
+		}
+	}
+	d.remove(func(it *item) bool { return it.sealed })
+}
+
+// unseal makes a parcel that certainly reached nobody news again. What came meanwhile for the same incidents joins
+// it, so that the next mail tells DOWN and UP together.
+func (d *destination) unseal() {
+	joined := make(map[*item]bool)
+	for _, it := range d.items {
+		if !it.sealed {
+			continue
+		}
+		it.sealed = false
+		id := it.Incident.ID
+		if newer := d.waiting[id]; newer != nil {
+			joined[newer] = true
+			it.Incident, it.Up, it.Reminder = newer.Incident, it.Up || newer.Up, (it.Reminder || newer.Reminder) && !it.Down && !newer.Up
+			if it.whole() {
+				d.ended[it.key()]++
+			}
+			d.changedItems[it.Seq] = true
+		}
+		d.waiting[id] = it
+	}
+	if len(joined) > 0 {
+		d.remove(func(it *item) bool { return joined[it] })
+	}
+}
+
+// forget drops the thread of an incident that nobody will end.
+func (d *destination) forget(id string) {
+	if _, ok := d.told[id]; ok {
+		delete(d.told, id)
+		d.changedTold[id] = true
+	}
+}
+
+func (p *parcel) holds(seq uint64) bool {
+	_, found := slices.BinarySearch(p.Items, seq) // they are in ascending order, as d.items
+	return found
+}

@@ -1,0 +1,224 @@
+package alert
+
+import (
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"rollcall/probe"
+)
+
+// The bounds of what is watched. A stranger who may call /probe can invent targets; those have a share of their own,
+// so that they crowd out no configured one.
+const (
+	maxWatches          = 100_000
+	maxRequestedWatches = 10_000
+	forgetAfter         = 24 * time.Hour // without a result
+
+	// maxChanges bounds what the keeper has not yet fetched. Beyond it (a disk that hangs for long) results are not
+	// looked at: the next probe of the same target will say the same again.
+	maxChanges = 20_000
+)
+
+// key names what is watched.
+type key struct{ module, target string }
+
+// change is an event together with the watch as it stood right after it: they reach the disk together.
+type change struct {
+	event    event
+	incident *incident
+	watch    watch
+}
+
+// register holds the watches. Probes fold their results in on their own goroutines: that takes a lookup and a few
+// assignments, far less than a queue would cost them, and loses nothing. No I/O happens under its lock, and nothing
+// that takes longer than a fraction of a millisecond.
+type register struct {
+	mu            sync.Mutex
+	policy        policy
+	probeRequests bool
+	watches       map[key]*watch
+	all           []*watch // the same, for visiting them in parts
+	requested     int      // how many no scheduled probe has asked for
+	changes       []change
+	unsaved       []*watch
+	refused       uint64 // results of targets beyond the bounds
+	deferred      uint64 // results that came while too many changes waited
+	next          int    // where the sweep goes on
+}
+
+func newRegister() *register { return &register{watches: make(map[key]*watch)} }
+
+// observe folds a record in and reports whether the keeper has something to fetch at once.
+func (r *register) observe(rec *probe.Record) bool {
+	k := key{rec.Module, identity(rec.Target)}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !rec.Scheduled && !r.probeRequests {
+		return false
+	}
+	if len(r.changes) >= maxChanges {
+		r.deferred++
+		return true
+	}
+	w := r.watches[k]
+	if w == nil {
+		if w = r.admit(k, rec); w == nil {
+			r.refused++
+			return false
+		}
+	}
+	if rec.Scheduled {
+		if !w.Scheduled {
+			w.Scheduled = true
+			r.requested--
+		}
+		w.Labels = rec.Labels
+	}
+	w.Prober, w.seen = rec.Prober, rec.Result.Start
+	e, i := w.observe(&rec.Result, r.policy)
+	if e != nothing {
+		r.changes = append(r.changes, change{e, i, *w})
+	}
+	warned := w.warn(&rec.Result, r.policy)
+	if warned {
+		r.changes = append(r.changes, change{certEnding, w.expiring(&rec.Result), *w})
+	}
+	if w.unsaved && !w.listed {
+		w.listed = true
+		r.unsaved = append(r.unsaved, w)
+	}
+	return e != nothing || warned
+}
+
+// admit begins to watch a target, or returns nil when there is no room.
+func (r *register) admit(k key, rec *probe.Record) *watch {
+	if len(r.all) >= maxWatches || (!rec.Scheduled && r.requested >= maxRequestedWatches) {
+		return nil
+	}
+	// The record's strings may be parts of a request that would stay in memory with them.
+	k = key{strings.Clone(k.module), strings.Clone(k.target)}
+	w := &watch{Module: k.module, Target: k.target, Scheduled: rec.Scheduled}
+	r.insert(k, w)
+	return w
+}
+
+func (r *register) insert(k key, w *watch) {
+	w.index = len(r.all)
+	r.all = append(r.all, w)
+	r.watches[k] = w
+	if !w.Scheduled {
+		r.requested++
+	}
+}
+
+// restore puts back what the store held. Every watch gets its time until it is forgotten anew.
+func (r *register) restore(ws []*watch, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range ws {
+		if k := (key{w.Module, w.Target}); r.watches[k] == nil && len(r.all) < maxWatches {
+			w.seen = now
+			r.insert(k, w)
+		}
+	}
+}
+
+// configure changes the rules for results to come.
+func (r *register) configure(p policy, probeRequests bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.policy, r.probeRequests = p, probeRequests
+}
+
+// partSize is how many watches are copied or looked at without giving probes a chance in between.
+const partSize = 256
+
+// fetch hands over all changes, and with quiet also some of the watches that differ from their rows without news
+// (counters, a first result). Both are of the same instant: a row on disk must never be ahead of its events.
+func (r *register) fetch(quiet bool) (changes []change, rows []watch, more bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	changes, r.changes = r.changes, nil
+	if !quiet {
+		return changes, nil, false
+	}
+	n := min(len(r.unsaved), partSize)
+	for _, w := range r.unsaved[:n] {
+		w.listed = false
+		if w.unsaved {
+			w.unsaved = false
+			rows = append(rows, *w)
+		}
+	}
+	r.unsaved = r.unsaved[n:]
+	if len(r.unsaved) == 0 {
+		r.unsaved = nil
+	}
+	return changes, rows, len(r.unsaved) > 0
+}
+
+// sweep looks at a part of the watches, drops those that had no result for long and returns them; more is false
+// when all have been looked at since the last time it was.
+func (r *register) sweep(now time.Time) (dropped []watch, more bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for range partSize {
+		if r.next >= len(r.all) {
+			r.next = 0
+			return dropped, false
+		}
+		w := r.all[r.next]
+		if now.Sub(w.seen) < forgetAfter {
+			r.next++
+			continue
+		}
+		last := r.all[len(r.all)-1]
+		r.all[r.next], last.index = last, r.next
+		r.all = r.all[:len(r.all)-1]
+		delete(r.watches, key{w.Module, w.Target})
+		if !w.Scheduled {
+			r.requested--
+		}
+		w.unsaved = false // it may still be listed
+		dropped = append(dropped, *w)
+	}
+	return dropped, true
+}
+
+// counts is what the metrics say of the register.
+func (r *register) counts() (watched int, refused, deferred uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.all), r.refused, r.deferred
+}
+
+// identity is how a target is known here: without the password that it may carry, and as valid text, since it is
+// stored, mailed and shown.
+func identity(target string) string {
+	if strings.IndexByte(target, '@') >= 0 {
+		target = withoutUserinfo(target)
+	}
+	if !utf8.ValidString(target) {
+		target = strings.ToValidUTF8(target, "\uFFFD")
+	}
+	return target
+}
+
+// withoutUserinfo takes user:password@ out of a target, with or without a scheme.
+func withoutUserinfo(target string) string {
+	start := 0
+	if i := strings.Index(target, "://"); i >= 0 {
+		start = i + len("://")
+	}
+	end := len(target)
+	if i := strings.IndexAny(target[start:], "/?#"); i >= 0 {
+		end = start + i
+	}
+	at := strings.LastIndexByte(target[start:end], '@')
+	if at < 0 {
+		return target
+	}
+	return target[:start] + target[start+at+1:]
+}

@@ -1,0 +1,79 @@
+package alert
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"time"
+)
+
+// sendmail hands messages to the local mail system's program. There is no shell: the arguments are a list, and the
+// addresses were checked when the configuration was loaded.
+type sendmail struct {
+	path    string
+	from    Address
+	timeout time.Duration
+}
+
+// The exit codes of sysexits.h that judge the message or its recipient. All others speak of the mail system's state
+// and are worth another attempt.
+const (
+	exitDataError = 65
+	exitNoUser    = 67
+	exitNoHost    = 68
+)
+
+func (s *sendmail) deliver(ctx context.Context, envelopes []envelope) []result {
+	results := make([]result, len(envelopes))
+	for i, e := range envelopes {
+		results[i] = s.run(ctx, e)
+	}
+	return results
+}
+
+// run starts sendmail once: -i keeps a line with a lone dot from ending the message, -f is the envelope's sender, and
+// nothing after -- is taken for an option.
+func (s *sendmail) run(ctx context.Context, e envelope) result {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.path, "-i", "-f", string(s.from), "--", string(e.to))
+	// The program's own line ends: it turns \n into CRLF where SMTP follows.
+	cmd.Stdin = bytes.NewReader(bytes.ReplaceAll(e.data, []byte("\r\n"), []byte("\n")))
+	said := &boundedBuffer{left: 4 << 10}
+	cmd.Stdout, cmd.Stderr = said, said
+	cmd.WaitDelay = time.Second // a grandchild that keeps the pipes open does not keep us
+	ownGroup(cmd)
+	err := cmd.Run()
+	switch exit := (*exec.ExitError)(nil); {
+	case err == nil:
+		return result{verdict: delivered}
+	case errors.Is(err, exec.ErrWaitDelay):
+		return result{verdict: delivered} // the program itself ended with 0
+	case ctx.Err() != nil:
+		return result{inDoubt, fmt.Errorf("%s did not end in time and was killed: %w", s.path, context.Cause(ctx))}
+	case errors.As(err, &exit):
+		r := result{postponed, fmt.Errorf("%s for %s: %w: %s", s.path, e.to, err, clean(string(said.kept), maxDetail))}
+		switch exit.ExitCode() {
+		case exitDataError, exitNoUser, exitNoHost:
+			r.verdict = refused
+		}
+		return r
+	default:
+		return result{postponed, fmt.Errorf("running sendmail: %w", err)}
+	}
+}
+
+// boundedBuffer keeps the beginning of what a program says.
+type boundedBuffer struct {
+	kept []byte
+	left int
+}
+
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	n := min(len(p), b.left)
+	b.left -= n
+	b.kept = append(b.kept, p[:n]...)
+	return len(p), nil
+}
