@@ -66,5 +66,3 @@ func (a Address) header(host string) *mail.Address {
 	}
 	return &mail.Address{Address: string(a)}
 }
-
-func (a Address) domain() string { return string(a)[strings.LastIndexByte(string(a), '@')+1:] }

@@ -99,8 +99,8 @@ func (a *alertmanagerConfig) postPart(ctx context.Context, url string, alerts []
 		return result{verdict: delivered}
 	case code/100 == 4 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout && code != http.StatusUnauthorized &&
 		code != http.StatusForbidden && code != http.StatusNotFound:
-		return result{refused, fmt.Errorf("Alertmanager refuses the alerts: %s: %s", clean(resp.Status, 100), clean(string(said), maxDetail))}
+		return result{refused, fmt.Errorf("posting to Alertmanager: it refuses the alerts: %s: %s", clean(resp.Status, 100), clean(string(said), maxDetail))}
 	default: // also a wrong password or path: it judges the configuration, and the operator will mend that
-		return result{postponed, errors.Join(fmt.Errorf("Alertmanager answers %s: %s", clean(resp.Status, 100), clean(string(said), maxDetail)), err)}
+		return result{postponed, errors.Join(fmt.Errorf("posting to Alertmanager: it answers %s: %s", clean(resp.Status, 100), clean(string(said), maxDetail)), err)}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"mime"
 	"net/url"
 	"strings"
 	"time"
@@ -150,28 +151,26 @@ func firstLine(s status, i *incident) string {
 // details tells one incident in full.
 func (l letterhead) details(b *strings.Builder, s status, i *incident) {
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(b, "%-13s%s\n", name+":", fmt.Sprintf(format, args...))
+		fmt.Fprintf(b, "%-13s%s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("Target", "%s", clean(i.Target, maxTarget))
-	row("Test", "%s, module %s", test(i), clean(i.Module, 100))
+	row("Target:", "%s", clean(i.Target, maxTarget))
+	row("Test:", "%s, module %s", test(i), clean(i.Module, 100))
 	if s == endsSoon {
-		row("Certificate", "ends %s, in %s", asctime(i.Expiry), span(i.Expiry.Sub(i.Since)))
+		row("Certificate:", "ends %s, in %s", asctime(i.Expiry), span(i.Expiry.Sub(i.Since)))
 	} else {
-		row("Down since", "%s", asctime(i.Since))
+		row("Down since:", "%s", asctime(i.Since))
 		if !i.Until.IsZero() {
-			row("Up since", "%s, after %s", asctime(i.Until), span(i.Until.Sub(i.Since)))
+			row("Up since:", "%s, after %s", asctime(i.Until), span(i.Until.Sub(i.Since)))
 		}
 		if i.UpFor > 0 {
-			row("Before that", "up for %s", span(i.UpFor))
-		} else {
-			row("Before that", "not seen up")
+			row("Before that:", "up for %s", span(i.UpFor))
 		}
 		if i.Reason != "" {
-			row("Reason", "%s (at stage %s)", i.Reason, i.Stage)
+			row("Reason:", "%s (at stage %s)", i.Reason, i.Stage)
 			row("", "%s", clean(i.Detail, maxDetail))
 		}
 		if i.Summed > 0 {
-			row("Also", "down %s before that, since %s", plural(i.Summed, "time", "times"), asctime(i.SummedAll))
+			row("Also:", "down %s before that, since %s", plural(i.Summed, "time", "times"), asctime(i.SummedAll))
 		}
 	}
 	if len(i.Recent) > 0 {
@@ -293,7 +292,8 @@ func (l letterhead) encode(m letter) ([]byte, error) {
 	from.Name = "Rollcall"
 	msg.FromMailAddress(from)
 	msg.ToMailAddress(m.to.header(l.host))
-	msg.Subject(m.subject)
+	// Its own folding, because go-mail's loses one of two spaces where it breaks a line, and asctime has two.
+	msg.SetGenHeaderPreformatted(gomail.HeaderSubject, fold(mime.QEncoding.Encode("utf-8", notEncoded(m.subject)), len("Subject: ")))
 	msg.SetDateWithValue(m.at)
 	msg.SetMessageIDWithValue(m.messageID)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no vacation replies
@@ -307,4 +307,36 @@ func (l letterhead) encode(m letter) ([]byte, error) {
 		return nil, fmt.Errorf("composing a mail: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// notEncoded keeps a reader from taking a target that looks like an encoded word (RFC 2047) for one. go-mail, like
+// mime.WordEncoder, leaves ASCII as it is.
+func notEncoded(s string) string {
+	if strings.Contains(s, "?=") {
+		return strings.ReplaceAll(s, "=?", "= ?")
+	}
+	return s
+}
+
+// fold breaks a header into lines of about 76 bytes (RFC 5322, 2.2.3); used is what stands before s on the first line.
+// It breaks at single spaces only, because some readers make one space of all that is around a break.
+func fold(s string, used int) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		end := len(s) // of the spaces and the word that come next
+		word := len(s) - len(strings.TrimLeft(s, " "))
+		if i := strings.IndexByte(s[word:], ' '); i >= 0 {
+			end = word + i
+		}
+		if word == 1 && b.Len() > 0 && used+end > 76 {
+			b.WriteString("\r\n")
+			used = 0
+		}
+		b.WriteString(s[:end])
+		if used += end; strings.Contains(s[:end], "\r\n") { // encoded words come folded
+			used = end - strings.LastIndex(s[:end], "\n")
+		}
+		s = s[end:]
+	}
+	return b.String()
 }

@@ -137,8 +137,8 @@ func (f *faults) add(path, format string, args ...any) {
 	*f = append(*f, &probe.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
 }
 
-// validate reports every fault in the options as joined *probe.OptionErrors, with paths relative to the section.
-func (o *Options) validate() error {
+// Validate reports every fault in the options as joined *probe.OptionErrors, with paths relative to the section.
+func (o *Options) Validate() error {
 	var f faults
 	if o.Email == nil && o.Alertmanager == nil {
 		f.add("", "names nobody to tell; accepted: email, alertmanager, or both")
@@ -218,11 +218,7 @@ func (o *SMTPOptions) validate(f *faults) {
 	if err := oneLine(o.Hello, 255); err != nil || strings.ContainsAny(o.Hello, " \t") {
 		f.add("email.smtp.hello", "%q is not a host name", o.Hello)
 	}
-	if err := o.TLSConfig.Validate(); err != nil {
-		f.add("email.smtp.tls_config", "%w", err)
-	} else if _, err := config.NewTLSConfig(&o.TLSConfig); err != nil {
-		f.add("email.smtp.tls_config", "%w", err)
-	}
+	checkTLS(f, "email.smtp.tls_config", &o.TLSConfig)
 	if _, err := o.password(); err != nil {
 		f.add("email.smtp.password_file", "%w", err)
 	}
@@ -250,7 +246,7 @@ func (o *AlertmanagerOptions) validate(f *faults) {
 		seen[s] = true
 	}
 	for name, value := range o.Labels {
-		if !model.LabelName(name).IsValidLegacy() {
+		if !model.LegacyValidation.IsValidLabelName(name) {
 			f.add("alertmanager.labels."+name, "%q is not a label name; accepted: letters, digits and _", name)
 		}
 		if name == "alertname" || name == "target" || name == "module" {
@@ -260,14 +256,21 @@ func (o *AlertmanagerOptions) validate(f *faults) {
 			f.add("alertmanager.labels."+name, "%w", err)
 		}
 	}
-	if err := o.TLSConfig.Validate(); err != nil {
-		f.add("alertmanager.tls_config", "%w", err)
-	} else if _, err := config.NewTLSConfig(&o.TLSConfig); err != nil {
-		f.add("alertmanager.tls_config", "%w", err)
-	}
+	checkTLS(f, "alertmanager.tls_config", &o.TLSConfig)
 	client := config.HTTPClientConfig{BasicAuth: o.BasicAuth}
 	if err := client.Validate(); err != nil {
 		f.add("alertmanager.basic_auth", "%w", err)
+	}
+}
+
+// checkTLS reads the files that the options name. Options that contradict each other judge themselves when they are
+// decoded, and are not reported twice.
+func checkTLS(f *faults, path string, c *config.TLSConfig) {
+	if c.Validate() != nil {
+		return
+	}
+	if _, err := config.NewTLSConfig(c); err != nil {
+		f.add(path, "%w", err)
 	}
 }
 

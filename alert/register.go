@@ -198,27 +198,10 @@ func (r *register) counts() (watched int, refused, deferred uint64) {
 // stored, mailed and shown.
 func identity(target string) string {
 	if strings.IndexByte(target, '@') >= 0 {
-		target = withoutUserinfo(target)
+		target = probe.RedactTarget(target)
 	}
 	if !utf8.ValidString(target) {
 		target = strings.ToValidUTF8(target, "\uFFFD")
 	}
 	return target
-}
-
-// withoutUserinfo takes user:password@ out of a target, with or without a scheme.
-func withoutUserinfo(target string) string {
-	start := 0
-	if i := strings.Index(target, "://"); i >= 0 {
-		start = i + len("://")
-	}
-	end := len(target)
-	if i := strings.IndexAny(target[start:], "/?#"); i >= 0 {
-		end = start + i
-	}
-	at := strings.LastIndexByte(target[start:end], '@')
-	if at < 0 {
-		return target
-	}
-	return target[:start] + target[start+at+1:]
 }

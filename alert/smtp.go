@@ -3,6 +3,7 @@ package alert
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -10,10 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"crypto/tls"
-
 	"github.com/prometheus/common/config"
-	"github.com/wneessen/go-mail/log"
 	"github.com/wneessen/go-mail/smtp"
 )
 
@@ -26,7 +24,7 @@ type smtpServer struct {
 	from    Address
 	hello   string
 	timeout time.Duration
-	trace   log.Logger // nil: the dialogue is not shown
+	trace   *transcript // nil: the dialogue is not shown
 }
 
 // maxDialogue bounds what a mail server may say in one session.
@@ -58,6 +56,7 @@ func (s *smtpServer) deliver(ctx context.Context, envelopes []envelope) []result
 // smtpSession is a connection that is ready for MAIL.
 type smtpSession struct {
 	client *smtp.Client
+	trace  *transcript
 	conn   net.Conn
 	stop   func() bool // releases the watch on the context
 	broken bool        // nothing more can be sent
@@ -84,6 +83,7 @@ func (s *smtpServer) open(ctx context.Context) (*smtpSession, error) {
 	_ = conn.SetDeadline(deadline) // fails only on a closed connection, which the next read reports
 	session := &smtpSession{conn: conn, stop: context.AfterFunc(ctx, func() { conn.Close() })}
 	if err := s.prepare(ctx, session, host, tlsConfig); err != nil {
+		s.trace.refusal(err)
 		session.stop()
 		conn.Close()
 		return nil, err
@@ -99,16 +99,18 @@ func (s *smtpServer) prepare(ctx context.Context, session *smtpSession, host str
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return fmt.Errorf("encrypting the connection to the mail server: %w", err)
 		}
+		s.trace.note("encrypted from the first byte, %s", tls.VersionName(secure.ConnectionState().Version))
 		conn = secure
 	}
 	client, err := smtp.NewClient(conn, host)
 	if err != nil {
 		return fmt.Errorf("waiting for the mail server's greeting: %w", err)
 	}
-	session.client = client
+	session.client, session.trace = client, s.trace
+	s.trace.note("the server greets")
 	client.SkipSMTPUTF8(true) // addresses are ASCII here
 	if s.trace != nil {
-		client.SetLogger(s.trace)
+		client.SetLogger(s.trace) // it hides what belongs to AUTH
 		client.SetDebugLog(true)
 	}
 	if err := client.Hello(s.hello); err != nil {
@@ -121,6 +123,9 @@ func (s *smtpServer) prepare(ctx context.Context, session *smtpSession, host str
 		if err := client.StartTLS(tlsConfig); err != nil {
 			return fmt.Errorf("encrypting the connection to the mail server: %w", err)
 		}
+	}
+	if state, ok := client.TLSConnectionState(); ok && s.options.TLS == TLSStart {
+		s.trace.note("encrypted, %s", tls.VersionName(state.Version))
 	}
 	return s.authenticate(client, host)
 }
@@ -172,6 +177,7 @@ func (s *smtpSession) send(from Address, e envelope) result {
 	if err != nil {
 		return s.failed("DATA", e.to, err)
 	}
+	s.trace.note("%d bytes of message and a final dot", len(e.data))
 	if _, err := w.Write(e.data); err != nil {
 		s.broken = true // without the final dot nothing was handed over
 		return result{postponed, fmt.Errorf("sending the message for %s: %w", e.to, err)}
@@ -183,11 +189,15 @@ func (s *smtpSession) send(from Address, e envelope) result {
 		s.broken = true
 		return result{inDoubt, fmt.Errorf("waiting for the mail server to accept the message for %s: %w", e.to, err)}
 	}
+	if answered, ok := w.(*smtp.DataCloser); ok {
+		s.trace.note("accepted: %s", clean(answered.ServerResponse(), maxDetail))
+	}
 	return result{verdict: delivered}
 }
 
 // failed judges a command's error and makes the session ready for the next recipient.
 func (s *smtpSession) failed(command string, to Address, err error) result {
+	s.trace.refusal(err)
 	r := result{postponed, fmt.Errorf("%s for %s: %w", command, to, cleanReply(err))}
 	reply := (*textproto.Error)(nil)
 	if !errors.As(err, &reply) || reply.Code == 421 { // 421: the server closes the connection
