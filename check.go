@@ -56,6 +56,9 @@ func (c *check) run() int {
 		return exitUsage
 	}
 	request := probe.Request{Target: c.serverInfo, Timeout: c.timeout}
+	if module.Timeout > 0 {
+		request.Timeout = min(c.timeout, module.Timeout)
+	}
 	record, err := new(probe.Runner).Do(context.Background(), module, request)
 	if err != nil {
 		return c.notChecked(err)
