@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits, "start": start, "log": waitLog, "signal": sendSignal, "wait": waitExit, "get": getPage, "fetch": fetchLater, "busy": awaitInFlight,
+			"exits": exits, "start": start, "log": waitLog, "signal": sendSignal, "ended": waitExit, "get": getPage, "fetch": fetchLater, "busy": awaitInFlight,
 		},
 	})
 }
@@ -204,11 +204,11 @@ func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(find(ts, args[0]).cmd.Process.Signal(signals[args[1]]))
 }
 
-// wait NAME CODE waits until it has ended with the exit code; a request ends with the HTTP status. A process that a
+// ended NAME CODE waits until it has ended with the exit code; a request ends with the HTTP status. A process that a
 // signal ended has -1.
 func waitExit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: wait NAME CODE")
+		ts.Fatalf("usage: ended NAME CODE")
 	}
 	d := find(ts, args[0])
 	select {
@@ -238,7 +238,7 @@ func getPage(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// fetch NAME URL asks in the background; wait NAME STATUS ends it.
+// fetch NAME URL asks in the background; ended NAME STATUS waits for the reply.
 func fetchLater(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: fetch NAME URL")

@@ -207,8 +207,8 @@ func (s *serve) serve(logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	logger.Info("rollcall ends: no new probes; those in flight may finish", "signal", sig, "in_flight", runner.InFlight())
 	signal.Reset(os.Interrupt, syscall.SIGTERM) // a second one ends the process at once
+	logger.Info("rollcall ends: no new probes; those in flight may finish", "signal", sig, "in_flight", runner.InFlight())
 	app.SetReady(false)
 	runner.Close()
 	serving.drain(logger)
