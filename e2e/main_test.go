@@ -1,0 +1,197 @@
+// Package e2e tries the real binary with the real programs that it lives among. What they are is installed or named by
+// `make peers`.
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// rollcall is the binary under test, built once as it is released.
+var rollcall string
+
+// patience bounds every wait for another process; on a busy machine one may take long to start.
+const patience = 60 * time.Second
+
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "rollcall-e2e")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	rollcall = filepath.Join(dir, "rollcall")
+	build := exec.Command("go", "build", "-trimpath", "-o", rollcall, "rollcall")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building rollcall: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// process is a program in the background, with what it writes to stderr and stdout.
+type process struct {
+	name string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+
+	mu      sync.Mutex
+	out     bytes.Buffer
+	changed chan struct{} // closed and replaced at each write
+}
+
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.changed)
+	p.changed = make(chan struct{})
+	return p.out.Write(b)
+}
+
+func (p *process) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
+}
+
+// find returns the path of another project's program.
+func find(t *testing.T, name, debianPackage string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is needed: install the Debian package %s, or run `make peers` as root", name, debianPackage)
+	}
+	return path
+}
+
+// start runs a program until the test ends. It is killed then if it has not ended by itself.
+func start(t *testing.T, path string, args ...string) *process {
+	t.Helper()
+	p := &process{name: filepath.Base(path), cmd: exec.Command(path, args...), done: make(chan struct{}), changed: make(chan struct{})}
+	p.cmd.Dir = t.TempDir()
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait() // how it ended is seen in ProcessState
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // it may have ended already
+		<-p.done
+		if t.Failed() {
+			t.Logf("output of %s:\n%s", p.name, p.text())
+		}
+	})
+	return p
+}
+
+// await returns the groups of the first match of pattern in the output.
+func (p *process) await(t *testing.T, pattern string) []string {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	timeout := time.After(patience)
+	for {
+		p.mu.Lock()
+		match, changed := re.FindStringSubmatch(p.out.String()), p.changed
+		p.mu.Unlock()
+		if match != nil {
+			return match
+		}
+		select {
+		case <-changed:
+		case <-p.done:
+			if match := re.FindStringSubmatch(p.text()); match != nil {
+				return match
+			}
+			t.Fatalf("%s ended without writing %q", p.name, pattern)
+		case <-timeout:
+			t.Fatalf("%s does not write %q", p.name, pattern)
+		}
+	}
+}
+
+// startRollcall serves on a free loopback port and returns the base URL with the process.
+func startRollcall(t *testing.T, args ...string) (url string, p *process) {
+	t.Helper()
+	p = start(t, rollcall, append([]string{"--web.listen-address=127.0.0.1:0"}, args...)...)
+	return "http://" + p.await(t, `msg="rollcall listens" address=(\S+)`)[1], p
+}
+
+// stop ends a process as an operator would and demands that it ends well.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		t.Fatalf("%s does not end", p.name)
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("%s ended with %d", p.name, code)
+	}
+}
+
+// get returns the body of a reply with status 200.
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s\n%s", url, resp.Status, body)
+	}
+	return string(body)
+}
+
+// writeFile puts a file into a directory that ends with the test.
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// eventually asks until it is told yes, and fails with what was said last.
+func eventually(t *testing.T, ask func() (yes bool, said string)) {
+	t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	every := time.NewTicker(100 * time.Millisecond)
+	defer every.Stop()
+	for {
+		yes, said := ask()
+		if yes {
+			return
+		}
+		select {
+		case <-every.C:
+		case <-deadline.C:
+			t.Fatalf("it does not come to pass; last: %s", said)
+		}
+	}
+}
