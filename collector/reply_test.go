@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -104,6 +105,57 @@ func TestEveryFormatIsWhatTheLibraryWrites(t *testing.T) {
 			if w.Header().Get("Content-Encoding") != "" {
 				t.Error("the reply is encoded")
 			}
+		}
+	}
+}
+
+// TestEverySectionMayBeAbsent goes through all sets of sections, also those that no prober makes today.
+func TestEverySectionMayBeAbsent(t *testing.T) {
+	full := records()["https"].Result
+	for set := range 1 << 5 {
+		r := probe.Record{Prober: "x", Timeout: 9500 * time.Millisecond}
+		var want []string
+		has := func(bit int, names ...string) bool {
+			if set&(1<<bit) != 0 {
+				want = append(want, names...)
+				return true
+			}
+			return false
+		}
+		want = append(want, "probe_duration_seconds", "probe_success", "probe_timeout_seconds")
+		if has(0, "probe_dns_lookup_time_seconds", "probe_ip_addr_hash", "probe_ip_protocol") {
+			r.Result.Resolve = full.Resolve
+		}
+		http := has(1, "probe_failed_due_to_cel", "probe_failed_due_to_regex", "probe_http_content_length", "probe_http_duration_seconds",
+			"probe_http_last_modified_timestamp_seconds", "probe_http_redirects", "probe_http_ssl", "probe_http_status_code",
+			"probe_http_uncompressed_body_length", "probe_http_version")
+		if http {
+			r.Result.HTTP = full.HTTP
+		}
+		if has(2, "probe_failed_due_to_bytes", "probe_failed_due_to_regex") {
+			r.Result.TCP = new(probe.TCPFacts)
+		}
+		if has(3, "probe_ssl_earliest_cert_expiry", "probe_ssl_last_chain_expiry_timestamp_seconds", "probe_ssl_last_chain_info", "probe_tls_version_info") {
+			r.Result.TLS = full.TLS
+			if http {
+				want = append(want, "probe_tls_cipher_info")
+			}
+		}
+		if has(4, "probe_failure_info") {
+			r.Result.Failure = records()["refused"].Result.Failure
+		}
+		slices.Sort(want)
+		want = slices.Compact(want)
+		var got []string
+		for _, f := range Families(nil, &r) {
+			got = append(got, f.GetName())
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("sections %05b (-want +got):\n%s", set, diff)
+		}
+		var replies Replies
+		if diff := cmp.Diff(viaExpfmt(t, expfmt.FmtText, r), ask(t, &replies, "", r).Body.String()); diff != "" {
+			t.Errorf("sections %05b (-expfmt +rollcall):\n%s", set, diff)
 		}
 	}
 }

@@ -161,6 +161,34 @@ func TestTimeLimit(t *testing.T) {
 	}
 }
 
+// deadlines is a ResponseWriter that remembers how long the reply may take.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	write time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return nil }
+
+func TestTheServersLimitDoesNotCutALongProbe(t *testing.T) {
+	for header, want := range map[string]time.Duration{"10": 0, "120": 0, "300": 299500*time.Millisecond + replyTimeout} {
+		h := newHouse(t, nil)
+		r := httptest.NewRequest("GET", "/probe?target=x", http.NoBody)
+		r.ContentLength = 0
+		r.Header.Set(scrapeTimeoutHeader, header)
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		h.handler.ServeHTTP(w, r)
+		if want == 0 && !w.write.IsZero() {
+			t.Errorf("%s s: the limit is changed for nothing", header)
+		}
+		if left := time.Until(w.write); want != 0 && (left > want || left < want-10*time.Second) {
+			t.Errorf("%s s: the reply may take %v, want %v", header, left, want)
+		}
+	}
+	if server := HTTPServer(nil, quiet()); server.WriteTimeout < probe.DefaultTimeout+10*time.Second || server.ReadTimeout != 0 {
+		t.Errorf("the server cuts a probe: write timeout %v, read timeout %v", server.WriteTimeout, server.ReadTimeout)
+	}
+}
+
 func TestNoVerdictIsNever200(t *testing.T) {
 	fault := func(f probe.Fault) error {
 		return &probe.ExporterError{Fault: f, Err: errors.New("it is us: " + string(f))}
