@@ -23,11 +23,16 @@ import (
 // must agree between sections is judged by Options.Validate.
 type Options struct {
 	Modules map[string]probe.ModuleOptions `yaml:"modules"`
+	Guard   probe.GuardOptions             `yaml:"guard"`
 }
+
+// SetDefaults puts in what holds for sections that the file does not mention.
+func (o *Options) SetDefaults() { o.Guard.SetDefaults() }
 
 // Config is one loaded configuration. It never changes, so many goroutines may use it.
 type Config struct {
 	options     Options
+	guard       *probe.Guard
 	modules     map[string]*probe.Module
 	unsupported map[string]error // the modules whose prober is not built in
 	names       []string
@@ -77,7 +82,7 @@ func parse(name string, data []byte) (*Config, stamp, error) {
 	if !d.stopped {
 		c.compile(d, root, top)
 		for _, v := range d.verdicts { // last: the modules often know better where the fault is
-			d.locate(v.node, v.at, v.err)
+			d.locate(v.node, v.at, "", v.err)
 		}
 	}
 	if len(d.problems) > 0 {
@@ -87,10 +92,14 @@ func parse(name string, data []byte) (*Config, stamp, error) {
 	return c, made, nil
 }
 
-// compile makes the modules ready, in the order of the file.
+// compile makes the guard and the modules ready, in the order of the file.
 func (c *Config) compile(d *decoder, root *yaml.Node, top *place) {
 	if root.Kind != yaml.MappingNode {
 		return
+	}
+	var err error
+	if c.guard, err = c.options.Guard.Compile(); err != nil {
+		d.locate(root, top, "guard", err)
 	}
 	section, ok := find(d.quietEntries(root), "modules")
 	if !ok || resolved(section.value).Kind != yaml.MappingNode {
@@ -99,18 +108,18 @@ func (c *Config) compile(d *decoder, root *yaml.Node, top *place) {
 	under := top.at("modules", section.line())
 	for _, e := range d.quietEntries(resolved(section.value)) {
 		at := under.at(e.name, e.line())
-		module, err := c.options.Modules[e.name].Compile(e.name)
+		options := c.options.Modules[e.name]
+		module, err := options.Compile(e.name)
 		switch {
 		case err == nil:
+			module.Guard = module.Guard.Within(c.guard)
 			c.modules[e.name] = module
 		case errors.Is(err, probe.ErrUnsupportedProber):
-			prober := c.options.Modules[e.name].Prober
-			c.unsupported[e.name] = fmt.Errorf("module %q: prober %q: %w", e.name, prober, probe.ErrUnsupportedProber)
-			at, _ = d.follow(e.value, at, "prober")
-			d.warn(at, "the prober %q is not built in: probes with this module are refused", prober)
-		default:
-			d.locate(e.value, at, err)
+			c.unsupported[e.name] = fmt.Errorf("module %q: prober %q: %w", e.name, options.Prober, probe.ErrUnsupportedProber)
+			prober, _ := d.follow(e.value, at, "prober")
+			d.warn(prober, "the prober %q is not built in: probes with this module are refused", options.Prober)
 		}
+		d.locate(e.value, at, "", err)
 		c.names = append(c.names, e.name)
 	}
 }
@@ -132,6 +141,9 @@ func (c *Config) Names() []string { return slices.Clone(c.names) }
 
 // Options returns the file's sections. The caller must not change what they refer to.
 func (c *Config) Options() Options { return c.options }
+
+// Guard judges the targets of modules that have no guard of their own.
+func (c *Config) Guard() *probe.Guard { return c.guard }
 
 // Warnings returns what is accepted but will not work, each as "file:line: path: …".
 func (c *Config) Warnings() []string { return slices.Clone(c.warnings) }

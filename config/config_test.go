@@ -83,6 +83,36 @@ func TestModulesKeepTheOrderOfTheFile(t *testing.T) {
 	}
 }
 
+func TestGuardHoldsForEveryModule(t *testing.T) {
+	metadata := "169.254.169.254:80"
+	for name, test := range map[string]struct {
+		file   string
+		target string
+		denied bool
+	}{
+		"the default denies metadata addresses": {"modules: {a: {prober: tcp}}", metadata, true},
+		"the default allows others":             {"modules: {a: {prober: tcp}}", "127.0.0.1:80", false},
+		"an empty list denies nothing":          {"modules: {a: {prober: tcp}}\nguard: {deny: []}", metadata, false},
+		"a list of one's own":                   {"modules: {a: {prober: tcp}}\nguard: {deny: [127.0.0.1]}", "127.0.0.1:80", true},
+		"a module cannot widen it":              {"modules: {a: {prober: tcp, guard: {deny: []}}}", metadata, true},
+		"a module can narrow it":                {"modules: {a: {prober: tcp, guard: {allow: [10.0.0.0/8]}}}", "127.0.0.1:80", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := load(t, test.file).Module("a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			verdicts, err := m.Guard.Explain(t.Context(), test.target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(verdicts) != 1 || verdicts[0].Allowed == test.denied {
+				t.Errorf("got %v, want denied %v", verdicts, test.denied)
+			}
+		})
+	}
+}
+
 // load parses a configuration that must be right.
 func load(t *testing.T, text string) *Config {
 	t.Helper()

@@ -18,23 +18,23 @@ type verdict struct {
 	err  error
 }
 
-// locate reports the faults that err joins, each where its path leads to from n, unless it follows from one that is
-// reported already.
-func (d *decoder) locate(n *yaml.Node, at *place, err error) {
-	if err == nil {
-		return
-	}
+// locate reports the faults that err joins, each where its path, below that of a section, leads to from n, unless
+// it is known already.
+func (d *decoder) locate(n *yaml.Node, at *place, section string, err error) {
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range several.Unwrap() {
-			d.locate(n, at, e)
+			d.locate(n, at, section, e)
 		}
 		return
 	}
-	missing := ""
-	if option := (*probe.OptionError)(nil); errors.As(err, &option) {
-		at, missing = d.follow(n, at, option.Path)
-		err = option.Err
+	if err == nil || errors.Is(err, probe.ErrUnsupportedProber) { // the latter is no fault of the file
+		return
 	}
+	path := section
+	if option := (*probe.OptionError)(nil); errors.As(err, &option) {
+		path, err = joined(section, option.Path), option.Err
+	}
+	at, missing := d.follow(n, at, path)
 	p := Problem{File: d.file, Line: at.line, Path: joined(at.String(), missing), Text: err.Error()}
 	if !d.known(p) {
 		d.problems = append(d.problems, p)

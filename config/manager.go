@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -34,7 +35,7 @@ type reloaded struct {
 	at time.Time // of the last success
 }
 
-// NewManager loads the file at path; an empty path means the built-in configuration. The error is Load's.
+// NewManager loads the file at path. The error is Load's.
 func NewManager(path string, logger *slog.Logger) (*Manager, error) {
 	return newManager(&Manager{path: path, logger: logger})
 }
@@ -98,9 +99,6 @@ func (m *Manager) reload() error {
 }
 
 func (m *Manager) load() (*Config, error) {
-	if m.path == "" {
-		return Default(), nil
-	}
 	data, err := read(m.path)
 	if err != nil {
 		m.made = newStamp(nil, m.made.files)
@@ -118,9 +116,6 @@ func (m *Manager) load() (*Config, error) {
 // Watch reloads whenever the file, or one that its options name, has other content than at the last attempt, and
 // logs the outcome. It looks once in an interval and returns when ctx is done.
 func (m *Manager) Watch(ctx context.Context, interval time.Duration) {
-	if m.path == "" {
-		return
-	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
@@ -141,7 +136,9 @@ func (m *Manager) reloadIfChanged() {
 		return
 	}
 	if err := m.reload(); err != nil {
-		m.logger.Error("the changed configuration is not used", "err", err)
+		for line := range strings.Lines(err.Error()) { // one log line for each problem
+			m.logger.Error("the changed configuration is not used", "err", strings.TrimSuffix(line, "\n"))
+		}
 		return
 	}
 	m.logger.Info("the changed configuration is in force", "file", m.path)

@@ -87,16 +87,27 @@ func TestReloadOfABrokenFileChangesNothing(t *testing.T) {
 	}
 }
 
-func TestManagerWithoutAFileServesTheDefaults(t *testing.T) {
-	m, err := NewManager("", slog.New(slog.DiscardHandler))
+func TestAFileThatNobodyAskedForMayComeLaterAndThenMustStay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rollcall.yml")
+	m, err := NewOptionalManager(path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Reload(); err != nil {
-		t.Errorf("reloading: %v", err)
-	}
 	if got, want := len(m.Current().Names()), len(Default().Names()); got != want {
-		t.Errorf("modules: got %d, want %d", got, want)
+		t.Errorf("modules without a file: got %d, want the built-in %d", got, want)
+	}
+	if err := m.Reload(); err != nil {
+		t.Errorf("reloading without a file: %v", err)
+	}
+	writeFile(t, path, oneModule)
+	if err := m.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Reload(); err == nil || len(m.Current().Names()) != 1 {
+		t.Errorf("a file that vanished: got %v and %v, want an error and the file's last module", err, m.Current().Names())
 	}
 }
 
