@@ -89,16 +89,6 @@ func (c *check) validate() (kind, complaint string) {
 	case strings.ContainsAny(c.address, "\r\n\x00"):
 		return "", fmt.Sprintf("Invalid email-address %q: it holds a line break or a NUL.", c.address)
 	}
-	if kind == "tcp" {
-		switch colon := strings.LastIndexByte(c.serverInfo, ':'); colon {
-		case -1:
-			return "", fmt.Sprintf("Invalid server-info %q: the port is missing; write hostname:port.", c.serverInfo)
-		case 0:
-			return "", fmt.Sprintf("Invalid server-info %q: there is no host name before the colon; write hostname:port.", c.serverInfo)
-		case len(c.serverInfo) - 1:
-			return "", fmt.Sprintf("Invalid server-info %q: there is no port after the colon; write hostname:port.", c.serverInfo)
-		}
-	}
 	return kind, ""
 }
 
@@ -151,7 +141,8 @@ func (c *check) notChecked(err error) int {
 		fmt.Fprintf(c.stderr, "rollcall check: not allowed: %s\n", err)
 		return exitUsage
 	default:
-		fmt.Fprintf(c.stderr, "rollcall check: the check could not be made, so nothing is known about %s: %s\n", c.serverInfo, err)
+		fmt.Fprintf(c.stderr, "rollcall check: the check could not be made, so nothing is known about %s: %s\n",
+			printable(probe.RedactTarget(c.serverInfo)), err)
 		return exitOurs
 	}
 }

@@ -25,7 +25,7 @@ func writeReport(w io.Writer, testType string, record probe.Record, colour bool)
 	if colour {
 		verdict = paint + verdict + "\x1b[0m"
 	}
-	fmt.Fprintf(w, "%s  %s %s\n\n", verdict, testType, printable(record.Target))
+	fmt.Fprintf(w, "%s  %s %s\n\n", verdict, testType, printable(probe.RedactTarget(record.Target)))
 
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {

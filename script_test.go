@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TCP", tcp)
 			env.Setenv("SLOW", slow)
 			env.Setenv("REFUSED", refused)
+			env.Setenv("LF", "\n")
 			env.Values[daemonsKey{}] = daemons{}
 			return nil
 		},
