@@ -5,10 +5,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"net/http"
 	"net/http/cookiejar"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -98,7 +102,9 @@ func (w *walk) run(ctx context.Context, target *url.URL) error {
 			w.result.HTTP.FinalURL = shownURL(h.url)
 			return err
 		}
-		w.trace("%s: redirects to %s", resp.proto, shownURL(next.url))
+		if w.req.Trace != nil {
+			w.req.Trace.Step("the answer, %d, redirects to %s", resp.status, shownURL(next.url))
+		}
 		w.hangUp(true)
 		w.result.TLS = nil // what the hop before presented is not about the answer
 		h = next
@@ -130,7 +136,10 @@ func (w *walk) ask(ctx context.Context, h *hop) (httpResponse, error) {
 		return httpResponse{}, err
 	}
 	w.result.Phases.Processing += resp.first.Sub(asked)
-	w.trace("%s answered %s with %d", shownURL(h.url), resp.proto, resp.status)
+	if w.req.Trace != nil {
+		w.req.Trace.Step("%s %s: %d over %s", h.method, shownURL(h.url), resp.status, resp.proto)
+		traceHeader(w.req.Trace, resp.header)
+	}
 	return resp, nil
 }
 
@@ -172,14 +181,15 @@ func (w *walk) connect(ctx context.Context, h *hop) error {
 	if err != nil {
 		return err
 	}
-	var addr netip.Addr
+	// When the proxy resolves, there is an address only where the URL has one.
+	addr, _ := netip.ParseAddr(host)
 	if proxy == nil || !w.p.skipResolve {
 		if addr, err = w.resolve(ctx, host); err != nil {
 			return err
 		}
 	}
 	w.result.HTTP.Hops++
-	dest := netip.AddrPortFrom(addr, port)
+	dest := netip.AddrPortFrom(addr.Unmap(), port)
 	if w.p.http3 && h.url.Scheme == "https" {
 		return w.connectHTTP3(ctx, h, dest)
 	}
@@ -212,7 +222,9 @@ func (w *walk) resolve(ctx context.Context, host string) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	w.trace("%s is at %s", host, found.Addr)
+	if w.req.Trace != nil {
+		w.req.Trace.Step("resolved %s to %s", host, found.Addr)
+	}
 	w.lastHost, w.lastAddr = host, found.Addr
 	return found.Addr, nil
 }
@@ -229,6 +241,9 @@ func (w *walk) secure(ctx context.Context, h *hop) error {
 	w.result.TLS = facts
 	if err != nil {
 		return err
+	}
+	if w.req.Trace != nil {
+		w.req.Trace.Step("TLS with %s: %s", w.serverName(h), tls.VersionName(facts.Version))
 	}
 	w.link.tls = secured
 	return nil
@@ -316,10 +331,14 @@ func (w *walk) credentials(ctx context.Context, h *hop) (string, error) {
 	}
 }
 
-// trace adds a step for somebody who reads along.
-func (w *walk) trace(format string, args ...any) {
-	if w.req.Trace != nil {
-		w.req.Trace.Step(format, args...)
+// traceHeader shows an answer's header, which may be secret only in its cookies.
+func traceHeader(t *Trace, header http.Header) {
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		value := strings.Join(header[name], ", ")
+		if name == "Set-Cookie" {
+			value = "…"
+		}
+		t.Step("  %s: %s", name, cut(value))
 	}
 }
 

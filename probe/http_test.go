@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -72,6 +74,7 @@ func serve(t testing.TB, handler http.HandlerFunc) *httptest.Server {
 // serveTLS starts an HTTPS server; the second value is the tls_config that trusts it.
 func serveTLS(t testing.TB, http2 bool, handler http.HandlerFunc) (*httptest.Server, string) {
 	s := httptest.NewUnstartedServer(handler)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.EnableHTTP2 = http2
 	s.StartTLS()
 	t.Cleanup(s.Close)
