@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"github.com/prometheus/common/config"
 	"golang.org/x/net/proxy"
@@ -195,8 +196,8 @@ func socks(ctx context.Context, conn net.Conn, via *url.URL, target string) erro
 	}
 	err = fmt.Errorf("asking the SOCKS proxy for a connection: %w", err)
 	classified := classify(ctx, StageProxy, err)
-	var network net.Error
-	if isFailure(classified, ReasonNetworkError) && !errors.As(err, &network) {
+	var errno syscall.Errno
+	if isFailure(classified, ReasonNetworkError) && !errors.As(err, &errno) {
 		return fail(StageProxy, ReasonProxyRefused, err)
 	}
 	return classified

@@ -1,0 +1,245 @@
+package probe
+
+import (
+	"bufio"
+	"encoding/binary"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// proxyServer is a forward proxy that notes what it was asked for. A handler for CONNECT may be given.
+type proxyServer struct {
+	*httptest.Server
+	seen recorder
+}
+
+func startProxy(t testing.TB, overTLS bool, refuse int) *proxyServer {
+	p := &proxyServer{}
+	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.seen.record(r)
+		if refuse != 0 {
+			w.WriteHeader(refuse)
+			return
+		}
+		if r.Method != http.MethodConnect {
+			w.Write([]byte("through the proxy"))
+			return
+		}
+		there, err := net.Dial("tcp", r.Host)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		here, buffered, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			there.Close()
+			return
+		}
+		io.WriteString(here, "HTTP/1.1 200 Connection established\r\n\r\n")
+		join(here, buffered, there)
+	}))
+	p.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if overTLS {
+		p.StartTLS()
+	} else {
+		p.Start()
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// join copies both ways until both ends have closed.
+func join(here net.Conn, from io.Reader, there net.Conn) {
+	var wg sync.WaitGroup
+	wg.Go(func() { io.Copy(there, from); there.Close() })
+	wg.Go(func() { io.Copy(here, there); here.Close() })
+	wg.Wait()
+}
+
+func TestProxyForPlainHTTP(t *testing.T) {
+	p := startProxy(t, false, 0)
+	options := "proxy_url: '" + strings.Replace(p.URL, "//", "//u:p@", 1) + "'\npreferred_ip_protocol: ip4\n"
+	r := ask(t, httpModule(t, options), Request{Target: "http://localhost:81/path?q=1"})
+	wantUp(t, r)
+	got, _ := p.seen.last()
+	if got.RequestURI != "http://localhost:81/path?q=1" || got.Host != "localhost:81" || got.Header.Get("Proxy-Authorization") == "" {
+		t.Errorf("asked for %s at %s, header %v", got.RequestURI, got.Host, got.Header)
+	}
+	if r.Resolve == nil || !r.Resolve.Addr.IsLoopback() {
+		t.Errorf("resolve: %+v", r.Resolve)
+	}
+	r = ask(t, httpModule(t, options+"skip_resolve_phase_with_proxy: true"), Request{Target: "http://no-such-host.invalid/"})
+	wantUp(t, r)
+	if r.Resolve != nil || r.Phases.Resolve != 0 {
+		t.Errorf("resolved though the proxy does: %+v", r.Resolve)
+	}
+}
+
+func TestProxyTunnelsTLS(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		for _, overTLS := range []bool{false, true} {
+			p := startProxy(t, overTLS, 0)
+			s, options := serveTLS(t, h2, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("hello")) })
+			options += "proxy_url: '" + p.URL + "'\nproxy_connect_header: {X-Pass: [canary]}\n"
+			r := ask(t, httpModule(t, options), Request{Target: s.URL})
+			wantUp(t, r)
+			got, _ := p.seen.last()
+			if got.Method != http.MethodConnect || got.RequestURI != s.Listener.Addr().String() || got.Header.Get("X-Pass") != "canary" {
+				t.Errorf("asked for %s %s, header %v", got.Method, got.RequestURI, got.Header)
+			}
+			if !r.HTTP.TLS || r.TLS == nil || r.HTTP.UncompressedBodyLength != 5 || (r.HTTP.VersionMajor == 2) != h2 {
+				t.Errorf("facts: %+v %+v", r.HTTP, r.TLS)
+			}
+		}
+	}
+}
+
+func TestProxyIsAskedForTheNameWhenItResolves(t *testing.T) {
+	p := startProxy(t, false, 0)
+	s, options := serveTLS(t, false, func(w http.ResponseWriter, r *http.Request) {})
+	options += "proxy_url: '" + p.URL + "'\nskip_resolve_phase_with_proxy: true\n"
+	wantUp(t, ask(t, httpModule(t, options), Request{Target: elsewhere(s)}))
+	if got, _ := p.seen.last(); !strings.HasPrefix(got.RequestURI, "localhost:") {
+		t.Errorf("asked for %s", got.RequestURI)
+	}
+}
+
+func TestProxyFailuresAreOfTheProxy(t *testing.T) {
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	silent := rawServer(t, func(c net.Conn) { io.Copy(io.Discard, c) })
+	chatty := rawServer(t, func(c net.Conn) {
+		bufio.NewReader(c).ReadString('\n')
+		io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\nearly")
+		io.Copy(io.Discard, c)
+	})
+	garbage := rawServer(t, func(c net.Conn) { io.WriteString(c, "SSH-2.0-x\r\n"); io.Copy(io.Discard, c) })
+	for _, c := range []struct {
+		proxy  string
+		reason Reason
+	}{
+		{"http://" + gone.Addr().String(), ReasonConnectionRefused},
+		{"http://no-such-proxy.invalid:3128", ReasonNoSuchHost},
+		{startProxy(t, false, http.StatusForbidden).URL, ReasonProxyRefused},
+		{startProxy(t, false, http.StatusProxyAuthRequired).URL, ReasonProxyRefused},
+		{startProxy(t, true, 0).URL, ReasonCertificateAuthority},
+		{"http://" + silent, ReasonTimeout},
+		{"http://" + chatty, ReasonProtocolError},
+		{"http://" + garbage, ReasonProtocolError},
+		{"socks5://" + garbage, ReasonProxyRefused},
+		{"socks5://" + silent, ReasonTimeout},
+		{"socks5://" + gone.Addr().String(), ReasonConnectionRefused},
+	} {
+		r := ask(t, httpModule(t, "proxy_url: '"+c.proxy+"'"), Request{Target: "https://127.0.0.1:1/", Timeout: 400 * time.Millisecond})
+		if r.Up() || r.Failure.Stage != StageProxy || (r.Failure.Reason != c.reason && c.reason != ReasonNoSuchHost) {
+			t.Errorf("%s: %+v, want %s", c.proxy, r.Failure, c.reason)
+		}
+	}
+}
+
+func TestNoProxyGoesPast(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {})
+	p := startProxy(t, false, http.StatusTeapot)
+	wantUp(t, ask(t, httpModule(t, "proxy_url: '"+p.URL+"'\nno_proxy: 127.0.0.1"), Request{Target: s.URL}))
+	wantDown(t, ask(t, httpModule(t, "proxy_url: '"+p.URL+"'"), Request{Target: s.URL}), StageCheck, ReasonStatusCode)
+}
+
+func TestProxyFromTheEnvironmentSparesLoopback(t *testing.T) {
+	p := startProxy(t, false, http.StatusTeapot)
+	t.Setenv("http_proxy", p.URL)
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {})
+	m := httpModule(t, "proxy_from_environment: true\nskip_resolve_phase_with_proxy: true\nip_protocol_fallback: true")
+	wantUp(t, ask(t, m, Request{Target: s.URL}))
+	// An address that no proxy rule spares and no host has: the proxy answers for it.
+	r := ask(t, m, Request{Target: "http://192.0.2.1/"})
+	wantDown(t, r, StageCheck, ReasonStatusCode)
+	if r.HTTP.StatusCode != http.StatusTeapot || r.Resolve == nil {
+		t.Errorf("facts: %+v, resolve %v", r.HTTP, r.Resolve)
+	}
+}
+
+func TestProxyDoesNotHideTheTargetFromTheGuard(t *testing.T) {
+	p := startProxy(t, false, 0)
+	for _, skip := range []string{"true", "false"} {
+		m := httpModule(t, "proxy_url: '"+p.URL+"'\nskip_resolve_phase_with_proxy: "+skip)
+		guard, err := GuardOptions{Deny: []string{"192.0.2.0/24"}}.Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Guard = guard
+		_, err = new(Runner).Do(t.Context(), m, Request{Target: "http://192.0.2.1/"})
+		if _, ok := err.(*DeniedError); !ok {
+			t.Errorf("skip %s: %v", skip, err)
+		}
+	}
+	if got, _ := p.seen.last(); got != nil {
+		t.Errorf("the proxy was asked for %s", got.RequestURI)
+	}
+}
+
+func TestSOCKS5(t *testing.T) {
+	s, options := serveTLS(t, false, func(w http.ResponseWriter, r *http.Request) {})
+	asked := make(chan string, 1)
+	addr := rawServer(t, func(c net.Conn) { serveSOCKS(c, asked) })
+	wantUp(t, ask(t, httpModule(t, options+"proxy_url: 'socks5://u:p@"+addr+"'"), Request{Target: s.URL}))
+	if got := <-asked; got != "u:p "+s.Listener.Addr().String() {
+		t.Errorf("asked for %s", got)
+	}
+}
+
+// serveSOCKS is a SOCKS5 server (RFC 1928, RFC 1929) for one client with a password and an IPv4 destination.
+func serveSOCKS(c net.Conn, asked chan<- string) {
+	b := make([]byte, 512)
+	read := func(n int) []byte { io.ReadFull(c, b[:n]); return b[:n] }
+	read(int(read(2)[1])) // the methods
+	c.Write([]byte{5, 2})
+	user := string(read(int(read(2)[1])))
+	password := string(read(int(read(1)[0])))
+	c.Write([]byte{1, 0})
+	read(4)
+	ip := net.IP(read(4)).String()
+	dest := net.JoinHostPort(ip, strconv.Itoa(int(binary.BigEndian.Uint16(read(2)))))
+	there, err := net.Dial("tcp", dest)
+	if err != nil {
+		return
+	}
+	asked <- user + ":" + password + " " + dest
+	c.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+	join(c, c, there)
+}
+
+// rawServer speaks whatever speak writes, to every connection; it returns its address.
+func rawServer(t testing.TB, speak func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(10 * time.Second)) // a test must not hang on a bug
+				speak(c)
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	return l.Addr().String()
+}
