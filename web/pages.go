@@ -16,18 +16,15 @@ import (
 //go:embed templates static
 var files embed.FS
 
-// index is the landing page's template.
-type index struct{ *template.Template }
-
-func newIndex() *index {
-	return &index{template.Must(template.ParseFS(files, "templates/index.html"))}
+func newIndex() *template.Template {
+	return template.Must(template.ParseFS(files, "templates/index.html"))
 }
 
 // maxRows bounds the landing page's table.
 const maxRows = 200
 
-// page is what the landing page shows.
-type page struct {
+// landingPage is what the template shows.
+type landingPage struct {
 	Version string
 	Modules []string
 	Rows    []row
@@ -49,7 +46,7 @@ type row struct {
 
 func (s *Server) landing(admin bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		p := page{Version: s.options.Version, Modules: s.options.Current().Names(), Admin: admin}
+		p := landingPage{Version: s.options.Version, Modules: s.options.Current().Names(), Admin: admin}
 		now := time.Now()
 		for _, kept := range s.history.latest(maxRows) {
 			p.Rows = append(p.Rows, newRow(&kept, now))

@@ -256,11 +256,12 @@ func TestPrefixes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	root := &url.URL{Scheme: "http", Host: "host:9115", Path: "/"}
 	for name, test := range map[string]struct {
 		external *url.URL
 		prefix   string
 		route    string // where the pages are
-		redirect string // where / leads; empty: nowhere, it is the landing page
+		redirect string // where the route without its slash leads; empty: there is none
 	}{
 		"none":              {nil, "", "", ""},
 		"slash":             {nil, "/", "", ""},
@@ -268,6 +269,7 @@ func TestPrefixes(t *testing.T) {
 		"external":          {external, "", "/probes", "/probes/"},
 		"stripped by proxy": {external, "/", "", ""},
 		"other by proxy":    {external, "/inner", "/inner", "/probes/"},
+		"only by route":     {root, "/inner", "/inner", "/"},
 	} {
 		h := newHouse(t, func(o *Options) { o.ExternalURL, o.RoutePrefix, o.EnablePprof = test.external, test.prefix, true })
 		for path, status := range map[string]int{"/": 200, "/probe?target=x": 200, "/-/healthy": 200, "/static/style.css": 200, "/debug/pprof/": 200, "/debug/pprof/goroutine?debug=1": 200, "/nope": 404} {
@@ -278,9 +280,9 @@ func TestPrefixes(t *testing.T) {
 		if test.redirect == "" {
 			continue
 		}
-		for _, path := range []string{"/", test.route} {
-			if w := h.get(path); w.Code != 302 || w.Header().Get("Location") != test.redirect {
-				t.Errorf("%s: %s is %d to %q, want 302 to %q", name, path, w.Code, w.Header().Get("Location"), test.redirect)
+		for path, to := range map[string]string{"/": test.route + "/", test.route: test.redirect} {
+			if w := h.get(path); w.Code != 302 || w.Header().Get("Location") != to {
+				t.Errorf("%s: %s is %d to %q, want 302 to %q", name, path, w.Code, w.Header().Get("Location"), to)
 			}
 		}
 		if w := h.get("/probe?target=x"); w.Code != 404 {

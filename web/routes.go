@@ -32,9 +32,10 @@ func (s *Server) handler(admin bool) http.Handler {
 	page("GET /-/healthy", s.healthy)
 	page("GET /-/ready", s.readiness)
 	if s.route != "" {
-		toLanding := http.RedirectHandler(s.outside+"/", http.StatusFound)
-		mux.Handle("GET /{$}", toLanding)
-		mux.Handle("GET "+s.route, toLanding)
+		// Without the prefix a request has come past any proxy, so it is sent on by our own path. One that
+		// lacks only the last slash may have come through a proxy that knows us by another path.
+		mux.Handle("GET /{$}", http.RedirectHandler(s.route+"/", http.StatusFound))
+		mux.Handle("GET "+s.route, http.RedirectHandler(s.outside+"/", http.StatusFound))
 	}
 	if admin {
 		page("GET /config", s.config)

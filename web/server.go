@@ -3,6 +3,7 @@
 package web
 
 import (
+	"html/template"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -29,9 +30,9 @@ type Config interface {
 
 // Options is what a Server needs. They are set before New and not changed afterwards.
 type Options struct {
-	Current  func() Config       // the configuration that applies now
-	Reload   func() error        // loads it again; the error tells a person what is wrong with the file
-	Runner   *probe.Runner       //
+	Current  func() Config // the configuration that applies now
+	Reload   func() error  // loads it again; the error tells a person what is wrong with the file
+	Runner   *probe.Runner
 	Exporter *collector.Exporter // whose Observe the Runner calls; the Server tells it the rest
 
 	HistoryLimit  int           // results kept for the pages, and as many older failures; 0: none
@@ -39,8 +40,8 @@ type Options struct {
 	ExternalURL   *url.URL      // where browsers find the server; nil: at RoutePrefix
 	RoutePrefix   string        // what comes before every path; empty: ExternalURL's path
 	SeparateAdmin bool          // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
-	EnablePprof   bool          //
-	Version       string        // shown on the landing page
+	EnablePprof   bool
+	Version       string // shown on the landing page
 
 	// ProbeLog gets a line for each verdict: up at debug level, down at info level, and at debug level the
 	// steps of each /probe request as well. Nil: none.
@@ -55,7 +56,7 @@ type Server struct {
 
 	replies collector.Replies
 	history *history
-	index   *index
+	index   *template.Template
 	ready   atomic.Bool
 
 	crossOrigin http.CrossOriginProtection
