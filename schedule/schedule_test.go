@@ -1,0 +1,217 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rollcall/probe"
+)
+
+// log keeps when each target was probed, and how long each probe takes.
+type log struct {
+	mu    sync.Mutex
+	times map[string][]time.Time
+	takes time.Duration
+	last  probe.Request
+
+	verdicts int // observed
+}
+
+// Observe implements probe.Observer.
+func (l *log) Observe(probe.Record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.verdicts++
+}
+
+func (l *log) Probe(ctx context.Context, req probe.Request) (probe.Result, error) {
+	l.mu.Lock()
+	l.times[req.Target] = append(l.times[req.Target], time.Now())
+	l.last = req
+	takes := l.takes
+	l.mu.Unlock()
+	select {
+	case <-time.After(takes):
+		return probe.Result{}, nil
+	case <-ctx.Done():
+		return probe.Result{Failure: &probe.Failure{Stage: probe.StageConnect, Reason: probe.ReasonTimeout, Err: ctx.Err()}}, nil
+	}
+}
+
+func (l *log) of(target string) []time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.times[target])
+}
+
+func every(interval time.Duration, targets ...string) []TargetOptions {
+	var all []TargetOptions
+	for _, t := range targets {
+		all = append(all, TargetOptions{Target: t, Module: "m", Interval: probe.Duration(interval)})
+	}
+	return all
+}
+
+// run starts a scheduler in the bubble; stop ends it.
+func run(t *testing.T, l *log, targets []TargetOptions) (s *Scheduler, stop func()) {
+	t.Helper()
+	l.times = make(map[string][]time.Time)
+	s = &Scheduler{
+		Runner: &probe.Runner{Observers: []probe.Observer{l}},
+		Module: func(name string) (*probe.Module, error) {
+			if name != "m" {
+				return nil, errors.New("unknown module")
+			}
+			return &probe.Module{Name: name, Prober: l, Timeout: 10 * time.Second}, nil
+		},
+		Failed: func(err error) { t.Errorf("a probe failed: %v", err) },
+	}
+	s.Apply(targets)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Run(ctx)
+	}()
+	return s, func() {
+		cancel()
+		<-done
+	}
+}
+
+func TestEachTargetKeepsItsInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(log)
+		targets := append(every(time.Minute, "a:1"), every(15*time.Second, "b:1")...)
+		targets[0].Labels = map[string]string{"team": "x"}
+		_, stop := run(t, l, targets)
+		time.Sleep(10 * time.Minute)
+		stop()
+		for target, want := range map[string]int{"a:1": 10, "b:1": 40} {
+			times := l.of(target)
+			if len(times) != want {
+				t.Errorf("%s was probed %d times in ten minutes, want %d", target, len(times), want)
+			}
+			for i := 2; i < len(times); i++ {
+				if times[i].Sub(times[i-1]) != times[1].Sub(times[0]) {
+					t.Errorf("%s was probed %v after the one before", target, times[i].Sub(times[i-1]))
+				}
+			}
+		}
+		if !l.last.Scheduled || l.last.Timeout != 10*time.Second {
+			t.Errorf("the request was %+v", l.last)
+		}
+	})
+}
+
+func TestTargetsAreSpreadOverTheInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(log)
+		var names []string
+		for n := range 600 {
+			names = append(names, fmt.Sprintf("host-%d:80", n))
+		}
+		_, stop := run(t, l, every(time.Minute, names...))
+		begin := time.Now()
+		time.Sleep(time.Minute)
+		stop()
+		perSecond := make(map[int]int)
+		for _, name := range names {
+			times := l.of(name)
+			if len(times) != 1 {
+				t.Fatalf("%s was probed %d times in the first minute, want once", name, len(times))
+			}
+			perSecond[int(times[0].Sub(begin)/time.Second)]++
+		}
+		for second, n := range perSecond {
+			if n > 40 { // ten on average
+				t.Errorf("%d targets were probed in second %d", n, second)
+			}
+		}
+	})
+}
+
+func TestReloadKeepsTheRhythmOfWhatStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(log)
+		s, stop := run(t, l, every(time.Minute, "stays:1", "goes:1"))
+		for range 50 {
+			time.Sleep(13 * time.Second)
+			s.Apply(every(time.Minute, "stays:1", "comes:1"))
+		}
+		stop()
+		times := l.of("stays:1")
+		for i := 1; i < len(times); i++ {
+			if d := times[i].Sub(times[i-1]); d != time.Minute {
+				t.Errorf("after a reload the next probe came after %v", d)
+			}
+		}
+		if n := len(l.of("goes:1")); n > 1 {
+			t.Errorf("a target that is gone was probed %d times", n)
+		}
+		if n := len(l.of("comes:1")); n < 9 {
+			t.Errorf("a new target was probed %d times in ten minutes", n)
+		}
+	})
+}
+
+func TestMissedTimesAreNotMadeUpFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &log{takes: 9 * time.Second}
+		_, stop := run(t, l, every(5*time.Second, "slow:1")) // the time-out is then the interval
+		time.Sleep(time.Minute)
+		stop()
+		if n := len(l.of("slow:1")); n < 6 || n > 12 {
+			t.Errorf("a probe that takes its whole interval ran %d times in a minute", n)
+		}
+	})
+}
+
+func TestStopEndsProbesAndIsNoVerdict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &log{takes: time.Hour}
+		_, stop := run(t, l, every(time.Minute, "a:1"))
+		for len(l.of("a:1")) == 0 {
+			time.Sleep(time.Second)
+		}
+		begin := time.Now()
+		stop()
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("stopping took %v", took)
+		}
+		if l.verdicts != 0 {
+			t.Error("a probe that was stopped became a verdict")
+		}
+	})
+}
+
+func TestEntriesAreJudged(t *testing.T) {
+	for _, c := range []struct {
+		entry TargetOptions
+		want  string
+	}{
+		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Second)}, ""},
+		{TargetOptions{Interval: probe.Duration(time.Second)}, "target: is required"},
+		{TargetOptions{Target: "a\nb", Interval: probe.Duration(time.Second)}, "target: "},
+		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Millisecond)}, "interval: 1ms is too short"},
+		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Second), Labels: map[string]string{"a-b": ""}}, "labels.a-b: "},
+		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Second), Labels: map[string]string{"target": ""}}, "labels.target: "},
+	} {
+		err := c.entry.Validate()
+		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%+v: %v, want %q", c.entry, err, c.want)
+		}
+	}
+	var alone TargetOptions
+	alone.SetDefaults()
+	if err := alone.UnmarshalText([]byte("tcp://host:1")); err != nil || alone.ModuleName() != "tcp_connect" || alone.Interval != probe.Duration(time.Minute) {
+		t.Errorf("an entry that is the target alone: %+v, %v", alone, err)
+	}
+}
