@@ -45,7 +45,7 @@ const (
 // Compile makes the section ready for use. Its errors are joined *probe.OptionErrors, one for each fault, with
 // paths relative to the section.
 func (o Options) Compile() (*Config, error) {
-	if err := o.Validate(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	c := &Config{

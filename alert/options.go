@@ -12,8 +12,10 @@ package alert
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -137,15 +139,18 @@ func (f *faults) add(path, format string, args ...any) {
 	*f = append(*f, &probe.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
 }
 
-// Validate reports every fault in the options as joined *probe.OptionErrors, with paths relative to the section.
-func (o *Options) Validate() error {
+// validate reports every fault in the options as joined *probe.OptionErrors, with paths relative to the section.
+func (o *Options) validate() error {
 	var f faults
 	if o.Email == nil && o.Alertmanager == nil {
 		f.add("", "names nobody to tell; accepted: email, alertmanager, or both")
 	}
-	for name, v := range map[string]int{"down_after": o.DownAfter, "up_after": o.UpAfter} {
-		if v < 1 || v > maxThreshold {
-			f.add(name, "%d is out of range; accepted: 1 to %d consecutive results", v, maxThreshold)
+	for _, threshold := range []struct {
+		name string
+		n    int
+	}{{"down_after", o.DownAfter}, {"up_after", o.UpAfter}} {
+		if threshold.n < 1 || threshold.n > maxThreshold {
+			f.add(threshold.name, "%d is out of range; accepted: 1 to %d consecutive results", threshold.n, maxThreshold)
 		}
 	}
 	if v := o.MaxMailsPerHour; v < 1 || v > maxMailsPerHour {
@@ -208,6 +213,8 @@ func (o *SMTPOptions) validate(f *faults) {
 	}
 	if o.Password != "" && o.PasswordFile != "" {
 		f.add("email.smtp.password_file", "cannot stand beside password")
+	} else if _, err := o.password(); err != nil {
+		f.add("email.smtp.password_file", "%w", err)
 	}
 	if hasPassword := o.Password != "" || o.PasswordFile != ""; hasPassword != (o.Username != "") {
 		f.add("email.smtp.username", "goes together with password or password_file: both or neither")
@@ -219,9 +226,6 @@ func (o *SMTPOptions) validate(f *faults) {
 		f.add("email.smtp.hello", "%q is not a host name", o.Hello)
 	}
 	checkTLS(f, "email.smtp.tls_config", &o.TLSConfig)
-	if _, err := o.password(); err != nil {
-		f.add("email.smtp.password_file", "%w", err)
-	}
 }
 
 func (o *AlertmanagerOptions) validate(f *faults) {
@@ -245,7 +249,8 @@ func (o *AlertmanagerOptions) validate(f *faults) {
 		}
 		seen[s] = true
 	}
-	for name, value := range o.Labels {
+	for _, name := range slices.Sorted(maps.Keys(o.Labels)) {
+		value := o.Labels[name]
 		if !model.LegacyValidation.IsValidLabelName(name) {
 			f.add("alertmanager.labels."+name, "%q is not a label name; accepted: letters, digits and _", name)
 		}

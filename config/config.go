@@ -13,7 +13,9 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"rollcall/alert"
 	"rollcall/probe"
+	"rollcall/schedule"
 )
 
 // Options is the file from the top. A new section is one line here: its struct lives in the room that uses it, has
@@ -23,6 +25,8 @@ import (
 // must agree between sections is judged by Options.Validate.
 type Options struct {
 	Modules map[string]probe.ModuleOptions `yaml:"modules"`
+	Targets []schedule.TargetOptions       `yaml:"targets,omitempty"`
+	Alert   *alert.Options                 `yaml:"alert,omitempty"`
 	Guard   probe.GuardOptions             `yaml:"guard"`
 }
 
@@ -33,6 +37,7 @@ func (o *Options) SetDefaults() { o.Guard.SetDefaults() }
 type Config struct {
 	options     Options
 	guard       *probe.Guard
+	alert       *alert.Config // nil: nobody is told
 	modules     map[string]*probe.Module
 	unsupported map[string]error // the modules whose prober is not built in
 	names       []string
@@ -81,6 +86,7 @@ func parse(name string, data []byte) (*Config, stamp, error) {
 	made := newStamp(data, d.files) // before the modules read their files: a change after this is noticed
 	if !d.stopped {
 		c.compile(d, root, top)
+		d.locate(root, top, "", c.judgeTargets())
 		for _, v := range d.verdicts { // last: the modules often know better where the fault is
 			d.locate(v.node, v.at, "", v.err)
 		}
@@ -92,7 +98,7 @@ func parse(name string, data []byte) (*Config, stamp, error) {
 	return c, made, nil
 }
 
-// compile makes the guard and the modules ready, in the order of the file.
+// compile makes the guard, the alert section and the modules ready, in the order of the file.
 func (c *Config) compile(d *decoder, root *yaml.Node, top *place) {
 	if root.Kind != yaml.MappingNode {
 		return
@@ -100,6 +106,11 @@ func (c *Config) compile(d *decoder, root *yaml.Node, top *place) {
 	var err error
 	if c.guard, err = c.options.Guard.Compile(); err != nil {
 		d.locate(root, top, "guard", err)
+	}
+	if c.options.Alert != nil {
+		if c.alert, err = c.options.Alert.Compile(); err != nil {
+			d.locate(root, top, "alert", err)
+		}
 	}
 	section, ok := find(d.quietEntries(root), "modules")
 	if !ok || resolved(section.value).Kind != yaml.MappingNode {
@@ -138,6 +149,12 @@ func (c *Config) Module(name string) (*probe.Module, error) {
 
 // Names returns the names of all modules in the order of the file, those that cannot be probed included.
 func (c *Config) Names() []string { return slices.Clone(c.names) }
+
+// Alert returns the alert section, ready for use; nil when the file has none.
+func (c *Config) Alert() *alert.Config { return c.alert }
+
+// Targets returns what is to be probed without being asked. The caller must not change it.
+func (c *Config) Targets() []schedule.TargetOptions { return c.options.Targets }
 
 // Options returns the file's sections. The caller must not change what they refer to.
 func (c *Config) Options() Options { return c.options }

@@ -5,6 +5,8 @@ package schedule
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -62,7 +64,7 @@ func (o *TargetOptions) Validate() error {
 	if time.Duration(o.Interval) < minInterval {
 		add("interval", "%s is too short; accepted: at least %s", time.Duration(o.Interval), minInterval)
 	}
-	for name := range o.Labels {
+	for _, name := range slices.Sorted(maps.Keys(o.Labels)) {
 		if !model.LegacyValidation.IsValidLabelName(name) || name == "alertname" || name == "module" || name == "target" {
 			add("labels."+name, "%q cannot be a label's name; accepted: letters, digits and _, and not alertname, module or target", name)
 		}

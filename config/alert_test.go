@@ -1,0 +1,66 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/probe"
+)
+
+const alerting = `
+modules:
+  tcp_connect: {prober: tcp}
+  http_2xx: {prober: http}
+  ping: {prober: icmp}
+targets:
+  - tcp://mail.example.com:25
+  - http://www.example.com
+  - target: db.example.com:5432
+    module: tcp_connect
+    interval: 30s
+    labels: {team: data}
+alert:
+  email:
+    to: [ops@example.com]
+    smtp:
+      address: mail.example.com:587
+      username: rollcall
+      password: ${SMTP_PASSWORD}
+  alertmanager:
+    urls: [http://127.0.0.1:9093]
+    basic_auth: {username: u, password: canary-am}
+    labels: {severity: page}
+  down_after: 3
+  repeat_every: 6h
+`
+
+func TestAlertAndTargetsLoad(t *testing.T) {
+	t.Setenv("SMTP_PASSWORD", "canary-smtp")
+	c, err := Parse("rollcall.yml", []byte(alerting))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Alert() == nil {
+		t.Error("there is no alert configuration")
+	}
+	targets := c.Targets()
+	if len(targets) != 3 || targets[0].ModuleName() != "tcp_connect" || targets[1].ModuleName() != "http_2xx" ||
+		targets[0].Interval != probe.Duration(time.Minute) || targets[2].Interval != probe.Duration(30*time.Second) || targets[2].Labels["team"] != "data" {
+		t.Errorf("targets: %+v", targets)
+	}
+	shown := string(c.YAML())
+	if strings.Contains(shown, "canary") || strings.Count(shown, hiddenText) != 2 {
+		t.Errorf("the passwords are not hidden:\n%s", shown)
+	}
+	if _, err := Parse("again.yml", c.YAML()); err != nil {
+		t.Errorf("what is shown does not load again: %v\n%s", err, shown)
+	}
+}
+
+func TestWithoutAlertNobodyIsTold(t *testing.T) {
+	c, err := Parse("rollcall.yml", []byte("modules: {a: {prober: tcp}}"))
+	if err != nil || c.Alert() != nil || len(c.Targets()) != 0 {
+		t.Errorf("error %v, alert %v, targets %v", err, c.Alert(), c.Targets())
+	}
+}
