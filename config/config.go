@@ -20,9 +20,9 @@ import (
 
 // Options is the file from the top. A new section is one line here: its struct lives in the room that uses it, has
 // yaml tags, may have SetDefaults (called before the section is read) and Validate (called after; joined
-// *probe.OptionErrors with paths relative to the section get their line). Environment variables are expanded in its
-// fields of type config.Secret (prometheus/common), and only those are hidden when the configuration is shown. What
-// must agree between sections is judged by Options.Validate.
+// *probe.OptionErrors with paths relative to the section get their line). Secrets are its fields of type config.Secret
+// (prometheus/common): there, and nowhere else, ${NAME} stands for an environment variable, and they are never shown.
+// What must agree between sections belongs into a method Validate of Options.
 type Options struct {
 	Modules map[string]probe.ModuleOptions `yaml:"modules"`
 	Targets []schedule.TargetOptions       `yaml:"targets,omitempty"`

@@ -83,6 +83,43 @@ func TestModulesKeepTheOrderOfTheFile(t *testing.T) {
 	}
 }
 
+func TestAcceptedAndRefusedAsByThePeer(t *testing.T) {
+	module := func(option string) string { return "modules: {a: {prober: http, " + option + "}}" }
+	for text, want := range map[string]string{
+		"modules:":                                "",
+		"modules: {}":                             "",
+		"{}":                                      "",
+		"---\nmodules:\n...\n":                    "",
+		"modules: ~\n---\n":                       "",
+		module("timeout: 1d"):                     "", // refused there, although documented
+		module("timeout: ~"):                      "",
+		module("http: ~"):                         "",
+		module("http: {body_size_limit: 0}"):      "",
+		module("http: {fail_if_ssl: 'yes'}"):      "",
+		module("http: {body: 12}"):                "",
+		module("http: {body: 2024-01-01}"):        "",
+		"":                                        "is empty",
+		"~":                                       "is empty",
+		module("timeout: 5"):                      "not a duration",
+		module("timeout: 0"):                      "not a positive duration",
+		module("timeout: -5s"):                    "positive duration",
+		module("timeout: [5s]"):                   "is a list; accepted: a single value",
+		module("http: {body_size_limit: 10}"):     "not a size",
+		module("http: {body_size_limit: -1MB}"):   "not a size",
+		module("http: {fail_if_ssl: 1}"):          "accepted: true or false",
+		module("http: {fail_if_ssl: 'true'}"):     "accepted: true or false",
+		module("http: {valid_status_codes: 200}"): "is a number; accepted: a list",
+		module("http: {headers: [a]}"):            "is a list; accepted: a mapping",
+		module("http: {body: !!int x}"):           "accepted: text",
+		strings.Repeat("#", maxFileBytes+1):       "is larger than 4 MiB",
+	} {
+		_, err := Parse("test.yml", []byte(text))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%.80s\ngot %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestGuardHoldsForEveryModule(t *testing.T) {
 	metadata := "169.254.169.254:80"
 	for name, test := range map[string]struct {

@@ -21,7 +21,7 @@ type decoder struct {
 	problems Problems
 	warnings []string
 	files    []string // named by options ending in "_file"
-	void     []*place // at which the struct does not hold what the file says
+	void     []option // that do not hold what the file says
 	verdicts []verdict
 	visits   int                 // left
 	stopped  bool                // the file is refused as a whole
@@ -65,7 +65,7 @@ func (d *decoder) schema(t reflect.Type) *schema {
 
 // report adds a problem at a place whose value is then void: nothing may be concluded from it.
 func (d *decoder) report(at *place, format string, args ...any) {
-	d.void = append(d.void, at)
+	d.void = append(d.void, optionAt(at.String()))
 	d.remark(at, format, args...)
 }
 
@@ -164,7 +164,7 @@ func (d *decoder) decodeStruct(n *yaml.Node, at *place, out reflect.Value) {
 			d.unknownKey(e.name, below, s)
 		}
 	}
-	for _, index := range append(s.inlined, nil) {
+	for _, index := range s.parts {
 		if v, ok := out.FieldByIndex(index).Addr().Interface().(validator); ok {
 			d.verdicts = append(d.verdicts, verdict{n, at, v.Validate()})
 		}
@@ -174,7 +174,7 @@ func (d *decoder) decodeStruct(n *yaml.Node, at *place, out reflect.Value) {
 // setDefaults fills a struct as its type says: our types by SetDefaults, those of prometheus/common by an
 // UnmarshalYAML that is given nothing to read.
 func (s *schema) setDefaults(out reflect.Value) {
-	for _, index := range append(s.inlined, nil) {
+	for _, index := range s.parts {
 		switch v := out.FieldByIndex(index).Addr().Interface().(type) {
 		case defaulter:
 			v.SetDefaults()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-
 	"sort"
 
 	"go.yaml.in/yaml/v3"
@@ -40,8 +39,8 @@ func readDocument(data []byte) (root *yaml.Node, line int, err error) {
 	return document.Content[0], 0, nil
 }
 
-// nextDocument reads the next document. The YAML library panics on what it calls internal errors: to a running exporter
-// that is asked to reload, this must be one more broken file.
+// nextDocument reads the next document. The YAML library panics on what it calls internal errors: to a running
+// exporter that is asked to reload, this must be one more broken file.
 func nextDocument(dec *yaml.Decoder, document *yaml.Node) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

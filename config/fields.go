@@ -18,13 +18,14 @@ type field struct {
 type schema struct {
 	fields    []field // in the order of the struct
 	inlineMap []int   // the map that takes all other keys; nil: there is none
-	inlined   [][]int // the inlined structs, inner ones first
+	parts     [][]int // the inlined structs, inner ones first, and last the struct itself (nil)
 }
 
 // schemaOf reads the tags of t. It panics on a struct that the file cannot fill, which is a mistake in the program.
 func schemaOf(t reflect.Type) *schema {
 	s := new(schema)
 	s.add(t, nil)
+	s.parts = append(s.parts, nil)
 	return s
 }
 
@@ -43,7 +44,7 @@ func (s *schema) add(t reflect.Type, above []int) {
 		switch inline := ok && strings.Contains(","+options+",", ",inline,"); {
 		case inline && f.Type.Kind() == reflect.Struct:
 			s.add(f.Type, index)
-			s.inlined = append(s.inlined, index)
+			s.parts = append(s.parts, index)
 			continue
 		case inline && f.Type.Kind() == reflect.Map:
 			s.inlineMap = index

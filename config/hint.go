@@ -20,7 +20,7 @@ func (d *decoder) unknownKey(name string, at *place, s *schema) {
 		}
 	}
 	if meant := nearest(name, s.names()); meant != "" {
-		d.void = append(d.void, at.parent.at(meant, at.line)) // do not also say that it is missing
+		d.void = append(d.void, optionAt(at.parent.at(meant, at.line).String())) // do not also say that it is missing
 		d.report(at, "unknown key; did you mean %q?", meant)
 		return
 	}

@@ -42,34 +42,37 @@ func (d *decoder) locate(n *yaml.Node, at *place, section string, err error) {
 }
 
 // known tells whether p only repeats another problem in other words, or is about a value that is not what the file
-// says: one at or below a void place, or a text that names a void or faulty option of the same section.
+// says: one at or below a void option, or a text that names a void or faulty option of the same section.
 func (d *decoder) known(p Problem) bool {
-	for _, v := range d.void {
-		section, option := parent(v.String())
-		if within(p.Path, v.String()) || (section == p.Path || section == first(parent(p.Path))) && names(p.Text, option) {
+	own := optionAt(p.Path)
+	for _, void := range d.void {
+		beside := void.section == p.Path || void.section == own.section
+		if within(p.Path, void.path) || beside && names(p.Text, void.key) {
 			return true
 		}
 	}
 	return slices.ContainsFunc(d.problems, func(q Problem) bool {
-		_, option := parent(q.Path)
-		return within(q.Path, p.Path) && (q.Text == p.Text || q.Path != p.Path && names(p.Text, option))
+		return within(q.Path, p.Path) && (q.Text == p.Text || q.Path != p.Path && names(p.Text, optionAt(q.Path).key))
 	})
 }
 
-func first(a, _ string) string { return a }
+// option is a path taken apart; the indexes at its end count to neither section nor key.
+type option struct{ path, section, key string }
 
-// parent splits a path into that of the section and the option's key; indexes count to neither.
-func parent(path string) (section, option string) {
+func optionAt(path string) option {
+	o := option{path: path}
 	for strings.HasSuffix(path, "]") {
 		path = path[:strings.LastIndexByte(path, '[')]
 	}
 	i := strings.LastIndexByte(path, '.')
-	return path[:max(i, 0)], path[i+1:]
+	o.section, o.key = path[:max(i, 0)], path[i+1:]
+	return o
 }
 
 // names tells whether a text has an option's key as a word.
-func names(text, option string) bool {
-	return option != "" && slices.Contains(strings.FieldsFunc(text, func(r rune) bool { return !plainKey(string(r)) }), option)
+func names(text, key string) bool {
+	gap := func(r rune) bool { return !plainKey(string(r)) }
+	return key != "" && slices.Contains(strings.FieldsFunc(text, gap), key)
 }
 
 // follow walks path down from n, which is at, as far as the file goes. It returns the place and the rest of path.

@@ -99,7 +99,8 @@ func (d *decoder) decodeScalar(n *yaml.Node, at *place, out reflect.Value) {
 		return
 	}
 	var number float64
-	if out.CanInt() && n.Decode(&number) == nil && number != math.Trunc(number) || n.Decode(out.Addr().Interface()) != nil {
+	whole := out.CanInt() || out.CanUint()
+	if whole && n.Decode(&number) == nil && number != math.Trunc(number) || n.Decode(out.Addr().Interface()) != nil {
 		d.report(at, "%s is %s; accepted: %s", quoted(n.Value), describe(n), accepted)
 		return
 	}

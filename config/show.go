@@ -17,8 +17,9 @@ import (
 // hiddenText stands where a secret was.
 const hiddenText = "<secret>"
 
-// YAML returns the configuration as it works, with defaults in place of what the file left out and "<secret>" in
-// place of secrets. Those aside it can be loaded again.
+// YAML returns the configuration as it works: its sections with defaults in place of what they left out, "<secret>"
+// in place of secrets and of headers that look like one, and "xxxxx" in place of the passwords of URLs. Those aside
+// it can be loaded again.
 func (c *Config) YAML() []byte {
 	root := show(reflect.ValueOf(c.options), false)
 	for i := 0; i+1 < len(root.Content); i += 2 {

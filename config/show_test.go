@@ -165,6 +165,11 @@ func TestProblemsDoNotQuoteSecrets(t *testing.T) {
 		"http_headers: {X: {secrets: " + canary + "}}",
 		"http_headers: {X: {secrets: [[" + canary + "]]}}",
 		"tls_config: {cert: x, key: " + canary + "}",
+		"basic_auth: {username: a, password: \"" + canary + "\\n\"}",
+		"authorization: {credentials: \"" + canary + "\\n\"}",
+		"headers: {Authorization: \"" + canary + "\\r\\nX: y\"}",
+		"http_headers: {X-A: {secrets: [\"" + canary + "\\r\\n\"]}}",
+		"proxy_url: gopher://user:" + canary + "@host",
 		"oauth2: {client_id: x, client_secret: " + canary + ", token_url: 'http://user:" + canary + "\\x7f@host'}",
 	} {
 		_, err := Parse("test.yml", []byte("modules: {web: {prober: http, http: {"+http+", nonsense: x}}}"))
