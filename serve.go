@@ -87,7 +87,7 @@ func (s *serve) addLogFlags(cmd *kingpin.CmdClause) {
 		HintOptions(promslog.LevelFlagOptions...)
 	addFlag(cmd, "log.format", "Write the log as "+formats+".", "logfmt", formats, setter(s.log.Format)).
 		HintOptions(promslog.FormatFlagOptions...)
-	addFlag(cmd, "log.prober", "Log probes from this level on: "+levels+". A target that is down is info, everything else debug.", "info", levels, setter(s.logProbe)).
+	addFlag(cmd, "log.prober", "Log probes from this level on: "+levels+". A target that is down is info, one that is up debug.", "warn", levels, setter(s.logProbe)).
 		HintOptions(promslog.LevelFlagOptions...)
 }
 
