@@ -100,10 +100,7 @@ func (b *framedBody) Read(p []byte) (int, error) {
 // readTrailer reads what follows the last chunk.
 func (w *wire) readTrailer() error {
 	w.head.inHead, w.head.read = true, 0
-	_, err := w.text.ReadMIMEHeader()
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
+	_, err := w.readHeader()
 	return err
 }
 

@@ -98,7 +98,8 @@ var errHeadTooLarge = fmt.Errorf("the response's header is over %d bytes long", 
 
 func (r *headReader) Read(b []byte) (int, error) {
 	if r.inHead && r.read >= maxHeadBytes {
-		return 0, errHeadTooLarge
+		r.err = errHeadTooLarge
+		return 0, r.err
 	}
 	n, err := r.conn.Read(b)
 	if r.inHead {
@@ -231,12 +232,20 @@ func (w *wire) readHead() (httpResponse, error) {
 	if err != nil {
 		return httpResponse{}, err
 	}
+	resp.header, err = w.readHeader()
+	return resp, err
+}
+
+// readHeader reads the lines up to an empty one.
+func (w *wire) readHeader() (http.Header, error) {
 	header, err := w.text.ReadMIMEHeader()
-	if errors.Is(err, io.EOF) {
+	if err != nil && w.head.err != nil {
+		err = w.head.err // half a line is no nonsense when the rest did not come
+	}
+	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	resp.header = http.Header(header)
-	return resp, err
+	return http.Header(header), err
 }
 
 // parseStatusLine reads "HTTP/1.1 200 OK". HTTP/0.9, and other protocols, do not begin like this.

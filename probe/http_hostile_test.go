@@ -1,0 +1,284 @@
+package probe
+
+import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// answers is a peer that reads a request's header and then says whatever it likes.
+func answers(t testing.TB, say func(c net.Conn)) string {
+	return rawServer(t, func(c net.Conn) {
+		r := bufio.NewReader(c)
+		for {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if line == "\r\n" {
+				break
+			}
+		}
+		say(c)
+	})
+}
+
+// answersWith is a peer with one fixed answer, after which it closes.
+func answersWith(t testing.TB, text string) string {
+	return answers(t, func(c net.Conn) { io.WriteString(c, text) })
+}
+
+// endless writes text until the other side has had enough.
+func endless(text string) func(net.Conn) {
+	return func(c net.Conn) {
+		block := []byte(strings.Repeat(text, 64<<10/len(text)+1))
+		for {
+			if _, err := c.Write(block); err != nil {
+				return
+			}
+		}
+	}
+}
+
+func TestHostilePeersAreDownForOneReason(t *testing.T) {
+	const ok = "HTTP/1.1 200 OK\r\n"
+	after := func(first string, then func(net.Conn)) func(net.Conn) {
+		return func(c net.Conn) { io.WriteString(c, first); then(c) }
+	}
+	for name, c := range map[string]struct {
+		say     func(net.Conn)
+		options string
+		stage   Stage
+		reason  Reason
+	}{
+		"silence":                       {func(c net.Conn) { io.Copy(io.Discard, c) }, "", StageResponse, ReasonTimeout},
+		"closes at once":                {func(c net.Conn) {}, "", StageResponse, ReasonConnectionClosed},
+		"resets":                        {reset, "", StageResponse, ReasonConnectionReset},
+		"closes in the header":          {after(ok+"Content-Le", func(net.Conn) {}), "", StageResponse, ReasonConnectionClosed},
+		"stalls in the header":          {after(ok+"Content-Le", func(c net.Conn) { io.Copy(io.Discard, c) }), "", StageResponse, ReasonTimeout},
+		"another protocol":              {after("SSH-2.0-OpenSSH_9.2\r\n", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"HTTP/0.9":                      {after("<html>hello</html>\n", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"HTTP/2 in clear text":          {after("\x00\x00\x12\x04\x00\x00\x00\x00\x00\n", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"version nobody knows":          {after("HTTP/9.9 200 OK\r\n\r\n", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"status 000":                    {after("HTTP/1.1 000 None\r\n\r\n", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"status 999":                    {after("HTTP/1.1 999 Much\r\nContent-Length: 0\r\n\r\n", func(net.Conn) {}), "", StageCheck, ReasonStatusCode},
+		"status of two digits":          {after("HTTP/1.1 20 OK\r\n\r\n", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"status of letters":             {after("HTTP/1.1 abc\r\n\r\n", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"negative status":               {after("HTTP/1.1 -20 OK\r\n\r\n", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"header without a colon":        {after(ok+"nonsense\r\n\r\n", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"a flood of headers":            {after(ok, endless("X-Flood: 0123456789abcdef\r\n")), "", StageResponse, ReasonHeadersTooLarge},
+		"a header line without end":     {after(ok+"X: ", endless("0123456789abcdef")), "", StageResponse, ReasonHeadersTooLarge},
+		"a status line without end":     {endless("H"), "", StageResponse, ReasonHeadersTooLarge},
+		"a flood of cookies":            {after(ok, endless("Set-Cookie: a=0123456789abcdef\r\n")), "", StageResponse, ReasonHeadersTooLarge},
+		"endless interim responses":     {endless("HTTP/1.1 103 Early Hints\r\n\r\n"), "", StageResponse, ReasonTooManyInterim},
+		"an interim response only":      {after("HTTP/1.1 100 Continue\r\n\r\n", func(net.Conn) {}), "", StageResponse, ReasonConnectionClosed},
+		"an endless body":               {after(ok+"\r\n", endless("body")), "", StageBody, ReasonBodyTooLarge},
+		"an endless body looked at":     {after(ok+"\r\n", endless("body")), "fail_if_body_matches_regexp: [x]", StageBody, ReasonBodyTooLarge},
+		"endless chunks":                {after(ok+"Transfer-Encoding: chunked\r\n\r\n", endless("4\r\nbody\r\n")), "", StageBody, ReasonBodyTooLarge},
+		"chunk extensions without end":  {after(ok+"Transfer-Encoding: chunked\r\n\r\n4;", endless("x=y;")), "", StageBody, ReasonProtocolError},
+		"a chunk of no length":          {after(ok+"Transfer-Encoding: chunked\r\n\r\nzz\r\n", func(net.Conn) {}), "", StageBody, ReasonProtocolError},
+		"a huge chunk":                  {after(ok+"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n", func(net.Conn) {}), "", StageBody, ReasonProtocolError},
+		"chunks that break off":         {after(ok+"Transfer-Encoding: chunked\r\n\r\n4\r\nbo", func(net.Conn) {}), "", StageBody, ReasonConnectionClosed},
+		"chunks without the last":       {after(ok+"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n", func(net.Conn) {}), "", StageBody, ReasonConnectionClosed},
+		"a trailer without end":         {after(ok+"Transfer-Encoding: chunked\r\n\r\n0\r\n", endless("X-Trailer: 0123456789\r\n")), "", StageBody, ReasonHeadersTooLarge},
+		"a trailer of nonsense":         {after(ok+"Transfer-Encoding: chunked\r\n\r\n0\r\nnonsense\r\n\r\n", func(net.Conn) {}), "", StageBody, ReasonProtocolError},
+		"a body dripped for ever":       {after(ok+"Content-Length: 1000\r\n\r\n", drip), "", StageBody, ReasonTimeout},
+		"a header dripped for ever":     {after(ok+"X: ", drip), "", StageResponse, ReasonTimeout},
+		"Content-Length too long":       {after(ok+"Content-Length: 10\r\n\r\nbody", func(net.Conn) {}), "", StageBody, ReasonConnectionClosed},
+		"Content-Length too short":      {after(ok+"Content-Length: 2\r\n\r\nbody", func(net.Conn) {}), "", StageBody, ReasonProtocolError},
+		"Content-Length 0 with a body":  {after(ok+"Content-Length: 0\r\n\r\nbody", func(net.Conn) {}), "", StageBody, ReasonProtocolError},
+		"Content-Length with chunks":    {after(ok+"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"two lengths":                   {after(ok+"Content-Length: 4\r\nContent-Length: 5\r\n\r\nbody!", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"a negative length":             {after(ok+"Content-Length: -4\r\n\r\nbody", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"a length too large for a file": {after(ok+"Content-Length: 99999999999999999999\r\n\r\nbody", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"a transfer coding of its own":  {after(ok+"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", func(net.Conn) {}), "", StageResponse, ReasonProtocolError},
+		"a reset in the body":           {after(ok+"Content-Length: 10\r\n\r\nbody", reset), "", StageBody, ReasonConnectionReset},
+		"an endless bomb": {after(ok+"\r\n", func(c net.Conn) {
+			c.Write(encoded("gzip", make([]byte, 32<<20)))
+		}), "compression: gzip", StageBody, ReasonBodyTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := answers(t, c.say)
+			start := time.Now()
+			r := ask(t, httpModule(t, c.options), Request{Target: target, Timeout: time.Second})
+			wantDown(t, r, c.stage, c.reason)
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			if r.HTTP.UncompressedBodyLength > int64(DefaultBodySizeLimit) {
+				t.Errorf("%d bytes were counted", r.HTTP.UncompressedBodyLength)
+			}
+		})
+	}
+}
+
+// drip sends a byte now and then, so that the connection is never idle for long.
+func drip(c net.Conn) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		if _, err := c.Write([]byte("x")); err != nil {
+			return
+		}
+	}
+}
+
+func TestOddPeersAreUp(t *testing.T) {
+	for name, text := range map[string]string{
+		"no reason phrase":          "HTTP/1.1 200\r\nContent-Length: 4\r\n\r\nbody",
+		"bare line feeds":           "HTTP/1.1 200 OK\nContent-Length: 4\n\nbody",
+		"HTTP/1.0 until the end":    "HTTP/1.0 200 OK\r\n\r\nbody",
+		"HTTP/1.0 ignores chunking": "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nbody",
+		"the same length twice":     "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nbody",
+		"a line break too many":     "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody\r\n",
+		"a few interim responses":   strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", 5) + "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
+		"a trailer":                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 1\r\n\r\n",
+		"chunks of one byte":        "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\nb\r\n1;x=y\r\no\r\n2\r\ndy\r\n0\r\n\r\n",
+	} {
+		r := ask(t, httpModule(t, "fail_if_body_not_matches_regexp: ['^body$']"), Request{Target: answersWith(t, text)})
+		if !r.Up() {
+			t.Errorf("%s: %v", name, r.Failure)
+		}
+	}
+}
+
+func TestSwitchingProtocolsIsAnAnswer(t *testing.T) {
+	target := answers(t, func(c net.Conn) {
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x02hi")
+		io.Copy(io.Discard, c)
+	})
+	m := httpModule(t, "valid_status_codes: [101]\nheaders: {Connection: Upgrade, Upgrade: websocket, Sec-WebSocket-Version: '13'}")
+	r := ask(t, m, Request{Target: target})
+	wantUp(t, r)
+	if r.Duration > time.Second {
+		t.Errorf("it took %v", r.Duration)
+	}
+}
+
+func TestPeerThatAnswersBeforeItHasReadEverything(t *testing.T) {
+	target := rawServer(t, func(c net.Conn) {
+		io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+		c.(*net.TCPConn).CloseWrite()
+		io.CopyN(io.Discard, c, 64<<20)
+	})
+	m := httpModule(t, "method: POST\nvalid_status_codes: [413]\nbody: "+strings.Repeat("x", 1<<20))
+	wantUp(t, ask(t, m, Request{Target: target}))
+}
+
+func TestPeerThatNeverReadsEndsInTime(t *testing.T) {
+	done := make(chan struct{})
+	target := rawServer(t, func(c net.Conn) { <-done })
+	defer close(done)
+	m := httpModule(t, "method: POST\nbody: "+strings.Repeat("x", 15<<20))
+	r := ask(t, m, Request{Target: target, Timeout: 300 * time.Millisecond})
+	wantDown(t, r, StageRequest, ReasonTimeout)
+}
+
+func TestWrongEndOfTLS(t *testing.T) {
+	s, options := serveTLS(t, false, func(w http.ResponseWriter, r *http.Request) {})
+	addr := s.Listener.Addr().String()
+	// net/http's server answers plain HTTP on its TLS port with a status of 400.
+	wantDown(t, ask(t, httpModule(t, ""), Request{Target: "http://" + addr}), StageCheck, ReasonStatusCode)
+	wantDown(t, ask(t, httpModule(t, options), Request{Target: "https://" + rawServer(t, func(c net.Conn) {
+		io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n")
+		io.Copy(io.Discard, c)
+	})}), StageTLS, ReasonNotTLS)
+}
+
+func TestChallengeGetsNoCredentials(t *testing.T) {
+	for _, status := range []int{http.StatusUnauthorized, http.StatusProxyAuthRequired} {
+		var seen recorder
+		s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			seen.record(r)
+			w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+			w.Header().Set("Proxy-Authenticate", `Basic realm="x"`)
+			w.WriteHeader(status)
+		})
+		r := ask(t, httpModule(t, ""), Request{Target: s.URL})
+		wantDown(t, r, StageCheck, ReasonStatusCode)
+		if len(seen.requests) != 1 {
+			t.Errorf("%d: asked %d times", status, len(seen.requests))
+		}
+	}
+}
+
+func TestRedirectToADeniedAddress(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://169.254.169.254/latest/meta-data/", http.StatusFound)
+	})
+	m := httpModule(t, "")
+	var options GuardOptions
+	options.SetDefaults()
+	guard, err := options.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Guard = guard
+	wantDown(t, ask(t, m, Request{Target: s.URL}), StageRedirect, ReasonDenied)
+	_, err = new(Runner).Do(t.Context(), m, Request{Target: "http://169.254.169.254/"})
+	if _, ok := err.(*DeniedError); !ok {
+		t.Errorf("the target itself: %v", err)
+	}
+}
+
+func TestHostileHTTP2(t *testing.T) {
+	frame := func(kind, flags byte, stream uint32, payload string) string {
+		n := len(payload)
+		return string([]byte{byte(n >> 16), byte(n >> 8), byte(n), kind, flags, byte(stream >> 24), byte(stream >> 16), byte(stream >> 8), byte(stream)}) + payload
+	}
+	settings := frame(4, 0, 0, "")
+	for name, peer := range map[string]struct {
+		say     func(net.Conn)
+		reasons []Reason
+	}{
+		"GOAWAY": {func(c net.Conn) { io.WriteString(c, settings+frame(7, 0, 0, "\x00\x00\x00\x00\x00\x00\x00\x02")) }, []Reason{ReasonProtocolError, ReasonConnectionClosed}},
+		"RST_STREAM": {func(c net.Conn) {
+			io.WriteString(c, settings+frame(3, 0, 1, "\x00\x00\x00\x02"))
+			io.Copy(io.Discard, c)
+		}, []Reason{ReasonProtocolError}},
+		"REFUSED_STREAM": {func(c net.Conn) {
+			io.WriteString(c, settings+frame(3, 0, 1, "\x00\x00\x00\x07"))
+			io.Copy(io.Discard, c)
+		}, []Reason{ReasonProtocolError, ReasonConnectionClosed}},
+		"a flood of SETTINGS": {endless(settings), []Reason{ReasonTimeout, ReasonProtocolError, ReasonConnectionClosed}},
+		"a flood of PING":     {func(c net.Conn) { io.WriteString(c, settings); endless(frame(6, 0, 0, "01234567"))(c) }, []Reason{ReasonTimeout, ReasonProtocolError, ReasonConnectionClosed}},
+		"garbage":             {endless("garbage "), []Reason{ReasonProtocolError}},
+		"closes":              {func(c net.Conn) {}, []Reason{ReasonConnectionClosed}},
+		"silence":             {func(c net.Conn) { io.Copy(io.Discard, c) }, []Reason{ReasonTimeout}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, options := rawTLS(t, "h2", func(c net.Conn) {
+				if _, err := io.ReadFull(c, make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")+1)); err == nil {
+					peer.say(c)
+				}
+			})
+			r := ask(t, httpModule(t, options), Request{Target: target, Timeout: time.Second})
+			if r.Up() || !slices.Contains(peer.reasons, r.Failure.Reason) {
+				t.Errorf("got %v, want one of %v", r.Failure, peer.reasons)
+			}
+			if r.Duration > 2*time.Second {
+				t.Errorf("it took %v", r.Duration)
+			}
+		})
+	}
+}
+
+// rawTLS is a peer that speaks after a TLS handshake with protocol; the second value is the tls_config that trusts it.
+func rawTLS(t testing.TB, protocol string, speak func(net.Conn)) (string, string) {
+	certified, options := serveTLS(t, false, func(http.ResponseWriter, *http.Request) {})
+	config := &tls.Config{Certificates: certified.TLS.Certificates, NextProtos: []string{protocol}}
+	return "https://" + rawServer(t, func(c net.Conn) {
+		secured := tls.Server(c, config)
+		if secured.Handshake() == nil {
+			speak(secured)
+		}
+	}), options
+}
