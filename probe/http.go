@@ -35,9 +35,6 @@ type HTTPOptions struct {
 	EnableHTTP3                  bool              `yaml:"enable_http3,omitempty"`
 
 	HTTPClientConfig config.HTTPClientConfig `yaml:",inline"`
-
-	// UserAgent is what requests say when no header does; not an option of the file. Empty: "rollcall".
-	UserAgent string `yaml:"-"`
 }
 
 // SetDefaults puts in what a section says when it does not mention an option.

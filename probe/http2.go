@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,32 +112,40 @@ func classifyHTTP2(ctx context.Context, stage Stage, err error) error {
 		goAway  http2.GoAwayError
 		network net.Error
 	)
+	broken := errors.As(err, &stream) || errors.As(err, &conn) || errors.As(err, &goAway)
+	if stream.Cause != nil {
+		err = stream.Cause
+	}
 	wrapped := fmt.Errorf("speaking HTTP/2: %w", err)
 	switch {
 	case isClassified(err), ctx.Err() != nil, errors.As(err, &network):
 		return classify(ctx, stage, wrapped)
-	case errors.As(err, &stream), errors.As(err, &conn), errors.As(err, &goAway):
-		return fail(stage, ReasonProtocolError, wrapped)
 	case errors.Is(err, errOnlyOnce):
 		return fail(stage, ReasonConnectionClosed, wrapped)
+	case err.Error() == "http2: response header list larger than advertised limit": // it has no type
+		return fail(stage, ReasonHeadersTooLarge, wrapped)
+	case broken:
+		return fail(stage, ReasonProtocolError, wrapped)
 	}
 	if classified := classify(ctx, stage, wrapped); !isFailure(classified, ReasonNetworkError) {
 		return classified
 	}
-	switch err.Error() { // these have no type
-	case "http2: response header list larger than advertised limit":
-		return fail(stage, ReasonHeadersTooLarge, wrapped)
-	case "http2: too many 1xx informational responses":
-		return fail(stage, ReasonTooManyInterim, wrapped)
-	default:
-		return fail(stage, ReasonProtocolError, wrapped)
-	}
+	return fail(stage, ReasonProtocolError, wrapped) // what the client complains about without a type is of this kind
 }
 
 // roundTrip sends r through a client of net/http's kind, for HTTP/2 and HTTP/3.
 func roundTrip(ctx context.Context, client http.RoundTripper, r *httpRequest) (httpResponse, error) {
 	var first time.Time
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { first = time.Now() }})
+	interim := 0
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotFirstResponseByte: func() { first = time.Now() },
+		Got1xxResponse: func(int, textproto.MIMEHeader) error {
+			if interim++; interim > maxInterim {
+				return errTooManyInterim()
+			}
+			return nil
+		},
+	})
 	req := (&http.Request{
 		Method: r.method, URL: r.url, Host: r.host, Header: make(http.Header, len(r.fields)+1),
 		Proto: "HTTP/2.0", ProtoMajor: 2,
@@ -151,6 +160,10 @@ func roundTrip(ctx context.Context, client http.RoundTripper, r *httpRequest) (h
 	answer, err := client.RoundTrip(req)
 	if err != nil {
 		return httpResponse{}, err
+	}
+	if answer.StatusCode < 100 || answer.StatusCode > 999 {
+		answer.Body.Close()
+		return httpResponse{}, failf(StageResponse, ReasonProtocolError, "the answer's status code is %d", answer.StatusCode)
 	}
 	if first.IsZero() {
 		first = time.Now()

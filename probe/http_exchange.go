@@ -220,7 +220,11 @@ func (w *wire) receive(req *httpRequest) (httpResponse, error) {
 			return resp, w.frame(req, &resp)
 		}
 	}
-	return httpResponse{}, failf(StageResponse, ReasonTooManyInterim, "more than %d interim (1xx) responses came and no answer", maxInterim)
+	return httpResponse{}, errTooManyInterim()
+}
+
+func errTooManyInterim() error {
+	return failf(StageResponse, ReasonTooManyInterim, "more than %d interim (1xx) responses came and no answer", maxInterim)
 }
 
 func (w *wire) readHead() (httpResponse, error) {

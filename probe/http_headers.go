@@ -2,7 +2,6 @@ package probe
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,11 +11,17 @@ import (
 	"strings"
 
 	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/version"
 	"golang.org/x/net/http/httpguts"
 )
 
-// defaultUserAgent is what requests say unless HTTPOptions.UserAgent or a header says otherwise.
-const defaultUserAgent = "rollcall"
+// defaultUserAgent is what requests say unless a header says otherwise. The version is stamped into the binary.
+func defaultUserAgent() string {
+	if version.Version == "" {
+		return "rollcall"
+	}
+	return "rollcall/" + version.Version
+}
 
 // field is one header of a request.
 type field struct{ name, value string }
@@ -53,7 +58,7 @@ func withoutContent(fields []field) []field {
 // a configured Content-Length, Transfer-Encoding or Trailer, and so do we.
 func (o *HTTPOptions) compileHeaders() (headerSet, error) {
 	var f faults
-	h := headerSet{userAgent: cmp.Or(o.UserAgent, defaultUserAgent)}
+	h := headerSet{userAgent: defaultUserAgent()}
 	upgrade := ""
 	for _, key := range slices.Sorted(maps.Keys(o.Headers)) {
 		path, value, name := "headers."+key, strings.TrimSpace(o.Headers[key]), http.CanonicalHeaderKey(key)
@@ -95,9 +100,8 @@ func (o *HTTPOptions) compileHeaders() (headerSet, error) {
 		h.accepts = parseAcceptEncoding(string(o.Compression))
 		h.fixed = append(h.fixed, field{"Accept-Encoding", string(o.Compression)})
 	}
-	h.foreignAgent = cmp.Or(o.UserAgent, defaultUserAgent)
-	if h.userAgent == "" {
-		h.foreignAgent = ""
+	if h.userAgent != "" {
+		h.foreignAgent = defaultUserAgent()
 	}
 	for _, field := range h.fixed {
 		if slices.Contains(publicHeaders, field.name) {

@@ -2,11 +2,9 @@ package probe
 
 import (
 	"bufio"
-	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +78,7 @@ func TestHostilePeersAreDownForOneReason(t *testing.T) {
 		"an interim response only":      {after("HTTP/1.1 100 Continue\r\n\r\n", func(net.Conn) {}), "", StageResponse, ReasonConnectionClosed},
 		"an endless body":               {after(ok+"\r\n", endless("body")), "", StageBody, ReasonBodyTooLarge},
 		"an endless body looked at":     {after(ok+"\r\n", endless("body")), "fail_if_body_matches_regexp: [x]", StageBody, ReasonBodyTooLarge},
-		"endless chunks":                {after(ok+"Transfer-Encoding: chunked\r\n\r\n", endless("4\r\nbody\r\n")), "", StageBody, ReasonBodyTooLarge},
+		"endless chunks":                {after(ok+"Transfer-Encoding: chunked\r\n\r\n", endless("4\r\nbody\r\n")), "body_size_limit: 100KB", StageBody, ReasonBodyTooLarge},
 		"chunk extensions without end":  {after(ok+"Transfer-Encoding: chunked\r\n\r\n4;", endless("x=y;")), "", StageBody, ReasonProtocolError},
 		"a chunk of no length":          {after(ok+"Transfer-Encoding: chunked\r\n\r\nzz\r\n", func(net.Conn) {}), "", StageBody, ReasonProtocolError},
 		"a huge chunk":                  {after(ok+"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n", func(net.Conn) {}), "", StageBody, ReasonProtocolError},
@@ -226,59 +224,4 @@ func TestRedirectToADeniedAddress(t *testing.T) {
 	if _, ok := err.(*DeniedError); !ok {
 		t.Errorf("the target itself: %v", err)
 	}
-}
-
-func TestHostileHTTP2(t *testing.T) {
-	frame := func(kind, flags byte, stream uint32, payload string) string {
-		n := len(payload)
-		return string([]byte{byte(n >> 16), byte(n >> 8), byte(n), kind, flags, byte(stream >> 24), byte(stream >> 16), byte(stream >> 8), byte(stream)}) + payload
-	}
-	settings := frame(4, 0, 0, "")
-	for name, peer := range map[string]struct {
-		say     func(net.Conn)
-		reasons []Reason
-	}{
-		"GOAWAY": {func(c net.Conn) { io.WriteString(c, settings+frame(7, 0, 0, "\x00\x00\x00\x00\x00\x00\x00\x02")) }, []Reason{ReasonProtocolError, ReasonConnectionClosed}},
-		"RST_STREAM": {func(c net.Conn) {
-			io.WriteString(c, settings+frame(3, 0, 1, "\x00\x00\x00\x02"))
-			io.Copy(io.Discard, c)
-		}, []Reason{ReasonProtocolError}},
-		"REFUSED_STREAM": {func(c net.Conn) {
-			io.WriteString(c, settings+frame(3, 0, 1, "\x00\x00\x00\x07"))
-			io.Copy(io.Discard, c)
-		}, []Reason{ReasonProtocolError, ReasonConnectionClosed}},
-		"a flood of SETTINGS": {endless(settings), []Reason{ReasonTimeout, ReasonProtocolError, ReasonConnectionClosed}},
-		"a flood of PING":     {func(c net.Conn) { io.WriteString(c, settings); endless(frame(6, 0, 0, "01234567"))(c) }, []Reason{ReasonTimeout, ReasonProtocolError, ReasonConnectionClosed}},
-		"garbage":             {endless("garbage "), []Reason{ReasonProtocolError}},
-		"closes":              {func(c net.Conn) {}, []Reason{ReasonConnectionClosed}},
-		"silence":             {func(c net.Conn) { io.Copy(io.Discard, c) }, []Reason{ReasonTimeout}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			target, options := rawTLS(t, "h2", func(c net.Conn) {
-				if _, err := io.ReadFull(c, make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")+1)); err == nil {
-					peer.say(c)
-				}
-			})
-			r := ask(t, httpModule(t, options), Request{Target: target, Timeout: time.Second})
-			if r.Up() || !slices.Contains(peer.reasons, r.Failure.Reason) {
-				t.Errorf("got %v, want one of %v", r.Failure, peer.reasons)
-			}
-			if r.Duration > 2*time.Second {
-				t.Errorf("it took %v", r.Duration)
-			}
-		})
-	}
-}
-
-// rawTLS is a peer that speaks after a TLS handshake with protocol; the second value is the tls_config that trusts it.
-func rawTLS(t testing.TB, protocol string, speak func(net.Conn)) (string, string) {
-	certified, options := serveTLS(t, false, func(http.ResponseWriter, *http.Request) {})
-	config := &tls.Config{Certificates: certified.TLS.Certificates, NextProtos: []string{protocol}}
-	return "https://" + rawServer(t, func(c net.Conn) {
-		secured := tls.Server(c, config)
-		if secured.Handshake() == nil {
-			speak(secured)
-		}
-	}), options
 }

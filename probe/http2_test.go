@@ -1,0 +1,103 @@
+package probe
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+func TestHostileHTTP2(t *testing.T) {
+	frame := func(kind, flags byte, stream uint32, payload string) string {
+		n := len(payload)
+		return string([]byte{byte(n >> 16), byte(n >> 8), byte(n), kind, flags, byte(stream >> 24), byte(stream >> 16), byte(stream >> 8), byte(stream)}) + payload
+	}
+	settings := frame(4, 0, 0, "")
+	// headers answers stream 1, in one frame and its continuations.
+	headers := func(c net.Conn, end bool, fields ...string) bool {
+		var block bytes.Buffer
+		encoder := hpack.NewEncoder(&block)
+		for i := 0; i < len(fields); i += 2 {
+			encoder.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
+		}
+		framer := http2.NewFramer(c, nil)
+		first := block.Next(16 << 10)
+		err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: first, EndStream: end, EndHeaders: block.Len() == 0})
+		for err == nil && block.Len() > 0 {
+			next := block.Next(16 << 10)
+			err = framer.WriteContinuation(1, block.Len() == 0, next)
+		}
+		return err == nil
+	}
+	answer := func(fields ...string) func(net.Conn) {
+		return func(c net.Conn) {
+			io.WriteString(c, settings)
+			headers(c, true, fields...)
+			io.Copy(io.Discard, c)
+		}
+	}
+	for name, peer := range map[string]struct {
+		say     func(net.Conn)
+		reasons []Reason
+	}{
+		"GOAWAY": {func(c net.Conn) { io.WriteString(c, settings+frame(7, 0, 0, "\x00\x00\x00\x00\x00\x00\x00\x02")) }, []Reason{ReasonProtocolError, ReasonConnectionClosed}},
+		"RST_STREAM": {func(c net.Conn) {
+			io.WriteString(c, settings+frame(3, 0, 1, "\x00\x00\x00\x02"))
+			io.Copy(io.Discard, c)
+		}, []Reason{ReasonProtocolError}},
+		"REFUSED_STREAM": {func(c net.Conn) {
+			io.WriteString(c, settings+frame(3, 0, 1, "\x00\x00\x00\x07"))
+			io.Copy(io.Discard, c)
+		}, []Reason{ReasonProtocolError, ReasonConnectionClosed}},
+		"a flood of SETTINGS": {endless(settings), []Reason{ReasonTimeout, ReasonProtocolError, ReasonConnectionClosed}},
+		"a flood of PING":     {func(c net.Conn) { io.WriteString(c, settings); endless(frame(6, 0, 0, "01234567"))(c) }, []Reason{ReasonTimeout, ReasonProtocolError, ReasonConnectionClosed}},
+		"a header too large":  {answer(":status", "200", "x-flood", strings.Repeat("~", 2<<20)), []Reason{ReasonHeadersTooLarge, ReasonProtocolError}},
+		"endless interim responses": {func(c net.Conn) {
+			for io.WriteString(c, settings); headers(c, false, ":status", "103"); {
+			}
+		}, []Reason{ReasonTooManyInterim}},
+		"status 000":            {answer(":status", "000"), []Reason{ReasonProtocolError}},
+		"a status of letters":   {answer(":status", "abc"), []Reason{ReasonProtocolError}},
+		"no status":             {answer("x", "y"), []Reason{ReasonProtocolError}},
+		"a length without body": {answer(":status", "200", "content-length", "5"), []Reason{ReasonProtocolError, ReasonConnectionClosed}},
+		"garbage":               {endless("garbage "), []Reason{ReasonProtocolError}},
+		"closes":                {func(c net.Conn) {}, []Reason{ReasonConnectionClosed, ReasonConnectionReset}},
+		"silence":               {func(c net.Conn) { io.Copy(io.Discard, c) }, []Reason{ReasonTimeout}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target, options := rawTLS(t, "h2", func(c net.Conn) {
+				if _, err := io.ReadFull(c, make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")+1)); err == nil {
+					peer.say(c)
+				}
+			})
+			r := ask(t, httpModule(t, options), Request{Target: target, Timeout: time.Second})
+			if r.Up() || !slices.Contains(peer.reasons, r.Failure.Reason) {
+				t.Errorf("got %v, want one of %v", r.Failure, peer.reasons)
+			}
+			if r.Duration > 2*time.Second {
+				t.Errorf("it took %v", r.Duration)
+			}
+		})
+	}
+}
+
+// rawTLS is a peer that speaks after a TLS handshake with protocol; the second value is the tls_config that trusts it.
+func rawTLS(t testing.TB, protocol string, speak func(net.Conn)) (string, string) {
+	certified, options := serveTLS(t, false, func(http.ResponseWriter, *http.Request) {})
+	config := &tls.Config{Certificates: certified.TLS.Certificates, NextProtos: []string{protocol}}
+	return "https://" + rawServer(t, func(c net.Conn) {
+		secured := tls.Server(c, config)
+		if secured.Handshake() == nil {
+			speak(secured)
+		}
+	}), options
+}
