@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"rollcall/alert"
 	"rollcall/config"
 	"rollcall/probe"
 )
@@ -37,7 +38,7 @@ func addCheck(app *kingpin.Application, commands map[string]func() int, stdout, 
 	cmd.Arg("email-address", "Who gets a mail when the server is down.").StringVar(&c.address)
 	cmd.Arg("surplus", "").Hidden().StringsVar(&c.surplus)
 	addFlag(cmd, "timeout", "How long the whole check may take.", "30s", "a time span above 0, as 5s", above0(&c.timeout, duration))
-	cmd.Flag("config.file", "Configuration file with the module.").PlaceHolder("<file>").StringVar(&c.configFile)
+	cmd.Flag("config.file", "Configuration file with the module, and with how mail is sent. Default: the local sendmail.").PlaceHolder("<file>").StringVar(&c.configFile)
 	cmd.Flag("module", "Check as this module of the configuration file (or of the built-in ones) says.").
 		PlaceHolder("<name>").StringVar(&c.module)
 	cmd.Flag("quiet", "Print nothing about a server that is up; for cron, which mails whatever a job prints.").
@@ -86,8 +87,9 @@ func (c *check) validate() (kind, complaint string) {
 		return "", fmt.Sprintf("Wrong number of arguments: got %d, at most 3 are accepted.", 3+len(c.surplus))
 	case kind != "tcp" && kind != "http":
 		return "", "Invalid test-type given, please use either tcp or http."
-	case strings.ContainsAny(c.address, "\r\n\x00"):
-		return "", fmt.Sprintf("Invalid email-address %q: it holds a line break or a NUL.", c.address)
+	}
+	if _, err := alert.ParseAddress(c.address); c.address != "" && err != nil {
+		return "", fmt.Sprintf("Invalid email-address: %s.", err)
 	}
 	return kind, ""
 }
@@ -147,7 +149,22 @@ func (c *check) notChecked(err error) int {
 	}
 }
 
-// notify mails what record says to the address and waits for the outcome.
+// notify mails what record says to the address and waits for the outcome: as the configuration file says how mail
+// leaves, or through the local sendmail, as the script did.
 func (c *check) notify(record probe.Record) error {
-	return errors.New("this version of rollcall does not send mail")
+	to, err := alert.ParseAddress(c.address)
+	if err != nil {
+		return err
+	}
+	mail := alert.LocalMail()
+	if c.configFile != "" {
+		cfg, err := config.Load(c.configFile)
+		if err != nil {
+			return err
+		}
+		if cfg.Alert() != nil {
+			mail = cfg.Alert()
+		}
+	}
+	return mail.MailDown(context.Background(), to, record)
 }

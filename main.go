@@ -55,6 +55,7 @@ func newApp(stdout, stderr io.Writer) (app *kingpin.Application, commands map[st
 	addServe(app, commands, stdout, stderr)
 	addCheck(app, commands, stdout, stderr)
 	addHealthcheck(app, commands, stdout, stderr)
+	addAlertTest(app, commands, stdout, stderr)
 	return app, commands
 }
 

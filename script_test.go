@@ -47,7 +47,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits, "start": start, "log": waitLog, "signal": sendSignal, "ended": waitExit, "get": getPage, "fetch": fetchLater, "busy": awaitInFlight,
+			"appears": appears, "exits": exits, "start": start, "log": waitLog, "signal": sendSignal, "ended": waitExit, "get": getPage, "fetch": fetchLater, "busy": awaitInFlight,
 		},
 	})
 }
@@ -275,6 +275,21 @@ func awaitInFlight(ts *testscript.TestScript, neg bool, args []string) {
 		<-tick.C
 	}
 	ts.Fatalf("%s has never %s probes in flight", args[0], args[1])
+}
+
+// appears FILE waits until it exists.
+func appears(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: appears FILE")
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+	}
+	ts.Fatalf("%s does not appear", args[0])
 }
 
 // request asks on a connection of its own, so that none stays open.

@@ -21,9 +21,11 @@ import (
 	"github.com/prometheus/common/version"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 
+	"rollcall/alert"
 	"rollcall/collector"
 	"rollcall/config"
 	"rollcall/probe"
+	"rollcall/schedule"
 	"rollcall/web"
 )
 
@@ -43,6 +45,7 @@ type serve struct {
 	timeoutOffset time.Duration
 	maxInFlight   int
 	historyLimit  int
+	storagePath   string
 
 	log      promslog.Config
 	logProbe *promslog.Level
@@ -73,6 +76,9 @@ func addServe(app *kingpin.Application, commands map[string]func() int, stdout, 
 		"a whole number", count(&s.maxInFlight))
 	addFlag(cmd, "history.limit", "Results to keep for the landing page and /logs; as many failures are kept beside them.", "100",
 		"a whole number", count(&s.historyLimit))
+
+	cmd.Flag("storage.path", "Directory for what alerting must not forget: incidents, and mail that is not yet sent. Unused without an alert section.").
+		Default("data/").StringVar(&s.storagePath)
 
 	s.addLogFlags(cmd)
 	s.addWebFlags(cmd)
@@ -181,17 +187,25 @@ func (s *serve) serve(logger *slog.Logger) error {
 		}
 		return err
 	}
-	app, runner, err := s.assemble(logger, manager, reload, open.public[0].Addr())
+	rooms, err := s.assemble(logger, manager, reload, open.public[0].Addr())
 	if err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())
+	if err := rooms.hook.Apply(ctx, manager.Current().Alert()); err != nil {
+		stop()
+		return err
+	}
+	defer rooms.closeHook(logger)
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer stop()
+	rooms.follow(ctx, manager, logger)
+	watching.Go(func() { rooms.scheduler.Run(ctx) })
 	if s.autoReload {
 		watching.Go(func() { manager.Watch(ctx, s.reloadInterval) })
 	}
+	app, runner := rooms.app, rooms.runner
 
 	serving := &servers{flags: &s.toolkit, logger: logger, failed: make(chan error, 1)}
 	for _, l := range open.public {
@@ -210,6 +224,7 @@ func (s *serve) serve(logger *slog.Logger) error {
 	signal.Reset(os.Interrupt, syscall.SIGTERM) // a second one ends the process at once
 	logger.Info("rollcall ends: no new probes; those in flight may finish", "signal", sig, "in_flight", runner.InFlight())
 	app.SetReady(false)
+	stop() // the scheduler first
 	runner.Close()
 	serving.drain(logger)
 	return nil
@@ -230,15 +245,43 @@ func waitForEnd(signals <-chan os.Signal, failed <-chan error, reload func() err
 	}
 }
 
-// assemble puts the rooms together: the runner tells the counters and the history, the pages read them.
-func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload func() error, listener net.Addr) (*web.Server, *probe.Runner, error) {
+// rooms is the house, put together.
+type rooms struct {
+	app       *web.Server
+	runner    *probe.Runner
+	hook      *alert.Hook
+	scheduler *schedule.Scheduler
+}
+
+// follow puts the present targets into force, and every later configuration's together with its alert section.
+func (r *rooms) follow(ctx context.Context, manager *config.Manager, logger *slog.Logger) {
+	r.scheduler.Apply(manager.Current().Targets())
+	manager.OnReload(func(c *config.Config) {
+		r.scheduler.Apply(c.Targets())
+		if err := r.hook.Apply(ctx, c.Alert()); err != nil {
+			logError(logger, "nobody is told of servers that are down", err)
+		}
+	})
+}
+
+// closeHook writes down what is yet to be told; mail under way has ten seconds.
+func (r *rooms) closeHook(logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := r.hook.Close(ctx); err != nil {
+		logError(logger, "the alert store is not closed", err)
+	}
+}
+
+// assemble puts the rooms together: the runner tells the counters, the history and the alert hook.
+func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload func() error, listener net.Addr) (*rooms, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
-		return nil, nil, fmt.Errorf("asking for this machine's name: %w; give --web.external-url", err)
+		return nil, fmt.Errorf("asking for this machine's name: %w; give --web.external-url", err)
 	}
 	external, err := externalURL(s.externalURL, listener, hostname)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if s.routePrefix == "" {
 		s.routePrefix = external.Path
@@ -263,8 +306,17 @@ func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload fu
 		Version:       version.Version,
 		ProbeLog:      promslog.New(&promslog.Config{Level: s.logProbe, Format: s.log.Format, Writer: s.stderr}),
 	})
-	runner.Observers = []probe.Observer{exporter, app}
-	return app, runner, nil
+	hook := alert.NewHook(alert.HookOptions{
+		StoragePath: s.storagePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: logger,
+	})
+	exporter.ReportAlerts(alertStats(hook))
+	runner.Observers = []probe.Observer{exporter, app, hook}
+	scheduler := &schedule.Scheduler{
+		Runner: runner,
+		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
+		Failed: exporter.Failed,
+	}
+	return &rooms{app, runner, hook, scheduler}, nil
 }
 
 // announce says where we listen, and to a newcomer what to try.

@@ -90,7 +90,7 @@ type ChannelMetrics struct {
 	Sent        uint64 // mails and posts that were accepted
 	Retried     uint64 // that failed and are tried again
 	InDoubt     uint64 // that were handed over without an answer, and are tried again
-	RefusedNews uint64 // that were refused for good
+	Refused     uint64 // that were refused for good
 	LastSuccess time.Time
 }
 

@@ -252,7 +252,7 @@ func (k *keeper) settle(r report, now time.Time) {
 			stats.Sent++
 			stats.LastSuccess = now
 		case refused:
-			stats.RefusedNews++
+			stats.Refused++
 			k.logger.Error("a notification was refused for good", "channel", d.channel, "to", d.name, "err", err)
 		case inDoubt:
 			stats.InDoubt++

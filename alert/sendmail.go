@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
 	"time"
 )
 
@@ -54,7 +55,7 @@ func (s *sendmail) run(ctx context.Context, e envelope) result {
 	case ctx.Err() != nil:
 		return result{inDoubt, fmt.Errorf("%s did not end in time and was killed: %w", s.path, context.Cause(ctx))}
 	case errors.As(err, &exit):
-		r := result{postponed, fmt.Errorf("%s for %s: %w: %s", s.path, e.to, err, clean(string(said.kept), maxDetail))}
+		r := result{postponed, fmt.Errorf("%s for %s: %w: %s", s.path, e.to, err, clean(strings.TrimSpace(string(said.kept)), maxDetail))}
 		switch exit.ExitCode() {
 		case exitDataError, exitNoUser, exitNoHost:
 			r.verdict = refused

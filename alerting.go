@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"rollcall/alert"
+	"rollcall/collector"
+	"rollcall/config"
+)
+
+// alertStats hands the hook's numbers to the room that exports them.
+func alertStats(hook *alert.Hook) func() collector.AlertStats {
+	return func() collector.AlertStats {
+		m := hook.Metrics()
+		stats := collector.AlertStats{
+			Incidents: m.Incidents, Targets: m.Watched, ResultsRefused: m.Refused, ResultsDeferred: m.Deferred,
+			StoreFailures: m.StoreFailures, OldestPending: m.OldestPending,
+		}
+		for _, c := range m.Channels {
+			stats.Channels = append(stats.Channels, collector.AlertChannelStats{
+				Channel: c.Channel, Pending: c.Pending, LastSuccess: c.LastSuccess,
+				Notifications: map[string]uint64{"sent": c.Sent, "retried": c.Retried, "refused": c.Refused, "in_doubt": c.InDoubt},
+			})
+		}
+		return stats
+	}
+}
+
+// alertTest is `rollcall alert test`: does mail get through, and if not, why?
+type alertTest struct {
+	configFile     string
+	address        string
+	stdout, stderr io.Writer
+}
+
+func addAlertTest(app *kingpin.Application, commands map[string]func() int, stdout, stderr io.Writer) {
+	a := &alertTest{stdout: stdout, stderr: stderr}
+	group := app.Command("alert", "What concerns the mails and alerts about servers that are down.")
+	cmd := group.Command("test", "Send a test mail, and a test alert to each Alertmanager, as the configuration file says, and show each step. "+
+		"Exit code: 0 all were accepted, 1 not all.")
+	cmd.Flag("config.file", "Configuration file.").Default(defaultConfigFile).StringVar(&a.configFile)
+	cmd.Arg("address", "Who gets the mail instead of the configured recipients.").StringVar(&a.address)
+	commands[cmd.FullCommand()] = a.run
+}
+
+func (a *alertTest) run() int {
+	if err := a.test(); err != nil {
+		fmt.Fprintf(a.stderr, "rollcall alert test: %s\n", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+func (a *alertTest) test() error {
+	cfg, err := config.Load(a.configFile)
+	if err != nil {
+		return err
+	}
+	if cfg.Alert() == nil {
+		return errors.New(a.configFile + " has no alert section")
+	}
+	var to alert.Address
+	if a.address != "" {
+		if to, err = alert.ParseAddress(a.address); err != nil {
+			return err
+		}
+	}
+	return cfg.Alert().Test(context.Background(), a.stdout, to)
+}
