@@ -185,6 +185,11 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 
 	exporter := collector.NewExporter(func() int { return 0 })
 	exporter.ReportReloads(func() (bool, time.Time) { return true, time.Now() })
+	exporter.ReportAlerts(func() collector.AlertStats {
+		return collector.AlertStats{Channels: []collector.AlertChannelStats{{
+			Channel: "email", Notifications: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),
+		}}}
+	})
 	exporter.Observe(*everyFact())
 	exporter.Observe(*down)
 	w := httptest.NewRecorder()
