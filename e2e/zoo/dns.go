@@ -14,7 +14,7 @@ import (
 
 // DNS is a name server for the zone zoo.test, over UDP and TCP, whose names say how it behaves:
 //
-//	up, down          A 127.0.0.1
+//	up, down, good    A 127.0.0.1
 //	v6                AAAA ::1 only
 //	dual              both
 //	empty             exists and has no address
@@ -121,7 +121,7 @@ func (d *DNS) answer(query []byte, limit int) []byte {
 	case "refused.zoo.test.":
 		header.RCode = dnsmessage.RCodeRefused
 	case "empty.zoo.test.", "loop.zoo.test.":
-	case "up.zoo.test.", "down.zoo.test.":
+	case "up.zoo.test.", "down.zoo.test.", "good.zoo.test.":
 		addrs = []string{"127.0.0.1"}
 	case "v6.zoo.test.":
 		addrs = []string{"::1"}
