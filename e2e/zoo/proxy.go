@@ -1,6 +1,7 @@
 package zoo
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -72,7 +73,7 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, upstream net.Con
 	out.RequestURI = ""
 	transport := &http.Transport{
 		DisableKeepAlives: true, DisableCompression: true,
-		Dial: func(string, string) (net.Conn, error) { return upstream, nil },
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return upstream, nil },
 	}
 	reply, err := transport.RoundTrip(out)
 	if err != nil {
