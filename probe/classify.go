@@ -34,19 +34,18 @@ func classify(ctx context.Context, stage Stage, err error) error {
 
 // isClassified reports whether err is one of the four errors that a prober may return.
 func isClassified(err error) bool {
-	var (
-		failure  *Failure
-		exporter *ExporterError
-		denied   *DeniedError
-		target   *TargetError
-	)
-	return errors.As(err, &failure) || errors.As(err, &exporter) || errors.As(err, &denied) || errors.As(err, &target)
+	return is[*Failure](err) || is[*ExporterError](err) || is[*DeniedError](err) || is[*TargetError](err)
+}
+
+// is reports whether an E is in err's tree.
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // networkReason names what the network, or the peer's end of it, did.
 func networkReason(ctx context.Context, err error) Reason {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		switch errno {
 		case syscall.ECONNREFUSED:
 			return ReasonConnectionRefused
@@ -62,9 +61,9 @@ func networkReason(ctx context.Context, err error) Reason {
 			return ReasonTimeout
 		}
 	}
-	var timeout net.Error
+	timeout, ok := errors.AsType[net.Error](err)
 	switch {
-	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
+	case ok && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
 		return ReasonTimeout
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return ReasonConnectionClosed
@@ -79,13 +78,12 @@ func networkReason(ctx context.Context, err error) Reason {
 // matters: an address that cannot be bound is the configured source address, one that cannot be connected from
 // means that no ephemeral port is left.
 func localFault(err error) *ExporterError {
-	var errno syscall.Errno
-	if !errors.As(err, &errno) {
+	errno, ok := errors.AsType[syscall.Errno](err)
+	if !ok {
 		return nil
 	}
 	call := ""
-	var sys *os.SyscallError
-	if errors.As(err, &sys) {
+	if sys, ok := errors.AsType[*os.SyscallError](err); ok {
 		call = sys.Syscall
 	}
 	switch errno {
@@ -113,8 +111,8 @@ func localFault(err error) *ExporterError {
 // remoteAlert returns the TLS alert that the peer sent. Outside QUIC crypto/tls keeps the alert's type to itself,
 // inside a net.OpError; its kind is as much as can be asked for.
 func remoteAlert(err error) (tls.AlertError, bool) {
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "remote error" {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != "remote error" {
 		return 0, false
 	}
 	v := reflect.ValueOf(op.Err)
@@ -141,8 +139,7 @@ func (r *Result) settle(err error) (Result, error) {
 	if err == nil {
 		return *r, nil
 	}
-	var failure *Failure
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*Failure](err); ok {
 		r.Failure = failure
 		return *r, nil
 	}

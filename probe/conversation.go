@@ -201,6 +201,6 @@ func (f *TCPFacts) add(labels ExpectLabels) {
 
 // hasReason reports whether err is a failure for reason.
 func hasReason(err error, reason Reason) bool {
-	var f *Failure
-	return errors.As(err, &f) && f.Reason == reason
+	f, ok := errors.AsType[*Failure](err)
+	return ok && f.Reason == reason
 }

@@ -65,8 +65,7 @@ func (p ipPolicy) preferred(addr netip.Addr) bool { return addr.Is4() == (p.pref
 // explain looks once more when a name has no address of the only family that is allowed: whether it has others
 // decides between no_address and no_ip_protocol.
 func (p ipPolicy) explain(ctx context.Context, host string, err error) error {
-	var failure *Failure
-	if p.fallback || !errors.As(err, &failure) || failure.Reason != ReasonNoAddress {
+	if p.fallback || !hasReason(err, ReasonNoAddress) {
 		return err
 	}
 	other := "ip4"
@@ -110,17 +109,14 @@ func (n *dnsNotes) classify(ctx context.Context, host string, err error) error {
 	if fault := n.fault.Load(); fault != nil && ctx.Err() == nil {
 		return &ExporterError{fault.Fault, fmt.Errorf("resolving %q: %w", host, fault.Err)}
 	}
-	var (
-		dns      *net.DNSError
-		unsuited *net.AddrError // from /etc/hosts, in the wrong family only
-		wrapped  = fmt.Errorf("resolving %q: %w", host, err)
-	)
+	wrapped := fmt.Errorf("resolving %q: %w", host, err)
+	dns, isDNS := errors.AsType[*net.DNSError](err)
 	switch {
 	case ctx.Err() != nil:
 		return classify(ctx, StageResolve, wrapped)
-	case errors.As(err, &unsuited):
+	case is[*net.AddrError](err): // from /etc/hosts, in the wrong family only
 		return fail(StageResolve, ReasonNoIPProtocol, wrapped)
-	case !errors.As(err, &dns):
+	case !isDNS:
 		return classify(ctx, StageResolve, wrapped)
 	case dns.IsNotFound && n.exists.Load():
 		return failf(StageResolve, ReasonNoAddress, "resolving %q: the name exists and has no such address", host)

@@ -48,7 +48,7 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	if err != nil {
 		return Record{}, err
 	}
-	if err := context.Cause(ctx); errors.Is(err, context.Canceled) {
+	if err := ctx.Err(); errors.Is(err, context.Canceled) { // whatever its cause
 		return Record{}, err // what a cancelled probe found is not the target's doing
 	}
 	result.Start, result.Duration = start, time.Since(start)

@@ -108,32 +108,25 @@ func (p *tcpProber) Probe(ctx context.Context, req Request) (Result, error) {
 	start := time.Now()
 	conn, err := dial(ctx, req.guard, host, addr, p.source)
 	r.Phases.Connect = time.Since(start)
-	if wasConnected(err) {
-		r.TCP = new(TCPFacts)
-		return r.settle(p.withoutConnection(err))
-	}
 	if err != nil {
-		return r.settle(err)
+		return r.settle(p.withoutConnection(err, &r))
 	}
 	defer conn.Close()
 	r.TCP = new(TCPFacts)
 	return r.settle(p.talk(ctx, conn, p.tls.serverName(tlsHost(req.Hostname, host)), req.Trace, &r))
 }
 
-// wasConnected reports whether dialling failed because the peer ended the connection that it had just accepted,
-// before the system told us of it. A peer that does not accept answers the first packet by RST, and that is
-// connection_refused, never a reset (RFC 9293, 3.10.7.3).
-func wasConnected(err error) bool {
-	return hasReason(err, ReasonConnectionReset) || hasReason(err, ReasonConnectionClosed)
-}
-
-// withoutConnection is the outcome when the connection was gone at once: enough where only connecting counts,
-// otherwise the first thing to be done on it failed.
-func (p *tcpProber) withoutConnection(err error) error {
-	var f *Failure
-	switch {
-	case !errors.As(err, &f):
+// withoutConnection says what it means that dialling failed. A reset (or a close) tells that the peer had accepted
+// and then ended the connection before the system reported it: one that does not accept answers the first packet
+// by RST, which is connection_refused (RFC 9293, 3.10.7.3). So connecting succeeded, and it is what would have
+// come next that failed.
+func (p *tcpProber) withoutConnection(err error, r *Result) error {
+	f, ok := errors.AsType[*Failure](err)
+	if !ok || f.Reason != ReasonConnectionReset && f.Reason != ReasonConnectionClosed {
 		return err
+	}
+	r.TCP = new(TCPFacts)
+	switch {
 	case p.secured:
 		return fail(StageTLS, f.Reason, f.Err)
 	case len(p.conversation) > 0:

@@ -179,7 +179,7 @@ func TestTCPConversations(t *testing.T) {
 			stage: StageConversation, reason: ReasonLineTooLong,
 		},
 		"too many lines": {
-			server: strings.Repeat("x\n", maxConversation/2+1), entries: []QueryResponse{expect("end")},
+			server: strings.Repeat(strings.Repeat("x", 99)+"\n", maxConversation/100+1), entries: []QueryResponse{expect("end")},
 			stage: StageConversation, reason: ReasonConversationTooLong,
 		},
 	} {
@@ -284,7 +284,7 @@ func TestTCPEndures(t *testing.T) {
 		"a banner byte by byte":                          {drip("220 hello\r\n"), []QueryResponse{expect("^220 hello$")}, enough, "", ""},
 		"expected bytes one by one":                      {drip("\x00abcdef"), []QueryResponse{{ExpectBytes: "\x00abcdef"}}, enough, "", ""},
 		"an endless line":                                {flood("x"), []QueryResponse{expect("y")}, enough, StageConversation, ReasonLineTooLong},
-		"endless lines":                                  {flood("x\n"), []QueryResponse{expect("y")}, enough, StageConversation, ReasonConversationTooLong},
+		"endless lines":                                  {flood(strings.Repeat("x", 99) + "\n"), []QueryResponse{expect("y")}, enough, StageConversation, ReasonConversationTooLong},
 		"a peer that never reads":                        {func(net.Conn) { <-hold }, []QueryResponse{{Send: strings.Repeat("x", 16<<20)}}, 2 * soon, StageConversation, ReasonTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -135,8 +135,7 @@ const alertHandshakeFailure tls.AlertError = 40
 
 // peerError names what crypto/tls itself did not accept in the peer's messages.
 func peerError(err error) Reason {
-	var header tls.RecordHeaderError
-	if errors.As(err, &header) {
+	if is[tls.RecordHeaderError](err) {
 		return ReasonNotTLS
 	}
 	// These have no type, only a text. A change of the text would make them tls_handshake; tests would notice.
@@ -174,25 +173,20 @@ func verify(presented []*x509.Certificate, roots *x509.CertPool, serverName stri
 		return chains, nil
 	}
 	err = &tls.CertificateVerificationError{UnverifiedCertificates: presented, Err: err}
-	var noRoots x509.SystemRootsError
-	if errors.As(err, &noRoots) {
+	if is[x509.SystemRootsError](err) {
 		return nil, &ExporterError{FaultFile, err}
 	}
 	return nil, fail(StageTLS, verifyReason(err), err)
 }
 
 func verifyReason(err error) Reason {
-	var (
-		name      x509.HostnameError
-		authority x509.UnknownAuthorityError
-		invalid   x509.CertificateInvalidError
-	)
+	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
-	case errors.As(err, &name):
+	case is[x509.HostnameError](err):
 		return ReasonCertificateName
-	case errors.As(err, &authority):
+	case is[x509.UnknownAuthorityError](err):
 		return ReasonCertificateAuthority
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+	case isInvalid && invalid.Reason == x509.Expired:
 		// The type has one reason for both ends of the validity.
 		if time.Now().Before(invalid.Cert.NotBefore) {
 			return ReasonCertificateNotYetValid
