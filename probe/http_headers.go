@@ -96,7 +96,7 @@ func (o *HTTPOptions) compileHeaders() (headerSet, error) {
 	if h.upgrade = h.upgrade && upgrade != ""; upgrade != "" {
 		h.fixed = append(h.fixed, field{"Upgrade", upgrade})
 	}
-	if h.accepts == nil && o.Compression != "" {
+	if h.accepts == nil && o.Compression != "" && o.Compression != "identity" {
 		h.accepts = parseAcceptEncoding(string(o.Compression))
 		h.fixed = append(h.fixed, field{"Accept-Encoding", string(o.Compression)})
 	}

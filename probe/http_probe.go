@@ -176,28 +176,19 @@ func (w *walk) hangUp(politely bool) {
 
 // connect resolves h's host and brings up what its request goes over.
 func (w *walk) connect(ctx context.Context, h *hop) error {
-	host, port := h.url.Hostname(), urlPort(h.url)
-	proxy, err := w.p.proxy.choose(h.url)
+	via, dest, err := w.route(ctx, h)
 	if err != nil {
 		return err
 	}
-	// When the proxy resolves, there is an address only where the URL has one.
-	addr, _ := netip.ParseAddr(host)
-	if proxy == nil || !w.p.skipResolve {
-		if addr, err = w.resolve(ctx, host); err != nil {
-			return err
-		}
-	}
 	w.result.HTTP.Hops++
-	dest := netip.AddrPortFrom(addr.Unmap(), port)
 	if w.p.http3 && h.url.Scheme == "https" {
 		return w.connectHTTP3(ctx, h, dest)
 	}
 	start := time.Now()
-	if proxy != nil {
-		w.link, err = w.p.proxy.dial(ctx, w.p, w.req.guard, proxy, h.url, dest)
+	if via != nil {
+		w.link, err = w.p.proxy.dial(ctx, w.p, w.req.guard, via, h.url, dest)
 	} else {
-		w.link.raw, err = dial(ctx, w.req.guard, host, dest, netip.Addr{})
+		w.link.raw, err = dial(ctx, w.req.guard, h.url.Hostname(), dest, netip.Addr{})
 	}
 	w.result.Phases.Connect += time.Since(start)
 	if err != nil {
@@ -207,6 +198,27 @@ func (w *walk) connect(ctx context.Context, h *hop) error {
 		return nil
 	}
 	return w.secure(ctx, h)
+}
+
+// route finds where h's connection goes: the address and port of its host, and the proxy on the way, if any. There
+// is no address when the proxy resolves a name.
+func (w *walk) route(ctx context.Context, h *hop) (via *url.URL, dest netip.AddrPort, err error) {
+	host, port := h.url.Hostname(), urlPort(h.url)
+	if via, err = w.p.proxy.choose(h.url); err != nil {
+		return nil, dest, err
+	}
+	addr, _ := netip.ParseAddr(host)
+	if via == nil || !w.p.skipResolve {
+		if addr, err = w.resolve(ctx, host); err != nil {
+			return nil, dest, err
+		}
+	}
+	dest = netip.AddrPortFrom(addr.Unmap(), port)
+	if via != nil && addr.IsValid() {
+		// no_proxy may spare the address, too.
+		via, err = w.p.proxy.choose(&url.URL{Scheme: h.url.Scheme, Host: dest.String()})
+	}
+	return via, dest, err
 }
 
 // resolve turns a hop's host into its address.

@@ -152,6 +152,7 @@ func TestNoProxyGoesPast(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {})
 	p := startProxy(t, false, http.StatusTeapot)
 	wantUp(t, ask(t, httpModule(t, "proxy_url: '"+p.URL+"'\nno_proxy: 127.0.0.1"), Request{Target: s.URL}))
+	wantUp(t, ask(t, httpModule(t, "proxy_url: '"+p.URL+"'\nno_proxy: 127.0.0.0/8\npreferred_ip_protocol: ip4"), Request{Target: elsewhere(s)}))
 	wantDown(t, ask(t, httpModule(t, "proxy_url: '"+p.URL+"'"), Request{Target: s.URL}), StageCheck, ReasonStatusCode)
 }
 
