@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
@@ -96,6 +97,6 @@ func stampVersion() {
 	}
 	version.Version = "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version.Version = info.Main.Version
+		version.Version = strings.Trim(info.Main.Version, "()") // "(devel)"
 	}
 }
