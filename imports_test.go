@@ -4,7 +4,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +35,59 @@ var theirImports = map[string][]string{
 
 func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {
 	seen := map[string]bool{}
+	for _, f := range imports(t) {
+		if f.test {
+			continue
+		}
+		seen[f.pkg] = true
+		for _, imported := range f.imports {
+			judgeImport(t, f, imported)
+		}
+	}
+	for _, pkg := range []string{"", "probe", "collector", "config", "web"} {
+		if !seen[pkg] {
+			t.Errorf("no file of package %q was looked at: the test looks in the wrong place", pkg)
+		}
+	}
+}
+
+// TestReadmeListsEveryDirectDependency: what is imported, and nothing else.
+func TestReadmeListsEveryDirectDependency(t *testing.T) {
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var modules []string
+	for _, line := range regexp.MustCompile(`(?m)^\t(\S+) v\S+`).FindAllStringSubmatch(string(mod), -1) {
+		modules = append(modules, line[1])
+	}
+	direct := map[string]bool{}
+	for _, f := range imports(t) {
+		for _, imported := range f.imports {
+			for _, module := range modules {
+				if imported == module || strings.HasPrefix(imported, module+"/") {
+					direct[module] = true
+				}
+			}
+		}
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "dependencies", direct, rows(section(t, string(readme), "## What it is made of")))
+}
+
+// goFile is a file of ours and what it imports.
+type goFile struct {
+	path, pkg string // "" is the program's package
+	program   bool   // package main
+	test      bool
+	imports   []string
+}
+
+func imports(t *testing.T) (files []goFile) {
+	t.Helper()
 	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -44,50 +99,46 @@ func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {
 			}
 			return nil
 		}
-		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+		if !strings.HasSuffix(name, ".go") {
 			return nil
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		parsed, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
 		if err != nil {
 			return err
 		}
-		pkg := filepath.ToSlash(filepath.Dir(path))
-		if pkg == "." {
-			pkg = ""
+		f := goFile{path: path, pkg: filepath.ToSlash(filepath.Dir(path)), program: parsed.Name.Name == "main", test: strings.HasSuffix(name, "_test.go")}
+		if f.pkg == "." {
+			f.pkg = ""
 		}
-		seen[pkg] = true
-		for _, spec := range file.Imports {
+		for _, spec := range parsed.Imports {
 			imported, err := strconv.Unquote(spec.Path.Value)
 			if err != nil {
 				return err
 			}
-			judgeImport(t, path, pkg, file.Name.Name == "main", imported)
+			f.imports = append(f.imports, imported)
 		}
+		files = append(files, f)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pkg := range []string{"", "probe", "collector", "config", "web"} {
-		if !seen[pkg] {
-			t.Errorf("no file of package %q was looked at: the test looks in the wrong place", pkg)
-		}
-	}
+	return files
 }
 
-func judgeImport(t *testing.T, path, pkg string, program bool, imported string) {
+func judgeImport(t *testing.T, f goFile, imported string) {
 	t.Helper()
-	if ours, ok := strings.CutPrefix(imported, "rollcall/"); ok && !program {
-		allowed, known := ourImports[pkg]
+	if ours, ok := strings.CutPrefix(imported, "rollcall/"); ok && !f.program {
+		allowed, known := ourImports[f.pkg]
 		if !known {
-			t.Errorf("%s: package %q has no rule in ourImports", path, pkg)
+			t.Errorf("%s: package %q has no rule in ourImports", f.path, f.pkg)
 		} else if !slices.Contains(allowed, ours) {
-			t.Errorf("%s imports %s; package %s may import %q of ours", path, imported, pkg, allowed)
+			t.Errorf("%s imports %s; package %s may import %q of ours", f.path, imported, f.pkg, allowed)
 		}
 	}
 	for module, allowed := range theirImports {
-		if strings.HasPrefix(imported, module) && !slices.Contains(allowed, pkg) {
-			t.Errorf("%s imports %s, which only these packages may: %q", path, imported, allowed)
+		if strings.HasPrefix(imported, module) && !slices.Contains(allowed, f.pkg) {
+			t.Errorf("%s imports %s, which only these packages may: %q", f.path, imported, allowed)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func section(t *testing.T, text, heading string) string {
 	t.Helper()
 	_, after, found := strings.Cut(text, "\n"+heading+"\n")
 	if !found {
-		t.Fatalf("REFERENCE.md has no heading %q", heading)
+		t.Fatalf("there is no heading %q", heading)
 	}
 	level := strings.Index(heading, " ")
 	next := regexp.MustCompile(`(?m)^#{1,` + strconv.Itoa(level) + `} `).FindStringIndex(after)
@@ -73,6 +73,28 @@ func TestReferenceHasEveryFlagWithItsDefault(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, rows(section(t, text, "### rollcall "+command.FullCommand))); diff != "" {
 			t.Errorf("flags of %s (-the program +REFERENCE.md):\n%s", command.FullCommand, diff)
+		}
+	}
+}
+
+// TestDocsNameOnlyFlagsThatExist: flags with a dot in their name are nobody else's.
+func TestDocsNameOnlyFlagsThatExist(t *testing.T) {
+	app, _ := newApp(io.Discard, io.Discard)
+	known := map[string]bool{}
+	for _, command := range app.Model().FlattenedCommands() {
+		for _, flag := range command.Flags {
+			known[flag.Name] = true
+		}
+	}
+	for _, page := range []string{"README.md", "REFERENCE.md", "Dockerfile"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, flag := range regexp.MustCompile(`--([a-z-]+\.[a-z.-]*[a-z])`).FindAllStringSubmatch(string(text), -1) {
+			if !known[flag[1]] {
+				t.Errorf("%s names --%s, which is no flag", page, flag[1])
+			}
 		}
 	}
 }
