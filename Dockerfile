@@ -14,12 +14,10 @@ RUN go mod download
 COPY . .
 ARG VERSION=unknown
 ARG REVISION=unknown
-RUN info=github.com/prometheus/common/version \
+RUN make build VERSION="$VERSION" REVISION="$REVISION" \
 	&& mkdir -p /out/data /out/etc/ssl/certs \
-	&& CGO_ENABLED=0 go build -trimpath \
-		-ldflags "-s -w -X $info.Version=$VERSION -X $info.Revision=$REVISION" -o /out/rollcall . \
-	&& cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ \
-	&& cp "$(go env GOROOT)/lib/time/zoneinfo.zip" /out/zoneinfo.zip
+	&& cp rollcall "$(go env GOROOT)/lib/time/zoneinfo.zip" /out/ \
+	&& cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/
 
 FROM ${RUN_IMAGE}
 ARG VERSION=unknown
