@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -44,12 +46,30 @@ func TestScripts(t *testing.T) {
 			env.Setenv("REFUSED", refused)
 			env.Setenv("LF", "\n")
 			env.Values[daemonsKey{}] = daemons{}
-			return nil
+			return writeCertificate(env.WorkDir)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"appears": appears, "exits": exits, "start": start, "log": waitLog, "signal": sendSignal, "ended": waitExit, "get": getPage, "fetch": fetchLater, "busy": awaitInFlight,
+			"appears": appears, "exits": exits, "start": start, "log": waitLog, "admin": adminAddress, "signal": sendSignal, "ended": waitExit, "get": getPage, "fetch": fetchLater, "busy": awaitInFlight,
 		},
 	})
+}
+
+// writeCertificate puts server.crt and server.key into dir.
+func writeCertificate(dir string) error {
+	certificate := zoo.Good()
+	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		return err
+	}
+	for name, block := range map[string]*pem.Block{
+		"server.crt": {Type: "CERTIFICATE", Bytes: certificate.Certificate[0]},
+		"server.key": {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // patience bounds every wait of a script; on a busy machine a process may take seconds to start.
@@ -194,6 +214,18 @@ func waitLog(ts *testscript.TestScript, neg bool, args []string) {
 	} else if d.await(re) == nil {
 		ts.Fatalf("%s does not log %q", args[0], args[1])
 	}
+}
+
+// admin NAME VARIABLE sets the variable to the host:port of the administrator's address.
+func adminAddress(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: admin NAME VARIABLE")
+	}
+	match := find(ts, args[0]).await(regexp.MustCompile(`msg="rollcall listens for its administrator" address=(\S+)`))
+	if match == nil {
+		ts.Fatalf("%s has no address for its administrator", args[0])
+	}
+	ts.Setenv(args[1], match[1])
 }
 
 // signal NAME HUP|TERM|INT sends it.

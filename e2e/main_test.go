@@ -80,7 +80,12 @@ func find(t *testing.T, name, debianPackage string) string {
 // start runs a program until the test ends. It is killed then if it has not ended by itself.
 func start(t *testing.T, path string, args ...string) *process {
 	t.Helper()
-	p := &process{name: filepath.Base(path), cmd: exec.Command(path, args...), done: make(chan struct{}), changed: make(chan struct{})}
+	return startCommand(t, exec.Command(path, args...))
+}
+
+func startCommand(t *testing.T, command *exec.Cmd) *process {
+	t.Helper()
+	p := &process{name: filepath.Base(command.Path), cmd: command, done: make(chan struct{}), changed: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if err := p.cmd.Start(); err != nil {
