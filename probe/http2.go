@@ -36,6 +36,17 @@ type http2Conn struct {
 	raw    net.Conn // what is closed: a close of TLS may wait for the peer
 	closed atomic.Int32
 	left   chan struct{}
+	broken atomic.Pointer[error] // what the client's reader met first
+}
+
+// Read remembers its error. When the connection breaks before the request is on its way, the client says only that
+// there is no connection.
+func (c *http2Conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.broken.CompareAndSwap(nil, &err)
+	}
+	return n, err
 }
 
 func (c *http2Conn) Close() error {
@@ -79,11 +90,20 @@ func (s *http2Session) MarkDead(*http2.ClientConn) {}
 func (s *http2Session) exchange(ctx context.Context, r *httpRequest) (httpResponse, error) {
 	resp, err := roundTrip(ctx, s.transport, r)
 	if err != nil {
-		return httpResponse{}, classifyHTTP2(ctx, StageResponse, err)
+		return httpResponse{}, classifyHTTP2(ctx, StageResponse, s.cause(err))
 	}
 	s.body, _ = resp.body.(io.ReadCloser)
 	resp.body = streamBody{ctx, s.body, classifyHTTP2}
 	return resp, nil
+}
+
+// cause is why the exchange failed with err: how the connection ended, where the client only says that it did.
+func (s *http2Session) cause(err error) error {
+	broken := s.conn.broken.Load()
+	if broken == nil || isClassified(err) || isHTTP2(err) || errors.Is(*broken, net.ErrClosed) {
+		return err // the client closed the connection itself, and says why
+	}
+	return *broken
 }
 
 func (s *http2Session) close() {
@@ -116,12 +136,10 @@ func (b streamBody) Read(p []byte) (int, error) {
 func classifyHTTP2(ctx context.Context, stage Stage, err error) error {
 	var (
 		stream  http2.StreamError
-		conn    http2.ConnectionError
-		goAway  http2.GoAwayError
 		network net.Error
 	)
-	broken := errors.As(err, &stream) || errors.As(err, &conn) || errors.As(err, &goAway)
-	if stream.Cause != nil {
+	broken := isHTTP2(err)
+	if errors.As(err, &stream) && stream.Cause != nil {
 		err = stream.Cause
 	}
 	wrapped := fmt.Errorf("speaking HTTP/2: %w", err)
@@ -139,6 +157,16 @@ func classifyHTTP2(ctx context.Context, stage Stage, err error) error {
 		return classified
 	}
 	return fail(stage, ReasonProtocolError, wrapped) // what the client complains about without a type is of this kind
+}
+
+// isHTTP2 reports whether err is in the protocol's own words.
+func isHTTP2(err error) bool {
+	var (
+		stream http2.StreamError
+		conn   http2.ConnectionError
+		goAway http2.GoAwayError
+	)
+	return errors.As(err, &stream) || errors.As(err, &conn) || errors.As(err, &goAway)
 }
 
 // roundTrip sends r through a client of net/http's kind, for HTTP/2 and HTTP/3.
