@@ -1,0 +1,91 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// difference is a way in which rollcall answers otherwise than blackbox_exporter, on purpose.
+type difference struct {
+	what, why string // a row of the README's table
+	in        string // regexp: the visits and requests that show it
+	diff      string // regexp: how it shows there
+	held      string // for what 0.23 cannot show: a file, and words in it that name the test
+}
+
+// versions are differences between blackbox_exporter 0.23 and its later releases, which rollcall follows.
+var versions = []difference{
+	{what: "families that are newer than 0.23", in: `.`, diff: `^(probe_timeout_seconds|probe_tls_cipher_info|probe_failed_due_to_bytes) only in rollcall`},
+	{what: "the content type names an escaping", in: `.`, diff: `^content type .*; escaping=underscores"$`},
+	{what: "the label serialnumber", in: `tls|https|secure|tunnel`, diff: `^probe_ssl_last_chain_info .*, rollcall: .*serialnumber=`},
+	{what: "hostname names the certificate for tcp as well", in: `^tcp_tls_name_by_hostname_parameter$`, diff: `.`},
+	{what: "a reload by PUT", in: `^reload by PUT$`, diff: `^status 405, rollcall: 200`},
+	{what: "tcp says nothing about regexps before it is connected", in: `^(tcp|name)_`, diff: `^probe_failed_due_to_regex only in blackbox_exporter`},
+}
+
+// durations are the families whose values are measurements: only their labels are compared.
+var durations = []string{"probe_duration_seconds", "probe_dns_lookup_time_seconds", "probe_http_duration_seconds"}
+
+// deterministic is a family's series as far as they can be compared.
+func deterministic(family string, all []string) string {
+	if slices.Contains(durations, family) {
+		for i, s := range all {
+			all[i] = s[:strings.LastIndexByte(s, ' ')]
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+// judge hears what differs and decides whether that is meant.
+type judge struct {
+	rules []difference
+
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func newJudge() *judge {
+	return &judge{rules: append(slices.Clone(versions), differences...), seen: make(map[string]bool)}
+}
+
+// hear fails t for each diff that no rule explains.
+func (j *judge) hear(t *testing.T, in string, diffs []string) {
+	t.Helper()
+	for _, diff := range diffs {
+		explained := false
+		for _, rule := range j.rules {
+			if rule.in != "" && matches(rule.in, in) && matches(rule.diff, diff) {
+				j.mu.Lock()
+				j.seen[rule.what] = true
+				j.mu.Unlock()
+				explained = true
+			}
+		}
+		if !explained {
+			t.Errorf("%s: %s", in, diff)
+		}
+	}
+}
+
+func matches(pattern, s string) bool { return regexp.MustCompile(pattern).MatchString(s) }
+
+// close fails t for each rule that explained nothing, since it describes a difference that is not there, and for
+// each that no other test holds.
+func (j *judge) close(t *testing.T) {
+	t.Helper()
+	for _, rule := range j.rules {
+		if rule.held != "" {
+			file, words, _ := strings.Cut(rule.held, ": ")
+			if text, err := os.ReadFile(filepath.Join("..", file)); err != nil || !strings.Contains(string(text), words) {
+				t.Errorf("the difference %q is not held by %s (%v)", rule.what, rule.held, err)
+			}
+		} else if !j.seen[rule.what] {
+			t.Errorf("nothing shows the difference %q", rule.what)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"rollcall/e2e/zoo"
+)
+
+func ourselvesRows() []row {
+	web := visit{name: "o_http", module: `{prober: http, timeout: 3s}`}
+	return []row{
+		{46, "without descriptors nothing is down", []visit{web}, noDescriptors},
+		{47, "a machine that sleeps makes nothing down", nil, sleepingMachine},
+		{48, "a full disk loses no mail", nil, func(*testing.T, *hostile) {}},
+		{49, "a broken configuration changes nothing", nil, brokenReload},
+		{50, "load leaves nothing behind", nil, load},
+	}
+}
+
+// noDescriptors runs out of them for real: more probes than the process may have sockets. The default limit of probes
+// in flight is made from the same number and would prevent it, so it is raised out of the way.
+func noDescriptors(t *testing.T, h *hostile) {
+	const descriptors = 64
+	bin, args := rollcall, []string{"--probe.max-in-flight=100000"}
+	if h.peer {
+		bin, args = peer(t), nil
+	}
+	hold := visit{name: "hold", module: `{prober: http, timeout: 3s}`}
+	p := startExporter(t, bin, modulesFile(h.park, []visit{hold}), args, "sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, descriptors))
+	slow := probePath("module", "hold", "target", "http://"+h.park.at("slowhead")+"/")
+	var holding sync.WaitGroup
+	for range descriptors {
+		holding.Go(func() { p.get(t.Context(), slow) })
+	}
+	statuses := storm(p, 500, probePath("module", "hold", "target", "http://"+h.park.at("site")+"/"))
+	holding.Wait()
+	t.Logf("500 probes of a server that is up, with %d descriptors: %v", descriptors, statuses)
+	if statuses["down"] > 0 {
+		t.Errorf("%d of them said down", statuses["down"])
+	}
+	if h.peer {
+		return
+	}
+	if statuses["500"]+statuses["503"] == 0 {
+		t.Error("it never ran out of descriptors")
+	}
+	if n := p.metric(t, "rollcall_exporter_errors_total", `reason="descriptors"`); n == 0 {
+		t.Error("no exporter error was counted")
+	}
+	after := &hostile{p, h.park, h.peer}
+	after.probe(t, probePath("module", "hold", "target", "http://"+h.park.at("site")+"/"), 10*time.Second, "up")
+}
+
+// sleepingMachine stops the process in the middle of a probe for longer than the probe may take, as a suspended
+// laptop or a paused virtual machine does. The target answers within its time.
+func sleepingMachine(t *testing.T, h *hostile) {
+	hold := visit{name: "hold", module: `{prober: http, timeout: 1s}`}
+	bin := rollcall
+	if h.peer {
+		bin = peer(t)
+	}
+	p := startExporter(t, bin, modulesFile(h.park, []visit{hold}), nil)
+	arrived := make(chan struct{})
+	reply := make(chan struct{})
+	slow := zoo.TCP(t, zoo.AfterRequest(func(c net.Conn) {
+		close(arrived)
+		<-reply
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+	}))
+	replied := make(chan answer, 1) // of the exporter
+	go func() {
+		r, _ := p.get(t.Context(), probePath("module", "hold", "target", "http://"+slow+"/"))
+		replied <- r
+	}()
+	await(t, arrived, "the probe never reached its target")
+	if err := syscall.Kill(p.cmd.Process.Pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	close(reply)
+	wake := time.NewTimer(2500 * time.Millisecond)
+	<-wake.C
+	if err := syscall.Kill(p.cmd.Process.Pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	r := <-replied
+	if strings.Contains(r.Body, "\nprobe_success 0\n") {
+		t.Errorf("the machine slept and the target was called down:\n%s", r.Body)
+	}
+	if !h.peer && r.Status != 200 && r.Status != 503 {
+		t.Errorf("status %d: %s", r.Status, r.Body)
+	}
+}
+
+func brokenReload(t *testing.T, h *hostile) {
+	hold := visit{name: "hold", module: `{prober: http, timeout: 3s}`}
+	bin := rollcall
+	if h.peer {
+		bin = peer(t)
+	}
+	good := modulesFile(h.park, []visit{hold})
+	file := filepath.Join(t.TempDir(), "blackbox.yml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(good)
+	p := &hostile{startWithFile(t, bin, file, nil), h.park, h.peer}
+	site := probePath("module", "hold", "target", "http://"+h.park.at("site")+"/")
+	for name, spoil := range map[string]func(){
+		"broken":       func() { write("modules: [\n") },
+		"half-written": func() { write(good[:len(good)-8]) },
+		"empty":        func() { write("") },
+		"vanished":     func() { os.Remove(file) },
+		"a directory":  func() { os.Remove(file); os.Mkdir(file, 0o755) },
+		"full of nonsense": func() {
+			os.Remove(file)
+			write(strings.Repeat("a: &a [*a, *a]\n", 1000))
+		},
+	} {
+		spoil()
+		p.status(t, "POST", "/-/reload", 500)
+		if err := syscall.Kill(p.cmd.Process.Pid, syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		p.probe(t, site, 5*time.Second, "up")
+		if ok := p.metric(t, "rollcall_config_last_reload_successful"); !h.peer && ok != 0 {
+			t.Errorf("%s: the reload is said to have succeeded", name)
+		}
+	}
+	os.Remove(file)
+	write(good)
+	p.status(t, "POST", "/-/reload", 200)
+	p.probe(t, site, 5*time.Second, "up")
+}
