@@ -57,6 +57,7 @@ func newApp(stdout, stderr io.Writer) (app *kingpin.Application, commands map[st
 	addCheck(app, commands, stdout, stderr)
 	addHealthcheck(app, commands, stdout, stderr)
 	addAlertTest(app, commands, stdout, stderr)
+	addGuard(app, commands, stdout, stderr)
 	return app, commands
 }
 

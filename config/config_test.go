@@ -139,7 +139,7 @@ func TestGuardHoldsForEveryModule(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			verdicts, err := m.Guard.Explain(t.Context(), test.target)
+			verdicts, err := m.Explain(t.Context(), test.target)
 			if err != nil {
 				t.Fatal(err)
 			}

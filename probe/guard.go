@@ -1,13 +1,10 @@
 package probe
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
-	"strconv"
 	"strings"
 )
 
@@ -166,11 +163,14 @@ func destination(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-// Explain says for each address that target has now what the guard, which may be nil, would say if it were dialled.
-// A target is a URL, host:port, or a host, then at port 80. The error is a *TargetError, a *Failure at StageResolve
-// or an *ExporterError.
-func (g *Guard) Explain(ctx context.Context, target string) ([]GuardVerdict, error) {
-	host, port, err := parseGuardTarget(target)
+// Explain says for each address that the target's host has now what the module's guard would say if a probe dialled
+// it. The error is a *TargetError, a *Failure at StageResolve or an *ExporterError; proxies are not considered.
+func (m *Module) Explain(ctx context.Context, target string) ([]GuardVerdict, error) {
+	prober, ok := m.Prober.(destined)
+	if !ok {
+		return nil, fmt.Errorf("the prober %q dials no address", m.Kind)
+	}
+	host, port, err := prober.destination(target)
 	if err != nil {
 		return nil, err
 	}
@@ -183,30 +183,28 @@ func (g *Guard) Explain(ctx context.Context, target string) ([]GuardVerdict, err
 	var verdicts []GuardVerdict
 	for _, addr := range addrs {
 		at := netip.AddrPortFrom(addr.Unmap(), port)
-		if g == nil {
+		if m.Guard == nil {
 			verdicts = append(verdicts, GuardVerdict{Host: host, Addr: at, Allowed: true})
 			continue
 		}
-		verdicts = append(verdicts, g.judge(host, at))
+		verdicts = append(verdicts, m.Guard.judge(host, at))
 	}
 	return verdicts, nil
 }
 
-func parseGuardTarget(target string) (host string, port uint16, err error) {
-	if !strings.Contains(target, "://") {
-		if addr, err := netip.ParseAddr(strings.Trim(target, "[]")); err == nil {
-			return addr.String(), 80, nil
-		}
-		target = "http://" + target
+// destined is a prober that can say where a probe of a target would connect, as it reads targets itself.
+type destined interface {
+	destination(target string) (host string, port uint16, err error)
+}
+
+func (p *tcpProber) destination(target string) (host string, port uint16, err error) {
+	return parseTCPTarget(target)
+}
+
+func (p *httpProber) destination(target string) (host string, port uint16, err error) {
+	u, err := parseHTTPTarget(target)
+	if err != nil {
+		return "", 0, err
 	}
-	u, err := url.Parse(target)
-	if err != nil || u.Hostname() == "" {
-		return "", 0, targetError("is neither a URL nor host:port")
-	}
-	number := cmp.Or(u.Port(), map[string]string{"https": "443"}[strings.ToLower(u.Scheme)], "80")
-	n, err := strconv.ParseUint(number, 10, 16)
-	if err != nil || n == 0 {
-		return "", 0, targetError("has no port between 1 and 65535")
-	}
-	return u.Hostname(), uint16(n), nil
+	return u.Hostname(), urlPort(u), nil
 }

@@ -129,32 +129,44 @@ func TestGuardEntriesAreCheckedAtLoad(t *testing.T) {
 	}
 }
 
-func TestGuardExplains(t *testing.T) {
+func TestModuleExplainsWhatItsGuardSays(t *testing.T) {
 	g := guard(t, GuardOptions{Allow: []string{"127.0.0.0/8:443"}})
-	for target, want := range map[string]string{
-		"https://127.0.0.1/x":      `127.0.0.1:443 is allowed by guard, allow: "127.0.0.0/8:443"`,
-		"127.0.0.1:443":            `127.0.0.1:443 is allowed by guard, allow: "127.0.0.0/8:443"`,
-		"127.0.0.1":                "127.0.0.1:80 is denied by guard: no entry of allow matches",
-		"http://[::1]/":            "[::1]:80 is denied by guard: no entry of allow matches",
-		"::1":                      "[::1]:80 is denied by guard: no entry of allow matches",
-		"tcp://[::ffff:1.2.3.4]:5": "1.2.3.4:5 is denied by guard: no entry of allow matches",
+	modules := map[string]*Module{}
+	for _, kind := range []string{"http", "tcp"} {
+		m, err := ModuleOptions{Prober: kind}.Compile(kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Guard = g
+		modules[kind] = m
+	}
+	for _, c := range []struct{ kind, target, want string }{
+		{"http", "https://127.0.0.1/x", `127.0.0.1:443 is allowed by guard, allow: "127.0.0.0/8:443"`},
+		{"http", "127.0.0.1:443", `127.0.0.1:443 is allowed by guard, allow: "127.0.0.0/8:443"`},
+		{"http", "127.0.0.1", "127.0.0.1:80 is denied by guard: no entry of allow matches"},
+		{"http", "http://[::1]/", "[::1]:80 is denied by guard: no entry of allow matches"},
+		{"tcp", "127.0.0.1:443", `127.0.0.1:443 is allowed by guard, allow: "127.0.0.0/8:443"`},
+		{"tcp", "tcp://[::ffff:1.2.3.4]:5", "1.2.3.4:5 is denied by guard: no entry of allow matches"},
 	} {
-		verdicts, err := g.Explain(t.Context(), target)
+		verdicts, err := modules[c.kind].Explain(t.Context(), c.target)
 		if err != nil || len(verdicts) != 1 {
-			t.Errorf("%s: %v, %v", target, verdicts, err)
-		} else if got := verdicts[0].String(); got != want {
-			t.Errorf("%s: got %s, want %s", target, got, want)
+			t.Errorf("%s: %v, %v", c.target, verdicts, err)
+		} else if got := verdicts[0].String(); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.target, got, c.want)
 		}
 	}
-	for _, target := range []string{"", "http://", "example.com:0", "example.com:x", "http://u:secret%zz@x"} {
-		_, err := g.Explain(t.Context(), target)
+	for _, c := range []struct{ kind, target string }{
+		{"http", ""}, {"http", "http://"}, {"http", "example.com:0"}, {"http", "example.com:x"}, {"http", "http://u:secret%zz@x"},
+		{"http", "file:///etc/passwd"}, {"http", "tcp://127.0.0.1:443"}, {"tcp", "127.0.0.1"}, {"tcp", "https://127.0.0.1/"},
+	} {
+		_, err := modules[c.kind].Explain(t.Context(), c.target)
 		var bad *TargetError
 		if !errors.As(err, &bad) || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%q: got %v, want a TargetError", target, err)
+			t.Errorf("%s %q: got %v, want a TargetError", c.kind, c.target, err)
 		}
 	}
-	var none *Guard
-	if v, err := none.Explain(t.Context(), "127.0.0.1"); err != nil || !v[0].Allowed {
+	free := &Module{Prober: modules["tcp"].Prober}
+	if v, err := free.Explain(t.Context(), "127.0.0.1:1"); err != nil || !v[0].Allowed {
 		t.Errorf("without a guard: %v, %v", v, err)
 	}
 }
