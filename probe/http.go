@@ -101,6 +101,7 @@ func (p *httpProber) Probe(ctx context.Context, req Request) (Result, error) {
 	}
 	w := walk{p: p, req: req, result: Result{HTTP: new(HTTPFacts)}}
 	w.result.HTTP.HasCEL = p.checks.usesCEL()
+	defer w.hangUp(false) // for a panic; otherwise it was done
 	err = w.run(ctx, target)
 	return w.result.settle(err)
 }

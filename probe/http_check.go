@@ -3,8 +3,10 @@ package probe
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // httpChecks are the options that judge an answer. The first that is not content decides, in this order: status
@@ -73,13 +75,21 @@ func (c *httpChecks) headers(resp *httpResponse) error {
 // body judges a body that arrived whole.
 func (c *httpChecks) body(ctx context.Context, body []byte, facts *HTTPFacts) error {
 	for _, re := range c.bodyMatches {
-		if re.Match(body) {
+		matches, err := matchBody(ctx, re, body)
+		if err != nil {
+			return err
+		}
+		if matches {
 			facts.FailedRegexp = true
 			return failf(StageCheck, ReasonBodyRegexp, "the body matches %q", re)
 		}
 	}
 	for _, re := range c.bodyNotMatches {
-		if !re.Match(body) {
+		matches, err := matchBody(ctx, re, body)
+		if err != nil {
+			return err
+		}
+		if !matches {
 			facts.FailedRegexp = true
 			return failf(StageCheck, ReasonBodyRegexp, "the body does not match %q", re)
 		}
@@ -90,6 +100,43 @@ func (c *httpChecks) body(ctx context.Context, body []byte, facts *HTTPFacts) er
 	err := c.json(ctx, body)
 	facts.FailedCEL = err != nil
 	return err
+}
+
+// longBody is how long a body must be for its matching to heed the deadline: a megabyte takes a regular expression
+// some 100 ms at worst, and the way that can be stopped costs more.
+const longBody = 1 << 20
+
+// matchBody ends with ctx; its error is then a timeout, or that the asker went away.
+func matchBody(ctx context.Context, re Regexp, body []byte) (bool, error) {
+	if len(body) < longBody {
+		return re.Match(body), nil
+	}
+	r := runes{ctx: ctx, left: body}
+	matches := re.MatchReader(&r)
+	if r.stopped {
+		return false, classify(ctx, StageCheck, fmt.Errorf("matching %q: %w", re, ctx.Err()))
+	}
+	return matches, nil
+}
+
+// runes reads text until a context is done.
+type runes struct {
+	ctx     context.Context
+	left    []byte
+	count   uint
+	stopped bool
+}
+
+func (r *runes) ReadRune() (rune, int, error) {
+	if r.count++; r.count%8192 == 0 && r.ctx.Err() != nil {
+		r.stopped = true
+	}
+	if r.stopped || len(r.left) == 0 {
+		return 0, 0, io.EOF
+	}
+	c, size := utf8.DecodeRune(r.left)
+	r.left = r.left[size:]
+	return c, size, nil
 }
 
 func (c *httpChecks) json(ctx context.Context, body []byte) error {

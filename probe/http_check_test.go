@@ -1,7 +1,9 @@
 package probe
 
 import (
+	"bytes"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +70,28 @@ func TestChecksHaveTheirReasons(t *testing.T) {
 		if r.HTTP.UncompressedBodyLength != 41 || r.HTTP.ContentLength != 41 {
 			t.Errorf("%s with %s: body length %d, content length %d", c.path, c.options, r.HTTP.UncompressedBodyLength, r.HTTP.ContentLength)
 		}
+	}
+}
+
+func TestLongBodiesAreMatchedAsShortOnes(t *testing.T) {
+	body := []byte(strings.Repeat("\xff haystäck", longBody/8) + "needle")
+	for expression, want := range map[string]bool{"needle$": true, `^.?haystack`: false, `k\x{fffd}`: true, "nothing": false, "": true} {
+		re := Regexp{regexp.MustCompile(expression)}
+		got, err := matchBody(t.Context(), re, body)
+		if short := re.Match(body); err != nil || got != want || got != short {
+			t.Errorf("%q: %v, %v; want %v, as %v", expression, got, err, want, short)
+		}
+	}
+}
+
+func TestMatchingEndsInTime(t *testing.T) {
+	page := bytes.Repeat([]byte("abcdefgh"), 1<<20)
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) { w.Write(page) })
+	m := httpModule(t, "fail_if_body_matches_regexp: ["+strings.Repeat("'(a|ab|abc)*.{50}(x|y|z)$', ", 50)+"z]")
+	r := ask(t, m, Request{Target: s.URL, Timeout: 500 * time.Millisecond})
+	wantDown(t, r, StageCheck, ReasonTimeout)
+	if r.Duration > 3*time.Second || r.HTTP.FailedRegexp {
+		t.Errorf("it took %v; facts %+v", r.Duration, r.HTTP)
 	}
 }
 

@@ -111,6 +111,9 @@ func (o *HTTPOptions) compile() (Prober, error) {
 	if p.http3 && p.proxy != nil {
 		f.add("enable_http3", "does not go with a proxy; accepted: one of enable_http3, proxy_url and proxy_from_environment")
 	}
+	if p.http3 && p.headers.upgrade {
+		f.add("enable_http3", "does not go with an Upgrade header, which HTTP/3 does not have")
+	}
 	if err := f.err(); err != nil {
 		return nil, err
 	}

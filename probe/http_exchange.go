@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -25,26 +24,6 @@ const (
 	// wholeRequest is the longest request body that goes out in one write with the header.
 	wholeRequest = 16 << 10
 )
-
-// httpRequest is one request of a hop, whatever version of HTTP carries it.
-type httpRequest struct {
-	method string
-	url    *url.URL
-	host   string // the Host header
-	// absolute: the request goes to a proxy, which wants the whole URL.
-	absolute bool
-	// tunnel: the request is a CONNECT for this host:port, and the connection stays open.
-	tunnel    string
-	userAgent string // empty: none
-	fields    []field
-	upgrade   bool // fields ask for another protocol
-	body      []byte
-}
-
-// sendsLength reports whether the request announces its body's length, which some methods do also without a body.
-func (r *httpRequest) sendsLength() bool {
-	return len(r.body) > 0 || r.method == http.MethodPost || r.method == http.MethodPut || r.method == http.MethodPatch
-}
 
 // httpResponse is an answer as far as its header; the body is still to be read.
 type httpResponse struct {
@@ -160,49 +139,6 @@ func (w *wire) send(conn net.Conn, req *httpRequest) error {
 	return err
 }
 
-// appendHead writes the request line and the header. Every value in it was checked: no line break can get in.
-func (r *httpRequest) appendHead(b []byte) []byte {
-	b = append(b, r.method...)
-	b = append(b, ' ')
-	switch {
-	case r.tunnel != "":
-		b = append(b, r.tunnel...)
-	case r.absolute:
-		b = append(append(append(b, r.url.Scheme...), "://"...), r.host...)
-		b = append(b, r.url.RequestURI()...)
-	default:
-		b = append(b, r.url.RequestURI()...)
-	}
-	b = append(b, " HTTP/1.1\r\n"...)
-	b = appendField(b, "Host", r.host)
-	if r.userAgent != "" {
-		b = appendField(b, "User-Agent", r.userAgent)
-	}
-	if r.sendsLength() {
-		b = append(b, "Content-Length: "...)
-		b = strconv.AppendInt(b, int64(len(r.body)), 10)
-		b = append(b, "\r\n"...)
-	}
-	for _, f := range r.fields {
-		b = appendField(b, f.name, f.value)
-	}
-	switch {
-	case r.tunnel != "":
-		return append(b, "\r\n"...)
-	case r.upgrade:
-		return append(b, "Connection: Upgrade\r\n\r\n"...)
-	default:
-		return append(b, "Connection: close\r\n\r\n"...)
-	}
-}
-
-func appendField(b []byte, name, value string) []byte {
-	b = append(b, name...)
-	b = append(b, ": "...)
-	b = append(b, value...)
-	return append(b, "\r\n"...)
-}
-
 // receive reads heads until one is final.
 func (w *wire) receive(req *httpRequest) (httpResponse, error) {
 	if _, err := w.in.Peek(1); err != nil {
@@ -217,7 +153,8 @@ func (w *wire) receive(req *httpRequest) (httpResponse, error) {
 		if resp.status >= 200 || resp.status == http.StatusSwitchingProtocols {
 			resp.first = first
 			w.head.inHead = false
-			return resp, w.frame(req, &resp)
+			err := w.frame(req, &resp)
+			return resp, err
 		}
 	}
 	return httpResponse{}, errTooManyInterim()

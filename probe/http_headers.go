@@ -59,12 +59,16 @@ func withoutContent(fields []field) []field {
 func (o *HTTPOptions) compileHeaders() (headerSet, error) {
 	var f faults
 	h := headerSet{userAgent: defaultUserAgent()}
-	upgrade := ""
+	upgrade, seen := "", map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(o.Headers)) {
 		path, value, name := "headers."+key, strings.TrimSpace(o.Headers[key]), http.CanonicalHeaderKey(key)
 		if !checkField(&f, path, key, value) {
 			continue
 		}
+		if twin, ok := seen[name]; ok {
+			f.add(path, "is the same header as %s; accepted: one of them, or http_headers for several values", twin)
+		}
+		seen[name] = key
 		switch name {
 		case "Host":
 			if !httpguts.ValidHostHeader(value) {
@@ -93,7 +97,8 @@ func (o *HTTPOptions) compileHeaders() (headerSet, error) {
 			h.fixed = append(h.fixed, field{name, value})
 		}
 	}
-	if h.upgrade = h.upgrade && upgrade != ""; upgrade != "" {
+	// One without the other means nothing (RFC 9110, section 7.8), and HTTP/2 forbids it.
+	if h.upgrade = h.upgrade && upgrade != ""; h.upgrade {
 		h.fixed = append(h.fixed, field{"Upgrade", upgrade})
 	}
 	if h.accepts == nil && o.Compression != "" && o.Compression != "identity" {

@@ -15,6 +15,8 @@ func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 		{"valid_status_codes: [200, 1000]", "http.valid_status_codes[1]:"},
 		{"headers: {'X Y': z}", "http.headers.X Y:"},
 		{"headers: {X: \"a\\r\\nY: b\"}", "http.headers.X:"},
+		{"headers: {X: a, x: b}", "http.headers.x:"},
+		{"headers: {Connection: Upgrade, Upgrade: websocket}\nenable_http3: true", "http.enable_http3:"},
 		{"headers: {Host: 'a b'}", "http.headers.Host:"},
 		{"headers: {Accept-Encoding: 'br, gzip;q=0'}\ncompression: gzip", "http.headers.Accept-Encoding:"},
 		{"http_headers: {Authorization: {values: [x]}}", "http.http_headers.Authorization:"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"maps"
 	"net"
 	"net/http"
@@ -15,19 +14,6 @@ import (
 	"strings"
 	"time"
 )
-
-// requestBody is what a module sends.
-type requestBody struct {
-	inline []byte
-	file   *watchedFile // nil: inline
-}
-
-func (b requestBody) get() ([]byte, error) {
-	if b.file == nil {
-		return b.inline, nil
-	}
-	return b.file.read()
-}
 
 // hop is one request of a probe: the first asks the target, each further one follows a redirect.
 type hop struct {
@@ -272,77 +258,6 @@ func (w *walk) serverName(h *hop) string {
 	return w.p.tls.serverName(h.url.Hostname())
 }
 
-// hostOverride is the Host header that replaces the URL's, empty when none does.
-func (w *walk) hostOverride() string {
-	if w.req.Hostname != "" {
-		return w.req.Hostname
-	}
-	return w.p.headers.host
-}
-
-// request composes what h sends.
-func (w *walk) request(ctx context.Context, h *hop) (*httpRequest, error) {
-	r := &httpRequest{method: h.method, url: h.url, host: hostHeader(h.url), userAgent: w.p.headers.userAgent, body: h.body}
-	var err error
-	fields := w.fields[:0]
-	if h.own {
-		if host := w.hostOverride(); host != "" {
-			r.host = host
-		}
-		r.upgrade = w.p.headers.upgrade
-		fields, err = w.p.headers.appendTo(fields)
-	} else {
-		r.userAgent = w.p.headers.foreignAgent
-		fields = append(fields, w.p.headers.public...)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if h.bodyDropped {
-		fields = withoutContent(fields)
-	}
-	credentials, err := w.credentials(ctx, h)
-	if err != nil {
-		return nil, err
-	}
-	if credentials != "" {
-		fields = append(fields, field{"Authorization", credentials})
-	}
-	if cookies := w.cookies(h); cookies != "" {
-		fields = append(fields, field{"Cookie", cookies})
-	}
-	if h.referer != "" {
-		fields = append(fields, field{"Referer", h.referer})
-	}
-	if w.link.absolute != nil {
-		r.absolute = true
-		if user := w.link.absolute.User; user != nil {
-			fields = append(fields, field{"Proxy-Authorization", userinfoCredentials(user)})
-		}
-	}
-	r.fields = fields
-	return r, nil
-}
-
-// credentials is h's Authorization header: of the module's headers, of the URL, of the module's options, in this
-// order. Empty: none, or it is among the module's headers.
-func (w *walk) credentials(ctx context.Context, h *hop) (string, error) {
-	switch {
-	case h.own && w.p.headers.authorization:
-		return "", nil
-	case h.url.User != nil:
-		return userinfoCredentials(h.url.User), nil
-	case !h.own:
-		return "", nil
-	case w.home.User != nil:
-		return userinfoCredentials(w.home.User), nil
-	case w.p.auth != nil:
-		return w.p.auth.authorize(ctx, w.req.guard)
-	default:
-		return "", nil
-	}
-}
-
 // traceHeader shows an answer's header, which may be secret only in its cookies.
 func traceHeader(t *Trace, header http.Header) {
 	for _, name := range slices.Sorted(maps.Keys(header)) {
@@ -387,13 +302,4 @@ func (w *walk) conclude(ctx context.Context, resp *httpResponse, stop error) err
 		verdict = checks.connection(resp, facts.TLS)
 	}
 	return verdict
-}
-
-// atStage moves a failure to another stage: the steps of reaching a proxy are not those of reaching the target.
-func atStage(stage Stage, doing string, err error) error {
-	var failure *Failure
-	if errors.As(err, &failure) {
-		return fail(stage, failure.Reason, fmt.Errorf("%s: %w", doing, failure.Err))
-	}
-	return err
 }

@@ -209,3 +209,12 @@ type connected struct{ conn net.Conn }
 func (c connected) Dial(string, string) (net.Conn, error) { return c.conn, nil }
 
 func (c connected) DialContext(context.Context, string, string) (net.Conn, error) { return c.conn, nil }
+
+// atStage moves a failure to another stage: the steps of reaching a proxy are not those of reaching the target.
+func atStage(stage Stage, doing string, err error) error {
+	var failure *Failure
+	if errors.As(err, &failure) {
+		return fail(stage, failure.Reason, fmt.Errorf("%s: %w", doing, failure.Err))
+	}
+	return err
+}
