@@ -42,8 +42,6 @@ func (h *healthcheck) run() int {
 	return exitOK
 }
 
-// ask gets /-/healthy, in plain and, where the server wants TLS, encrypted. The certificate is not verified: the
-// question never leaves the machine. That the server wants to know who asks shows that it is alive, too.
 func (h *healthcheck) ask(ctx context.Context) error {
 	host, port, err := net.SplitHostPort(h.listenAddress)
 	if err != nil {
@@ -52,13 +50,21 @@ func (h *healthcheck) ask(ctx context.Context) error {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost" // by both protocols, whichever the server listens on
 	}
+	return askHealth(ctx, new(net.Dialer).DialContext, net.JoinHostPort(host, port), h.routePrefix)
+}
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// askHealth gets /-/healthy, in plain and, where the server wants TLS, encrypted. The certificate is not verified: the
+// question never leaves the machine. That the server wants to know who asks shows that it is alive, too.
+func askHealth(ctx context.Context, dial dialFunc, address, routePrefix string) error {
 	path := "/-/healthy"
-	if prefix := strings.Trim(h.routePrefix, "/"); prefix != "" {
+	if prefix := strings.Trim(routePrefix, "/"); prefix != "" {
 		path = "/" + prefix + path
 	}
-	status, err := get(ctx, "http://"+net.JoinHostPort(host, port)+path)
+	status, err := get(ctx, dial, "http://"+address+path)
 	if err == nil && status == http.StatusBadRequest { // what net/http answers to plain HTTP on a TLS port
-		status, err = get(ctx, "https://"+net.JoinHostPort(host, port)+path)
+		status, err = get(ctx, dial, "https://"+address+path)
 		var remote *net.OpError
 		if errors.As(err, &remote) && remote.Op == "remote error" { // a TLS alert: it demands a client certificate
 			return nil
@@ -73,8 +79,9 @@ func (h *healthcheck) ask(ctx context.Context) error {
 	return nil
 }
 
-func get(ctx context.Context, url string) (status int, err error) {
+func get(ctx context.Context, dial dialFunc, url string) (status int, err error) {
 	client := http.Client{Transport: &http.Transport{
+		DialContext:       dial,
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 	}}

@@ -178,7 +178,8 @@ func (s *serve) serve(logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	reload := func() error {
+	manage := systemd{logger}
+	reload := manage.around(func() error {
 		err := manager.Reload()
 		if err != nil {
 			logError(logger, "the configuration is not reloaded, the old one stays", err)
@@ -186,7 +187,7 @@ func (s *serve) serve(logger *slog.Logger) error {
 			logger.Info("the configuration is reloaded")
 		}
 		return err
-	}
+	})
 	rooms, err := s.assemble(logger, manager, reload, open.public[0].Addr())
 	if err != nil {
 		return err
@@ -216,6 +217,8 @@ func (s *serve) serve(logger *slog.Logger) error {
 	}
 	app.SetReady(true)
 	s.announce(logger, open)
+	manage.ready()
+	watching.Go(func() { manage.keepAlive(ctx, open.public[0], s.routePrefix) })
 
 	sig, err := waitForEnd(signals, serving.failed, reload)
 	if err != nil {
@@ -223,6 +226,7 @@ func (s *serve) serve(logger *slog.Logger) error {
 	}
 	signal.Reset(os.Interrupt, syscall.SIGTERM) // a second one ends the process at once
 	logger.Info("rollcall ends: no new probes; those in flight may finish", "signal", sig, "in_flight", runner.InFlight())
+	manage.stopping()
 	app.SetReady(false)
 	stop() // the scheduler first
 	runner.Close()

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rollcall/e2e/zoo"
+)
+
+const unitDir = "../deploy/systemd"
+
+// TestUnitsAreSoundAndShutIn lets systemd itself read the units, in a tree in which what they start is in its place.
+func TestUnitsAreSoundAndShutIn(t *testing.T) {
+	analyze := find(t, "systemd-analyze", "systemd")
+	root := t.TempDir()
+	units := filepath.Join(root, "usr/lib/systemd/system")
+	if err := os.CopyFS(units, os.DirFS("/usr/lib/systemd/system")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(units, os.DirFS(unitDir)); err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range []string{"usr/bin/rollcall", "bin/kill"} {
+		path := filepath.Join(root, program)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", "--root="+root, "rollcall.service", "rollcall.socket").CombinedOutput()
+	if err != nil || len(out) > 0 { // of a setting that it does not know it only warns
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	// The scale goes from 0 to 100; an ordinary service has more than 90.
+	out, err = exec.CommandContext(t.Context(), analyze, "security", "--offline=yes", "--no-pager", "--threshold=15", "--root="+root, "rollcall.service").CombinedOutput()
+	if err != nil {
+		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
+}
+
+// notifications is what a service tells its manager, read as systemd reads it.
+func notifications(t *testing.T) (socket string, states <-chan string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "rollcall-notify") // a socket's path may not be long
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket = filepath.Join(dir, "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan string, 1000)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buffer := make([]byte, 4096)
+		for {
+			n, err := conn.Read(buffer)
+			if err != nil {
+				return // closed below
+			}
+			told <- string(buffer[:n])
+		}
+	}()
+	t.Cleanup(func() {
+		conn.Close()
+		<-done
+		os.RemoveAll(dir)
+	})
+	return socket, told
+}
+
+// awaitState takes what is told until it begins with want, and fails when anything but a watchdog's feed comes before.
+func awaitState(t *testing.T, states <-chan string, want string) {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		select {
+		case state := <-states:
+			if strings.HasPrefix(state, want) {
+				return
+			}
+			if state != "WATCHDOG=1" {
+				t.Fatalf("told %q, want %q", state, want)
+			}
+		case <-timeout:
+			t.Fatalf("it is never told %q", want)
+		}
+	}
+}
+
+func TestServiceManagerIsToldHowWeAre(t *testing.T) {
+	socket, states := notifications(t)
+	const watchdog = 2 * time.Second
+	config := writeFile(t, "rollcall.yml", "modules: {}\n")
+	server := start(t, find(t, "env", "coreutils"), "NOTIFY_SOCKET="+socket, fmt.Sprintf("WATCHDOG_USEC=%d", watchdog.Microseconds()),
+		rollcall, "--web.listen-address=127.0.0.1:0", "--config.file="+config)
+	awaitState(t, states, "READY=1")
+	if !strings.Contains(server.text(), "rollcall listens") {
+		t.Error("it is ready before it listens")
+	}
+	awaitState(t, states, "WATCHDOG=1")
+
+	for _, text := range []string{"modules: {}\n", "broken\n"} {
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := server.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		awaitState(t, states, "RELOADING=1\nMONOTONIC_USEC=")
+		awaitState(t, states, "READY=1")
+	}
+
+	// Without descriptors it takes no connection: to whoever asks, it hangs.
+	pid := fmt.Sprintf("--pid=%d", server.cmd.Process.Pid)
+	run(t, find(t, "prlimit", "util-linux"), pid, "--nofile=3:")
+	for fed := true; fed; {
+		select {
+		case <-states:
+		case <-time.After(watchdog): // systemd would restart it now
+			fed = false
+		case <-server.done:
+			t.Fatal("it ended")
+		}
+	}
+	run(t, find(t, "prlimit", "util-linux"), pid, "--nofile=512:")
+	awaitState(t, states, "WATCHDOG=1")
+
+	server.stop(t)
+	awaitState(t, states, "STOPPING=1")
+}
+
+func TestServesOnTheSocketThatSystemdHolds(t *testing.T) {
+	address := zoo.Refused(t)
+	server := start(t, find(t, "systemd-socket-activate", "systemd"), "--listen="+address, rollcall, "--web.systemd-socket")
+	server.await(t, "Listening on")
+	if reply := get(t, "http://"+address+"/-/ready"); reply == "" {
+		t.Error("it says nothing")
+	}
+	server.await(t, `msg="rollcall listens" address=`+address)
+	server.stop(t)
+}
