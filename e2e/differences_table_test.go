@@ -1,172 +1,171 @@
 package e2e
 
-// differences is the README's table: what is meant to differ from blackbox_exporter, each with its reason. The
-// parity test fails for a difference that is not here and for a row that no visit shows. Rows about releases newer
-// than Debian's 0.23 cannot be seen there; they name the test that holds rollcall's side.
+// differences is the README's table: what is meant to differ from blackbox_exporter. The parity test fails for a
+// difference that is not here and for a row that no visit shows. What Debian's 0.23 cannot show, because it is about
+// later releases or about more than one reply, names the test that holds rollcall's side.
 var differences = []difference{
 	{
-		what: "`probe_failure_info{stage,reason} 1` accompanies `probe_success 0`",
-		why:  "a rule, a dashboard and a mail can say why without a log",
-		in:   `^(http|https|tcp|name)_`, diff: `^probe_failure_info only in rollcall`,
+		what: "why a target is down", peer: "in the log", ours: "also `probe_failure_info{stage,reason}`", because: "an alert can say it",
+		in: `^(http|https|tcp|name)_`, diff: `^probe_failure_info only in rollcall`,
 	},
 	{
-		what: "certificate metrics are there also when the handshake failed",
-		why:  "the expiry is wanted most when the certificate has expired",
-		in:   `^(https|tcp)_`, diff: `^probe_(ssl_earliest_cert_expiry|ssl_last_chain_info|ssl_last_chain_expiry_timestamp_seconds|tls_version_info) only in rollcall`,
+		what: "certificate metrics when the handshake fails", peer: "none", ours: "there", because: "the expiry is needed most when it is over",
+		in: `^(https|tcp)_`, diff: `^probe_(ssl_earliest_cert_expiry|ssl_last_chain_info|ssl_last_chain_expiry_timestamp_seconds|tls_version_info) only in rollcall`,
 	},
 	{
-		what: "no `probe_ssl_last_chain_expiry_timestamp_seconds` with `insecure_skip_verify`",
-		why:  "no chain was verified; blackbox_exporter says −62135596800",
-		in:   `not_verified$`, diff: `^probe_ssl_last_chain_expiry_timestamp_seconds only in blackbox_exporter`,
+		what: "verified-chain expiry with `insecure_skip_verify`", peer: "−62135596800", ours: "absent", because: "no chain was verified",
+		in: `not_verified$`, diff: `^probe_ssl_last_chain_expiry_timestamp_seconds only in blackbox_exporter`,
 	},
 	{
-		what: "STARTTLS fails when the peer sent more in clear behind its go-ahead",
-		why:  "an attacker in the middle can put words there",
-		in:   `^tcp_starttls_injected$`, diff: `.`,
+		what: "no descriptors, no memory, too many probes", peer: "`probe_success` 0 for every target", ours: "5xx and `rollcall_exporter_errors_total`", because: "a verdict is about the target",
+		held: "e2e/hostile_ourselves_test.go: func noDescriptors",
 	},
 	{
-		what: "a target's scheme may be in capitals",
-		why:  "RFC 3986 says so",
-		in:   `^http_up_scheme_in_capitals$`, diff: `.`,
+		what: "a target that cannot be: no port for tcp, port 65536, `gopher://`", peer: "`probe_success` 0", ours: "400", because: "it is the asker's mistake",
+		in: `target`, diff: `^status 200, rollcall: 400`,
 	},
 	{
-		what: "an impossible target (no port for tcp, port 65536, `gopher://`) is a 400",
-		why:  "it is the asker's mistake and says nothing about a target",
-		in:   `target`, diff: `^status 200, rollcall: 400`,
+		what: "a target's scheme in capitals", peer: "down", ours: "as in small letters", because: "RFC 3986",
+		in: `^http_up_scheme_in_capitals$`, diff: `.`,
 	},
 	{
-		what: "a target is decoded once",
-		why:  "blackbox_exporter 0.28 decodes twice and damages `+`, `%20`, `%25` and `%2F`",
-		held: "e2e/hostile_requests_test.go: decodedOnce",
-	},
-	{
-		what: "a scrape timeout that is no positive number is a 400",
-		why:  "blackbox_exporter answers 500, or fails the probe at once (NaN)",
-		in:   `scrape timeout`, diff: `^status (500|200), rollcall: 400`,
-	},
-	{
-		what: "a body over 10 MB is down unless `body_size_limit` says otherwise",
-		why:  "a target must not fill the exporter's memory; 0 still means no limit",
-		held: "e2e/visits_test.go: http_body_endless",
-	},
-	{
-		what: "a conversation is bounded: 1 MB in all, 64 KB in a line, each with a reason",
-		why:  "an endless banner costs blackbox_exporter hundreds of megabytes of log",
-		held: "e2e/visits_test.go: tcp_expect_endless_lines",
-	},
-	{
-		what: "`expect_bytes` waits until as many bytes have arrived, and loses none to an `expect` before it",
-		why:  "a banner may come in pieces",
-		held: "e2e/visits_test.go: tcp_expect_bytes_byte_by_byte",
-	},
-	{
-		what: "captured bytes that are no UTF-8 become a valid, short label",
-		why:  "blackbox_exporter's handler panics and the scrape is lost",
-		held: "e2e/visits_test.go: tcp_expect_labels_not_utf8",
-	},
-	{
-		what: "a body regexp and a CEL option both see the body",
-		why:  "in blackbox_exporter the regexp consumes it and CEL always fails",
-		held: "e2e/visits_test.go: http_check_cel_beside_regexp",
-	},
-	{
-		what: "`deflate` accepts zlib as well as raw data",
-		why:  "zlib is what RFC 9110 means and what servers send",
-		in:   `^http_body_deflate_zlib$`, diff: `.`,
-	},
-	{
-		what: "a body that is longer than its Content-Length, or has one beside chunks, is down",
-		why:  "RFC 9112 calls it an attack",
-		in:   `^http_(body_longer_than_content_length|response_length_beside_chunks)$`, diff: `.`,
-	},
-	{
-		what: "a status code of 000 is no HTTP answer",
-		why:  "RFC 9112: the first digit is 1 to 5, and 000 cannot be told from no answer",
-		in:   `^http_check_status_000$`, diff: `.`,
-	},
-	{
-		what: "a redirect that cannot be followed leaves the facts of the answer that sent it",
-		why:  "the target did answer",
-		in:   `^http_redirect_(broken_location|to_another_scheme)$`, diff: `^probe_http_`,
-	},
-	{
-		what: "to another host a redirect takes neither credentials, nor cookies, nor the module's headers; to the same name it keeps them",
-		why:  "secrets stay with the host they are for",
-		in:   `^name_redirect_elsewhere_drops_credentials$`, diff: `.`,
-	},
-	{
-		what: "the body of a redirect that is not followed is matched",
-		why:  "in blackbox_exporter it is already closed",
-		in:   `^http_redirect_not_followed_body_is_matched$`, diff: `.`,
-	},
-	{
-		what: "a port in `hostname` is not part of the TLS name",
-		why:  "no certificate has one",
-		in:   `^https_up_name_with_port_by_hostname_parameter$`, diff: `.`,
-	},
-	{
-		what: "a 307 or 308 is followed with a `body_file`, too",
-		why:  "as with a `body`",
-		held: "e2e/visits_test.go: http_redirect_307_keeps_body_file",
-	},
-	{
-		what: "fetching an OAuth 2.0 token counts against the probe's deadline",
-		why:  "a token server that hangs must not hold up a scrape",
-		held: "e2e/visits_test.go: http_request_token_never_comes",
-	},
-	{
-		what: "what cannot work in a module is found at load: files that are not there, unknown probers, protocols and encodings, STARTTLS inside TLS",
-		why:  "blackbox_exporter finds out at each probe, or panics",
-		in:   `^(a CA file|a missing prober|an unknown|starttls)`, diff: `^config accepted, rollcall: refused`,
-	},
-	{
-		what: "`timeout: 1d` is accepted",
-		why:  "its documentation says so",
-		in:   `^a day as timeout$`, diff: `^config refused, rollcall: accepted`,
-	},
-	{
-		what: "modules of `icmp`, `dns`, `grpc` and `unix` load; a probe of one is a 501",
-		why:  "they are not built in, and the rest of the file still works",
-		in:   `^probe of a prober that is not built in$`, diff: `rollcall: 501`,
-	},
-	{
-		what: "over `--probe.max-in-flight` probes at once are answered with 503",
-		why:  "a target is never called down because the exporter is busy",
-		held: "e2e/hostile_requests_test.go: tenThousand",
-	},
-	{
-		what: "what rollcall itself fails at (no descriptors, a vanished key file) is a 5xx",
-		why:  "so is this",
-		held: "e2e/hostile_ourselves_test.go: noDescriptors",
-	},
-	{
-		what: "the cloud metadata addresses are denied unless `guard:` says otherwise",
-		why:  "they give credentials to whoever can connect",
+		what: "cloud metadata addresses", peer: "probed", ours: "refused, see [guard](REFERENCE.md#the-file-and-a-module)", because: "they hand out credentials",
 		held: "probe/guard_test.go: 169.254.169.254",
 	},
 	{
-		what: "replies of `/probe` are not compressed",
-		why:  "compressing two kilobytes costs more than the probe",
-		in:   `^probe for a client that takes gzip$`, diff: `^content encoding "gzip", rollcall: ""`,
+		what: "body without `body_size_limit`", peer: "unbounded", ours: "10 MB after decoding, then `body_too_large`; `0` is unbounded", because: "a reply of gigabytes must not end the exporter",
+		held: `e2e/visits_test.go: "http_body_endless"`,
 	},
 	{
-		what: "the exporter's own metrics begin with `rollcall_`",
-		why:  "they are about rollcall; `blackbox_exporter_config_last_reload_successful` is `rollcall_config_last_reload_successful`, and so on",
-		in:   `^own metrics$`, diff: `^(blackbox|rollcall)_`,
+		what: "credentials and module headers at a redirect to another host", peer: "sent along", ours: "left behind", because: "they are secrets, often",
+		in: `^name_redirect_elsewhere_drops_credentials$`, diff: `.`,
 	},
 	{
-		what: "unknown paths are a 404, and `/debug/pprof` is there with `--web.enable-pprof` only",
-		why:  "a typing error should be seen, and profiles are not for everybody",
-		in:   `^(unknown path|profiles)$`, diff: `^status 200, rollcall: 404`,
+		what: "an absolute redirect to the same name", peer: "loses credentials", ours: "keeps them", because: "it is the same host",
+		held: `e2e/names_test.go: "name_redirect_to_itself_keeps_credentials"`,
 	},
 	{
-		what: "`/logs` without an id is a 400",
-		why:  "it is the asker's mistake",
-		in:   `^logs without id$`, diff: `^status 500, rollcall: 400`,
+		what: "307 and 308 with `body_file`", peer: "not followed", ours: "followed", because: "the body is at hand",
+		held: `e2e/visits_test.go: "http_redirect_307_keeps_body_file"`,
 	},
 	{
-		what: "pages name their character set",
-		why:  "a browser need not guess",
-		in:   `.`, diff: `^content type "(text/plain|text/html|)", rollcall: "text/(plain|html); charset=utf-8"`,
+		what: "the body of a redirect that is not followed", peer: "closed before it is matched", ours: "matched", because: "an option asks for it",
+		in: `^http_redirect_not_followed_body_is_matched$`, diff: `.`,
+	},
+	{
+		what: "a redirect that cannot be followed", peer: "no status", ours: "the status of the answer that sent it", because: "the target did answer",
+		in: `^http_redirect_(broken_location|to_another_scheme)$`, diff: `^probe_http_`,
+	},
+	{
+		what: "a body longer than its Content-Length, or with one beside chunks", peer: "up", ours: "`protocol_error`", because: "RFC 9112 calls it an attack",
+		in: `^http_(body_longer_than_content_length|response_length_beside_chunks)$`, diff: `.`,
+	},
+	{
+		what: "a status code of 000", peer: "looks like no answer", ours: "`protocol_error`", because: "no code begins with 0",
+		in: `^http_check_status_000$`, diff: `.`,
+	},
+	{
+		what: "`+`, `%20`, `%25`, `%2F` in a target's query", peer: "decoded twice", ours: "decoded once", because: "the target is what was asked for",
+		held: "e2e/hostile_requests_test.go: func decodedOnce",
+	},
+	{
+		what: "a scrape timeout that is NaN, negative or no number", peer: "500, or fails at once", ours: "400", because: "it is the asker's mistake",
+		in: `scrape timeout (abc|NaN)`, diff: `^status (500|200), rollcall: 400`,
+	},
+	{
+		what: "a scrape timeout not above `--timeout-offset`", peer: "a timeout of 0", ours: "the module's timeout", because: "the probe can still be made",
+		held: "e2e/hostile_requests_test.go: func nonsenseTimeouts",
+	},
+	{
+		what: "repeated or reserved labels, labels that are not UTF-8", peer: "the scrape breaks off", ours: "a configuration error, or a cleaned label", because: "one banner must not hide the verdict",
+		held: `e2e/visits_test.go: "tcp_expect_labels_not_utf8"`,
+	},
+	{
+		what: "`starttls` after `tls: true`", peer: "the scrape breaks off", ours: "a configuration error", because: "it cannot work",
+		in: `^starttls inside tls$`, diff: `^config accepted, rollcall: refused`,
+	},
+	{
+		what: "bytes in clear behind the go-ahead for STARTTLS", peer: "accepted", ours: "`data_before_tls`", because: "an attacker in the middle can put words there",
+		in: `^tcp_starttls_injected$`, diff: `.`,
+	},
+	{
+		what: "a body regexp beside a CEL expression", peer: "CEL always fails", ours: "both see the body", because: "both were asked for",
+		held: `e2e/visits_test.go: "http_check_cel_beside_regexp"`,
+	},
+	{
+		what: "a body that cannot be read", peer: "counts as a regexp failure", ours: "a reason of its own", because: "no regexp has decided",
+		in: `^http_body_cut_short_before_a_regexp$`, diff: `^probe_failed_due_to_regex `,
+	},
+	{
+		what: "`expect_bytes` over several reads, or after `expect`", peer: "down, bytes lost", ours: "up", because: "the network splits as it likes",
+		held: `e2e/visits_test.go: "tcp_expect_bytes_byte_by_byte"`,
+	},
+	{
+		what: "a line over 64 KiB", peer: "a scanner error", ours: "accepted to 128 KiB, then `line_too_long`", because: "the reason is told",
+		held: `e2e/visits_test.go: "tcp_expect_endless_line"`,
+	},
+	{
+		what: "lines without an end", peer: "read and logged until the deadline", ours: "`conversation_too_long`", because: "they cost it hundreds of megabytes",
+		held: `e2e/visits_test.go: "tcp_expect_endless_lines"`,
+	},
+	{
+		what: "`compression: deflate`", peer: "raw only", ours: "with and without zlib's wrapping", because: "both are sent",
+		in: `^http_body_deflate_zlib$`, diff: `.`,
+	},
+	{
+		what: "OAuth 2.0 tokens", peer: "fetched without a deadline", ours: "within the probe's", because: "a token server must not hold up a scrape",
+		held: `e2e/visits_test.go: "http_request_token_never_comes"`,
+	},
+	{
+		what: "a `hostname` with a port", peer: "the port ends up in the TLS name", ours: "it does not", because: "no certificate has one",
+		in: `^https_up_name_with_port_by_hostname_parameter$`, diff: `.`,
+	},
+	{
+		what: "misspelt probers, ip protocols and compressions, files that are not there", peer: "found by a probe", ours: "a configuration error", because: "with file and line, all at once",
+		in: `^(a CA file|a missing prober|an unknown)`, diff: `^config accepted, rollcall: refused`,
+	},
+	{
+		what: "the text of `/config`", peer: "cannot be loaded again", ours: "can, secrets aside", because: "it shows what is in force",
+		held: "config/blackbox_test.go: func TestShownConfigurationLoadsAgain",
+	},
+	{
+		what: "`timeout: 1d`", peer: "refused", ours: "accepted", because: "it is documented",
+		in: `^a day as timeout$`, diff: `^config refused, rollcall: accepted`,
+	},
+	{
+		what: "a probe by `icmp`, `dns`, `grpc` or `unix`", peer: "made", ours: "501", because: "they are not built in",
+		in: `^probe of a prober that is not built in$`, diff: `rollcall: 501`,
+	},
+	{
+		what: "replies of `/probe` for a client that takes gzip", peer: "compressed", ours: "plain", because: "compressing two kilobytes costs more than the probe",
+		in: `^probe for a client that takes gzip$`, diff: `^content encoding "gzip", rollcall: ""`,
+	},
+	{
+		what: "unknown paths", peer: "200 and the landing page", ours: "404", because: "a slip should be seen",
+		in: `^unknown path$`, diff: `^status 200, rollcall: 404`,
+	},
+	{
+		what: "`/debug/pprof`", peer: "open", ours: "with `--web.enable-pprof`", because: "it is not for everybody",
+		in: `^profiles$`, diff: `^status 200, rollcall: 404`,
+	},
+	{
+		what: "`/logs?target=`", peer: "the oldest result", ours: "the newest", because: "that is the one in question",
+		held: "web/pages_test.go: func TestLogsFindAResult",
+	},
+	{
+		what: "`/logs` without an id", peer: "500", ours: "400", because: "it is the asker's mistake",
+		in: `^logs without id$`, diff: `^status 500, rollcall: 400`,
+	},
+	{
+		what: "`Content-Type` of pages and messages", peer: "without a character set, or none", ours: "UTF-8", because: "a browser need not guess",
+		in: `.`, diff: `^content type "(text/plain|text/html|)", rollcall: "text/(plain|html); charset=utf-8"`,
+	},
+	{
+		what: "`--log.prober`", peer: "`info`", ours: "`warn`", because: "a line for every target that is down floods the log when a platform is",
+		held: "serve.go: log.prober",
+	},
+	{
+		what: "User-Agent", peer: "`Blackbox-Exporter/…`", ours: "`rollcall/…`", because: "it is who asks",
+		in: `^http_request_user_agent$`, diff: `.`,
 	},
 }

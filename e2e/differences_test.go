@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,10 +13,10 @@ import (
 
 // difference is a way in which rollcall answers otherwise than blackbox_exporter, on purpose.
 type difference struct {
-	what, why string // a row of the README's table
-	in        string // regexp: the visits and requests that show it
-	diff      string // regexp: how it shows there
-	held      string // for what 0.23 cannot show: a file, and words in it that name the test
+	what, peer, ours, because string // a row of the README's table
+
+	in, diff string // regexps: the visits and requests that show it, and how it shows there
+	held     string // otherwise: a file, and words in it that name the test
 }
 
 // versions are differences between blackbox_exporter 0.23 and its later releases, which rollcall follows.
@@ -27,6 +28,9 @@ var versions = []difference{
 	{what: "a reload by PUT", in: `^reload by PUT$`, diff: `^status 405, rollcall: 200`},
 	{what: "tcp says nothing about regexps before it is connected", in: `^(tcp|name)_`, diff: `^probe_failed_due_to_regex only in blackbox_exporter`},
 }
+
+// renamed are the exporter's own metrics, a table of their own in the README.
+var renamed = difference{what: "names of its own metrics", in: `^own metrics$`, diff: `^(blackbox|rollcall)_`}
 
 // durations are the families whose values are measurements: only their labels are compared.
 var durations = []string{"probe_duration_seconds", "probe_dns_lookup_time_seconds", "probe_http_duration_seconds"}
@@ -50,7 +54,7 @@ type judge struct {
 }
 
 func newJudge() *judge {
-	return &judge{rules: append(slices.Clone(versions), differences...), seen: make(map[string]bool)}
+	return &judge{rules: append(append(slices.Clone(versions), differences...), renamed), seen: make(map[string]bool)}
 }
 
 // hear fails t for each diff that no rule explains.
@@ -88,4 +92,29 @@ func (j *judge) close(t *testing.T) {
 			t.Errorf("nothing shows the difference %q", rule.what)
 		}
 	}
+}
+
+// TestREADMEListsTheDifferences holds the README's table and the tests' to the same rows.
+func TestREADMEListsTheDifferences(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(readme), "<!-- differences -->\n")
+	table, _, ended := strings.Cut(rest, "<!-- /differences -->")
+	if !found || !ended {
+		t.Fatal("README.md has no table between <!-- differences --> and <!-- /differences -->")
+	}
+	if got, want := strings.TrimSpace(table), strings.TrimSpace(differencesTable()); got != want {
+		t.Errorf("README.md's table of differences is not the tests'; it differs in\n%s", lineDiff(got, want))
+	}
+}
+
+func differencesTable() string {
+	var b strings.Builder
+	b.WriteString("| | blackbox_exporter | rollcall | because |\n|---|---|---|---|\n")
+	for _, d := range differences {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", d.what, d.peer, d.ours, d.because)
+	}
+	return b.String()
 }

@@ -163,6 +163,7 @@ func encoded(w http.ResponseWriter, r *http.Request) {
 //	/want/method?is=POST   the method
 //	/want/body?is=TEXT     the body, whole
 //	/want/header?NAME=V    the headers in the query; an empty value wants the header to be absent
+//	/want/agent?is=NAME    the User-Agent without its version
 //	/want/basic            user "alice", password "secret" (otherwise 401)
 //	/want/bearer           token "secret" (otherwise 401)
 //	/want/cookie           the cookie that /cookie sets
@@ -182,6 +183,9 @@ func want(w http.ResponseWriter, r *http.Request) {
 		for name, values := range query {
 			ok = ok && r.Header.Get(name) == values[0]
 		}
+	case "agent":
+		agent, _, _ := strings.Cut(r.UserAgent(), "/")
+		ok = agent == query.Get("is")
 	case "basic":
 		user, password, given := r.BasicAuth()
 		ok, refuse = given && user == "alice" && password == "secret", http.StatusUnauthorized
