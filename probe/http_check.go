@@ -98,7 +98,7 @@ func (c *httpChecks) body(ctx context.Context, body []byte, facts *HTTPFacts) er
 		return nil
 	}
 	err := c.json(ctx, body)
-	facts.FailedCEL = err != nil
+	facts.FailedCEL = isFailure(err, ReasonBodyCEL) // not when the time ran out
 	return err
 }
 

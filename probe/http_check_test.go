@@ -125,6 +125,9 @@ func TestCELThatGoesOnForeverIsEnded(t *testing.T) {
 	if r.Up() {
 		t.Fatal("up")
 	}
+	if r.HTTP.FailedCEL != (r.Failure.Reason == ReasonBodyCEL) {
+		t.Errorf("the flag is %v and the failure %v", r.HTTP.FailedCEL, r.Failure)
+	}
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("it took %v", took)
 	}
