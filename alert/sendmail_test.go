@@ -18,7 +18,7 @@ func script(t *testing.T, body string) (m *sendmail, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	path := filepath.Join(dir, "sendmail")
-	text := fmt.Sprintf("#!/bin/sh\ncd %q\nprintf '%%s\\n' \"$@\" >args\ncat >input\n%s\n", dir, body)
+	text := "#!/bin/sh\ncd \"${0%/*}\" || exit 99\nprintf '%s\\n' \"$@\" >args\ncat >input\n" + body + "\n"
 	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
