@@ -141,7 +141,8 @@ func (c *crasher) listening() string {
 // flicker is a web server with pages that are up and down by turns.
 type flicker struct {
 	targets []string
-	calm    atomic.Bool
+	calm    atomic.Bool // all are up
+	stuck   atomic.Bool // all are down
 	client  http.Client
 }
 
@@ -155,7 +156,8 @@ func newFlicker(t *testing.T, targets int) *flicker {
 		n, _ := strconv.Atoi(strings.Trim(r.URL.Path, "/"))
 		// Each page is down for half of its own period of 2.2 to 3.6 seconds, which begins at its own time.
 		period := 2200*time.Millisecond + time.Duration(n)*200*time.Millisecond
-		if phase := (time.Since(begin) + time.Duration(n)*370*time.Millisecond) % period; phase < period/2 && !s.calm.Load() {
+		phase := (time.Since(begin) + time.Duration(n)*370*time.Millisecond) % period
+		if s.stuck.Load() || (phase < period/2 && !s.calm.Load()) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	}))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"mime/multipart"
 	"mime/quotedprintable"
 	"net"
 	"net/mail"
@@ -158,6 +159,25 @@ func (p *postbox) kept() []letter {
 	return slices.Clone(p.letters)
 }
 
+// readText is a mail's text, also where it is the one part of several, as Alertmanager sends it.
+func readText(m *mail.Message) ([]byte, error) {
+	kind, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(kind, "multipart/") {
+		part, err := multipart.NewReader(m.Body, params["boundary"]).NextPart() // it decodes quoted-printable
+		if err != nil {
+			return nil, err
+		}
+		return io.ReadAll(part)
+	}
+	if strings.EqualFold(m.Header.Get("Content-Transfer-Encoding"), "quoted-printable") {
+		return io.ReadAll(quotedprintable.NewReader(m.Body))
+	}
+	return io.ReadAll(m.Body)
+}
+
 func readLetter(to string, data []byte) (letter, error) {
 	m, err := mail.ReadMessage(bytes.NewReader(data))
 	if err != nil {
@@ -167,11 +187,7 @@ func readLetter(to string, data []byte) (letter, error) {
 	if err != nil {
 		return letter{}, err
 	}
-	var body io.Reader = m.Body
-	if strings.EqualFold(m.Header.Get("Content-Transfer-Encoding"), "quoted-printable") {
-		body = quotedprintable.NewReader(m.Body)
-	}
-	text, err := io.ReadAll(body)
+	text, err := readText(m)
 	if err != nil {
 		return letter{}, err
 	}

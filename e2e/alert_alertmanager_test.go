@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"rollcall/e2e/zoo"
+)
+
+// startAlertmanager runs a real one with the sample in deploy/, whose mail server is the postbox.
+func startAlertmanager(t *testing.T, to *postbox) (url string) {
+	t.Helper()
+	program := find(t, "prometheus-alertmanager", "prometheus-alertmanager")
+	sample, err := os.ReadFile("../deploy/alertmanager/alertmanager.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	mine := strings.Replace(string(sample), "localhost:25", to.address, 1)
+	if mine == string(sample) {
+		t.Fatal("the sample names no mail server on localhost:25")
+	}
+	// One second instead of ten, and no minute between two mails: the test need not wait for company.
+	mine = strings.NewReplacer("group_wait: 10s", "group_wait: 1s", "group_interval: 1m", "group_interval: 1s").Replace(mine)
+	if err := os.WriteFile(filepath.Join(dir, "alertmanager.yml"), []byte(mine), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	template, err := os.ReadFile("../deploy/alertmanager/rollcall.tmpl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "rollcall.tmpl"), template, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, program, "--config.file="+filepath.Join(dir, "alertmanager.yml"), "--storage.path="+t.TempDir(),
+		"--web.listen-address=127.0.0.1:0", "--cluster.listen-address=")
+	return "http://" + p.await(t, `msg="?Listening on"? address=(\S+)`)[1]
+}
+
+// awaitLetters returns the postbox's letters once there are n.
+func awaitLetters(t *testing.T, p *postbox, n int) []letter {
+	t.Helper()
+	var kept []letter
+	eventually(t, func() (bool, string) {
+		kept = p.kept()
+		return len(kept) >= n, fmt.Sprintf("%d letters, want %d", len(kept), n)
+	})
+	return kept
+}
+
+func TestRollcallTellsAlertmanagerTellsPeople(t *testing.T) {
+	t.Parallel()
+	postbox := newPostbox(t, nil)
+	am := startAlertmanager(t, postbox)
+	pages := newFlicker(t, 1)
+	file := writeFile(t, "rollcall.yml", fmt.Sprintf(`
+modules: {web: {prober: http}}
+targets: [{target: %q, module: web, interval: 1s, labels: {team: web}}]
+alert: {alertmanager: {urls: [%q], labels: {severity: page}}}
+`, pages.targets[0], am))
+	pages.stuck.Store(true)
+	base, exporter := startRollcall(t, "--config.file="+file, "--storage.path="+t.TempDir())
+
+	wantDown(t, awaitLetters(t, postbox, 1)[0], "HTTP", pages.targets[0])
+	alerts := get(t, am+"/api/v2/alerts")
+	for _, want := range []string{`"alertname":"TargetDown"`, `"team":"web"`, `"severity":"page"`, `"module":"web"`, `"target":"` + pages.targets[0] + `"`} {
+		if !strings.Contains(alerts, want) {
+			t.Errorf("the alert lacks %s: %s", want, alerts)
+		}
+	}
+	pages.stuck.Store(false)
+	pages.calm.Store(true)
+	up := awaitLetters(t, postbox, 2)[1]
+	if !strings.HasSuffix(up.subject, ": HTTP "+pages.targets[0]+" is up again") {
+		t.Errorf("the second subject is %q", up.subject)
+	}
+	if metrics := get(t, base+"/metrics"); !strings.Contains(metrics, `rollcall_alert_outbox_pending{channel="alertmanager"} 0`) {
+		t.Error("news is still pending")
+	}
+	test := exec.CommandContext(t.Context(), rollcall, "alert", "test", "--config.file="+file)
+	if out, err := test.CombinedOutput(); err != nil || !strings.Contains(string(out), "accepted") {
+		t.Errorf("alert test: %v\n%s", err, out)
+	}
+	exporter.stop(t)
+}
+
+// TestPrometheusRulesAlertmanagerMail is the way of teams that have both: Prometheus scrapes /probe, the rules in
+// deploy/ judge, and Alertmanager with the sample in deploy/ writes the old script's line.
+func TestPrometheusRulesAlertmanagerMail(t *testing.T) {
+	t.Parallel()
+	program := find(t, "prometheus", "prometheus")
+	postbox := newPostbox(t, nil)
+	am := startAlertmanager(t, postbox)
+	base, exporter := startRollcall(t)
+	down := zoo.Refused(t)
+	rules, err := filepath.Abs("../deploy/prometheus/rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := writeFile(t, "prometheus.yml", fmt.Sprintf(`
+global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
+rule_files: [%s]
+alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}
+scrape_configs:
+- job_name: roll
+  metrics_path: /probe
+  params: {module: [tcp_connect]}
+  static_configs: [{targets: [%q]}]
+  relabel_configs:
+  - {source_labels: [__address__], target_label: __param_target}
+  - {source_labels: [__param_target], target_label: instance}
+  - {target_label: __address__, replacement: %q}
+- job_name: rollcall
+  static_configs: [{targets: [%[4]q]}]
+`, rules, strings.TrimPrefix(am, "http://"), down, strings.TrimPrefix(base, "http://")))
+	start(t, program, "--config.file="+config, "--storage.tsdb.path="+t.TempDir(), "--web.listen-address=127.0.0.1:0")
+
+	l := awaitLetters(t, postbox, 1)[0]
+	wantDown(t, l, "TCP", down)
+	if !regexp.MustCompile(`(?m)^Reason: connection_refused \(at stage connect\)$`).MatchString(l.body) {
+		t.Errorf("the mail does not say why:\n%s", l.body)
+	}
+	exporter.stop(t)
+}
+
+// TestDeployedAlertingFilesPassTheirTools: what people copy is what the tools accept, and each rule fires when and only
+// when it should.
+func TestDeployedAlertingFilesPassTheirTools(t *testing.T) {
+	promtool, amtool := find(t, "promtool", "prometheus"), find(t, "amtool", "prometheus-alertmanager")
+	for _, args := range [][]string{
+		{promtool, "check", "rules", "../deploy/prometheus/rules.yml"},
+		{promtool, "test", "rules", "../deploy/prometheus/rules_test.yml"},
+		{amtool, "check-config", "../deploy/alertmanager/alertmanager.yml"},
+		{amtool, "config", "routes", "test", "--config.file=../deploy/alertmanager/alertmanager.yml", "--verify.receivers=operators", "alertname=TargetDown"},
+	} {
+		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+}
