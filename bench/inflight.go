@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -147,6 +148,9 @@ func (b *bench) burst(ctx context.Context, c checkCase, e *exporter, row *inFlig
 	}
 	open, err := countDescriptors(e.process.pid())
 	row.Descriptors = open
+	if b.options.profileDir != "" && e.name == nameRollcall {
+		err = errors.Join(err, fetch(ctx, "http://"+e.addr+"/debug/pprof/heap?debug=1", filepath.Join(b.options.profileDir, "inflight_"+c.module+".heap.txt")))
+	}
 	wg.Wait()
 	return delays, errors.Join(err, wrong, context.Cause(ctx))
 }

@@ -94,7 +94,7 @@ func run(ctx context.Context) error {
 	flag.IntVar(&o.soak, "soak", 1000000, "probes over which memory must stay flat")
 	flag.IntVar(&o.simulate, "simulate", 100000, "distinct targets of the simulation")
 	flag.DurationVar(&o.interval, "interval", time.Minute, "scrape interval of the simulation")
-	flag.StringVar(&o.profileDir, "profile", "", "write processor and allocation profiles of rollcall into this directory")
+	flag.StringVar(&o.profileDir, "profile", "", "write profiles of rollcall into this directory: processor, allocations, memory in flight")
 	smoke := flag.Bool("smoke", false, "one short round of everything, to see that all replies are right")
 	only := flag.String("only", "", "steps to make, comma-separated (default all): "+stepNames())
 	without := flag.String("without", "", "exporters to leave out, comma-separated: rollcall, blackbox, floor")

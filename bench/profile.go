@@ -18,9 +18,6 @@ func (b *bench) profile(ctx context.Context) error {
 	if e == nil || b.options.profileDir == "" {
 		return errors.New("name a directory with -profile, and leave rollcall in")
 	}
-	if err := os.MkdirAll(b.options.profileDir, 0o755); err != nil {
-		return err
-	}
 	for _, c := range checkCases {
 		if err := b.profileOne(ctx, e, c); err != nil {
 			return err
@@ -59,6 +56,7 @@ func (b *bench) profileOne(ctx context.Context, e *exporter, c checkCase) error 
 	return errors.Join(err, <-loaded)
 }
 
+// fetch writes what url answers into file, making its directory.
 func fetch(ctx context.Context, url, file string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -71,6 +69,9 @@ func fetch(ctx context.Context, url, file string) error {
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("fetching %s: %s", url, response.Status)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
 	}
 	out, err := os.Create(file)
 	if err != nil {
