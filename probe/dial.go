@@ -22,7 +22,8 @@ func dial(ctx context.Context, g *Guard, host string, addr netip.AddrPort, sourc
 	if source.IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
 	}
-	c, err := dialer.DialContext(ctx, "tcp", addr.String())
+	deadline, _ := ctx.Deadline()
+	c, err := dialer.DialContext(dialContext(ctx, deadline), "tcp", addr.String())
 	if err != nil {
 		if unreachable(err, addr) {
 			err = fail(StageConnect, ReasonNetworkUnreachable, err)
@@ -30,14 +31,31 @@ func dial(ctx context.Context, g *Guard, host string, addr netip.AddrPort, sourc
 		return nil, classify(ctx, StageConnect, err)
 	}
 	bounded := &conn{TCPConn: c.(*net.TCPConn)}
-	if deadline, ok := ctx.Deadline(); ok {
+	if !deadline.IsZero() {
 		bounded.deadline = deadline
 		bounded.TCPConn.SetDeadline(deadline)
 	}
 	// The deadline alone does not tell of an asker who went away.
-	bounded.stop = context.AfterFunc(ctx, bounded.end)
+	bounded.stop = context.AfterFunc(asker(ctx), bounded.end)
 	return bounded, nil
 }
+
+// dialContext is what a Dialer shall see of a probe's context. The Dialer sets the deadline on the socket, so it can
+// do without the timer that ctx would need; but it does so only in a context that can be cancelled.
+func dialContext(ctx context.Context, deadline time.Time) context.Context {
+	if a := asker(ctx); a.Done() != nil {
+		return dialing{a, deadline}
+	}
+	return ctx
+}
+
+// dialing is the asker's context with the probe's deadline, without a timer.
+type dialing struct {
+	context.Context
+	deadline time.Time // zero: none
+}
+
+func (d dialing) Deadline() (time.Time, bool) { return d.deadline, !d.deadline.IsZero() }
 
 // longAgo is a deadline that has passed: it ends blocked I/O at once.
 var longAgo = time.Unix(1, 0)

@@ -40,8 +40,8 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 		}
 	}
 	req.guard = m.Guard
-	probing, cancel := context.WithTimeout(ctx, req.Timeout)
-	defer cancel()
+	probing := newLimit(ctx, req.Timeout)
+	defer probing.release()
 
 	start := time.Now()
 	result, err := r.guarded(probing, m, req)

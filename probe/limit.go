@@ -1,0 +1,92 @@
+package probe
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// limit is the context of one probe: the asker's, until a deadline. Most probes only set that deadline on their
+// connection, and the connection watches the asker, so a limit needs no timer and no place among the asker's
+// children before somebody asks for Done. A few thousand probes that time out at once would otherwise start as
+// many goroutines just to be told.
+type limit struct {
+	context.Context // the asker's
+	deadline        time.Time
+
+	mu     sync.Mutex
+	timed  context.Context // what Done belongs to; nil until it is asked for
+	cancel context.CancelFunc
+	over   bool
+}
+
+// newLimit limits asker to span from now. Call release when the probe is over.
+func newLimit(asker context.Context, span time.Duration) *limit {
+	deadline := time.Now().Add(span)
+	if sooner, ok := asker.Deadline(); ok && sooner.Before(deadline) {
+		deadline = sooner
+	}
+	return &limit{Context: asker, deadline: deadline}
+}
+
+// release ends the context, as the function that context.WithDeadline returns does.
+func (l *limit) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	if l.cancel != nil {
+		l.cancel()
+	}
+}
+
+func (l *limit) Deadline() (time.Time, bool) { return l.deadline, true }
+
+func (l *limit) Done() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timed == nil {
+		l.timed, l.cancel = context.WithDeadline(l.Context, l.deadline)
+		if l.over {
+			l.cancel()
+		}
+	}
+	return l.timed.Done()
+}
+
+func (l *limit) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.timed != nil:
+		return l.timed.Err()
+	case l.Context.Err() != nil:
+		return l.Context.Err()
+	case l.over:
+		return context.Canceled
+	case !time.Now().Before(l.deadline):
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// Value finds the same as the asker's context does. Package context asks it for the one that Done belongs to, in
+// order to tell the contexts below without a goroutine.
+func (l *limit) Value(key any) any {
+	l.mu.Lock()
+	timed := l.timed
+	l.mu.Unlock()
+	if timed != nil {
+		return timed.Value(key)
+	}
+	return l.Context.Value(key)
+}
+
+// asker is the context of whoever asked for the probe that ctx limits: it ends when nobody waits any longer, and
+// not when the time is up, which a deadline on a connection sees to. A context that is no limit is its own.
+func asker(ctx context.Context) context.Context {
+	if l, ok := ctx.(*limit); ok {
+		return l.Context
+	}
+	return ctx
+}

@@ -1,0 +1,101 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestLimitEndsAtItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimit(t.Context(), time.Second)
+		defer l.release()
+		if err := l.Err(); err != nil {
+			t.Fatalf("Err at the start = %v", err)
+		}
+		begin := time.Now()
+		<-l.Done()
+		if spent := time.Since(begin); spent != time.Second {
+			t.Errorf("Done after %v, want 1s", spent)
+		}
+		if err := l.Err(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Err = %v, want DeadlineExceeded", err)
+		}
+	})
+}
+
+func TestLimitTellsTheTimeWithoutATimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimit(t.Context(), time.Second)
+		defer l.release()
+		time.Sleep(time.Second)
+		if err := l.Err(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Err = %v, want DeadlineExceeded", err)
+		}
+		if l.timed != nil {
+			t.Error("a timer was made though nobody asked for Done")
+		}
+	})
+}
+
+func TestLimitEndsWithTheAsker(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		parent, cancel := context.WithCancel(t.Context())
+		l := newLimit(parent, time.Hour)
+		if asked {
+			l.Done()
+		}
+		cancel()
+		<-l.Done()
+		if err := l.Err(); !errors.Is(err, context.Canceled) {
+			t.Errorf("asked before for Done %v: Err = %v, want Canceled", asked, err)
+		}
+		l.release()
+	}
+}
+
+func TestLimitKeepsTheAskersSoonerDeadline(t *testing.T) {
+	parent, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	l := newLimit(parent, time.Hour)
+	defer l.release()
+	want, _ := parent.Deadline()
+	if got, ok := l.Deadline(); !ok || !got.Equal(want) {
+		t.Errorf("Deadline = %v, want the asker's %v", got, want)
+	}
+}
+
+func TestReleasedLimitIsDone(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		l := newLimit(t.Context(), time.Hour)
+		if asked {
+			l.Done()
+		}
+		l.release()
+		if err := l.Err(); !errors.Is(err, context.Canceled) {
+			t.Errorf("asked before for Done %v: Err = %v, want Canceled", asked, err)
+		}
+		<-l.Done()
+	}
+}
+
+// TestContextsBelowALimit holds that package context finds the limit's own cancellation, which would take a
+// goroutine otherwise.
+func TestContextsBelowALimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type key struct{}
+		l := newLimit(context.WithValue(t.Context(), key{}, "kept"), time.Second)
+		defer l.release()
+		below, cancel := context.WithCancel(l)
+		defer cancel()
+		if got := below.Value(key{}); got != "kept" {
+			t.Errorf("the asker's value = %v", got)
+		}
+		<-below.Done()
+		if err := below.Err(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Err below = %v, want DeadlineExceeded", err)
+		}
+	})
+}
