@@ -18,6 +18,7 @@ type tlsClient struct {
 	insecure       bool   // insecure_skip_verify
 	min, max       uint16
 	files          *tlsFiles
+	verifications  verifications
 }
 
 // serverName is the name that the certificate of host must be for: the configured one, or else host. After a
@@ -79,12 +80,9 @@ func (t *tlsClient) config(serverName string, nextProtos []string, facts *TLSFac
 			if t.insecure {
 				return nil
 			}
-			chains, err := verify(state.PeerCertificates, material.roots, serverName)
-			if err != nil {
-				return err
-			}
-			facts.ChainExpiry = chainExpiry(chains)
-			return nil
+			var err error
+			facts.ChainExpiry, err = t.verifications.chainExpiry(state.PeerCertificates, material.roots, serverName)
+			return err
 		},
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			facts.ClientCertificateRequested = true
