@@ -87,6 +87,11 @@ func (c conversation) reads() bool {
 	return slices.ContainsFunc(c, func(t turn) bool { return t.expect != nil || len(t.expectBytes) > 0 })
 }
 
+// sends reports whether a turn says anything.
+func (c conversation) sends() bool {
+	return slices.ContainsFunc(c, func(t turn) bool { return t.send != "" })
+}
+
 // run holds the conversation on conn, which ends with ctx. startTLS makes the stream a secure one. What was found
 // is in facts also when there is an error; the errors are classify's.
 func (c conversation) run(ctx context.Context, conn net.Conn, facts *TCPFacts, trace *Trace, startTLS func(net.Conn) (net.Conn, error)) error {

@@ -170,20 +170,41 @@ func (w *walk) connect(ctx context.Context, h *hop) error {
 	if w.p.http3 && h.url.Scheme == "https" {
 		return w.connectHTTP3(ctx, h, dest)
 	}
+	if h.url.Scheme != "https" || w.confidential(h) {
+		return w.bringUp(ctx, h, via, dest, nil)
+	}
+	err = w.bringUp(ctx, h, via, dest, quickGroups())
+	if w.link.raw != nil && refusesGroups(err, w.result.TLS) { // without a link it was a proxy that refused
+		w.hangUp(false)
+		err = w.bringUp(ctx, h, via, dest, nil)
+	}
+	return err
+}
+
+// bringUp connects to dest, and begins TLS by one of groups when h wants it.
+func (w *walk) bringUp(ctx context.Context, h *hop, via *url.URL, dest netip.AddrPort, groups []tls.CurveID) error {
 	start := time.Now()
+	var err error
 	if via != nil {
 		w.link, err = w.p.proxy.dial(ctx, w.p, w.req.guard, via, h.url, dest)
 	} else {
 		w.link.raw, err = dial(ctx, w.req.guard, h.url.Hostname(), dest, netip.Addr{})
 	}
 	w.result.Phases.Connect += time.Since(start)
-	if err != nil {
+	if err != nil || h.url.Scheme != "https" {
 		return err
 	}
-	if h.url.Scheme != "https" {
-		return nil
+	return w.secure(ctx, h, groups)
+}
+
+// confidential reports whether h's request says what only its host should read: more than what answer is wanted.
+func (w *walk) confidential(h *hop) bool {
+	if len(h.body) > 0 || h.url.User != nil || w.jar != nil {
+		return true
 	}
-	return w.secure(ctx, h)
+	headers := &w.p.headers
+	return h.own && (w.p.auth != nil || w.home.User != nil || headers.cookie != "" || len(headers.files) > 0 ||
+		len(headers.fixed) > len(headers.public))
 }
 
 // route finds where h's connection goes: the address and port of its host, and the proxy on the way, if any. There
@@ -228,13 +249,13 @@ func (w *walk) resolve(ctx context.Context, host string) (netip.Addr, error) {
 }
 
 // secure begins TLS on the hop's connection.
-func (w *walk) secure(ctx context.Context, h *hop) error {
+func (w *walk) secure(ctx context.Context, h *hop, groups []tls.CurveID) error {
 	var protocols []string
 	if w.p.http2 {
 		protocols = []string{"h2", "http/1.1"}
 	}
 	start := time.Now()
-	secured, facts, err := w.p.tls.handshake(ctx, w.link.raw, w.serverName(h), protocols)
+	secured, facts, err := w.p.tls.handshake(ctx, w.link.raw, w.serverName(h), protocols, groups)
 	w.result.Phases.TLS += time.Since(start)
 	w.result.TLS = facts
 	if err != nil {

@@ -141,7 +141,7 @@ func (c *proxyClient) reach(ctx context.Context, p *httpProber, via *url.URL) (l
 	}
 	l := link{raw: raw}
 	if via.Scheme == "https" {
-		if l.tls, _, err = p.tls.handshake(ctx, raw, host, nil); err != nil {
+		if l.tls, _, err = p.tls.handshake(ctx, raw, host, nil, nil); err != nil {
 			raw.Close()
 			return link{}, err
 		}

@@ -105,15 +105,39 @@ func (p *tcpProber) Probe(ctx context.Context, req Request) (Result, error) {
 	if req.Trace != nil {
 		req.Trace.Step("connecting to %s", addr)
 	}
+	a := attempt{p: p, req: req, addr: addr, host: host, r: &r}
+	if p.secured && !p.conversation.sends() {
+		a.groups = quickGroups()
+	}
+	err = a.run(ctx)
+	if a.groups != nil && refusesGroups(err, r.TLS) {
+		a.groups = nil
+		err = a.run(ctx)
+	}
+	return r.settle(err)
+}
+
+// attempt is one connection of a probe.
+type attempt struct {
+	p      *tcpProber
+	req    Request
+	host   string
+	addr   netip.AddrPort
+	groups []tls.CurveID // of the TLS that the connection begins with; nil: all
+	r      *Result
+}
+
+// run connects and does all that the module asks for on the connection.
+func (a *attempt) run(ctx context.Context) error {
 	start := time.Now()
-	conn, err := dial(ctx, req.guard, host, addr, p.source)
-	r.Phases.Connect = time.Since(start)
+	conn, err := dial(ctx, a.req.guard, a.host, a.addr, a.p.source)
+	a.r.Phases.Connect += time.Since(start)
 	if err != nil {
-		return r.settle(p.withoutConnection(err, &r))
+		return a.p.withoutConnection(err, a.r)
 	}
 	defer conn.Close()
-	r.TCP = new(TCPFacts)
-	return r.settle(p.talk(ctx, conn, p.tls.serverName(tlsHost(req.Hostname, host)), req.Trace, &r))
+	a.r.TCP = new(TCPFacts)
+	return a.talk(ctx, conn)
 }
 
 // withoutConnection says what it means that dialling failed. A reset (or a close) tells that the peer had accepted
@@ -137,7 +161,9 @@ func (p *tcpProber) withoutConnection(err error, r *Result) error {
 }
 
 // talk is all that happens on the connection.
-func (p *tcpProber) talk(ctx context.Context, conn net.Conn, serverName string, trace *Trace, r *Result) error {
+func (a *attempt) talk(ctx context.Context, conn net.Conn) error {
+	p, r, trace := a.p, a.r, a.req.Trace
+	serverName, groups := p.tls.serverName(tlsHost(a.req.Hostname, a.host)), a.groups
 	var secured *tls.Conn
 	defer func() {
 		if secured != nil {
@@ -149,12 +175,12 @@ func (p *tcpProber) talk(ctx context.Context, conn net.Conn, serverName string, 
 			trace.Step("starting TLS with %q", serverName)
 		}
 		start := time.Now()
-		c, facts, err := p.tls.handshake(ctx, conn, serverName, nil)
+		c, facts, err := p.tls.handshake(ctx, conn, serverName, nil, groups)
 		r.TLS = facts
 		if err == nil && !p.conversation.reads() {
 			err = p.confirm(ctx, c, r.Phases.Connect, facts)
 		}
-		r.Phases.TLS = time.Since(start)
+		r.Phases.TLS += time.Since(start)
 		if err != nil {
 			return nil, err
 		}

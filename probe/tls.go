@@ -92,13 +92,15 @@ func (t *tlsClient) config(serverName string, nextProtos []string, facts *TLSFac
 }
 
 // handshake makes conn, which ends with ctx, a TLS connection to serverName (see tlsClient.serverName). The facts
-// are nil when the peer showed no certificate. The errors are classify's, at StageTLS; conn stays the caller's.
-func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, serverName string, nextProtos []string) (*tls.Conn, *TLSFacts, error) {
+// are nil when the peer showed no certificate. groups are the key exchanges to offer; nil: all that crypto/tls has.
+// The errors are classify's, at StageTLS; conn stays the caller's.
+func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, serverName string, nextProtos []string, groups []tls.CurveID) (*tls.Conn, *TLSFacts, error) {
 	facts := new(TLSFacts)
 	c, err := t.config(serverName, nextProtos, facts)
 	if err != nil {
 		return nil, nil, err
 	}
+	c.CurvePreferences = groups
 	secured := tls.Client(conn, c)
 	// Not HandshakeContext: it starts a goroutine to watch a context that conn watches already.
 	err = handshakeError(ctx, secured.Handshake(), facts)
@@ -109,6 +111,20 @@ func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, serverName str
 		return nil, facts, err
 	}
 	return secured, facts, nil
+}
+
+// quickGroups are the key exchanges for a connection that carries no secret: all but the post-quantum ones, which
+// take a quarter of a handshake's computing and protect against those who record today to decrypt in decades. A peer
+// that insists on one of those refuses quickGroups (see refusesGroups) and must be asked again with all.
+func quickGroups() []tls.CurveID {
+	return []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+}
+
+// refusesGroups reports whether a handshake may have failed only because the peer wants a key exchange that was not
+// offered. A peer chooses one before it shows its certificates, so it does not when there are facts.
+func refusesGroups(err error, facts *TLSFacts) bool {
+	alert, ok := remoteAlert(err)
+	return ok && facts == nil && (alert == alertHandshakeFailure || alert == alertInsufficientSecurity)
 }
 
 // handshakeError says what an error of a handshake, over TCP or QUIC, means.
@@ -128,8 +144,12 @@ func handshakeError(ctx context.Context, err error, facts *TLSFacts) error {
 	return fail(StageTLS, reason, err)
 }
 
-// alertHandshakeFailure is what OpenSSL's servers of TLS 1.2 say, among other things, when no certificate came.
-const alertHandshakeFailure tls.AlertError = 40
+const (
+	// alertHandshakeFailure is what OpenSSL's servers of TLS 1.2 say, among other things, when no certificate came.
+	alertHandshakeFailure tls.AlertError = 40
+	// alertInsufficientSecurity tells that the peer would accept a stronger offer.
+	alertInsufficientSecurity tls.AlertError = 71
+)
 
 // peerError names what crypto/tls itself did not accept in the peer's messages.
 func peerError(err error) Reason {

@@ -102,7 +102,7 @@ func TestTLSFileThatBreaksIsNotTheTargetsFault(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(brokenGrace + time.Second)
-		_, _, err := p.tls.handshake(t.Context(), nil, "x", nil)
+		_, _, err := p.tls.handshake(t.Context(), nil, "x", nil, nil)
 		wantFault(t, err, FaultFile)
 		r := new(Result)
 		if _, err := r.settle(err); err == nil {

@@ -429,7 +429,7 @@ func TestTLSHandshakeEndsWhenTheAskerGoesAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := client.handshake(ctx, conn, "x", nil); err != context.Canceled {
+	if _, _, err := client.handshake(ctx, conn, "x", nil, nil); err != context.Canceled {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 }
