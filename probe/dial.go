@@ -17,45 +17,16 @@ func dial(ctx context.Context, g *Guard, host string, addr netip.AddrPort, sourc
 	if err := g.allow(host, addr); err != nil {
 		return nil, err
 	}
-	// No keep-alive: a probe's connection is too short for one, and setting it costs system calls.
-	dialer := net.Dialer{KeepAlive: -1}
-	if source.IsValid() {
-		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
-	}
-	deadline, _ := ctx.Deadline()
-	c, err := dialer.DialContext(dialContext(ctx, deadline), "tcp", addr.String())
-	if err != nil {
+	c := new(conn)
+	c.deadline, _ = ctx.Deadline()
+	if err := c.connect(ctx, addr, source); err != nil {
 		if unreachable(err, addr) {
 			err = fail(StageConnect, ReasonNetworkUnreachable, err)
 		}
 		return nil, classify(ctx, StageConnect, err)
 	}
-	bounded := &conn{TCPConn: c.(*net.TCPConn)}
-	if !deadline.IsZero() {
-		bounded.deadline = deadline
-		bounded.TCPConn.SetDeadline(deadline)
-	}
-	// The deadline alone does not tell of an asker who went away.
-	bounded.stop = context.AfterFunc(asker(ctx), bounded.end)
-	return bounded, nil
+	return c, nil
 }
-
-// dialContext is what a Dialer shall see of a probe's context. The Dialer sets the deadline on the socket, so it can
-// do without the timer that ctx would need; but it does so only in a context that can be cancelled.
-func dialContext(ctx context.Context, deadline time.Time) context.Context {
-	if a := asker(ctx); a.Done() != nil {
-		return dialing{a, deadline}
-	}
-	return ctx
-}
-
-// dialing is the asker's context with the probe's deadline, without a timer.
-type dialing struct {
-	context.Context
-	deadline time.Time // zero: none
-}
-
-func (d dialing) Deadline() (time.Time, bool) { return d.deadline, !d.deadline.IsZero() }
 
 // longAgo is a deadline that has passed: it ends blocked I/O at once.
 var longAgo = time.Unix(1, 0)
@@ -63,25 +34,33 @@ var longAgo = time.Unix(1, 0)
 // conn is a connection that ends with a context: no deadline that somebody sets later reaches beyond (crypto/tls
 // gives itself five seconds to say goodbye to a peer that does not read). Close also lets go of the context.
 type conn struct {
-	*net.TCPConn
+	net.Conn
 	stop     func() bool
 	deadline time.Time   // zero: the context has none
 	ended    atomic.Bool // the context is done
 }
 
+// watch makes the deadline the connection's, and the asker's going away its end: the deadline does not tell of that.
+func (c *conn) watch(ctx context.Context) {
+	if !c.deadline.IsZero() {
+		c.Conn.SetDeadline(c.deadline)
+	}
+	c.stop = context.AfterFunc(asker(ctx), c.end)
+}
+
 func (c *conn) Close() error {
 	c.stop()
-	return c.TCPConn.Close()
+	return c.Conn.Close()
 }
 
 func (c *conn) end() {
 	c.ended.Store(true)
-	c.TCPConn.SetDeadline(longAgo)
+	c.Conn.SetDeadline(longAgo)
 }
 
-func (c *conn) SetDeadline(t time.Time) error      { return c.set(c.TCPConn.SetDeadline, t) }
-func (c *conn) SetReadDeadline(t time.Time) error  { return c.set(c.TCPConn.SetReadDeadline, t) }
-func (c *conn) SetWriteDeadline(t time.Time) error { return c.set(c.TCPConn.SetWriteDeadline, t) }
+func (c *conn) SetDeadline(t time.Time) error      { return c.set(c.Conn.SetDeadline, t) }
+func (c *conn) SetReadDeadline(t time.Time) error  { return c.set(c.Conn.SetReadDeadline, t) }
+func (c *conn) SetWriteDeadline(t time.Time) error { return c.set(c.Conn.SetWriteDeadline, t) }
 
 func (c *conn) set(set func(time.Time) error, t time.Time) error {
 	if !c.deadline.IsZero() && (t.IsZero() || t.After(c.deadline)) {

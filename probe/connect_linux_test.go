@@ -1,0 +1,88 @@
+package probe
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestSocketRefusesItself holds that a port that nobody listens on is not up because the probe reached itself there.
+func TestSocketRefusesItself(t *testing.T) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	own, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Connect(fd, own); err != nil {
+		t.Fatalf("TCP no longer connects a socket to itself: %v", err)
+	}
+	s := newSocket(addrPort(own))
+	if !s.step(uintptr(fd)) || !errors.Is(s.failed, syscall.ECONNREFUSED) {
+		t.Errorf("a connection to itself: decided %v, %v; want refused", s.decided, s.failed)
+	}
+}
+
+func TestConnectWordsErrorsAsADialerDoes(t *testing.T) {
+	addr := closedPort(t)
+	_, want := net.Dial("tcp", addr.String())
+	for name, source := range map[string]netip.Addr{"": {}, "with a source": netip.MustParseAddr("127.0.0.1")} {
+		_, err := dial(t.Context(), nil, "closed", addr, source)
+		wording := want.Error()
+		if source.IsValid() {
+			wording = strings.Replace(wording, "dial tcp ", "dial tcp 127.0.0.1:0->", 1)
+		}
+		if err == nil || err.Error() != wording {
+			t.Errorf("%s: %v, want %s", name, err, wording)
+		}
+	}
+}
+
+func TestConnectionKnowsItsAddresses(t *testing.T) {
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+		if err != nil {
+			if host == "::1" && errors.Is(err, syscall.EADDRNOTAVAIL) {
+				t.Log("this machine has no IPv6")
+				continue
+			}
+			t.Fatal(err)
+		}
+		defer l.Close()
+		c, err := dial(t.Context(), nil, host, l.Addr().(*net.TCPAddr).AddrPort(), netip.Addr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		accepted, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer accepted.Close()
+		if c.LocalAddr().String() != accepted.RemoteAddr().String() || c.RemoteAddr().String() != accepted.LocalAddr().String() {
+			t.Errorf("from %v to %v, the peer says from %v to %v", c.LocalAddr(), c.RemoteAddr(), accepted.RemoteAddr(), accepted.LocalAddr())
+		}
+	}
+}
+
+func TestScopedAddressKeepsItsZone(t *testing.T) {
+	loopback, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for zone, want := range map[string]uint32{"": 0, "lo": uint32(loopback.Index), "77": 77, "nowhere": 0} {
+		addr := netip.AddrPortFrom(netip.MustParseAddr("fe80::1").WithZone(zone), 80)
+		if got := sockaddr6(addr); got.ZoneId != want || got.Port != 80 || got.Addr != addr.Addr().As16() {
+			t.Errorf("zone %q: %+v, want the interface %d", zone, got, want)
+		}
+	}
+}

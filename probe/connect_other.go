@@ -1,0 +1,43 @@
+//go:build !linux
+
+package probe
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// connect opens the connection.
+func (c *conn) connect(ctx context.Context, addr netip.AddrPort, source netip.Addr) error {
+	// No keep-alive: a probe's connection is too short for one, and setting it costs system calls.
+	dialer := net.Dialer{KeepAlive: -1}
+	if source.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+	}
+	opened, err := dialer.DialContext(dialContext(ctx, c.deadline), "tcp", addr.String())
+	if err != nil {
+		return err
+	}
+	c.Conn = opened
+	c.watch(ctx)
+	return nil
+}
+
+// dialContext is what a Dialer shall see of a probe's context. The Dialer sets the deadline on the socket, so it can
+// do without the timer that ctx would need; but it does so only in a context that can be cancelled.
+func dialContext(ctx context.Context, deadline time.Time) context.Context {
+	if a := asker(ctx); a.Done() != nil {
+		return dialing{a, deadline}
+	}
+	return ctx
+}
+
+// dialing is the asker's context with the probe's deadline, without a timer.
+type dialing struct {
+	context.Context
+	deadline time.Time // zero: none
+}
+
+func (d dialing) Deadline() (time.Time, bool) { return d.deadline, !d.deadline.IsZero() }
