@@ -121,6 +121,8 @@ func webVisits() []visit {
 		{name: "http_check_cel_of_no_json", module: `{prober: http, http: {fail_if_body_json_not_matches_cel: "body.status == 'ok'"}}`, target: "http://<site>/", alone: newer},
 		{name: "http_check_cel_beside_regexp", module: `{prober: http, http: {fail_if_body_not_matches_regexp: [ok], fail_if_body_json_not_matches_cel: "body.status == 'ok'"}}`, target: "http://<site>/json", alone: newer},
 
+		{name: "http_check_regexp_past_deadline", module: `{prober: http, timeout: 500ms, http: {fail_if_body_matches_regexp: ["(x{1,40}x{1,40}){1,20}y"]}}`, target: "http://<site>/bytes/9000000", alone: endless},
+
 		// Bodies.
 		{name: "http_body_within_limit", module: `{prober: http, http: {body_size_limit: 1KB}}`, target: "http://<site>/bytes/1024"},
 		{name: "http_body_over_limit", module: `{prober: http, http: {body_size_limit: 1KB}}`, target: "http://<site>/bytes/1025"},
@@ -150,6 +152,7 @@ func webBreakages() []visit {
 	return []visit{
 		{name: "http_connect_refused", module: `{prober: http}`, target: "http://<refused>/"},
 		{name: "http_connect_timeout", module: `{prober: http, timeout: 500ms}`, target: "http://<blackhole>/"},
+		{name: "http_request_token_server_denied", module: `{prober: http, guard: {deny: [127.0.0.2]}, http: {oauth2: {client_id: rollcall, client_secret: secret, token_url: "http://<othersite>/"}}}`, target: "http://<site>/", alone: named},
 		{name: "http_request_token_never_comes", module: `{prober: http, timeout: 500ms, http: {oauth2: {client_id: rollcall, client_secret: secret, token_url: "http://<slowhead>/"}}}`, target: "http://<site>/", alone: endless},
 		{name: "http_response_timeout", module: `{prober: http, timeout: 500ms}`, target: "http://<slowhead>/"},
 		{name: "http_response_hangup", module: `{prober: http}`, target: "http://<hangup>/"},
@@ -169,6 +172,7 @@ func webBreakages() []visit {
 		{name: "http_body_reset", module: `{prober: http}`, target: "http://<resetbody>/"},
 		{name: "http_body_broken_chunk", module: `{prober: http}`, target: "http://<badchunk>/"},
 		{name: "http_body_cut_chunk", module: `{prober: http}`, target: "http://<cutchunk>/"},
+		{name: "http_body_endless_trailer", module: `{prober: http}`, target: "http://<longtrailer>/", alone: endless},
 		{name: "http_body_endless", module: `{prober: http}`, target: "http://<endlessbody>/", alone: endless},
 	}
 }
@@ -197,6 +201,7 @@ func tlsVisits() []visit {
 		{name: "http_on_a_tls_port", module: `{prober: http}`, target: "http://<secure>/"},
 		{name: "https_tls_version_too_old", module: `{prober: http, http: {tls_config: {ca_file: "<ca>"}}}`, target: "https://<tls10>/"},
 		{name: "https_tls_version_too_new", module: `{prober: http, http: {tls_config: {ca_file: "<ca>", min_version: TLS13}}}`, target: "https://<tls12>/"},
+		{name: "https_handshake_refused", module: `{prober: http}`, target: "https://<refusestls>/"},
 		{name: "https_handshake_timeout", module: `{prober: http, timeout: 500ms}`, target: "https://<silent>/"},
 		{name: "https_handshake_closed", module: `{prober: http}`, target: "https://<readsandcloses>/"},
 		{name: "https_handshake_reset", module: `{prober: http}`, target: "https://<resetafterread>/"},
@@ -215,6 +220,7 @@ func tcpVisits() []visit {
 		{name: "tcp_resolve_other_family_refused", module: `{prober: tcp, tcp: {preferred_ip_protocol: ip6, ip_protocol_fallback: false}}`, target: "<silent>"},
 		{name: "tcp_connect_refused", module: `{prober: tcp}`, target: "<refused>"},
 		{name: "tcp_connect_timeout", module: `{prober: tcp, timeout: 500ms}`, target: "<blackhole>"},
+		{name: "tcp_connect_link_local_without_zone", module: `{prober: tcp}`, target: "[fe80::1]:80"},
 		{name: "tcp_expect_banner", module: `{prober: tcp, tcp: {query_response: [{expect: "^SSH-2.0-"}]}}`, target: "<ssh>"},
 		{name: "tcp_expect_banner_byte_by_byte", module: `{prober: tcp, tcp: {query_response: [{expect: "^SSH-2.0-"}]}}`, target: "<dripssh>"},
 		{name: "tcp_expect_labels", module: `{prober: tcp, tcp: {query_response: [{expect: "^SSH-2.0-([^ -]+)(?: (.*))?$", labels: [{name: ssh_version, value: "${1}"}, {name: ssh_comments, value: "${2}"}]}]}}`, target: "<ssh>", alone: newer},

@@ -94,6 +94,15 @@ func LongHeader(n int) func(net.Conn) {
 	})
 }
 
+// LongTrailer sends a small chunked body and a trailer of n bytes.
+func LongTrailer(n int) func(net.Conn) {
+	return AfterRequest(func(c net.Conn) {
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello\n\r\n0\r\nX-Long: ")
+		io.CopyN(c, endless('a'), int64(n))
+		io.WriteString(c, "\r\n\r\n")
+	})
+}
+
 // EndlessInterim sends 1xx responses without an end.
 var EndlessInterim = AfterRequest(func(c net.Conn) {
 	flood(c, bytes.Repeat([]byte("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), 1000))

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -34,6 +35,11 @@ func DemandClient(c *tls.Config) {
 	c.ClientAuth = tls.RequireAndVerifyClientCert
 	c.ClientCAs = x509.NewCertPool()
 	c.ClientCAs.AddCert(root().cert)
+}
+
+// Refuse makes a Config answer every handshake with an alert.
+func Refuse(c *tls.Config) {
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errors.New("not today") }
 }
 
 // TLS starts a server that speaks TLS from the first byte and gives the decrypted connection to handle.

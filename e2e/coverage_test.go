@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// unmade are the stages and reasons that a loopback interface cannot show, and why.
+var unmade = map[string]string{
+	"connect/host_unreachable":       "every loopback address answers; classify's own test has it",
+	"connect/network_unreachable":    "there is always a way to loopback; classify's own test has it",
+	"tls/network_error":              "it is what has no name of its own; classify's own test has it",
+	"response/network_error":         "as above",
+	"body/network_error":             "as above",
+	"conversation/network_error":     "as above",
+	"conversation/connection_closed": "a send into a closed connection; whether it meets EPIPE or ECONNRESET is a matter of microseconds",
+}
+
+var (
+	goldenFailure = regexp.MustCompile(`(?m)^probe_failure_info\{reason="(\w+)",stage="(\w+)"\}`)
+	reasonRow     = regexp.MustCompile("(?m)^\\| `(\\w+)` \\|.*\\| ([a-z, ]+) \\|$")
+)
+
+// TestEveryStageAndReasonIsShown holds three to each other: the pairs that the reference calls possible, those that
+// a golden file shows, and those that cannot be made here.
+func TestEveryStageAndReasonIsShown(t *testing.T) {
+	possible, takenOver := possiblePairs(t)
+	shown := shownPairs(t)
+	for pair := range possible {
+		_, excused := unmade[pair]
+		switch {
+		case !shown[pair] && !excused:
+			t.Errorf("nothing shows %s", pair)
+		case shown[pair] && excused:
+			t.Errorf("%s can be made after all", pair)
+		}
+	}
+	for pair := range unmade {
+		if !possible[pair] {
+			t.Errorf("%s is excused and the reference does not know it", pair)
+		}
+	}
+	for pair := range shown {
+		stage, reason, _ := strings.Cut(pair, "/")
+		if !possible[pair] && !((stage == "proxy" || stage == "request") && takenOver[reason]) {
+			t.Errorf("%s is shown and the reference does not know it", pair)
+		}
+	}
+}
+
+// possiblePairs reads the reference's table of reasons. takenOver are the reasons of resolve, connect and tls, which
+// the way to a proxy or a token server has as well.
+func possiblePairs(t *testing.T) (possible, takenOver map[string]bool) {
+	t.Helper()
+	text, err := os.ReadFile("../REFERENCE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, reasons, _ := strings.Cut(string(text), "\n## Reasons\n")
+	reasons, _, _ = strings.Cut(reasons, "\n## ")
+	possible, takenOver = make(map[string]bool), make(map[string]bool)
+	for _, row := range reasonRow.FindAllStringSubmatch(reasons, -1) {
+		for stage := range strings.SplitSeq(row[2], ", ") {
+			possible[stage+"/"+row[1]] = true
+			if slices.Contains([]string{"resolve", "connect", "tls"}, stage) {
+				takenOver[row[1]] = true
+			}
+		}
+	}
+	if len(possible) < 40 {
+		t.Fatalf("the reference has %d pairs of stage and reason: its table has changed its form", len(possible))
+	}
+	return possible, takenOver
+}
+
+// shownPairs reads the golden files.
+func shownPairs(t *testing.T) map[string]bool {
+	t.Helper()
+	files, err := filepath.Glob(goldenFile("*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := make(map[string]bool)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range goldenFailure.FindAllStringSubmatch(string(text), -1) {
+			shown[m[2]+"/"+m[1]] = true
+		}
+	}
+	return shown
+}
