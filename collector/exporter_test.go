@@ -55,6 +55,7 @@ rollcall_exporter_errors_total{reason="permission"} 0
 rollcall_exporter_errors_total{reason="ports"} 0
 rollcall_exporter_errors_total{reason="shutdown"} 0
 rollcall_exporter_errors_total{reason="source_address"} 0
+rollcall_exporter_errors_total{reason="stalled"} 0
 rollcall_module_unknown_total 1
 rollcall_probe_failures_total{reason="timeout",stage="connect"} 1
 rollcall_probes_in_flight 7

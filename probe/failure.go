@@ -104,6 +104,7 @@ const (
 	FaultSourceAddress Fault = "source_address" // source_ip_address is not ours
 	FaultPermission    Fault = "permission"     // EPERM, EACCES: a local firewall or a missing capability
 	FaultFile          Fault = "file"           // a certificate, password or body file cannot be read
+	FaultStalled       Fault = "stalled"        // the process did not run when the probe's time was up: suspended, starved
 	FaultPanic         Fault = "panic"          // a bug in rollcall
 )
 
@@ -111,7 +112,7 @@ const (
 func Faults() []Fault {
 	return []Fault{
 		FaultBusy, FaultShutdown, FaultDescriptors, FaultMemory, FaultPorts, FaultSourceAddress, FaultPermission,
-		FaultFile, FaultPanic,
+		FaultFile, FaultStalled, FaultPanic,
 	}
 }
 

@@ -52,6 +52,9 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 		return Record{}, err // what a cancelled probe found is not the target's doing
 	}
 	result.Start, result.Duration = start, time.Since(start)
+	if overdue := result.Duration - req.Timeout; overdue > maxOverdue && result.timedOut() {
+		return Record{}, &ExporterError{FaultStalled, fmt.Errorf("the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)}
+	}
 	record := Record{
 		Module: m.Name, Prober: m.Kind, Target: req.Target, Hostname: req.Hostname, Timeout: req.Timeout,
 		Scheduled: req.Scheduled, Labels: req.Labels, Result: result, Trace: req.Trace,
@@ -61,6 +64,13 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	}
 	return record, nil
 }
+
+// maxOverdue is how late a probe may notice that its time is up. Probers notice within milliseconds; when it takes
+// longer, the process was not running (a suspended machine, a stopped container), and the answer may have been
+// waiting all the while.
+const maxOverdue = time.Second
+
+func (r *Result) timedOut() bool { return r.Failure != nil && r.Failure.Reason == ReasonTimeout }
 
 // InFlight is the number of probes running now.
 func (r *Runner) InFlight() int { return int(r.inFlight.Load()) }
