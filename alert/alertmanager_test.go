@@ -69,6 +69,12 @@ func (a *alertmanagers) latest(url, target string) (postable, bool) {
 	return p, ok
 }
 
+func (a *alertmanagers) postsTo(url string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.posts[url]
+}
+
 const am1, am2 = "http://one:9093/api/v2/alerts", "http://two:9093/api/v2/alerts"
 
 // toAlertmanagers is a configuration that posts and mails nothing.
@@ -107,7 +113,7 @@ func TestAlertFiresUntilTheTargetIsUp(t *testing.T) {
 				t.Fatalf("a firing alert would end in %v", time.Until(p.EndsAt))
 			}
 		}
-		if n := a.posts[am1]; n < 29 || n > 33 {
+		if n := a.postsTo(am1); n < 29 || n > 33 {
 			t.Errorf("in half an hour there were %d posts", n)
 		}
 		see(h, "host:1", true)
@@ -115,9 +121,9 @@ func TestAlertFiresUntilTheTargetIsUp(t *testing.T) {
 		if p, _ := a.latest(am2, "host:1"); p.EndsAt.After(time.Now()) || !p.StartsAt.Equal(begin) {
 			t.Errorf("after the end there is %+v", p)
 		}
-		posts := a.posts[am1]
+		posts := a.postsTo(am1)
 		time.Sleep(time.Hour)
-		if a.posts[am1] != posts {
+		if a.postsTo(am1) != posts {
 			t.Error("an alert that ended is posted again and again")
 		}
 		closeHook(t, h)
@@ -161,8 +167,8 @@ func TestAlertThatIsRefusedIsNotRetried(t *testing.T) {
 		h := openHook(t, dir, c)
 		see(h, "host:1", false)
 		time.Sleep(50 * time.Second)
-		if a.posts[am1] != 1 {
-			t.Errorf("it was posted %d times", a.posts[am1])
+		if a.postsTo(am1) != 1 {
+			t.Errorf("it was posted %d times", a.postsTo(am1))
 		}
 		if m := h.Metrics(); m.Channels[0].Refused != 1 || m.Channels[0].Pending != 0 {
 			t.Errorf("the numbers are %+v", m)
@@ -192,8 +198,8 @@ func TestManyAlertsGoInParts(t *testing.T) {
 	for n := range 3*maxAlertsPerPost - 1 {
 		alerts = append(alerts, postable{Labels: map[string]string{"target": fmt.Sprint(n)}})
 	}
-	if r := c.post(t.Context(), am1, alerts); r.verdict != delivered || a.posts[am1] != 3 || len(a.alerts[am1]) != len(alerts) {
-		t.Errorf("verdict %v (%v), %d posts, %d alerts", r.verdict, r.err, a.posts[am1], len(a.alerts[am1]))
+	if r := c.post(t.Context(), am1, alerts); r.verdict != delivered || a.postsTo(am1) != 3 || len(a.alerts[am1]) != len(alerts) {
+		t.Errorf("verdict %v (%v), %d posts, %d alerts", r.verdict, r.err, a.postsTo(am1), len(a.alerts[am1]))
 	}
 }
 

@@ -109,8 +109,18 @@ func (l letterhead) messageID(to Address, items []*item) string {
 	return hex.EncodeToString(h.Sum(nil)[:16]) + "@" + l.host
 }
 
-// test is the word of the old script for a prober.
+// server is the old script's way to name a target: test type and server-info, which for tcp is host:port.
+func server(i *incident) string { return test(i) + " " + serverInfo(i) }
+
 func test(i *incident) string { return strings.ToUpper(i.Prober) }
+
+func serverInfo(i *incident) string {
+	info := i.Target
+	if i.Prober == "tcp" {
+		info = strings.TrimPrefix(info, "tcp://")
+	}
+	return clean(info, maxTarget)
+}
 
 // subject is the old script's line, for one target.
 func subject(s status, i *incident) string {
@@ -126,9 +136,9 @@ func subject(s status, i *incident) string {
 	case wasDown:
 		at, says = i.Until, "was down for "+span(i.Until.Sub(i.Since))
 	case endsSoon:
-		return fmt.Sprintf("%s: the certificate of %s ends %s", asctime(at), clean(i.Target, maxTarget), asctime(i.Expiry))
+		return fmt.Sprintf("%s: the certificate of %s ends %s", asctime(at), serverInfo(i), asctime(i.Expiry))
 	}
-	return fmt.Sprintf("%s: %s %s %s", asctime(at), test(i), clean(i.Target, maxTarget), says)
+	return fmt.Sprintf("%s: %s %s", asctime(at), server(i), says)
 }
 
 // firstLine is the old script's body.
@@ -145,7 +155,7 @@ func firstLine(s status, i *incident) string {
 	case endsSoon:
 		says = "The server's certificate ends " + asctime(i.Expiry) + "."
 	}
-	return fmt.Sprintf("Server Monitor: Performed a health-check running a %s test against %s. %s", test(i), clean(i.Target, maxTarget), says)
+	return fmt.Sprintf("Server Monitor: Performed a health-check running a %s test against %s. %s", test(i), serverInfo(i), says)
 }
 
 // details tells one incident in full.
@@ -269,7 +279,7 @@ func (l letterhead) list(b *strings.Builder, items []*item, told map[string]stri
 }
 
 func line(s status, i *incident) string {
-	head := fmt.Sprintf("%s %s (module %s)", test(i), clean(i.Target, maxTarget), clean(i.Module, 100))
+	head := fmt.Sprintf("%s (module %s)", server(i), clean(i.Module, 100))
 	switch s {
 	case endsSoon:
 		return fmt.Sprintf("%s ends %s", head, asctime(i.Expiry))

@@ -109,6 +109,14 @@ https://probe.example.com/rollcall
 	}
 }
 
+func TestTCPSchemeIsNotPartOfTheServerInfo(t *testing.T) {
+	down, _ := story("tcp://host:9000", 0)
+	m := compose(t, head, nil, &item{Incident: down, Down: true})
+	if !strings.HasSuffix(m.subject, ": TCP host:9000 is down") || !strings.Contains(m.body, "against host:9000. ") || !strings.Contains(m.body, "\nTarget:      tcp://host:9000\n") {
+		t.Errorf("subject %q, body\n%s", m.subject, m.body)
+	}
+}
+
 func TestMailIsWellMade(t *testing.T) {
 	down, up := sample()
 	first := head.write("ops@example.com", []*item{{Incident: down, Down: true}}, nil, epoch)

@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"rollcall/probe"
 )
 
@@ -60,6 +62,12 @@ func (p *postman) judge(f func(e envelope) verdict) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.verdict = f
+}
+
+func (p *postman) attempts() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tries
 }
 
 // subjects are those of the delivered mails, without their times.
@@ -274,8 +282,8 @@ func TestDownThatIsRefusedIsNotTriedAgain(t *testing.T) {
 		h := openHook(t, dir, settings(p))
 		see(h, "host:1", false)
 		time.Sleep(time.Hour)
-		if p.tries != 1 {
-			t.Errorf("a refused mail was tried %d times", p.tries)
+		if n := p.attempts(); n != 1 {
+			t.Errorf("a refused mail was tried %d times", n)
 		}
 		if m := h.Metrics(); m.Channels[0].Refused != 1 || m.Channels[0].Pending != 0 {
 			t.Errorf("the numbers are %+v", m)
@@ -409,48 +417,45 @@ func TestEndingCertificateIsOneMailADay(t *testing.T) {
 	})
 }
 
-func TestMailIsSentWithoutTheDisk(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string, p *postman) {
-		h := openHook(t, dir, settings(p))
-		k := h.active.Load()
-		if err := k.store.db.Close(); err != nil { // every write fails from now on
-			t.Fatal(err)
-		}
-		see(h, "host:1", false)
-		time.Sleep(time.Minute)
-		see(h, "host:1", true)
-		time.Sleep(time.Minute)
-		p.want("TCP host:1 is down", "TCP host:1 is up again")
-		if m := h.Metrics(); m.StoreFailures == 0 {
-			t.Error("no metric says that the disk fails")
-		}
-		closeHook(t, h)
-	})
+// limitDisk lets the store's file grow to size and no further, as a full disk does; 0 takes the limit away.
+func limitDisk(t *testing.T, h *Hook, size int) {
+	t.Helper()
+	db := h.active.Load().store.db
+	if err := db.Update(func(*bbolt.Tx) error { // between two writes of the keeper
+		db.MaxSize = size
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 }
 
-func TestChangesReachTheDiskOnceItWorksAgain(t *testing.T) {
+// TestFullDiskHoldsBackNoMail: mail goes out from memory, a metric tells, and once there is room again the store has
+// everything.
+func TestFullDiskHoldsBackNoMail(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
-		p.judge(func(envelope) verdict { return postponed })
 		h := openHook(t, dir, settings(p))
-		k := h.active.Load()
-		broken := k.store.db
-		if err := broken.Close(); err != nil {
-			t.Fatal(err)
+		limitDisk(t, h, 64<<10)
+		storm := func(up bool) {
+			for n := range 500 {
+				see(h, fmt.Sprintf("host-%03d:80", n), up)
+			}
+			time.Sleep(5 * time.Minute)
 		}
-		see(h, "host:1", false)
-		time.Sleep(time.Minute)
-		mended, err := openStore(dir)
-		if err != nil {
-			t.Fatal(err)
+		storm(false)
+		p.want("500 servers are down")
+		if m := h.Metrics(); m.StoreFailures == 0 || m.Incidents != 500 {
+			t.Errorf("the numbers are %+v", m)
 		}
-		k.store.db = mended.db // the keeper is between two turns: the bubble is idle
+		limitDisk(t, h, 0)
 		time.Sleep(time.Minute)
 		closeHook(t, h)
-		p.judge(nil)
 		h = openHook(t, dir, settings(p))
-		time.Sleep(time.Minute)
+		storm(false)
+		p.want("500 servers are down")
+		limitDisk(t, h, 64<<10)
+		storm(true)
 		closeHook(t, h)
-		p.want("TCP host:1 is down")
+		p.want("500 servers are down", "500 servers are up again")
 	})
 }
 
@@ -567,4 +572,39 @@ func TestPasswordInATargetIsNeverTold(t *testing.T) {
 			t.Error("the store or the mail holds the password")
 		}
 	})
+}
+
+// TestMailServerThatHangsDelaysNoProbe is in real time: the mail server answers nothing, the disk is real, and targets
+// go down and up all the while.
+func TestMailServerThatHangsDelaysNoProbe(t *testing.T) {
+	p := &postman{t: t, takes: time.Hour}
+	h := openHook(t, t.TempDir(), settings(p, func(c *Config) { c.groupWait = 0 }))
+	const results = 20_000
+	took := make([]time.Duration, results)
+	var probes sync.WaitGroup
+	for n := range 2 {
+		probes.Go(func() {
+			for i := n; i < results; i += 2 {
+				r := probe.Record{Module: "m", Prober: "tcp", Target: fmt.Sprintf("host-%d:80", i%500), Result: *resultAt(time.Now(), i/500%2 == 0)}
+				begin := time.Now()
+				h.Observe(r)
+				took[i] = time.Since(begin)
+			}
+		})
+	}
+	probes.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	slices.Sort(took)
+	// The slowest few are left to whatever else the machine does.
+	if worst := took[results*99/100]; worst > time.Millisecond {
+		t.Errorf("one probe of a hundred waits %v or longer", worst)
+	}
+	t.Logf("median %v, 99%% %v, slowest %v", took[results/2], took[results*99/100], took[results-1])
+	if p.tries != 0 {
+		t.Error("the mail server did not hang")
+	}
 }

@@ -164,14 +164,17 @@ func (k *keeper) gather(quiet bool, now time.Time) (more bool) {
 	for i := range rows {
 		k.rows[key{rows[i].Module, rows[i].Target}] = encodeRow(&rows[i])
 	}
-	for i := range changes {
-		c := &changes[i]
+	for _, c := range changes {
 		k.rows[key{c.watch.Module, c.watch.Target}] = encodeRow(&c.watch)
-		switch c.event {
-		case wentDown, stillDown:
-			k.open[c.incident.ID] = c.incident
+		switch i := c.incident; c.event {
+		case wentDown:
+			k.open[i.ID] = i
+			k.logger.Info("a target is down", "module", i.Module, "target", i.Target, "stage", i.Stage, "reason", i.Reason)
+		case stillDown:
+			k.open[i.ID] = i
 		case cameUp:
-			delete(k.open, c.incident.ID)
+			delete(k.open, i.ID)
+			k.logger.Info("a target is up again", "module", i.Module, "target", i.Target, "after", i.Until.Sub(i.Since).Round(time.Millisecond))
 		}
 		for _, d := range k.destinations {
 			if c.event != certEnding || d.channel == channelMail {

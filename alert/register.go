@@ -41,7 +41,7 @@ type register struct {
 	watches       map[key]*watch
 	all           []*watch // the same, for visiting them in parts
 	requested     int      // how many no scheduled probe has asked for
-	changes       []change
+	changes       []*change
 	unsaved       []*watch
 	refused       uint64 // results of targets beyond the bounds
 	deferred      uint64 // results that came while too many changes waited
@@ -79,11 +79,11 @@ func (r *register) observe(rec *probe.Record) bool {
 	w.Prober, w.seen = rec.Prober, rec.Result.Start
 	e, i := w.observe(&rec.Result, r.policy)
 	if e != nothing {
-		r.changes = append(r.changes, change{e, i, *w})
+		r.changes = append(r.changes, &change{e, i, *w})
 	}
 	warned := w.warn(&rec.Result, r.policy)
 	if warned {
-		r.changes = append(r.changes, change{certEnding, w.expiring(&rec.Result), *w})
+		r.changes = append(r.changes, &change{certEnding, w.expiring(&rec.Result), *w})
 	}
 	if w.unsaved && !w.listed {
 		w.listed = true
@@ -137,7 +137,7 @@ const partSize = 256
 
 // fetch hands over all changes, and with quiet also some of the watches that differ from their rows without news
 // (counters, a first result). Both are of the same instant: a row on disk must never be ahead of its events.
-func (r *register) fetch(quiet bool) (changes []change, rows []watch, more bool) {
+func (r *register) fetch(quiet bool) (changes []*change, rows []watch, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	changes, r.changes = r.changes, nil
