@@ -105,10 +105,11 @@ func (f *tlsFiles) look() {
 			f.stamps[i].info, changed = info, true
 		}
 	}
-	if !changed {
+	// What could not be read is tried again: a stamp tells neither of permissions nor of descriptors.
+	old := f.state.Load()
+	if !changed && old.err == nil {
 		return
 	}
-	old := f.state.Load()
 	material, err := f.load()
 	if err == nil {
 		f.state.Store(&tlsState{material: material})

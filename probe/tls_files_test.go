@@ -111,6 +111,38 @@ func TestTLSFileThatBreaksIsNotTheTargetsFault(t *testing.T) {
 	})
 }
 
+// What keeps a file from being read (its mode, no descriptors) may go away and leave the file's stamp as it is.
+func TestBrokenTLSFileIsTriedAgainThoughItsStampStays(t *testing.T) {
+	ca := newAuthority(t)
+	file := filepath.Join(t.TempDir(), "ca")
+	write(t, file, ca.pem)
+	synctest.Test(t, func(t *testing.T) {
+		client, err := compileTLS("tls_config", &config.TLSConfig{CAFile: file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		written := time.Now().Add(time.Hour)
+		replace := func(text string) {
+			write(t, file, text)
+			if err := os.Chtimes(file, written, written); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(lookInterval)
+		}
+		replace(strings.Repeat("x", len(ca.pem)))
+		if _, err := client.files.current(); err != nil {
+			t.Fatal(err)
+		}
+		if client.files.state.Load().err == nil {
+			t.Fatal("the broken file went unnoticed")
+		}
+		replace(ca.pem)
+		if _, err := client.files.current(); err != nil || client.files.state.Load().err != nil {
+			t.Errorf("still broken: %v, %v", err, client.files.state.Load().err)
+		}
+	})
+}
+
 func TestTLSOptionsAreCheckedAtLoad(t *testing.T) {
 	ca := newAuthority(t)
 	cert, key := pair(t, ca.issue())
