@@ -25,7 +25,8 @@ func readDocument(data []byte) (root *yaml.Node, line int, err error) {
 	var document yaml.Node
 	err = nextDocument(dec, &document)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, syntaxLine(data, err), syntaxError(err)
+		line := syntaxLine(data, err)
+		return nil, line, syntaxError(data, line, err)
 	}
 	if err != nil || isNull(document.Content[0]) {
 		return nil, 0, errors.New("is empty; accepted: a file with at least `modules:`")
@@ -34,7 +35,8 @@ func readDocument(data []byte) (root *yaml.Node, line int, err error) {
 	if err := nextDocument(dec, &second); err == nil && !isNull(second.Content[0]) {
 		return nil, second.Content[0].Line, errors.New("is a second document; accepted: one document in a file")
 	} else if err != nil && !errors.Is(err, io.EOF) {
-		return nil, syntaxLine(data, err), syntaxError(err)
+		line := syntaxLine(data, err)
+		return nil, line, syntaxError(data, line, err)
 	}
 	return document.Content[0], 0, nil
 }
@@ -52,9 +54,14 @@ func nextDocument(dec *yaml.Decoder, document *yaml.Node) (err error) {
 
 var libraryPrefix = regexp.MustCompile(`^yaml: (line \d+: )?`)
 
-// syntaxError is the library's message without the line, which syntaxLine knows better.
-func syntaxError(err error) error {
-	return errors.New("not valid YAML: " + libraryPrefix.ReplaceAllString(err.Error(), ""))
+// syntaxError is the library's message for data without the line, which syntaxLine knows better.
+func syntaxError(data []byte, line int, err error) error {
+	text := "not valid YAML: " + libraryPrefix.ReplaceAllString(err.Error(), "")
+	lines := bytes.SplitN(data, []byte("\n"), line+1)
+	if broken := lines[min(line, len(lines))-1]; bytes.HasPrefix(bytes.TrimLeft(broken, " "), []byte("\t")) {
+		text += "; the line is indented with a tab, and YAML takes only blanks"
+	}
+	return errors.New(text)
 }
 
 // syntaxLine finds the line that breaks the syntax. The library names the line at which the construct began, often

@@ -1,10 +1,17 @@
 package config
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // unknownKey reports a key that a struct does not have, with what was probably meant: a similar key, one that
 // belongs a level down or up, or any of the accepted ones.
 func (d *decoder) unknownKey(name string, at *place, s *schema) {
+	if slices.Contains(s.names(), name+"s") { // a plural is nearer than the same word elsewhere: module, modules
+		d.misspelt(name+"s", at)
+		return
+	}
 	for _, f := range s.fields {
 		if t := structOf(f.kind); t != nil {
 			if _, ok := d.schema(t).field(name); ok {
@@ -20,11 +27,15 @@ func (d *decoder) unknownKey(name string, at *place, s *schema) {
 		}
 	}
 	if meant := nearest(name, s.names()); meant != "" {
-		d.void = append(d.void, optionAt(at.parent.at(meant, at.line).String())) // do not also say that it is missing
-		d.report(at, "unknown key; did you mean %q?", meant)
+		d.misspelt(meant, at)
 		return
 	}
 	d.remark(at, "unknown key; accepted: %s", s.list())
+}
+
+func (d *decoder) misspelt(meant string, at *place) {
+	d.void = append(d.void, optionAt(at.parent.at(meant, at.line).String())) // do not also say that it is missing
+	d.report(at, "unknown key; did you mean %q?", meant)
 }
 
 // nearest returns the name that was probably meant, empty when none is close.
