@@ -33,7 +33,7 @@ func addCheck(app *kingpin.Application, commands map[string]func() int, stdout, 
 	cmd.HelpLong("  rollcall check tcp example.com:9000\n  rollcall check http https://example.com/\n" +
 		"  rollcall check http example.com:80 admin@example.com")
 	c.wrongUse = func(complaint string) int { return wrongUse(app, []string{cmd.FullCommand()}, stderr, complaint) }
-	cmd.Arg("test-type", "tcp or http.").Required().StringVar(&c.testType)
+	cmd.Arg("test-type", "tcp or http.").Required().HintOptions("tcp", "http").StringVar(&c.testType)
 	cmd.Arg("server-info", "tcp: hostname:port. http: a URL, or hostname:port.").Required().StringVar(&c.serverInfo)
 	cmd.Arg("email-address", "Who gets a mail when the server is down.").StringVar(&c.address)
 	cmd.Arg("surplus", "").Hidden().StringsVar(&c.surplus)

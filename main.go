@@ -30,7 +30,7 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	stampVersion()
 	app, commands := newApp(stdout, stderr)
-	name, err := app.Parse(args)
+	name, err := app.Parse(withoutHalfACommand(args))
 	if err != nil {
 		complaint := "rollcall: " + err.Error()
 		if tooFewArguments(app, args) {
@@ -39,6 +39,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return wrongUse(app, args, stderr, complaint)
 	}
 	return commands[name]()
+}
+
+// withoutHalfACommand drops the first word when a shell asks how it may go on: kingpin takes half a command for an
+// argument of the default command, and suggests nothing. Without it, kingpin names all commands, and the shell
+// chooses those that begin as the word does.
+func withoutHalfACommand(args []string) []string {
+	if len(args) == 2 && args[0] == "--completion-bash" && !strings.HasPrefix(args[1], "-") {
+		return args[:1]
+	}
+	return args
 }
 
 // newApp puts the command line together; commands are what the commands' names do, with an exit code.
