@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -140,14 +141,15 @@ func (s *servers) drain(logger *slog.Logger) {
 	s.running.Wait()
 }
 
-// externalURL is where others reach us: the flag's, completed from this machine's name and the first listener.
-func externalURL(flag string, listener net.Addr, hostname string) (*url.URL, error) {
+// externalURL is where others reach us: the flag's, or else made of this machine's name, the first listener's port and
+// the prefix that every path has.
+func externalURL(flag, routePrefix string, listener net.Addr, hostname string) (*url.URL, error) {
 	if flag == "" {
-		_, port, err := net.SplitHostPort(listener.String())
-		if err != nil { // a socket without a port, as a Unix one
-			return &url.URL{Scheme: "http", Host: hostname, Path: "/"}, nil
+		u := &url.URL{Scheme: "http", Host: hostname, Path: path.Join("/", routePrefix)}
+		if _, port, err := net.SplitHostPort(listener.String()); err == nil { // a Unix socket has none
+			u.Host = net.JoinHostPort(hostname, port)
 		}
-		return &url.URL{Scheme: "http", Host: net.JoinHostPort(hostname, port), Path: "/"}, nil
+		return u, nil
 	}
 	u, err := url.Parse(flag)
 	if err != nil {

@@ -283,7 +283,7 @@ func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload fu
 	if err != nil {
 		return nil, fmt.Errorf("asking for this machine's name: %w; give --web.external-url", err)
 	}
-	external, err := externalURL(s.externalURL, listener, hostname)
+	external, err := externalURL(s.externalURL, s.routePrefix, listener, hostname)
 	if err != nil {
 		return nil, err
 	}
