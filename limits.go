@@ -6,6 +6,8 @@ const (
 	descriptorsPerProbe = 3
 	memoryPerProbe      = 128 << 10
 	descriptorsReserved = 64 // listeners, log, configuration, a file that is being reloaded
+
+	memoryPerConnection = 16 << 10 // of an asker who is between requests
 )
 
 // defaultMaxInFlight is how many probes may run at once when --probe.max-in-flight is 0: as many as the descriptors
@@ -18,6 +20,23 @@ func defaultMaxInFlight(descriptors, memory uint64) int {
 	}
 	if memory > 0 {
 		limit = min(limit, memory/2/memoryPerProbe)
+	}
+	return int(max(limit, least))
+}
+
+// maxConnections is how many connections our ports may hold: what maxInFlight probes leave of the descriptors, of which
+// half of the reserve goes to those that are only told that we are busy, and what fits into an eighth of the memory.
+// Prometheus keeps one connection for each target, so that fewer connections than targets only cost it new ones.
+func maxConnections(descriptors, memory uint64, maxInFlight int) int {
+	const least, most = 16, 1_000_000
+	limit := uint64(most)
+	if descriptors > 0 {
+		taken := descriptorsReserved/2 + uint64(maxInFlight)*(descriptorsPerProbe-1)
+		limit = max(descriptors, taken) - taken
+		limit = min(max(limit, descriptors/4), most) // a limit of probes that was set too high leaves some
+	}
+	if memory > 0 {
+		limit = min(limit, uint64(maxInFlight)+memory/8/memoryPerConnection)
 	}
 	return int(max(limit, least))
 }

@@ -22,3 +22,24 @@ func TestDefaultMaxInFlight(t *testing.T) {
 		})
 	}
 }
+
+func TestMaxConnections(t *testing.T) {
+	for _, c := range []struct {
+		name                string
+		descriptors, memory uint64
+		maxInFlight, want   int
+	}{
+		{"nothing is known", 0, 0, 100, 1_000_000},
+		{"few descriptors: every probe has its asker, and others are answered", 256, 0, 64, 96},
+		{"hardly any descriptor", 64, 0, 8, 16},
+		{"more probes than descriptors", 256, 0, 1000, 64},
+		{"the usual descriptors", 1024, 64 << 30, 320, 352},
+		{"many descriptors, a small container", 1 << 20, 64 << 20, 256, 768},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := maxConnections(c.descriptors, c.memory, c.maxInFlight); got != c.want {
+				t.Errorf("maxConnections(%d, %d, %d) = %d, want %d", c.descriptors, c.memory, c.maxInFlight, got, c.want)
+			}
+		})
+	}
+}

@@ -100,15 +100,17 @@ func withHint(err error) error {
 
 // servers are one http.Server for each listener: the toolkit changes the server that it serves with.
 type servers struct {
-	flags   *toolkit.FlagConfig
-	logger  *slog.Logger
-	all     []*http.Server
-	running sync.WaitGroup
-	failed  chan error // what kept a server from going on
+	flags       *toolkit.FlagConfig
+	logger      *slog.Logger
+	connections *web.Connections
+	all         []*http.Server
+	running     sync.WaitGroup
+	failed      chan error // what kept a server from going on
 }
 
 func (s *servers) start(l net.Listener, handler http.Handler) {
-	server := web.HTTPServer(handler, s.logger)
+	server := web.HTTPServer(handler, s.connections, s.logger)
+	l = s.connections.Listen(l)
 	s.all = append(s.all, server)
 	serve := server.Serve
 	if *s.flags.WebConfigFile != "" {

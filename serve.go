@@ -208,7 +208,7 @@ func (s *serve) serve(logger *slog.Logger) error {
 	}
 	app, runner := rooms.app, rooms.runner
 
-	serving := &servers{flags: &s.toolkit, logger: logger, failed: make(chan error, 1)}
+	serving := &servers{flags: &s.toolkit, logger: logger, connections: rooms.connections, failed: make(chan error, 1)}
 	for _, l := range open.public {
 		serving.start(l, app.Handler())
 	}
@@ -255,6 +255,8 @@ type rooms struct {
 	runner    *probe.Runner
 	hook      *alert.Hook
 	scheduler *schedule.Scheduler
+
+	connections *web.Connections
 }
 
 // follow puts the present targets into force, and every later configuration's together with its alert section.
@@ -320,7 +322,8 @@ func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload fu
 		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
 		Failed: exporter.Failed,
 	}
-	return &rooms{app, runner, hook, scheduler}, nil
+	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
+	return &rooms{app, runner, hook, scheduler, connections}, nil
 }
 
 // announce says where we listen, and to a newcomer what to try.

@@ -23,7 +23,7 @@ func classify(ctx context.Context, stage Stage, err error) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err() // whatever broke, it broke because nobody waits any longer
 	}
-	if fault := localFault(err); fault != nil {
+	if fault := LocalFault(err); fault != nil {
 		return fault
 	}
 	if alert, ok := remoteAlert(err); ok {
@@ -74,10 +74,10 @@ func networkReason(ctx context.Context, err error) Reason {
 	}
 }
 
-// localFault returns what err says about this machine, nil when it is about something else. Which call failed
+// LocalFault returns what err says about this machine, nil when it is about something else. Which call failed
 // matters: an address that cannot be bound is the configured source address, one that cannot be connected from
 // means that no ephemeral port is left.
-func localFault(err error) *ExporterError {
+func LocalFault(err error) *ExporterError {
 	errno, ok := errors.AsType[syscall.Errno](err)
 	if !ok {
 		return nil

@@ -106,7 +106,7 @@ type dnsNotes struct {
 }
 
 func (n *dnsNotes) classify(ctx context.Context, host string, err error) error {
-	if fault := n.fault.Load(); fault != nil && ctx.Err() == nil {
+	if fault := n.fault.Load(); fault != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		return &ExporterError{fault.Fault, fmt.Errorf("resolving %q: %w", host, fault.Err)}
 	}
 	wrapped := fmt.Errorf("resolving %q: %w", host, err)
@@ -138,7 +138,7 @@ func (n *dnsNotes) dial(probing, dialing context.Context, network, server string
 	var dialer net.Dialer
 	c, err := dialer.DialContext(ctx, network, server)
 	if err != nil {
-		if fault := localFault(err); fault != nil {
+		if fault := LocalFault(err); fault != nil {
 			n.fault.Store(fault)
 		}
 		return nil, err

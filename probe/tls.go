@@ -129,7 +129,7 @@ func refusesGroups(err error, facts *TLSFacts) bool {
 
 // handshakeError says what an error of a handshake, over TCP or QUIC, means.
 func handshakeError(ctx context.Context, err error, facts *TLSFacts) error {
-	if err == nil || isClassified(err) || ctx.Err() != nil || localFault(err) != nil {
+	if err == nil || isClassified(err) || ctx.Err() != nil || LocalFault(err) != nil {
 		return classify(ctx, StageTLS, err)
 	}
 	reason := networkReason(ctx, err)

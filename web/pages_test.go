@@ -317,7 +317,7 @@ func TestTheAdministratorsPagesCanBeKeptApart(t *testing.T) {
 func TestLargeRequestBodiesAreRefused(t *testing.T) {
 	h := newHouse(t, nil)
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = HTTPServer(h.handler, quiet())
+	server.Config = HTTPServer(h.handler, nil, quiet())
 	server.Start()
 	defer server.Close()
 	for size, status := range map[int]int{10: 200, maxRequestBody: 200, maxRequestBody + 1: 400, 4 << 20: 400} {
@@ -338,7 +338,7 @@ func TestLargeRequestBodiesAreRefused(t *testing.T) {
 func TestA64KTargetIsABadRequestOnTheWire(t *testing.T) {
 	h := newHouse(t, nil)
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = HTTPServer(h.handler, quiet())
+	server.Config = HTTPServer(h.handler, nil, quiet())
 	server.Start()
 	defer server.Close()
 	response, err := server.Client().Get(server.URL + "/probe?target=" + strings.Repeat("a", 64<<10))

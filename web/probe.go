@@ -51,6 +51,7 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if debug {
+		allowWriting(w, replyTimeout) // it may be long, and the reader slow
 		s.writeReport(w, &record, config)
 		return
 	}

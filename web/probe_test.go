@@ -184,7 +184,7 @@ func TestTheServersLimitDoesNotCutALongProbe(t *testing.T) {
 			t.Errorf("%s s: the reply may take %v, want %v", header, left, want)
 		}
 	}
-	if server := HTTPServer(nil, quiet()); server.WriteTimeout < probe.DefaultTimeout+10*time.Second || server.ReadTimeout != 0 {
+	if server := HTTPServer(nil, nil, quiet()); server.WriteTimeout < probe.DefaultTimeout+10*time.Second || server.ReadTimeout != 0 {
 		t.Errorf("the server cuts a probe: write timeout %v, read timeout %v", server.WriteTimeout, server.ReadTimeout)
 	}
 }

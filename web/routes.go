@@ -46,7 +46,7 @@ func (s *Server) handler(admin bool) http.Handler {
 			s.addPprof(mux)
 		}
 	}
-	return bounded(mux)
+	return bounded(answering(mux))
 }
 
 func (s *Server) addPprof(mux *http.ServeMux) {

@@ -94,9 +94,9 @@ func (s *Server) Handler() http.Handler { return s.handler(!s.options.SeparateAd
 func (s *Server) AdminHandler() http.Handler { return s.handler(true) }
 
 // HTTPServer returns a server with limits that protect it from slow and large requests and that let the longest
-// probe finish.
-func HTTPServer(handler http.Handler, errors *slog.Logger) *http.Server {
-	return &http.Server{
+// probe finish. It is to serve listeners of connections, which may be nil.
+func HTTPServer(handler http.Handler, connections *Connections, errors *slog.Logger) *http.Server {
+	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       5 * time.Minute, // above the usual scrape intervals, so that Prometheus's connections live on
@@ -104,6 +104,10 @@ func HTTPServer(handler http.Handler, errors *slog.Logger) *http.Server {
 		MaxHeaderBytes:    96 << 10, // a target of 64 KiB arrives and gets an answer that says what is wrong
 		ErrorLog:          slog.NewLogLogger(errors.Handler(), slog.LevelWarn),
 	}
+	if connections != nil {
+		connections.attach(server)
+	}
+	return server
 }
 
 // writeTimeout counts from the end of a request's header, so it holds the probe's default limit and the reply.

@@ -1,0 +1,250 @@
+package web
+
+import (
+	"container/list"
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"rollcall/probe"
+)
+
+// Connections bounds how many connections our ports hold, so that probes always find a descriptor and slow clients
+// keep nobody out. A connection beyond the limit takes the place of the one that has waited longest for a next
+// request, or else of one that is slow to send its request; one whose request is being answered is never closed.
+type Connections struct {
+	limit  int
+	failed func(error)
+
+	mu      sync.Mutex
+	open    int
+	idle    list.List     // of *connection: between requests, the longest so first
+	reading list.List     // of *connection: on the way to a handler, or on the way out
+	room    chan struct{} // capacity 1: a connection closed or became idle
+}
+
+// readPatience is how long a request may take to arrive when others wait for its connection's place.
+const readPatience = time.Second
+
+// NewConnections returns a bound of limit connections for all listeners together. failed is told what keeps us from
+// accepting one, an *probe.ExporterError; it is called on the listener's goroutine.
+func NewConnections(limit int, failed func(error)) *Connections {
+	return &Connections{limit: limit, failed: failed, room: make(chan struct{}, 1)}
+}
+
+// Listen makes the connections of l count. They must be served by a server from HTTPServer.
+func (c *Connections) Listen(l net.Listener) net.Listener {
+	return &listener{Listener: l, connections: c, closed: make(chan struct{})}
+}
+
+// attach has server tell what its connections do.
+func (c *Connections) attach(server *http.Server) {
+	server.ConnState = func(conn net.Conn, state http.ConnState) {
+		if known := counted(conn); known != nil {
+			c.changed(known, state)
+		}
+	}
+	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		if known := counted(conn); known != nil {
+			return context.WithValue(ctx, connectionKey{}, known)
+		}
+		return ctx
+	}
+}
+
+type connectionKey struct{}
+
+// counted finds our connection below TLS.
+func counted(conn net.Conn) *connection {
+	if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secured.NetConn()
+	}
+	known, _ := conn.(*connection)
+	return known
+}
+
+// answering runs next and keeps the request's connection from being closed meanwhile.
+func answering(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok {
+			conn.pool.begin(conn)
+			defer conn.pool.end(conn)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// listener counts what it accepts.
+type listener struct {
+	net.Listener
+	connections *Connections
+	close       sync.Once
+	closed      chan struct{}
+}
+
+func (l *listener) Close() error {
+	l.close.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// Accept returns a connection once there is room for it. A fault of this machine, as that no descriptor is left, is
+// counted and gives one up; net/http waits a moment and tries again.
+func (l *listener) Accept() (net.Conn, error) {
+	accepted, err := l.Listener.Accept()
+	if err != nil {
+		if fault := probe.LocalFault(err); fault != nil {
+			l.connections.failed(fault)
+			l.connections.evict(time.Now())
+		}
+		return nil, err
+	}
+	conn := &connection{Conn: accepted, pool: l.connections}
+	l.connections.admit(conn, l.closed)
+	return conn, nil
+}
+
+// admit counts conn, after it has waited for room. When the listener is closed nothing is worth waiting for.
+func (c *Connections) admit(conn *connection, closed <-chan struct{}) {
+	if c.add(conn) {
+		return
+	}
+	retry := time.NewTicker(readPatience / 10)
+	defer retry.Stop()
+	for !c.add(conn) {
+		select {
+		case <-c.room:
+		case <-retry.C: // a slow one may have used up its time
+		case <-closed:
+			conn.Close()
+			return
+		}
+	}
+}
+
+func (c *Connections) add(conn *connection) bool {
+	now := time.Now()
+	if c.full() && !c.evict(now) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open++
+	conn.counted = true
+	conn.move(&c.reading, now)
+	return true
+}
+
+func (c *Connections) full() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open >= c.limit
+}
+
+// evict closes the connection that is needed least, if there is one that may be closed.
+func (c *Connections) evict(now time.Time) bool {
+	victim := c.victim(now)
+	if victim == nil {
+		return false
+	}
+	victim.Close()
+	return true
+}
+
+func (c *Connections) victim(now time.Time) *connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if first := c.idle.Front(); first != nil {
+		return first.Value.(*connection)
+	}
+	if first := c.reading.Front(); first != nil {
+		if slow := first.Value.(*connection); now.Sub(slow.since) >= readPatience {
+			return slow
+		}
+	}
+	return nil
+}
+
+// changed notes a state of net/http's server: only there is it known that the last byte of a reply has been sent.
+func (c *Connections) changed(conn *connection, state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case http.StateIdle:
+		conn.move(&c.idle, time.Now())
+		c.signal()
+	case http.StateActive:
+		if conn.list == &c.idle {
+			conn.move(&c.reading, time.Now())
+		}
+	}
+}
+
+// begin notes that a handler answers a request of conn; HTTP/2 has several at a time.
+func (c *Connections) begin(conn *connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conn.handlers++
+	conn.move(nil, time.Time{})
+}
+
+func (c *Connections) end(conn *connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if conn.handlers--; conn.handlers == 0 {
+		conn.move(&c.reading, time.Now())
+	}
+}
+
+// signal tells one who waits in admit. c.mu is held.
+func (c *Connections) signal() {
+	select {
+	case c.room <- struct{}{}:
+	default:
+	}
+}
+
+// connection is one that counts. Its fields belong to the pool's lock.
+type connection struct {
+	net.Conn
+	pool *Connections
+
+	counted  bool          // it takes a place
+	closed   bool          // and is in no list
+	handlers int           // that answer its requests now
+	list     *list.List    // idle, reading, or nil
+	place    *list.Element // in list
+	since    time.Time     // when it came into list
+}
+
+// move puts the connection at the end of a list; nil takes it out. The pool's lock is held.
+func (conn *connection) move(to *list.List, now time.Time) {
+	if conn.list != nil {
+		conn.list.Remove(conn.place)
+		conn.list, conn.place = nil, nil
+	}
+	if to == nil || conn.closed {
+		return
+	}
+	conn.list, conn.since = to, now
+	conn.place = to.PushBack(conn)
+}
+
+func (conn *connection) Close() error {
+	conn.pool.leave(conn)
+	return conn.Conn.Close()
+}
+
+// leave gives conn's place back, once.
+func (c *Connections) leave(conn *connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conn.closed = true
+	conn.move(nil, time.Time{})
+	if conn.counted {
+		conn.counted = false
+		c.open--
+		c.signal()
+	}
+}

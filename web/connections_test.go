@@ -1,0 +1,152 @@
+package web
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rollcall/probe"
+)
+
+// port is a served listener of few connections.
+func port(t *testing.T, limit int, h *house) (addr string) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	connections := NewConnections(limit, func(err error) { t.Error(err) })
+	server.Config = HTTPServer(h.handler, connections, quiet())
+	server.Listener = connections.Listen(server.Listener)
+	server.Start()
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+func connect(t *testing.T, addr, request string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// status reads a reply whole; 0: the connection was closed instead.
+func status(c net.Conn) int {
+	reply, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return 0
+	}
+	defer reply.Body.Close()
+	if _, err := io.Copy(io.Discard, reply.Body); err != nil {
+		return 0
+	}
+	return reply.StatusCode
+}
+
+const healthy = "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+
+func TestIdleConnectionsMakeRoom(t *testing.T) {
+	addr := port(t, 3, newHouse(t, nil))
+	first := connect(t, addr, healthy)
+	for range 10 {
+		if got := status(connect(t, addr, healthy)); got != http.StatusOK {
+			t.Fatalf("status %d", got)
+		}
+	}
+	if status(first) != http.StatusOK || status(first) != 0 {
+		t.Error("the connection that waited longest was to be answered and then closed")
+	}
+}
+
+func TestSlowRequestsMakeRoom(t *testing.T) {
+	addr := port(t, 3, newHouse(t, nil))
+	for _, request := range []string{"", healthy[:20], "POST /probe HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"} {
+		connect(t, addr, request)
+	}
+	if got := status(connect(t, addr, healthy)); got != http.StatusOK {
+		t.Errorf("status %d", got)
+	}
+}
+
+func TestRequestsThatAreBeingAnsweredKeepTheirConnections(t *testing.T) {
+	h := newHouse(t, nil)
+	asked, finish := make(chan struct{}), make(chan struct{})
+	h.prober.during = func(context.Context) { asked <- struct{}{}; <-finish }
+	addr := port(t, 2, h)
+	probes := []net.Conn{
+		connect(t, addr, "GET /probe?target=x HTTP/1.1\r\nHost: x\r\n\r\n"),
+		connect(t, addr, "GET /probe?target=y HTTP/1.1\r\nHost: x\r\n\r\n"),
+	}
+	<-asked
+	<-asked // both places are taken
+	waiting := connect(t, addr, healthy)
+	waiting.SetReadDeadline(time.Now().Add(readPatience + 500*time.Millisecond))
+	if got := status(waiting); got != 0 {
+		t.Fatalf("status %d: there was no room", got)
+	}
+	close(finish)
+	for _, c := range probes {
+		if got := status(c); got != http.StatusOK {
+			t.Errorf("a probe under way got status %d", got)
+		}
+	}
+	waiting.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if got := status(waiting); got != http.StatusOK {
+		t.Errorf("status %d after there was room", got)
+	}
+}
+
+func TestClosedListenerWaitsForNobody(t *testing.T) {
+	h := newHouse(t, nil)
+	finish := make(chan struct{})
+	h.prober.during = func(context.Context) { <-finish }
+	server := httptest.NewUnstartedServer(nil)
+	connections := NewConnections(1, func(err error) { t.Error(err) })
+	server.Config = HTTPServer(h.handler, connections, quiet())
+	server.Listener = connections.Listen(server.Listener)
+	server.Start()
+	addr := server.Listener.Addr().String()
+	connect(t, addr, "GET /probe?target=x HTTP/1.1\r\nHost: x\r\n\r\n")
+	second := connect(t, addr, healthy)
+	done := make(chan struct{})
+	go func() { defer close(done); server.Config.Shutdown(t.Context()) }()
+	if got := status(second); got != 0 {
+		t.Errorf("status %d", got)
+	}
+	close(finish)
+	<-done
+	server.Close()
+}
+
+// exhausted is a listener of a process without descriptors.
+type exhausted struct{ net.Listener }
+
+func (exhausted) Accept() (net.Conn, error) {
+	return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+}
+
+func TestAcceptWithoutDescriptorsIsOurFault(t *testing.T) {
+	var faults []error
+	l := NewConnections(9, func(err error) { faults = append(faults, err) }).Listen(exhausted{})
+	_, err := l.Accept()
+	var temporary net.Error
+	if !errors.As(err, &temporary) || !strings.Contains(err.Error(), "too many open files") {
+		t.Errorf("net/http would not try again after %v", err)
+	}
+	var fault *probe.ExporterError
+	if len(faults) != 1 || !errors.As(faults[0], &fault) || fault.Fault != probe.FaultDescriptors {
+		t.Errorf("told of %v", faults)
+	}
+}
