@@ -188,6 +188,7 @@ func (s *serve) serve(logger *slog.Logger) error {
 		}
 		return err
 	})
+	probe.Prepare()
 	rooms, err := s.assemble(logger, manager, reload, open.public[0].Addr())
 	if err != nil {
 		return err

@@ -15,11 +15,15 @@ import (
 type Runner struct {
 	MaxInFlight int // probes at the same time; 0: no limit
 	Observers   []Observer
-	Logger      *slog.Logger // nil: a panic is not logged
+	Logger      *slog.Logger // gets panics, and faults of our own; nil: none
 
 	inFlight atomic.Int64
 	closing  atomic.Bool
+	toldAt   atomic.Pointer[time.Time] // when a fault was last logged
 }
+
+// tellEvery is how often a fault of our own is logged: when descriptors run out, every probe meets it.
+const tellEvery = 10 * time.Second
 
 // Do probes req's target once. The error is nil if and only if the Record holds a verdict; then every observer has
 // seen it. Otherwise nothing is known about the target, and the error is a *TargetError, a *DeniedError,
@@ -46,6 +50,7 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	start := time.Now()
 	result, err := r.guarded(probing, m, req)
 	if err != nil {
+		r.tell(m, err)
 		return Record{}, err
 	}
 	if err := ctx.Err(); errors.Is(err, context.Canceled) { // whatever its cause
@@ -71,6 +76,19 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 const maxOverdue = time.Second
 
 func (r *Result) timedOut() bool { return r.Failure != nil && r.Failure.Reason == ReasonTimeout }
+
+// tell logs a fault of our own now and then; the counters have every one.
+func (r *Runner) tell(m *Module, err error) {
+	fault, ok := errors.AsType[*ExporterError](err)
+	if !ok || r.Logger == nil || fault.Fault == FaultPanic { // a panic was logged with its stack
+		return
+	}
+	now, last := time.Now(), r.toldAt.Load()
+	if last != nil && now.Sub(*last) < tellEvery || !r.toldAt.CompareAndSwap(last, &now) {
+		return
+	}
+	r.Logger.Error("rollcall itself cannot probe, which says nothing about the target", "module", m.Name, "fault", fault.Fault, "err", fault.Err)
+}
 
 // InFlight is the number of probes running now.
 func (r *Runner) InFlight() int { return int(r.inFlight.Load()) }
