@@ -14,7 +14,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 10s
 
-.PHONY: help run build test unit lint format vet staticcheck modules vulnerabilities fuzz bench bench-smoke peers clean
+.PHONY: help run build dist test unit lint format vet staticcheck modules vulnerabilities fuzz bench bench-smoke peers clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,10 +25,14 @@ run: ## start rollcall on :9115 with its built-in modules (ARGS="--log.level=deb
 build: ## one static binary: ./rollcall
 	CGO_ENABLED=0 go build $(RELEASE) -o $(BINARY) .
 
+dist: ## dist/: archives and Debian packages for every platform, with checksums and what they are made of
+	@VERSION='$(VERSION)' REVISION='$(REVISION)' sh deploy/package/dist
+
 test: peers lint unit ## everything CI asks for: the linters, then every test with the race detector
 
 unit: ## every test with the race detector, in random order
 	go test -race -shuffle=on ./...
+	go test -C deploy ./...
 
 lint: format vet staticcheck modules vulnerabilities ## formatting, go vet, staticcheck, go.mod, known vulnerabilities
 
@@ -37,12 +41,15 @@ format:
 
 vet:
 	go vet ./...
+	go vet -C deploy ./...
 
 staticcheck:
 	go run $(STATICCHECK) ./...
+	cd deploy && go run $(STATICCHECK) ./...
 
 modules:
 	go mod tidy -diff
+	go mod tidy -C deploy -diff
 	go mod verify
 
 vulnerabilities:
