@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -36,7 +37,7 @@ type destination struct {
 
 	items   []*item           // in the order in which their first events came
 	waiting map[string]*item  // by incident: those that are not in the parcel
-	ended   map[key]int       // how many items of a target tell its beginning and its end
+	ended   map[key][]*item   // by target: those that tell an incident from its beginning to its end, oldest first
 	parcel  *parcel           // nil: nothing is on its way
 	told    map[string]string // open incident → Message-ID of the mail that told its beginning
 	sent    []time.Time       // accepted mails of the last hour, oldest first
@@ -55,7 +56,7 @@ type destination struct {
 func newDestination(channel, name string) *destination {
 	return &destination{
 		channel: channel, name: name, nextSeq: 1,
-		waiting: make(map[string]*item), ended: make(map[key]int), told: make(map[string]string),
+		waiting: make(map[string]*item), ended: make(map[key][]*item), told: make(map[string]string),
 		changedItems: make(map[uint64]bool), changedTold: make(map[string]bool),
 	}
 }
@@ -93,20 +94,17 @@ func (d *destination) sumUp(it *item) {
 	if !it.whole() {
 		return
 	}
-	k := it.key()
-	if d.ended[k]++; d.ended[k] <= maxPerTarget {
-		return
-	}
-	var whole []*item
-	for _, it := range d.items {
-		if it.whole() && !it.sealed && it.key() == k {
-			whole = append(whole, it)
+	d.end(it)
+	var waiting []*item
+	for _, it := range d.ended[it.key()] {
+		if !it.sealed {
+			waiting = append(waiting, it)
 		}
 	}
-	if len(whole) <= maxPerTarget {
+	if len(waiting) <= maxPerTarget {
 		return
 	}
-	older, newer := whole[0], whole[1]
+	older, newer := waiting[0], waiting[1]
 	i := *newer.Incident
 	i.Summed += older.Incident.Summed + 1
 	if i.SummedAll = older.Incident.SummedAll; i.SummedAll.IsZero() {
@@ -114,7 +112,16 @@ func (d *destination) sumUp(it *item) {
 	}
 	newer.Incident, newer.since = &i, older.since
 	d.changedItems[newer.Seq] = true
-	d.remove(func(it *item) bool { return it == older })
+	n, _ := slices.BinarySearchFunc(d.items, older.Seq, func(it *item, seq uint64) int { return cmp.Compare(it.Seq, seq) })
+	d.items = slices.Delete(d.items, n, n+1)
+	d.gone(older)
+}
+
+// end puts an item that has become whole into its target's list, where the oldest is first.
+func (d *destination) end(it *item) {
+	list := append(d.ended[it.key()], it)
+	slices.SortFunc(list, func(a, b *item) int { return cmp.Compare(a.Seq, b.Seq) })
+	d.ended[it.key()] = list
 }
 
 // whole reports whether the item tells an incident from its beginning to its end.
@@ -122,22 +129,27 @@ func (it *item) whole() bool { return it.Down && it.Up }
 
 func (it *item) key() key { return key{it.Incident.Module, it.Incident.Target} }
 
-func (d *destination) remove(gone func(*item) bool) {
+func (d *destination) remove(which func(*item) bool) {
 	d.items = slices.DeleteFunc(d.items, func(it *item) bool {
-		if !gone(it) {
+		if !which(it) {
 			return false
 		}
-		d.changedItems[it.Seq] = true
-		if d.waiting[it.Incident.ID] == it {
-			delete(d.waiting, it.Incident.ID)
-		}
-		if k := it.key(); it.whole() {
-			if d.ended[k]--; d.ended[k] == 0 {
-				delete(d.ended, k)
-			}
-		}
+		d.gone(it)
 		return true
 	})
+}
+
+// gone takes an item that leaves out of the indexes.
+func (d *destination) gone(it *item) {
+	d.changedItems[it.Seq] = true
+	if d.waiting[it.Incident.ID] == it {
+		delete(d.waiting, it.Incident.ID)
+	}
+	if k := it.key(); it.whole() {
+		if d.ended[k] = slices.DeleteFunc(d.ended[k], func(other *item) bool { return other == it }); len(d.ended[k]) == 0 {
+			delete(d.ended, k)
+		}
+	}
 }
 
 // pacing is how often a recipient hears of news.
@@ -256,7 +268,7 @@ func (d *destination) unseal() {
 			joined[newer] = true
 			it.Incident, it.Up, it.Reminder = newer.Incident, it.Up || newer.Up, (it.Reminder || newer.Reminder) && !it.Down && !newer.Up
 			if it.whole() {
-				d.ended[it.key()]++
+				d.end(it)
 			}
 			d.changedItems[it.Seq] = true
 		}

@@ -241,7 +241,7 @@ func (d *destination) restore(it *item) {
 	d.items = append(d.items, it)
 	d.nextSeq = max(d.nextSeq, it.Seq+1)
 	if it.whole() {
-		d.ended[it.key()]++
+		d.end(it)
 	}
 	if it.sealed = d.parcel != nil && d.parcel.holds(it.Seq); !it.sealed {
 		d.waiting[it.Incident.ID] = it
