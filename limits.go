@@ -33,7 +33,10 @@ func maxConnections(descriptors, memory uint64, maxInFlight int) int {
 	if descriptors > 0 {
 		taken := descriptorsReserved/2 + uint64(maxInFlight)*(descriptorsPerProbe-1)
 		limit = max(descriptors, taken) - taken
-		limit = min(max(limit, descriptors/4), most) // a limit of probes that was set too high leaves some
+		if limit < descriptors/4 { // more probes are allowed than descriptors carry: nobody is kept out for their sake
+			limit = descriptors / 2
+		}
+		limit = min(limit, most)
 	}
 	if memory > 0 {
 		limit = min(limit, uint64(maxInFlight)+memory/8/memoryPerConnection)

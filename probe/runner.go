@@ -58,7 +58,9 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	}
 	result.Start, result.Duration = start, time.Since(start)
 	if overdue := result.Duration - req.Timeout; overdue > maxOverdue && result.timedOut() {
-		return Record{}, &ExporterError{FaultStalled, fmt.Errorf("the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)}
+		err := &ExporterError{FaultStalled, fmt.Errorf("the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)}
+		r.tell(m, err)
+		return Record{}, err
 	}
 	record := Record{
 		Module: m.Name, Prober: m.Kind, Target: req.Target, Hostname: req.Hostname, Timeout: req.Timeout,
