@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -122,6 +123,9 @@ func classifyHTTP3(ctx context.Context, stage Stage, err error) error {
 	switch {
 	case isClassified(err), ctx.Err() != nil:
 		return classify(ctx, stage, wrapped)
+	case strings.Contains(err.Error(), "http3: HEADERS frame too large"),
+		strings.Contains(err.Error(), "http3: headers too large"): // they have no type; the second is after unpacking
+		return fail(stage, ReasonHeadersTooLarge, wrapped)
 	case errors.As(err, &stream), errors.As(err, &application), errors.As(err, &transport), errors.As(err, &protocol):
 		return fail(stage, ReasonProtocolError, wrapped)
 	}

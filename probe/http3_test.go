@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,5 +62,42 @@ func TestHTTP3NobodyListens(t *testing.T) {
 	wantDown(t, r, StageConnect, ReasonTimeout)
 	if r.Duration > time.Second {
 		t.Errorf("it took %v", r.Duration)
+	}
+}
+
+func TestHTTP3ServersThatMisbehave(t *testing.T) {
+	for name, c := range map[string]struct {
+		handler http.HandlerFunc
+		stage   Stage
+		reason  Reason
+	}{
+		"a header without measure": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Long", strings.Repeat("x", 2*maxHeadBytes))
+		}, StageResponse, ReasonHeadersTooLarge},
+		"a stream that is reset before the answer": {func(http.ResponseWriter, *http.Request) {
+			panic(http.ErrAbortHandler)
+		}, StageResponse, ReasonProtocolError},
+		"a body without end": {func(w http.ResponseWriter, r *http.Request) {
+			for b := make([]byte, 32<<10); r.Context().Err() == nil; {
+				if _, err := w.Write(b); err != nil {
+					return
+				}
+			}
+		}, StageBody, ReasonBodyTooLarge},
+		"silence": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, StageResponse, ReasonTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target, options := serveHTTP3(t, c.handler)
+			wantDown(t, ask(t, httpModule(t, options+"body_size_limit: 1MB"), Request{Target: target, Timeout: time.Second}), c.stage, c.reason)
+		})
+	}
+}
+
+func TestHTTP3HeadHasNoBody(t *testing.T) {
+	target, options := serveHTTP3(t, func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Content-Length", "1000") })
+	r := ask(t, httpModule(t, options+"method: HEAD"), Request{Target: target})
+	wantUp(t, r)
+	if r.HTTP.ContentLength != 1000 || r.HTTP.UncompressedBodyLength != 0 {
+		t.Errorf("facts: %+v", r.HTTP)
 	}
 }
