@@ -79,11 +79,15 @@ func TestHostileHTTP2(t *testing.T) {
 					peer.say(c)
 				}
 			})
-			r := ask(t, httpModule(t, options), Request{Target: target, Timeout: time.Second})
+			limit := 20 * time.Second // that a busy machine does not reach
+			if slices.Contains(peer.reasons, ReasonTimeout) {
+				limit = time.Second
+			}
+			r := ask(t, httpModule(t, options), Request{Target: target, Timeout: limit})
 			if r.Up() || !slices.Contains(peer.reasons, r.Failure.Reason) {
 				t.Errorf("got %v, want one of %v", r.Failure, peer.reasons)
 			}
-			if r.Duration > 2*time.Second {
+			if r.Duration > limit+time.Second {
 				t.Errorf("it took %v", r.Duration)
 			}
 		})

@@ -144,6 +144,22 @@ preferred_ip_protocol: ip4`)
 	}
 }
 
+func TestRedirectOutOfEncryptionLeavesSecretsBehind(t *testing.T) {
+	var seen recorder
+	plain := serve(t, func(w http.ResponseWriter, r *http.Request) { seen.record(r) })
+	s, options := serveTLS(t, false, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, plain.URL+"/end", http.StatusFound) // the same host, in clear
+	})
+	for _, more := range []string{"", "  Referer: https://canary.example/\n"} {
+		module := httpModule(t, options+"basic_auth: {username: u, password: canary}\nheaders:\n  X-Token: canary\n"+more)
+		wantUp(t, ask(t, module, Request{Target: s.URL + "/canary"}))
+		got, _ := seen.last()
+		if got.Header.Get("Authorization") != "" || got.Header.Get("X-Token") != "" || got.Referer() != "" {
+			t.Errorf("in clear: %v", got.Header)
+		}
+	}
+}
+
 func TestRedirectAwayAndBackStaysBare(t *testing.T) {
 	var seen recorder
 	var home *httptest.Server
@@ -192,23 +208,29 @@ func TestRedirectToTheSameNameKeepsCredentials(t *testing.T) {
 	}
 }
 
-func TestRefererNeverHoldsUserinfo(t *testing.T) {
-	var seen recorder
-	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/" {
-			http.Redirect(w, r, "/end", http.StatusFound)
-			return
+func TestUserinfoGoesAlongAndNeverIntoReferer(t *testing.T) {
+	for _, absolute := range []bool{false, true} {
+		var seen recorder
+		s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/" {
+				seen.record(r)
+				return
+			}
+			location := "/end"
+			if absolute {
+				location = "http://" + r.Host + location
+			}
+			http.Redirect(w, r, location, http.StatusFound)
+		})
+		r := ask(t, httpModule(t, ""), Request{Target: strings.Replace(s.URL, "//", "//u:canary@", 1) + "/"})
+		wantUp(t, r)
+		got, _ := seen.last()
+		if _, password, _ := got.BasicAuth(); password != "canary" {
+			t.Errorf("absolute %v: userinfo was not used: %v", absolute, got.Header)
 		}
-		seen.record(r)
-	})
-	r := ask(t, httpModule(t, ""), Request{Target: strings.Replace(s.URL, "//", "//u:canary@", 1) + "/"})
-	wantUp(t, r)
-	got, _ := seen.last()
-	if _, password, _ := got.BasicAuth(); password != "canary" {
-		t.Errorf("userinfo was not used: %v", got.Header)
-	}
-	if strings.Contains(got.Referer(), "canary") || got.Referer() == "" || strings.Contains(r.HTTP.FinalURL, "canary") {
-		t.Errorf("referer %q, final URL %q", got.Referer(), r.HTTP.FinalURL)
+		if strings.Contains(got.Referer(), "canary") || got.Referer() == "" || strings.Contains(r.HTTP.FinalURL, "canary") {
+			t.Errorf("referer %q, final URL %q", got.Referer(), r.HTTP.FinalURL)
+		}
 	}
 }
 

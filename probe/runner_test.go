@@ -37,3 +37,58 @@ func TestATimeoutThatIsNoticedFarTooLateSaysNothingAboutTheTarget(t *testing.T) 
 		})
 	}
 }
+
+// proberFunc is a prober by its one method.
+type proberFunc func(context.Context, Request) (Result, error)
+
+func (f proberFunc) Probe(ctx context.Context, r Request) (Result, error) { return f(ctx, r) }
+
+// told counts what observers are told.
+type told int
+
+func (n *told) Observe(Record) { *n++ }
+
+func TestRunnerTellsObserversOfVerdictsOnly(t *testing.T) {
+	down := Result{Failure: failf(StageConnect, ReasonConnectionRefused, "refused")}
+	for name, c := range map[string]struct {
+		result Result
+		err    error
+		panics bool
+		gone   bool // the asker, before the probe ends
+		want   error
+	}{
+		"up":              {},
+		"down":            {result: down},
+		"a fault of ours": {err: &ExporterError{FaultMemory, down.Failure}, want: &ExporterError{Fault: FaultMemory}},
+		"a panic":         {panics: true, want: &ExporterError{Fault: FaultPanic}},
+		"nobody waits":    {result: down, gone: true, want: context.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, hangUp := context.WithCancel(t.Context())
+			defer hangUp()
+			prober := proberFunc(func(context.Context, Request) (Result, error) {
+				if c.panics {
+					panic("a bug")
+				}
+				if c.gone {
+					hangUp()
+				}
+				return c.result, c.err
+			})
+			var heard told
+			r := Runner{Observers: []Observer{&heard}}
+			_, err := r.Do(ctx, &Module{Name: "m", Prober: prober}, Request{Target: "x"})
+			if (heard == 1) != (c.want == nil) {
+				t.Errorf("the observer heard %d times", heard)
+			}
+			got, _ := errors.AsType[*ExporterError](err)
+			want, _ := errors.AsType[*ExporterError](c.want)
+			switch {
+			case want != nil && (got == nil || got.Fault != want.Fault), want == nil && !errors.Is(err, c.want):
+				t.Errorf("the error is %v, want %v", err, c.want)
+			case r.InFlight() != 0:
+				t.Errorf("%d probes are in flight afterwards", r.InFlight())
+			}
+		})
+	}
+}

@@ -433,3 +433,16 @@ func TestTLSHandshakeEndsWhenTheAskerGoesAway(t *testing.T) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 }
+
+func TestZoneIsNoPartOfTheTLSName(t *testing.T) {
+	client, err := compileTLS("t", &config.TLSConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]string{"fe80::1%eth0": "fe80::1", "fe80::1": "fe80::1", "a%b": "a%b", "example.com": "example.com"} {
+		c, err := client.config(host, nil, new(TLSFacts))
+		if err != nil || c.ServerName != want {
+			t.Errorf("%s: %q, %v; want %q", host, c.ServerName, err, want)
+		}
+	}
+}
