@@ -228,7 +228,7 @@ func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	w := walk{p: t.client, req: Request{guard: t.guard}, result: Result{HTTP: new(HTTPFacts)}, home: r.URL}
 	defer w.hangUp(true)
-	if err := w.connect(t.ctx, &hop{url: r.URL, own: true}); err != nil {
+	if err := w.connect(t.ctx, &hop{url: r.URL, body: req.body, own: true}); err != nil {
 		return nil, err
 	}
 	if via := w.link.absolute; via != nil {

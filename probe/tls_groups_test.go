@@ -3,6 +3,8 @@ package probe
 import (
 	"bufio"
 	"crypto/tls"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -114,4 +116,25 @@ func TestTLSRefusalIsOneVerdict(t *testing.T) {
 	addr := listen(t, secureServer(server, drain))
 	wantDown(t, probeTCP(t, tlsOptions(ca.pem), addr.String(), enough), StageTLS, ReasonTLSHandshake)
 	s.wantOffers(t, false, true)
+}
+
+// TestTLSKeepsTheSecretOfATokenRequest holds that what a module says to its token server is taken for secret.
+func TestTLSKeepsTheSecretOfATokenRequest(t *testing.T) {
+	var s choosy
+	ca := newAuthority(t)
+	token := func(c net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			const answer = `{"access_token": "t", "token_type": "Bearer"}`
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)
+		}
+	}
+	tokens := listen(t, secureServer(s.config(ca.issue()), token))
+	target := listen(t, answerOK)
+	root, err := json.Marshal(ca.pem) // which is YAML, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := httpModule(t, oauthOptions("https://"+tokens.String(), "  client_secret: secret\n  tls_config: {ca: "+string(root)+"}"))
+	wantUp(t, ask(t, m, Request{Target: "http://" + target.String()}))
+	s.wantOffers(t, true)
 }
