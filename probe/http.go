@@ -99,8 +99,8 @@ func (p *httpProber) Probe(ctx context.Context, req Request) (Result, error) {
 	if err := p.headers.checkHostname(req.Hostname); err != nil {
 		return Result{}, err
 	}
-	w := walk{p: p, req: req, result: Result{HTTP: new(HTTPFacts)}}
-	w.result.HTTP.HasCEL = p.checks.usesCEL()
+	w := new(walk)
+	w.p, w.req, w.result.HTTP = p, req, &HTTPFacts{HasCEL: p.checks.usesCEL()}
 	defer w.hangUp(false) // for a panic; otherwise it was done
 	err = w.run(ctx, target)
 	return w.result.settle(err)

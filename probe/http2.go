@@ -87,10 +87,10 @@ func (s *http2Session) GetClientConn(*http.Request, string) (*http2.ClientConn, 
 // MarkDead implements http2.ClientConnPool.
 func (s *http2Session) MarkDead(*http2.ClientConn) {}
 
-func (s *http2Session) exchange(ctx context.Context, r *httpRequest) (httpResponse, error) {
+func (s *http2Session) exchange(ctx context.Context, r *httpRequest) (*httpResponse, error) {
 	resp, err := roundTrip(ctx, s.transport, r)
 	if err != nil {
-		return httpResponse{}, classifyHTTP2(ctx, StageResponse, s.cause(err))
+		return nil, classifyHTTP2(ctx, StageResponse, s.cause(err))
 	}
 	s.body, _ = resp.body.(io.ReadCloser)
 	resp.body = streamBody{ctx, s.body, classifyHTTP2}
@@ -170,7 +170,7 @@ func isHTTP2(err error) bool {
 }
 
 // roundTrip sends r through a client of net/http's kind, for HTTP/2 and HTTP/3.
-func roundTrip(ctx context.Context, client http.RoundTripper, r *httpRequest) (httpResponse, error) {
+func roundTrip(ctx context.Context, client http.RoundTripper, r *httpRequest) (*httpResponse, error) {
 	var first time.Time
 	interim := 0
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -195,16 +195,16 @@ func roundTrip(ctx context.Context, client http.RoundTripper, r *httpRequest) (h
 	}
 	answer, err := client.RoundTrip(req)
 	if err != nil {
-		return httpResponse{}, err
+		return nil, err
 	}
 	if answer.StatusCode < 100 || answer.StatusCode > 999 {
 		answer.Body.Close()
-		return httpResponse{}, failf(StageResponse, ReasonProtocolError, "the answer's status code is %d", answer.StatusCode)
+		return nil, failf(StageResponse, ReasonProtocolError, "the answer's status code is %d", answer.StatusCode)
 	}
 	if first.IsZero() {
 		first = time.Now()
 	}
-	return httpResponse{
+	return &httpResponse{
 		proto: answer.Proto, major: answer.ProtoMajor, minor: answer.ProtoMinor, status: answer.StatusCode,
 		header: answer.Header, contentLength: answer.ContentLength, body: answer.Body, first: first,
 		noBody: r.method == http.MethodHead || answer.StatusCode == http.StatusNoContent || answer.StatusCode == http.StatusNotModified,

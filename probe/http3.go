@@ -89,10 +89,10 @@ func dialHTTP3(ctx context.Context, dest netip.AddrPort, config *tls.Config) (*h
 	return s, nil
 }
 
-func (s *http3Session) exchange(ctx context.Context, r *httpRequest) (httpResponse, error) {
+func (s *http3Session) exchange(ctx context.Context, r *httpRequest) (*httpResponse, error) {
 	resp, err := roundTrip(ctx, s.client, r)
 	if err != nil {
-		return httpResponse{}, classifyHTTP3(ctx, StageResponse, err)
+		return nil, classifyHTTP3(ctx, StageResponse, err)
 	}
 	s.body, _ = resp.body.(io.ReadCloser)
 	resp.body = streamBody{ctx, s.body, classifyHTTP3}

@@ -91,22 +91,22 @@ func (r *headReader) Read(b []byte) (int, error) {
 }
 
 // exchange sends an HTTP/1.1 request and reads the answer's header. Interim responses are passed over.
-func (w *wire) exchange(ctx context.Context, conn net.Conn, req *httpRequest) (httpResponse, error) {
+func (w *wire) exchange(ctx context.Context, conn net.Conn, req *httpRequest) (*httpResponse, error) {
 	w.head = headReader{conn: conn, inHead: true}
 	w.in.Reset(&w.head)
 	sendErr := w.send(conn, req)
 	if sendErr != nil {
 		// A server may answer and close before it has read everything: its answer counts.
 		if err := classify(ctx, StageRequest, sendErr); !isFailure(err, ReasonConnectionReset, ReasonConnectionClosed) {
-			return httpResponse{}, err
+			return nil, err
 		}
 	}
 	resp, err := w.receive(req)
 	if err != nil {
 		if sendErr != nil {
-			return httpResponse{}, classify(ctx, StageRequest, sendErr)
+			return nil, classify(ctx, StageRequest, sendErr)
 		}
-		return httpResponse{}, classifyHead(ctx, err)
+		return nil, classifyHead(ctx, err)
 	}
 	return resp, nil
 }
@@ -140,38 +140,38 @@ func (w *wire) send(conn net.Conn, req *httpRequest) error {
 }
 
 // receive reads heads until one is final.
-func (w *wire) receive(req *httpRequest) (httpResponse, error) {
+func (w *wire) receive(req *httpRequest) (*httpResponse, error) {
 	if _, err := w.in.Peek(1); err != nil {
-		return httpResponse{}, err
+		return nil, err
 	}
 	first := time.Now()
 	for range maxInterim + 1 {
 		resp, err := w.readHead()
 		if err != nil {
-			return httpResponse{}, err
+			return nil, err
 		}
 		if resp.status >= 200 || resp.status == http.StatusSwitchingProtocols {
 			resp.first = first
 			w.head.inHead = false
-			err := w.frame(req, &resp)
+			err := w.frame(req, resp)
 			return resp, err
 		}
 	}
-	return httpResponse{}, errTooManyInterim()
+	return nil, errTooManyInterim()
 }
 
 func errTooManyInterim() error {
 	return failf(StageResponse, ReasonTooManyInterim, "more than %d interim (1xx) responses came and no answer", maxInterim)
 }
 
-func (w *wire) readHead() (httpResponse, error) {
+func (w *wire) readHead() (*httpResponse, error) {
 	line, err := w.text.ReadLine()
 	if err != nil {
-		return httpResponse{}, err
+		return nil, err
 	}
 	resp, err := parseStatusLine(line)
 	if err != nil {
-		return httpResponse{}, err
+		return nil, err
 	}
 	resp.header, err = w.readHeader()
 	return resp, err
@@ -190,18 +190,18 @@ func (w *wire) readHeader() (http.Header, error) {
 }
 
 // parseStatusLine reads "HTTP/1.1 200 OK". HTTP/0.9, and other protocols, do not begin like this.
-func parseStatusLine(line string) (httpResponse, error) {
+func parseStatusLine(line string) (*httpResponse, error) {
 	proto, rest, _ := strings.Cut(line, " ")
 	code, _, _ := strings.Cut(strings.TrimLeft(rest, " "), " ")
 	major, minor, ok := http.ParseHTTPVersion(proto)
 	if !ok || major != 1 {
-		return httpResponse{}, textproto.ProtocolError(fmt.Sprintf("the answer is not HTTP/1: it begins with %q", cut(line)))
+		return nil, textproto.ProtocolError(fmt.Sprintf("the answer is not HTTP/1: it begins with %q", cut(line)))
 	}
 	status, err := strconv.ParseUint(code, 10, 16)
 	if err != nil || len(code) != 3 || status < 100 {
-		return httpResponse{}, textproto.ProtocolError(fmt.Sprintf("the answer has no status code: it begins with %q", cut(line)))
+		return nil, textproto.ProtocolError(fmt.Sprintf("the answer has no status code: it begins with %q", cut(line)))
 	}
-	return httpResponse{proto: proto, major: major, minor: minor, status: int(status)}, nil
+	return &httpResponse{proto: proto, major: major, minor: minor, status: int(status)}, nil
 }
 
 // cut shortens what the remote side said for an error message.

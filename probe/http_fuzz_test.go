@@ -60,7 +60,7 @@ func FuzzHTTPResponse(f *testing.F) {
 		conn := &cannedConn{in: strings.NewReader(string(said))}
 		resp, err := w.wire.exchange(t.Context(), conn, req)
 		if err == nil {
-			next, follow, stop := w.redirect(&h, &resp)
+			next, follow, stop := w.redirect(&h, resp)
 			if follow {
 				next.own = false
 				if got, err := w.request(t.Context(), &next); err == nil && strings.Contains(string(got.appendHead(nil)), "canary") {
@@ -68,7 +68,7 @@ func FuzzHTTPResponse(f *testing.F) {
 				}
 				return
 			}
-			err = w.conclude(t.Context(), &resp, stop)
+			err = w.conclude(t.Context(), resp, stop)
 		}
 		var failure *Failure
 		if err != nil && (!errors.As(err, &failure) || failure.Stage == "" || failure.Reason == "" || failure.Reason == ReasonNetworkError) {

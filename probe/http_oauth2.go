@@ -242,7 +242,7 @@ func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	sink := bodySink{limit: maxTokenAnswer, keep: true}
-	if err := t.client.readBody(t.ctx, &resp, &sink, make([]byte, 0, 1024)); err != nil {
+	if err := t.client.readBody(t.ctx, resp, &sink, make([]byte, 0, 1024)); err != nil {
 		return nil, err
 	}
 	return &http.Response{

@@ -32,6 +32,7 @@ type hop struct {
 type link struct {
 	raw      net.Conn  // TCP
 	tls      *tls.Conn // nil: plain HTTP
+	http2    bool      // agreed on with the target
 	absolute *url.URL  // not nil: the proxy at the other end wants whole URLs
 }
 
@@ -62,7 +63,7 @@ type walk struct {
 
 // session is a connection that carries HTTP/2 or HTTP/3. close ends it and waits for its goroutines.
 type session interface {
-	exchange(ctx context.Context, req *httpRequest) (httpResponse, error)
+	exchange(ctx context.Context, req *httpRequest) (*httpResponse, error)
 	close()
 }
 
@@ -81,9 +82,9 @@ func (w *walk) run(ctx context.Context, target *url.URL) error {
 			w.result.HTTP.FinalURL = shownURL(h.url)
 			return w.afterRedirect(err)
 		}
-		next, follow, err := w.redirect(&h, &resp)
+		next, follow, err := w.redirect(&h, resp)
 		if !follow {
-			err = w.conclude(ctx, &resp, err)
+			err = w.conclude(ctx, resp, err)
 			w.hangUp(err == nil)
 			w.result.HTTP.FinalURL = shownURL(h.url)
 			return err
@@ -107,19 +108,19 @@ func (w *walk) afterRedirect(err error) error {
 }
 
 // ask makes h's connection, sends its request and reads the answer's header.
-func (w *walk) ask(ctx context.Context, h *hop) (httpResponse, error) {
+func (w *walk) ask(ctx context.Context, h *hop) (*httpResponse, error) {
 	if err := w.connect(ctx, h); err != nil {
-		return httpResponse{}, err
+		return nil, err
 	}
 	req, err := w.request(ctx, h)
 	if err != nil {
-		return httpResponse{}, err
+		return nil, err
 	}
 	asked := time.Now()
 	resp, err := w.exchange(ctx, req)
 	if err != nil {
 		w.result.Phases.Processing += time.Since(asked)
-		return httpResponse{}, err
+		return nil, err
 	}
 	w.result.Phases.Processing += resp.first.Sub(asked)
 	if w.req.Trace != nil {
@@ -129,11 +130,11 @@ func (w *walk) ask(ctx context.Context, h *hop) (httpResponse, error) {
 	return resp, nil
 }
 
-func (w *walk) exchange(ctx context.Context, req *httpRequest) (httpResponse, error) {
-	if w.session == nil && w.link.tls != nil && w.link.tls.ConnectionState().NegotiatedProtocol == "h2" {
+func (w *walk) exchange(ctx context.Context, req *httpRequest) (*httpResponse, error) {
+	if w.session == nil && w.link.http2 {
 		session, err := w.p.startHTTP2(ctx, &w.link)
 		if err != nil {
-			return httpResponse{}, err
+			return nil, err
 		}
 		w.session = session
 	}
@@ -264,7 +265,7 @@ func (w *walk) secure(ctx context.Context, h *hop, groups []tls.CurveID) error {
 	if w.req.Trace != nil {
 		w.req.Trace.Step("TLS with %s: %s", w.serverName(h), tls.VersionName(facts.Version))
 	}
-	w.link.tls = secured
+	w.link.tls, w.link.http2 = secured, secured.ConnectionState().NegotiatedProtocol == "h2"
 	return nil
 }
 
