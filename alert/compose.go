@@ -122,23 +122,34 @@ func serverInfo(i *incident) string {
 	return clean(info, maxTarget)
 }
 
+// at is when that which the status says came to be.
+func (s status) at(i *incident) time.Time {
+	switch s {
+	case isStillDown:
+		return i.Reminded
+	case isUp, wasDown:
+		return i.Until
+	default:
+		return i.Since
+	}
+}
+
 // subject is the old script's line, for one target.
 func subject(s status, i *incident) string {
-	at := i.Since
 	var says string
 	switch s {
 	case isDown:
 		says = "is down"
 	case isStillDown:
-		at, says = i.Reminded, "is still down"
+		says = "is still down"
 	case isUp:
-		at, says = i.Until, "is up again"
+		says = "is up again"
 	case wasDown:
-		at, says = i.Until, "was down for "+span(i.Until.Sub(i.Since))
+		says = "was down for " + span(i.Until.Sub(i.Since))
 	case endsSoon:
-		return fmt.Sprintf("%s: the certificate of %s ends %s", asctime(at), serverInfo(i), asctime(i.Expiry))
+		return fmt.Sprintf("%s: the certificate of %s ends %s", asctime(s.at(i)), serverInfo(i), asctime(i.Expiry))
 	}
-	return fmt.Sprintf("%s: %s %s", asctime(at), server(i), says)
+	return fmt.Sprintf("%s: %s %s", asctime(s.at(i)), server(i), says)
 }
 
 // firstLine is the old script's body.
@@ -224,8 +235,9 @@ func summarise(items []*item, told map[string]string) (string, time.Time) {
 	count := make(map[status]int)
 	var at time.Time
 	for _, it := range items {
-		count[statusOf(it, told)]++
-		if t := it.Incident.changed(); at.IsZero() || t.Before(at) {
+		s := statusOf(it, told)
+		count[s]++
+		if t := s.at(it.Incident); at.IsZero() || t.Before(at) {
 			at = t
 		}
 	}
@@ -236,18 +248,6 @@ func summarise(items []*item, told map[string]string) (string, time.Time) {
 		}
 	}
 	return strings.Join(parts, ", "), at
-}
-
-// changed is when the latest of an incident happened.
-func (i *incident) changed() time.Time {
-	switch {
-	case !i.Until.IsZero():
-		return i.Until
-	case !i.Reminded.IsZero():
-		return i.Reminded
-	default:
-		return i.Since
-	}
 }
 
 // list tells several incidents: a line each, and the most urgent ones in full as well.

@@ -223,6 +223,7 @@ func (k *keeper) save(now time.Time) {
 		ws = append(ws, d.writes()...)
 	}
 	if len(ws) == 0 {
+		k.storeBroken = false // what could not be written is no longer wanted
 		return
 	}
 	if err := k.store.commit(ws); err != nil {

@@ -227,3 +227,15 @@ func incidentID(kind, module, target string, at time.Time) string {
 	}
 	return hex.EncodeToString(h.Sum(nil)[:12])
 }
+
+// changed is when the latest of an incident happened.
+func (i *incident) changed() time.Time {
+	switch {
+	case !i.Until.IsZero():
+		return i.Until
+	case !i.Reminded.IsZero():
+		return i.Reminded
+	default:
+		return i.Since
+	}
+}
