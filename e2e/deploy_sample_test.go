@@ -1,0 +1,22 @@
+package e2e
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestSampleConfigurationIsGoodWithItsCommentedPart: what is commented out works, too, once it is not.
+func TestSampleConfigurationIsGoodWithItsCommentedPart(t *testing.T) {
+	sample := readFile(t, "../deploy/rollcall.yml")
+	whole := regexp.MustCompile(`(?m)^# (targets:|alert:|  )`).ReplaceAllString(sample, "$1")
+	whole = strings.Replace(whole, "/run/credentials/rollcall.service/smtp-password", writeFile(t, "smtp-password", "secret"), 1)
+	if whole == sample || !strings.Contains(whole, "\nalert:\n  email:\n") {
+		t.Fatal("there is no commented part")
+	}
+	for name, text := range map[string]string{"as it is": sample, "with all": whole} {
+		if out := run(t, rollcall, "--config.check", "--config.file="+writeFile(t, "rollcall.yml", text)); out != "OK\n" {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+}
