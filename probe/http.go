@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/prometheus/common/config"
 )
@@ -92,6 +93,7 @@ func (p *httpProber) keepBuffer(b *[]byte) {
 
 // Probe implements Prober.
 func (p *httpProber) Probe(ctx context.Context, req Request) (Result, error) {
+	start := time.Now()
 	target, err := parseHTTPTarget(req.Target)
 	if err != nil {
 		return Result{}, err
@@ -103,5 +105,7 @@ func (p *httpProber) Probe(ctx context.Context, req Request) (Result, error) {
 	w.p, w.req, w.result.HTTP = p, req, &HTTPFacts{HasCEL: p.checks.usesCEL()}
 	defer w.hangUp(false) // for a panic; otherwise it was done
 	err = w.run(ctx, target)
+	w.result.Duration = time.Since(start)
+	w.hangUp(err == nil)
 	return w.result.settle(err)
 }

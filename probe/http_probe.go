@@ -67,7 +67,7 @@ type session interface {
 	close()
 }
 
-// run follows the target's redirects to the answer and judges it.
+// run follows the target's redirects to the answer and judges it. The last connection stays open.
 func (w *walk) run(ctx context.Context, target *url.URL) error {
 	body, err := w.p.body.get()
 	if err != nil {
@@ -78,14 +78,12 @@ func (w *walk) run(ctx context.Context, target *url.URL) error {
 	for {
 		resp, err := w.ask(ctx, &h)
 		if err != nil {
-			w.hangUp(false)
 			w.result.HTTP.FinalURL = shownURL(h.url)
 			return w.afterRedirect(err)
 		}
 		next, follow, err := w.redirect(&h, resp)
 		if !follow {
 			err = w.conclude(ctx, resp, err)
-			w.hangUp(err == nil)
 			w.result.HTTP.FinalURL = shownURL(h.url)
 			return err
 		}

@@ -44,7 +44,7 @@ type Request struct {
 // Result is what one check found out. A nil section was never reached; a zero inside a section was measured as zero.
 type Result struct {
 	Start    time.Time
-	Duration time.Duration // the whole probe
+	Duration time.Duration // the whole probe, up to the verdict; a Prober may leave it 0 to the Runner
 	Failure  *Failure      // nil: the target is up
 	Phases   Phases
 	Resolve  *Resolve   // nil: nothing was resolved here (a proxy does it, or the target was never looked at)

@@ -56,7 +56,10 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	if err := ctx.Err(); errors.Is(err, context.Canceled) { // whatever its cause
 		return Record{}, err // what a cancelled probe found is not the target's doing
 	}
-	result.Start, result.Duration = start, time.Since(start)
+	result.Start = start
+	if result.Duration == 0 {
+		result.Duration = time.Since(start)
+	}
 	if overdue := result.Duration - req.Timeout; overdue > maxOverdue && result.timedOut() {
 		err := &ExporterError{FaultStalled, fmt.Errorf("the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)}
 		r.tell(m, err)

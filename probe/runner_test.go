@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,5 +91,31 @@ func TestRunnerTellsObserversOfVerdictsOnly(t *testing.T) {
 				t.Errorf("%d probes are in flight afterwards", r.InFlight())
 			}
 		})
+	}
+}
+
+func TestRunnerKeepsTheDurationThatAProberMeasured(t *testing.T) {
+	for _, measured := range []time.Duration{0, time.Hour} {
+		m := &Module{Prober: proberFunc(func(context.Context, Request) (Result, error) {
+			return Result{Duration: measured}, nil
+		})}
+		record, err := new(Runner).Do(t.Context(), m, Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := record.Result.Duration; measured > 0 && got != measured || got <= 0 {
+			t.Errorf("Duration = %v, the Prober said %v", got, measured)
+		}
+	}
+}
+
+// TestHTTPPhasesAreTheWholeDuration holds that an answer takes no time that no phase accounts for.
+func TestHTTPPhasesAreTheWholeDuration(t *testing.T) {
+	s := serve(t, func(http.ResponseWriter, *http.Request) { time.Sleep(20 * time.Millisecond) })
+	r := ask(t, httpModule(t, ""), Request{Target: s.URL})
+	p := r.Phases
+	sum := p.Resolve + p.Connect + p.TLS + p.Processing + p.Transfer
+	if gap := r.Duration - sum; gap < 0 || gap > r.Duration/20 {
+		t.Errorf("phases %+v sum to %v of %v", p, sum, r.Duration)
 	}
 }
