@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -100,7 +101,7 @@ func (s *http2Session) exchange(ctx context.Context, r *httpRequest) (*httpRespo
 // cause is why the exchange failed with err: how the connection ended, where the client only says that it did.
 func (s *http2Session) cause(err error) error {
 	broken := s.conn.broken.Load()
-	if broken == nil || isClassified(err) || isHTTP2(err) || errors.Is(*broken, net.ErrClosed) {
+	if broken == nil || isClassified(err) || isHTTP2(err) || errors.Is(*broken, net.ErrClosed) || errors.Is(*broken, os.ErrClosed) {
 		return err // the client closed the connection itself, and says why
 	}
 	return *broken

@@ -15,12 +15,13 @@ import (
 // crypto/tls's doing and never skipped. The zero value is ready for many goroutines.
 type verifications struct {
 	mu    sync.Mutex
+	roots *x509.CertPool // that known is about; nil: the system's, which Go loads once
 	known map[verifiedKey]verified
 }
 
-// verifiedKey is all that verifying depends on beside the time. Roots never change: a reloaded file makes new ones.
+// verifiedKey is all that verifying depends on beside the time and the roots. Roots never change: a reloaded file
+// makes new ones, with which remembering starts anew, so that the old ones are not kept.
 type verifiedKey struct {
-	roots     *x509.CertPool // nil: the system's, which Go loads once
 	name      string
 	presented [sha256.Size]byte
 }
@@ -42,9 +43,12 @@ const (
 
 // chainExpiry verifies like verify, and returns when the last of the chains ends.
 func (v *verifications) chainExpiry(presented []*x509.Certificate, roots *x509.CertPool, name string) (time.Time, error) {
-	key := verifiedKey{roots, name, digest(presented)}
+	key := verifiedKey{name, digest(presented)}
 	now := time.Now()
 	v.mu.Lock()
+	if v.roots != roots {
+		v.roots, v.known = roots, nil
+	}
 	found, ok := v.known[key]
 	v.mu.Unlock()
 	if ok && !now.Before(found.from) && !now.After(found.until) && now.Sub(found.checked) < verifiedFor {
@@ -58,6 +62,9 @@ func (v *verifications) chainExpiry(presented []*x509.Certificate, roots *x509.C
 	found.from, found.until = validity(chains)
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.roots != roots {
+		return found.expiry, nil // the file has been reloaded meanwhile
+	}
 	if v.known == nil || len(v.known) >= maxVerified {
 		v.known = make(map[verifiedKey]verified)
 	}

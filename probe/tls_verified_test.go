@@ -33,7 +33,7 @@ func TestVerificationsRememberForAWhile(t *testing.T) {
 			if err != nil || !expiry.Equal(presented[0].NotAfter) {
 				t.Fatalf("chainExpiry = %v, %v; want %v", expiry, err, presented[0].NotAfter)
 			}
-			return v.known[verifiedKey{roots, "localhost", digest(presented)}].checked
+			return v.known[verifiedKey{"localhost", digest(presented)}].checked
 		}
 		first := checkedAt()
 		time.Sleep(verifiedFor - time.Second)
@@ -80,7 +80,7 @@ func TestVerificationsDoNotOutliveAClockSetBack(t *testing.T) {
 	if _, err := v.chainExpiry(presented, roots, "localhost"); err != nil {
 		t.Fatal(err)
 	}
-	key := verifiedKey{roots, "localhost", digest(presented)}
+	key := verifiedKey{"localhost", digest(presented)}
 	entry := v.known[key]
 	if !entry.from.Equal(ca.cert.NotBefore) && !entry.from.Equal(presented[0].NotBefore) {
 		t.Errorf("valid from %v, want the later of %v and %v", entry.from, ca.cert.NotBefore, presented[0].NotBefore)
@@ -96,9 +96,6 @@ func TestVerificationsTellWhatDiffers(t *testing.T) {
 	ca, other := newAuthority(t), newAuthority(t)
 	roots, presented := pool(ca), []*x509.Certificate{ca.issue().Leaf}
 	var v verifications
-	if _, err := v.chainExpiry(presented, roots, "localhost"); err != nil {
-		t.Fatal(err)
-	}
 	for name, test := range map[string]struct {
 		presented []*x509.Certificate
 		roots     *x509.CertPool
@@ -109,19 +106,37 @@ func TestVerificationsTellWhatDiffers(t *testing.T) {
 		"another certificate":       {[]*x509.Certificate{other.issue().Leaf}, roots, "localhost"},
 		"a leaf that is not signed": {[]*x509.Certificate{other.issue().Leaf, presented[0]}, roots, "localhost"},
 	} {
+		if _, err := v.chainExpiry(presented, roots, "localhost"); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := v.chainExpiry(test.presented, test.roots, test.name); err == nil {
 			t.Errorf("%s is taken for verified", name)
 		}
 	}
-	if len(v.known) != 1 {
-		t.Errorf("%d entries, want 1: a refusal is not remembered", len(v.known))
+	if len(v.known) > 1 {
+		t.Errorf("%d entries: a refusal is remembered", len(v.known))
+	}
+}
+
+func TestVerificationsKeepNoRootsOfYore(t *testing.T) {
+	ca := newAuthority(t)
+	presented := []*x509.Certificate{ca.issue().Leaf}
+	var v verifications
+	for range 3 { // a bundle that is written anew, time and again
+		roots := pool(ca)
+		if _, err := v.chainExpiry(presented, roots, "localhost"); err != nil {
+			t.Fatal(err)
+		}
+		if v.roots != roots || len(v.known) != 1 {
+			t.Fatalf("%d entries, want 1 of the last roots", len(v.known))
+		}
 	}
 }
 
 func TestVerificationsAreBounded(t *testing.T) {
 	ca := newAuthority(t, func(c *x509.Certificate) { c.DNSNames = nil })
 	roots, presented := pool(ca), []*x509.Certificate{ca.issue(func(c *x509.Certificate) { c.DNSNames = []string{"*.example"} }).Leaf}
-	v := verifications{known: make(map[verifiedKey]verified)}
+	v := verifications{roots: roots, known: make(map[verifiedKey]verified)}
 	for i := range maxVerified {
 		v.known[verifiedKey{name: strconv.Itoa(i)}] = verified{}
 	}
