@@ -12,14 +12,11 @@ import (
 	"rollcall/probe"
 )
 
-// ErrNoEmail is returned where a mail is asked for and the configuration names no way to send one.
-var ErrNoEmail = errors.New("no mail is configured; accepted: an email section under alert")
-
 // MailDown sends the old script's mail about a target that is down to one address, and returns how that ended.
-// Nothing is stored and nothing is tried again.
+// Nothing is stored and nothing is tried again. Without an email section the local sendmail delivers.
 func (c *Config) MailDown(ctx context.Context, to Address, r probe.Record) error {
 	if c.email == nil {
-		return ErrNoEmail
+		c = LocalMail()
 	}
 	w := &watch{Module: r.Module, Target: identity(r.Target), Prober: r.Prober, Labels: r.Labels}
 	_, i := w.observe(&r.Result, policy{downAfter: 1, upAfter: 1})
@@ -52,7 +49,7 @@ func (c *Config) Test(ctx context.Context, w io.Writer, to Address) error {
 			errs = append(errs, c.testMail(ctx, w, to))
 		}
 	} else if to != "" {
-		errs = append(errs, ErrNoEmail)
+		errs = append(errs, errors.New("no mail is configured; accepted: an email section under alert"))
 	}
 	if c.alertmanager != nil {
 		for _, url := range c.alertmanager.urls {

@@ -1,0 +1,283 @@
+package alert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"rollcall/probe"
+)
+
+func TestCapHoldsBackAndSumsUp(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		h := openHook(t, dir, settings(p, func(c *Config) { c.maxMailsPerHour = 5 }))
+		const incidents = 300
+		for range incidents { // 36 seconds each: three hours
+			see(h, "flapper:1", false)
+			time.Sleep(18 * time.Second)
+			see(h, "flapper:1", true)
+			time.Sleep(18 * time.Second)
+		}
+		time.Sleep(2 * time.Hour)
+		closeHook(t, h)
+		if n := len(p.got); n > 5*5 {
+			t.Errorf("%d mails in five hours", n)
+		}
+		told := 0
+		for _, m := range p.got {
+			var earlier int
+			for line := range strings.Lines(m.body) {
+				if i := strings.Index(line, "flapper:1 (module tcp_connect) "); i >= 0 && !strings.Contains(line, " since ") {
+					told++
+				}
+				if _, err := fmt.Sscanf(line[strings.LastIndex(line, ", and ")+1:], " and %d time", &earlier); err == nil {
+					told += earlier
+				}
+			}
+			for _, single := range []string{"is up again", "was down for"} {
+				if strings.Contains(m.subject, "TCP flapper:1 "+single) {
+					told++
+				}
+			}
+		}
+		if told != incidents {
+			t.Errorf("the mails tell of %d incidents, want %d", told, incidents)
+		}
+	})
+}
+
+func TestRemindersComeWhileItLasts(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		h := openHook(t, dir, settings(p, func(c *Config) { c.policy.repeatEvery = 6 * time.Hour }))
+		for range 24 * 4 {
+			see(h, "host:1", false)
+			time.Sleep(15 * time.Minute)
+		}
+		closeHook(t, h)
+		p.want("TCP host:1 is down", "TCP host:1 is still down", "TCP host:1 is still down", "TCP host:1 is still down")
+		for _, m := range p.got[1:] {
+			if m.header.Get("In-Reply-To") != p.got[0].header.Get("Message-Id") {
+				t.Error("a reminder does not answer its DOWN")
+			}
+		}
+	})
+}
+
+func TestEndingCertificateIsOneMailADay(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		h := openHook(t, dir, settings(p, func(c *Config) { c.policy.certWarning = 336 * time.Hour }))
+		expiry := time.Now().Add(100 * time.Hour)
+		for range 3 * 24 {
+			r := resultAt(time.Now(), true)
+			r.TLS = &probe.TLSFacts{EarliestExpiry: expiry}
+			h.Observe(probe.Record{Module: "m", Prober: "http", Target: "https://host/", Result: *r})
+			time.Sleep(time.Hour)
+		}
+		closeHook(t, h)
+		if len(p.got) != 3 || !strings.Contains(p.got[0].subject, "the certificate of https://host/ ends ") {
+			t.Errorf("mails %q", p.subjects())
+		}
+		if p.got[0].header.Get("Message-Id") == p.got[1].header.Get("Message-Id") {
+			t.Error("two days' warnings have the same Message-ID")
+		}
+	})
+}
+
+// limitDisk lets the store's file grow to size and no further, as a full disk does; 0 takes the limit away.
+func limitDisk(t *testing.T, h *Hook, size int) {
+	t.Helper()
+	db := h.active.Load().store.db
+	if err := db.Update(func(*bbolt.Tx) error { // between two writes of the keeper
+		db.MaxSize = size
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFullDiskHoldsBackNoMail: mail goes out from memory, a metric tells, and once there is room again the store has
+// everything.
+func TestFullDiskHoldsBackNoMail(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		h := openHook(t, dir, settings(p))
+		limitDisk(t, h, 64<<10)
+		storm := func(up bool) {
+			for n := range 500 {
+				see(h, fmt.Sprintf("host-%03d:80", n), up)
+			}
+			time.Sleep(5 * time.Minute)
+		}
+		storm(false)
+		p.want("500 servers are down")
+		if m := h.Metrics(); m.StoreFailures == 0 || m.Incidents != 500 {
+			t.Errorf("the numbers are %+v", m)
+		}
+		limitDisk(t, h, 0)
+		time.Sleep(time.Minute)
+		closeHook(t, h)
+		h = openHook(t, dir, settings(p))
+		storm(false)
+		p.want("500 servers are down")
+		limitDisk(t, h, 64<<10)
+		storm(true)
+		closeHook(t, h)
+		p.want("500 servers are down", "500 servers are up again")
+	})
+}
+
+func TestShutdownWaitsForMailUnderWay(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		p.takes = 5 * time.Second
+		h := openHook(t, dir, settings(p))
+		see(h, "host:1", false)
+		time.Sleep(12 * time.Second) // the session began at ten
+		closeHook(t, h)
+		h = openHook(t, dir, settings(p))
+		time.Sleep(time.Hour)
+		closeHook(t, h)
+		p.want("TCP host:1 is down")
+	})
+}
+
+func TestShutdownEndsWhatDoesNotEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		p.takes = 24 * time.Hour
+		h := openHook(t, dir, settings(p))
+		see(h, "host:1", false)
+		time.Sleep(12 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		begin := time.Now()
+		if err := h.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took != 10*time.Second {
+			t.Errorf("closing took %v", took)
+		}
+	})
+}
+
+func TestForgottenAfterADayWithoutResults(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		h := openHook(t, dir, settings(p))
+		see(h, "host:1", false)
+		see(h, "host:2", true)
+		time.Sleep(25 * time.Hour)
+		if m := h.Metrics(); m.Incidents != 0 || m.Watched != 0 {
+			t.Errorf("after a day the numbers are %+v", m)
+		}
+		closeHook(t, h)
+		s, err := openStore(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := s.load()
+		if err != nil || len(l.watches) != 0 {
+			t.Errorf("the store holds %d watches (%v)", len(l.watches), err)
+		}
+		for name, d := range l.destinations {
+			if len(d.told) != 0 || len(d.items) != 0 {
+				t.Errorf("%q still has %d threads and %d items", name, len(d.told), len(d.items))
+			}
+		}
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+		p.want("TCP host:1 is down")
+	})
+}
+
+func TestProbeRequestsCanBeLeftOut(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		h := openHook(t, dir, settings(p, func(c *Config) { c.probeRequests = false }))
+		see(h, "asked:1", false)
+		h.Observe(probe.Record{Module: "m", Prober: "tcp", Target: "configured:1", Scheduled: true, Result: *resultAt(time.Now(), false)})
+		time.Sleep(time.Minute)
+		closeHook(t, h)
+		p.want("TCP configured:1 is down")
+	})
+}
+
+// TestFaultsOfTheExporterAreNoNews: what is not a verdict about the target never reaches the hook.
+func TestFaultsOfTheExporterAreNoNews(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		h := openHook(t, dir, settings(p))
+		runner := &probe.Runner{Observers: []probe.Observer{h}}
+		fault := &probe.Module{Name: "m", Kind: "tcp", Prober: prober(func(ctx context.Context) (probe.Result, error) {
+			return probe.Result{}, &probe.ExporterError{Fault: probe.FaultDescriptors, Err: errors.New("too many open files")}
+		})}
+		if _, err := runner.Do(t.Context(), fault, probe.Request{Target: "host:1"}); err == nil {
+			t.Error("the fault became a verdict")
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		hangUp := &probe.Module{Name: "m", Kind: "tcp", Prober: prober(func(ctx context.Context) (probe.Result, error) {
+			cancel()
+			return *resultAt(time.Now(), false), nil
+		})}
+		if _, err := runner.Do(gone, hangUp, probe.Request{Target: "host:1"}); err == nil {
+			t.Error("a cancelled scrape became a verdict")
+		}
+		time.Sleep(time.Minute)
+		closeHook(t, h)
+		p.want()
+	})
+}
+
+type prober func(ctx context.Context) (probe.Result, error)
+
+func (f prober) Probe(ctx context.Context, _ probe.Request) (probe.Result, error) { return f(ctx) }
+
+func TestPasswordInATargetIsNeverTold(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		h := openHook(t, dir, settings(p))
+		see(h, "http://me:canary@host/path", false)
+		time.Sleep(time.Minute)
+		closeHook(t, h)
+		p.want("TCP http://***@host/path is down")
+		if b := read(t, dir, "alert.db"); strings.Contains(b, "canary") || strings.Contains(p.got[0].body, "canary") {
+			t.Error("the store or the mail holds the password")
+		}
+	})
+}
+
+// TestMailServerThatHangsDelaysNoProbe is in real time: the mail server answers nothing, the disk is real, and targets
+// go down and up all the while.
+func TestMailServerThatHangsDelaysNoProbe(t *testing.T) {
+	p := &postman{t: t, takes: time.Hour}
+	h := openHook(t, t.TempDir(), settings(p, func(c *Config) { c.groupWait = 0 }))
+	const results = 20_000
+	took := make([]time.Duration, results)
+	var probes sync.WaitGroup
+	for n := range 2 {
+		probes.Go(func() {
+			for i := n; i < results; i += 2 {
+				r := probe.Record{Module: "m", Prober: "tcp", Target: fmt.Sprintf("host-%d:80", i%500), Result: *resultAt(time.Now(), i/500%2 == 0)}
+				begin := time.Now()
+				h.Observe(r)
+				took[i] = time.Since(begin)
+			}
+		})
+	}
+	probes.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	slices.Sort(took)
+	// The slowest few are left to whatever else the machine does.
+	if worst := took[results*99/100]; worst > time.Millisecond {
+		t.Errorf("one probe of a hundred waits %v or longer", worst)
+	}
+	t.Logf("median %v, 99%% %v, slowest %v", took[results/2], took[results*99/100], took[results-1])
+	if p.tries != 0 {
+		t.Error("the mail server did not hang")
+	}
+}
