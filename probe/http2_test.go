@@ -94,6 +94,32 @@ func TestHostileHTTP2(t *testing.T) {
 	}
 }
 
+func TestHTTP2HeadHasNoBodyToDecode(t *testing.T) {
+	s, options := serveTLS(t, true, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Length", "1000")
+	})
+	r := ask(t, httpModule(t, options+"method: HEAD\ncompression: gzip"), Request{Target: s.URL})
+	wantUp(t, r)
+	if r.HTTP.VersionMajor != 2 || r.HTTP.ContentLength != 1000 || r.HTTP.UncompressedBodyLength != 0 {
+		t.Errorf("facts: %+v", r.HTTP)
+	}
+}
+
+// HTTP/2 has no Upgrade header (RFC 9113, 8.2.2), so who asks for another protocol asks over HTTP/1.1.
+func TestUpgradeIsAskedForOverHTTP1(t *testing.T) {
+	s, options := serveTLS(t, true, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "websocket" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	})
+	r := ask(t, httpModule(t, options+"headers: {Connection: Upgrade, Upgrade: websocket}"), Request{Target: s.URL})
+	wantUp(t, r)
+	if r.HTTP.VersionMajor != 1 {
+		t.Errorf("it was HTTP/%d", r.HTTP.VersionMajor)
+	}
+}
+
 // rawTLS is a peer that speaks after a TLS handshake with protocol; the second value is the tls_config that trusts it.
 func rawTLS(t testing.TB, protocol string, speak func(net.Conn)) (string, string) {
 	certified, options := serveTLS(t, false, func(http.ResponseWriter, *http.Request) {})

@@ -214,3 +214,18 @@ func TestHostnameReplacesTheHost(t *testing.T) {
 		}
 	}
 }
+
+func TestWatchedFileIsBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "body")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for size, fits := range map[int64]bool{maxWatchedFile: true, maxWatchedFile + 1: false} {
+		if err := os.Truncate(path, size); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := watchFile(path); (err == nil) != fits {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -196,6 +197,20 @@ func TestSOCKS5(t *testing.T) {
 	wantUp(t, ask(t, httpModule(t, options+"proxy_url: 'socks5://u:p@"+addr+"'"), Request{Target: s.URL}))
 	if got := <-asked; got != "u:p "+s.Listener.Addr().String() {
 		t.Errorf("asked for %s", got)
+	}
+}
+
+func TestProxyPorts(t *testing.T) {
+	for text, want := range map[string]uint16{
+		"http://p": 80, "https://p": 443, "socks5://p": 1080, "socks5h://p": 1080, "socks5://p:9050": 9050, "http://[::1]:3128": 3128,
+	} {
+		u, err := url.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := proxyPort(u); got != want {
+			t.Errorf("%s: port %d, want %d", text, got, want)
+		}
 	}
 }
 
