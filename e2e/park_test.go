@@ -92,6 +92,9 @@ var inhabitants = map[string]func(testing.TB) string{
 	"tls10":       secure(zoo.OldKey, zoo.Only(tls.VersionTLS10)),
 	"tls12":       secure(zoo.Good, zoo.Cipher(tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)),
 	"wantsclient": secure(zoo.Good, zoo.DemandClient, zoo.Cipher(tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)),
+	"secureh3":    quick(zoo.Good),
+	"expiredh3":   quick(zoo.Expired),
+	"silentudp":   zoo.SilentUDP,
 	"proxy":       func(t testing.TB) string { return zoo.NewProxy(t).Addr },
 	"token":       func(t testing.TB) string { return zoo.HTTP(t, zoo.Token()) },
 	"refuser":     func(t testing.TB) string { return zoo.HTTP(t, http.HandlerFunc(http.NotFound)) },
@@ -181,6 +184,10 @@ func raw(handle func(net.Conn)) func(testing.TB) string {
 
 func secure(cert func() tls.Certificate, edit ...func(*tls.Config)) func(testing.TB) string {
 	return func(t testing.TB) string { return zoo.HTTPS(t, zoo.Config(cert(), edit...), zoo.Site()) }
+}
+
+func quick(cert func() tls.Certificate) func(testing.TB) string {
+	return func(t testing.TB) string { return zoo.HTTP3(t, zoo.Config(cert()), zoo.Site()) }
 }
 
 func starttls(cert func() tls.Certificate) *tls.Config {

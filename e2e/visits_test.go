@@ -205,6 +205,9 @@ func tlsVisits() []visit {
 		{name: "https_handshake_timeout", module: `{prober: http, timeout: 500ms}`, target: "https://<silent>/"},
 		{name: "https_handshake_closed", module: `{prober: http}`, target: "https://<readsandcloses>/"},
 		{name: "https_handshake_reset", module: `{prober: http}`, target: "https://<resetafterread>/"},
+		{name: "https_up_http3", module: `{prober: http, http: {enable_http3: true, tls_config: {ca_file: "<ca>"}}}`, target: "https://<secureh3>/", alone: newer},
+		{name: "https_http3_expired", module: `{prober: http, http: {enable_http3: true, tls_config: {ca_file: "<ca>"}}}`, target: "https://<expiredh3>/", alone: newer},
+		{name: "https_http3_is_silent", module: `{prober: http, timeout: 500ms, http: {enable_http3: true}}`, target: "https://<silentudp>/", alone: newer},
 		{name: "https_http2_goaway", module: `{prober: http, timeout: 2s, http: {tls_config: {ca_file: "<ca>"}}}`, target: "https://<goaway>/"},
 		{name: "https_http2_stream_reset", module: `{prober: http, http: {tls_config: {ca_file: "<ca>"}}}`, target: "https://<resetstream>/"},
 	}
