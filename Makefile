@@ -14,7 +14,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 10s
 
-.PHONY: help run build dist test unit lint format vet staticcheck modules vulnerabilities fuzz bench bench-smoke peers clean
+.PHONY: help run build dist test unit lint format vet staticcheck modules vulnerabilities soak fuzz fuzz-short bench bench-smoke peers clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,10 +28,10 @@ build: ## one static binary: ./rollcall
 dist: ## dist/: archives and Debian packages for every platform, with checksums and what they are made of
 	@VERSION='$(VERSION)' REVISION='$(REVISION)' sh deploy/package/dist
 
-test: peers lint unit ## everything CI asks for: the linters, then every test with the race detector
+test: peers lint fuzz-short unit ## everything CI asks for: the linters, then every test with the race detector
 
 unit: ## every test with the race detector, in random order
-	go test -race -shuffle=on ./...
+	SOAK=$(or $(SOAK),1m) go test -race -shuffle=on -timeout 20m ./...
 	go test -C deploy ./...
 
 lint: format vet staticcheck modules vulnerabilities ## formatting, go vet, staticcheck, go.mod, known vulnerabilities
@@ -55,8 +55,14 @@ modules:
 vulnerabilities:
 	@sh .ci/vulnerabilities $(GOVULNCHECK)
 
+soak: ## good and hostile peers at full rate for ten minutes (SOAK=1h: longer), then what is left of them
+	SOAK=$(or $(SOAK),10m) go test -count=1 -timeout 0 -run '^TestSoak$$' -v ./e2e
+
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	@sh .ci/fuzz $(FUZZTIME)
+
+fuzz-short: ## the same for a second or two each, as CI does
+	@sh .ci/fuzz 2s
 
 bench: ## what a probe costs beside blackbox_exporter and the bare floor: about 12 minutes (ARGS="-only compare")
 	go run ./bench $(ARGS)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +167,3 @@ func probePath(pairs ...string) string {
 	}
 	return "/probe?" + q.Encode()
 }
-
-// inCI reports whether the long parts run for as long as CI wants them.
-func inCI() bool { return os.Getenv("CI") != "" }

@@ -116,7 +116,7 @@ func Bomb(encoding string, size int64) func(net.Conn) {
 		switch encoding {
 		case "gzip":
 			member := gzipped(make([]byte, 1<<20)) // members may follow each other
-			for ; size > 0; size -= 1 << 20 {
+			for left := size; left > 0; left -= 1 << 20 {
 				if _, err := c.Write(member); err != nil {
 					return
 				}
@@ -127,7 +127,7 @@ func Bomb(encoding string, size int64) func(net.Conn) {
 			w.Write(make([]byte, 1<<20))
 			w.Flush()
 			block := b.Bytes() // ends on a byte and refers to nothing before it
-			for ; size > 0; size -= 1 << 20 {
+			for left := size; left > 0; left -= 1 << 20 {
 				if _, err := c.Write(block); err != nil {
 					return
 				}
