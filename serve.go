@@ -179,15 +179,7 @@ func (s *serve) serve(logger *slog.Logger) error {
 		return err
 	}
 	manage := systemd{logger}
-	reload := manage.around(func() error {
-		err := manager.Reload()
-		if err != nil {
-			logError(logger, "the configuration is not reloaded, the old one stays", err)
-		} else {
-			logger.Info("the configuration is reloaded")
-		}
-		return err
-	})
+	reload := manage.around(func() error { return reload(manager, logger) })
 	probe.Prepare()
 	rooms, err := s.assemble(logger, manager, reload, open.public[0].Addr())
 	if err != nil {
@@ -207,16 +199,8 @@ func (s *serve) serve(logger *slog.Logger) error {
 	if s.autoReload {
 		watching.Go(func() { manager.Watch(ctx, s.reloadInterval) })
 	}
-	app, runner := rooms.app, rooms.runner
-
-	serving := &servers{flags: &s.toolkit, logger: logger, connections: rooms.connections, failed: make(chan error, 1)}
-	for _, l := range open.public {
-		serving.start(l, app.Handler())
-	}
-	if open.admin != nil {
-		serving.start(open.admin, app.AdminHandler())
-	}
-	app.SetReady(true)
+	serving := s.startServers(logger, rooms, open)
+	rooms.app.SetReady(true)
 	s.announce(logger, open)
 	manage.ready()
 	watching.Go(func() { manage.keepAlive(ctx, open.public[0], s.routePrefix) })
@@ -226,13 +210,36 @@ func (s *serve) serve(logger *slog.Logger) error {
 		return err
 	}
 	signal.Reset(os.Interrupt, syscall.SIGTERM) // a second one ends the process at once
-	logger.Info("rollcall ends: no new probes; those in flight may finish", "signal", sig, "in_flight", runner.InFlight())
+	logger.Info("rollcall ends: no new probes; those in flight may finish", "signal", sig, "in_flight", rooms.runner.InFlight())
 	manage.stopping()
-	app.SetReady(false)
+	rooms.app.SetReady(false)
 	stop() // the scheduler first
-	runner.Close()
+	rooms.runner.Close()
 	serving.drain(logger)
 	return nil
+}
+
+// reload loads the configuration again and logs the outcome.
+func reload(manager *config.Manager, logger *slog.Logger) error {
+	err := manager.Reload()
+	if err != nil {
+		logError(logger, "the configuration is not reloaded, the old one stays", err)
+	} else {
+		logger.Info("the configuration is reloaded")
+	}
+	return err
+}
+
+// startServers serves everybody at their doors and the administrator at theirs.
+func (s *serve) startServers(logger *slog.Logger, rooms *rooms, open doors) *servers {
+	serving := &servers{flags: &s.toolkit, logger: logger, connections: rooms.connections, failed: make(chan error, 1)}
+	for _, l := range open.public {
+		serving.start(l, rooms.app.Handler())
+	}
+	if open.admin != nil {
+		serving.start(open.admin, rooms.app.AdminHandler())
+	}
+	return serving
 }
 
 // waitForEnd returns the signal that ends the process, or why it cannot go on; meanwhile it reloads when asked to.
