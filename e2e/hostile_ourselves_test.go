@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,13 +21,13 @@ func ourselvesRows() []row {
 	return []row{
 		{46, "without descriptors nothing is down", []visit{web}, noDescriptors},
 		{47, "a machine that sleeps makes nothing down", nil, sleepingMachine},
-		{48, "a full disk loses no mail", nil, func(*testing.T, *hostile) {}},
+		{48, "a full disk loses no mail", nil, fullDisk},
 		{49, "a broken configuration changes nothing", nil, brokenReload},
 		{50, "load leaves nothing behind", nil, load},
 	}
 }
 
-// noDescriptors runs out of them for real: more probes than the process may have sockets. The default limit of probes
+// noDescriptors runs out of them for real (TestOurselves46 looks closer, at mails and recovery too): more probes than the process may have sockets. The default limit of probes
 // in flight is made from the same number and would prevent it, so it is raised out of the way.
 func noDescriptors(t *testing.T, h *hostile) {
 	const descriptors = 64
@@ -58,6 +59,44 @@ func noDescriptors(t *testing.T, h *hostile) {
 	}
 	after := &hostile{p, h.park, h.peer}
 	after.probe(t, probePath("module", "hold", "target", "http://"+h.park.at("site")+"/"), 10*time.Second, "up")
+}
+
+// mailTo is an alert section that writes to box soon after a result.
+func mailTo(box *zoo.Mailbox) string {
+	return "alert: {group_wait: 100ms, email: {to: [admin@zoo.test], from: rollcall@zoo.test, smtp: {address: \"" + box.Addr + "\", tls: none}}}\n"
+}
+
+// fullDisk gives the outbox a file system of its own, fills it to the last byte and lets a target go down.
+func fullDisk(t *testing.T, h *hostile) {
+	if h.peer {
+		t.Skip("blackbox_exporter sends no mail")
+	}
+	if os.Getuid() != 0 {
+		t.Fatal("this test mounts a small file system, which needs root")
+	}
+	disk, box := t.TempDir(), zoo.NewMailbox(t)
+	hold := visit{name: "hold", module: `{prober: http, timeout: 3s}`}
+	mount := `mount -t tmpfs -o size=512k none "$0" && exec "$@"`
+	p := startExporter(t, rollcall, modulesFile(h.park, []visit{hold})+mailTo(box), []string{"--storage.path=" + disk}, "unshare", "--mount", "sh", "-c", mount, disk)
+	filler := fmt.Sprintf("/proc/%d/root%s/filler", p.cmd.Process.Pid, disk)
+	if err := os.WriteFile(filler, make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("filling the disk: %v", err)
+	}
+	refused := h.park.at("refused")
+	after := &hostile{p, h.park, h.peer}
+	after.probe(t, probePath("module", "hold", "target", "http://"+refused+"/"), 10*time.Second, "down connect/connection_refused")
+	within(t, 20*time.Second, func() error {
+		if mails := strings.Join(box.Mails(), "\n"); !strings.Contains(mails, refused) {
+			return fmt.Errorf("no mail speaks of %s: %q", refused, mails)
+		}
+		return nil
+	})
+	if n := p.metric(t, "rollcall_alert_store_failures_total"); n == 0 {
+		t.Error("no metric tells that the disk is full")
+	}
+	if !strings.Contains(p.text(), "no space left on device") {
+		t.Error("the log does not tell that the disk is full")
+	}
 }
 
 // sleepingMachine stops the process in the middle of a probe for longer than the probe may take, as a suspended
