@@ -21,7 +21,7 @@ type check struct {
 	surplus                       []string
 	timeout                       time.Duration
 	configFile, module            string
-	quiet                         bool
+	quiet, nagios                 bool
 	stdout, stderr                io.Writer
 	wrongUse                      func(complaint string) int
 }
@@ -29,7 +29,7 @@ type check struct {
 func addCheck(app *kingpin.Application, commands map[string]func() int, stdout, stderr io.Writer) {
 	c := &check{stdout: stdout, stderr: stderr}
 	cmd := app.Command("check", "Check one server now and say what was found. Exit code: 0 up, 1 down, 2 wrong use, "+
-		"3 rollcall itself failed.")
+		"3 rollcall itself failed. With --nagios: 0 up, 2 down, 3 unknown.")
 	cmd.HelpLong("  rollcall check tcp example.com:9000\n  rollcall check http https://example.com/\n" +
 		"  rollcall check http example.com:80 admin@example.com")
 	c.wrongUse = func(complaint string) int { return wrongUse(app, []string{cmd.FullCommand()}, stderr, complaint) }
@@ -43,16 +43,20 @@ func addCheck(app *kingpin.Application, commands map[string]func() int, stdout, 
 		PlaceHolder("<name>").StringVar(&c.module)
 	cmd.Flag("quiet", "Print nothing about a server that is up; for cron, which mails whatever a job prints.").
 		Short('q').BoolVar(&c.quiet)
+	cmd.Flag(nagiosFlag[2:], "Answer as a plugin of Nagios or Icinga: one line with performance data, and its exit codes.").BoolVar(&c.nagios)
 	commands[cmd.FullCommand()] = c.run
 }
 
 func (c *check) run() int {
 	kind, complaint := c.validate()
 	if complaint != "" {
-		return c.wrongUse(complaint)
+		return c.refuse(complaint)
 	}
 	module, err := c.selectModule(kind)
 	if err != nil {
+		if c.nagios {
+			return writeNagiosUnknown(c.stdout, err.Error())
+		}
 		fmt.Fprintf(c.stderr, "rollcall check: %s\n", err)
 		return exitUsage
 	}
@@ -65,7 +69,10 @@ func (c *check) run() int {
 		return c.notChecked(err)
 	}
 	up := record.Result.Up()
-	if !up || !c.quiet {
+	switch {
+	case c.nagios:
+		writeNagios(c.stdout, kind, record, request.Timeout)
+	case !up || !c.quiet:
 		writeReport(c.stdout, strings.ToLower(c.testType), record, hasColour(c.stdout))
 	}
 	if up {
@@ -76,7 +83,18 @@ func (c *check) run() int {
 			fmt.Fprintf(c.stderr, "rollcall check: no mail was sent to %s: %s\n", c.address, err)
 		}
 	}
+	if c.nagios {
+		return nagiosCritical
+	}
 	return exitFailed
+}
+
+// refuse says what is wrong with the arguments, to whom it concerns.
+func (c *check) refuse(complaint string) int {
+	if c.nagios {
+		return writeNagiosUnknown(c.stdout, complaint)
+	}
+	return c.wrongUse(complaint)
 }
 
 // validate judges the arguments as the script did: it returns the prober's name, or what is wrong, for a person.
@@ -137,6 +155,8 @@ func (c *check) notChecked(err error) int {
 	var target *probe.TargetError
 	var denied *probe.DeniedError
 	switch {
+	case c.nagios:
+		return writeNagiosUnknown(c.stdout, err.Error())
 	case errors.As(err, &target):
 		return c.wrongUse("Invalid server-info: " + err.Error())
 	case errors.As(err, &denied):

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -35,6 +36,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		complaint := "rollcall: " + err.Error()
 		if tooFewArguments(app, args) {
 			complaint = "Wrong number of arguments. " + complaint
+		}
+		if slices.Contains(args, nagiosFlag) {
+			return writeNagiosUnknown(stdout, complaint)
 		}
 		return wrongUse(app, args, stderr, complaint)
 	}
