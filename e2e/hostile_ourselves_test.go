@@ -27,8 +27,9 @@ func ourselvesRows() []row {
 	}
 }
 
-// noDescriptors runs out of them for real (TestOurselves46 looks closer, at mails and recovery too): more probes than the process may have sockets. The default limit of probes
-// in flight is made from the same number and would prevent it, so it is raised out of the way.
+// noDescriptors runs out of them for real: more probes than the process may have sockets. The default limit of probes
+// in flight is made from the same number and would prevent it, so it is raised out of the way. TestOurselves46 looks
+// closer, at mails and recovery too; this row compares with the peer.
 func noDescriptors(t *testing.T, h *hostile) {
 	const descriptors = 64
 	bin, args := rollcall, []string{"--probe.max-in-flight=100000"}

@@ -128,7 +128,7 @@ type runes struct {
 }
 
 func (r *runes) ReadRune() (rune, int, error) {
-	if r.count++; r.count%8192 == 0 && r.ctx.Err() != nil {
+	if r.count++; r.count%512 == 0 && r.ctx.Err() != nil {
 		r.stopped = true
 	}
 	if r.stopped || len(r.left) == 0 {
