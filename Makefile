@@ -28,7 +28,7 @@ build: ## one static binary: ./rollcall
 dist: ## dist/: archives and Debian packages for every platform, with checksums and what they are made of
 	@VERSION='$(VERSION)' REVISION='$(REVISION)' sh deploy/package/dist
 
-test: peers lint fuzz-short unit ## everything CI asks for: the linters, then every test with the race detector
+test: peers lint fuzz-short bench-smoke unit ## everything CI asks for: the linters, a short benchmark, then every test with the race detector
 
 unit: ## every test with the race detector, in random order
 	SOAK=$(or $(SOAK),1m) go test -race -shuffle=on -timeout 20m ./...

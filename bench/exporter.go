@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -107,25 +106,43 @@ func build(ctx context.Context, dir, name string) (string, error) {
 
 const peerPackage = "prometheus-blackbox-exporter"
 
-// findPeer returns the program to compare with, installing Debian's package where that is possible.
-func findPeer(ctx context.Context) (string, error) {
+// findPeer returns the program to compare with. Where it is not installed, Debian's package is unpacked into dir:
+// installing it would start a service on the port that rollcall wants.
+func findPeer(ctx context.Context, dir string) (string, error) {
 	path, err := exec.LookPath(peerPackage)
 	if err == nil {
 		return path, nil
 	}
-	if _, noApt := exec.LookPath("apt-get"); noApt != nil || os.Geteuid() != 0 {
-		return "", fmt.Errorf("finding the peer: %w; install the Debian package %s, or name a program with -blackbox", err, peerPackage)
-	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", peerPackage}} {
-		command := exec.CommandContext(ctx, "apt-get", args...)
-		command.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if out, err := command.CombinedOutput(); err != nil {
-			return "", errors.Join(fmt.Errorf("installing %s: %w", peerPackage, err), errors.New(string(out)))
-		}
+	if err := download(ctx, dir); err != nil {
+		return "", fmt.Errorf("finding the peer: %w; install the Debian package %s, or name a program with -blackbox", err, peerPackage)
 	}
-	return exec.LookPath(peerPackage)
+	packages, err := filepath.Glob(filepath.Join(dir, peerPackage+"_*.deb"))
+	if err != nil || len(packages) == 0 {
+		return "", fmt.Errorf("apt-get downloaded no package %s", peerPackage)
+	}
+	if out, err := exec.CommandContext(ctx, "dpkg", "--extract", packages[0], dir).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("unpacking %s: %w: %s", packages[0], err, out)
+	}
+	return filepath.Join(dir, "usr/bin", peerPackage), nil
+}
+
+// download fetches the peer's package into dir, with fresh package lists if it must and may.
+func download(ctx context.Context, dir string) error {
+	get := func(args ...string) error {
+		command := exec.CommandContext(ctx, "apt-get", args...)
+		command.Dir = dir
+		if out, err := command.CombinedOutput(); err != nil {
+			return fmt.Errorf("apt-get %s: %w: %s", strings.Join(args, " "), err, out)
+		}
+		return nil
+	}
+	err := get("download", peerPackage)
+	if err != nil && os.Geteuid() == 0 && get("update") == nil {
+		err = get("download", peerPackage)
+	}
+	return err
 }
 
 // version is the first line that a program says about itself.

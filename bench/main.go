@@ -99,7 +99,7 @@ func run(ctx context.Context) error {
 	only := flag.String("only", "", "steps to make, comma-separated (default all): "+stepNames())
 	without := flag.String("without", "", "exporters to leave out, comma-separated: rollcall, blackbox, floor")
 	rollcall := flag.String("rollcall", "", "the rollcall to measure (default: built from this module)")
-	peer := flag.String("blackbox", "", "the peer (default: Debian's "+peerPackage+", installed when missing)")
+	peer := flag.String("blackbox", "", "the peer (default: Debian's "+peerPackage+", unpacked when it is not installed)")
 	jsonFile := flag.String("json", "bench/results/latest.json", "where to write the figures as JSON; empty: nowhere")
 	flag.Parse()
 	if *smoke {
@@ -188,7 +188,7 @@ func (b *bench) prepare(ctx context.Context, dir, rollcall, peer string, without
 		switch {
 		case program != "":
 		case name == nameBlackbox:
-			program, err = findPeer(ctx)
+			program, err = findPeer(ctx, dir)
 		default:
 			program, err = build(ctx, dir, name)
 		}
