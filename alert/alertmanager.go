@@ -9,9 +9,14 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/prometheus/common/config"
+
+	"rollcall/probe"
 )
 
 // alertmanagerConfig is how to post alerts.
@@ -20,6 +25,7 @@ type alertmanagerConfig struct {
 	client  *http.Client
 	labels  map[string]string
 	timeout time.Duration // of one post
+	auth    *config.BasicAuth
 }
 
 // postable is one alert as Alertmanager's v2 API takes it.
@@ -93,14 +99,31 @@ func (a *alertmanagerConfig) postPart(ctx context.Context, url string, alerts []
 		return result{postponed, fmt.Errorf("posting to Alertmanager: %w", err)}
 	}
 	defer resp.Body.Close()
-	said, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	body, err = io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	status, said := clean(a.hush(resp.Status), 100), clean(a.hush(string(body)), maxDetail)
 	switch code := resp.StatusCode; {
 	case code/100 == 2:
 		return result{verdict: delivered}
 	case code/100 == 4 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout && code != http.StatusUnauthorized &&
 		code != http.StatusForbidden && code != http.StatusNotFound:
-		return result{refused, fmt.Errorf("posting to Alertmanager: it refuses the alerts: %s: %s", clean(resp.Status, 100), clean(string(said), maxDetail))}
+		return result{refused, fmt.Errorf("posting to Alertmanager: it refuses the alerts: %s: %s", status, said)}
 	default: // also a wrong password or path: it judges the configuration, and the operator will mend that
-		return result{postponed, errors.Join(fmt.Errorf("posting to Alertmanager: it answers %s: %s", clean(resp.Status, 100), clean(string(said), maxDetail)), err)}
+		return result{postponed, errors.Join(fmt.Errorf("posting to Alertmanager: it answers %s: %s", status, said), err)}
 	}
+}
+
+// hush takes the password out of what an Alertmanager, or a proxy before it, answers.
+func (a *alertmanagerConfig) hush(text string) string {
+	if a.auth == nil {
+		return text
+	}
+	password := string(a.auth.Password)
+	if a.auth.PasswordFile != "" {
+		content, err := os.ReadFile(a.auth.PasswordFile)
+		if err != nil {
+			return "" // what is not known cannot be taken out
+		}
+		password = strings.TrimSpace(string(content))
+	}
+	return probe.Hush(text, a.auth.Username+":"+password, password)
 }

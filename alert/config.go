@@ -115,7 +115,7 @@ func (o *AlertmanagerOptions) compile() (*alertmanagerConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("alertmanager: %w", err)
 	}
-	a := &alertmanagerConfig{client: client, labels: o.Labels, timeout: postTimeout}
+	a := &alertmanagerConfig{client: client, labels: o.Labels, timeout: postTimeout, auth: o.BasicAuth}
 	for _, u := range o.URLs {
 		a.urls = append(a.urls, strings.TrimSuffix(u, "/")+"/api/v2/alerts")
 	}

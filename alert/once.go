@@ -64,7 +64,7 @@ func (c *Config) testMail(ctx context.Context, w io.Writer, to Address) error {
 	switch plain := m.(type) {
 	case *smtpServer:
 		talking := *plain
-		talking.trace = &transcript{w}
+		talking.trace = &transcript{w: w}
 		m = &talking
 		fmt.Fprintf(w, "mail to %s by SMTP at %s (tls: %s)\n", to, plain.options.Address, plain.options.TLS)
 	case *sendmail:

@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/common/config"
 	"github.com/wneessen/go-mail/smtp"
+
+	"rollcall/probe"
 )
 
 // smtpServer delivers by SMTP. It leads the dialogue itself, command by command, with go-mail's smtp.Client, because
@@ -159,10 +161,18 @@ func (s *smtpServer) authenticate(client *smtp.Client, host string) error {
 	if auth == nil {
 		return fmt.Errorf("the mail server offers AUTH %s; known here: PLAIN, LOGIN, CRAM-MD5", clean(offered, 100))
 	}
+	if s.trace != nil { // refusal has no other place to learn it
+		s.trace.secrets = loginForms(s.options.Username, password)
+	}
 	if err := client.Auth(auth); err != nil {
-		return fmt.Errorf("logging in to the mail server as %q: %w", s.options.Username, err)
+		return fmt.Errorf("logging in to the mail server as %q: %w", s.options.Username, hushReply(err, loginForms(s.options.Username, password)))
 	}
 	return nil
+}
+
+// loginForms are the forms in which a password goes to a server, which may repeat them; PLAIN has one of its own.
+func loginForms(username, password string) []string {
+	return []string{"\x00" + username + "\x00" + password, password}
 }
 
 // send is one transaction.
@@ -221,6 +231,14 @@ func (s *smtpSession) close() {
 	}
 	s.stop()
 	s.conn.Close()
+}
+
+// hushReply is cleanReply for a server that knows a secret.
+func hushReply(err error, secrets []string) error {
+	if reply := (*textproto.Error)(nil); errors.As(err, &reply) {
+		return &textproto.Error{Code: reply.Code, Msg: clean(probe.Hush(reply.Msg, secrets...), maxDetail)}
+	}
+	return errors.New(probe.Hush(err.Error(), secrets...))
 }
 
 // cleanReply makes the server's words fit for a log.

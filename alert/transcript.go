@@ -8,10 +8,15 @@ import (
 	"strings"
 
 	"github.com/wneessen/go-mail/log"
+
+	"rollcall/probe"
 )
 
 // transcript shows an SMTP dialogue line by line to a person. A nil one shows nothing.
-type transcript struct{ w io.Writer }
+type transcript struct {
+	w       io.Writer
+	secrets []string // that the server may repeat
+}
 
 func (t *transcript) note(format string, args ...any) {
 	if t != nil {
@@ -22,7 +27,7 @@ func (t *transcript) note(format string, args ...any) {
 // refusal shows the reply that became err, which go-mail leaves out.
 func (t *transcript) refusal(err error) {
 	if reply := (*textproto.Error)(nil); t != nil && errors.As(err, &reply) {
-		fmt.Fprintf(t.w, "S: %d %s\n", reply.Code, clean(reply.Msg, maxDetail))
+		fmt.Fprintf(t.w, "S: %d %s\n", reply.Code, clean(probe.Hush(reply.Msg, t.secrets...), maxDetail))
 	}
 }
 
@@ -33,7 +38,7 @@ func (t *transcript) Debugf(l log.Log) {
 		who = "C: "
 	}
 	for line := range strings.Lines(fmt.Sprintf(l.Format, l.Messages...)) {
-		fmt.Fprintf(t.w, "%s%s\n", who, clean(strings.TrimRight(line, "\r\n"), 200))
+		fmt.Fprintf(t.w, "%s%s\n", who, clean(probe.Hush(strings.TrimRight(line, "\r\n"), t.secrets...), 200))
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
+
+	"rollcall/probe"
 )
 
 // hiddenText stands where a secret was.
@@ -137,7 +139,7 @@ func showMap(v reflect.Value, hidden bool) *yaml.Node {
 	slices.SortFunc(keys, func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
 	for _, key := range keys {
 		name := key.String()
-		hide := (hidden || free && isCredential(name)) && !isFileName(name)
+		hide := (hidden || free && probe.CredentialName(name)) && !isFileName(name)
 		m.Content = append(m.Content, scalar(name), show(v.MapIndex(key), hide))
 	}
 	return m
@@ -150,14 +152,6 @@ func scalar(s string) *yaml.Node {
 }
 
 func null() *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"} }
-
-// isCredential tells by its name whether a header, parameter or option of a section that is not ours holds a
-// credential.
-func isCredential(name string) bool {
-	name = strings.ToLower(name)
-	return slices.ContainsFunc([]string{"auth", "cookie", "token", "secret", "pass", "key", "credential", "session", "signature"},
-		func(word string) bool { return strings.Contains(name, word) })
-}
 
 // isFileName tells by its name whether an option is the name of a file.
 func isFileName(name string) bool { return name == "files" || strings.HasSuffix(name, "_file") }

@@ -187,7 +187,7 @@ func TestHiddenCredentialsAreRecognizedByName(t *testing.T) {
 		"X-Auth-Token": true, "X-Vault-Token": true, "client_secret": true, "X-Amz-Signature": true,
 		"Accept": false, "User-Agent": false, "Host": false, "Content-Type": false, "audience": false,
 	} {
-		if got := isCredential(name); got != want {
+		if got := probe.CredentialName(name); got != want {
 			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
 	}

@@ -104,7 +104,12 @@ func (p *httpProber) Probe(ctx context.Context, req Request) (Result, error) {
 	w := new(walk)
 	w.p, w.req, w.result.HTTP = p, req, &HTTPFacts{HasCEL: p.checks.usesCEL()}
 	defer w.hangUp(false) // for a panic; otherwise it was done
-	err = w.run(ctx, target)
+	if err = w.run(ctx, target); err != nil {
+		err = hush(err, w.secrets())
+	}
+	if len(w.told) > 0 {
+		w.result.HTTP.FinalURL = Hush(w.result.HTTP.FinalURL, w.told...)
+	}
 	w.result.Duration = time.Since(start)
 	w.hangUp(err == nil)
 	return w.result.settle(err)

@@ -39,6 +39,7 @@ type headerSet struct {
 	authorization bool        // fixed has an Authorization
 	upgrade       bool        // the module asks for another protocol (a WebSocket)
 	accepts       acceptedCodings
+	secret        []string // names of those whose values nobody may read, beside those that are named so
 }
 
 type fieldFile struct {
@@ -136,6 +137,9 @@ func (h *headerSet) addClientHeaders(headers *config.Headers) error {
 			if checkField(&f, fmt.Sprintf("%s.values[%d]", path, i), key, value) {
 				h.fixed = append(h.fixed, field{name, value})
 			}
+		}
+		if len(header.Secrets)+len(header.Files) > 0 {
+			h.secret = append(h.secret, name)
 		}
 		for i, value := range header.Secrets {
 			if checkField(&f, fmt.Sprintf("%s.secrets[%d]", path, i), key, string(value)) {

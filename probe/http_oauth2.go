@@ -119,7 +119,7 @@ func (s *tokenSource) authorize(ctx context.Context, g *Guard) (string, error) {
 	}
 	if !s.token.Valid() {
 		if s.token, err = s.fetch(ctx, g); err != nil {
-			return "", err
+			return "", hush(err, []string{string(key)})
 		}
 	}
 	return s.token.Type() + " " + s.token.AccessToken, nil

@@ -59,6 +59,10 @@ type walk struct {
 	wire    *wire
 	session session // of HTTP/2 and HTTP/3
 	fields  [12]field
+
+	via  *url.URL // the proxy of the hop, nil: none
+	sent []field  // the header of the last request
+	told []string // the secrets of those before
 }
 
 // session is a connection that carries HTTP/2 or HTTP/3. close ends it and waits for its goroutines.
@@ -87,8 +91,9 @@ func (w *walk) run(ctx context.Context, target *url.URL) error {
 			w.result.HTTP.FinalURL = shownURL(h.url)
 			return err
 		}
+		secrets := w.secrets() // before the next request takes their place
 		if w.req.Trace != nil {
-			w.req.Trace.Step("the answer, %d, redirects to %s", resp.status, shownURL(next.url))
+			w.req.Trace.Step("the answer, %d, redirects to %s", resp.status, Hush(shownURL(next.url), secrets...))
 		}
 		w.hangUp(true)
 		w.result.TLS = nil // what the hop before presented is not about the answer
@@ -122,8 +127,9 @@ func (w *walk) ask(ctx context.Context, h *hop) (*httpResponse, error) {
 	}
 	w.result.Phases.Processing += resp.first.Sub(asked)
 	if w.req.Trace != nil {
-		w.req.Trace.Step("%s %s: %d over %s", h.method, shownURL(h.url), resp.status, resp.proto)
-		traceHeader(w.req.Trace, resp.header)
+		secrets := w.secrets()
+		w.req.Trace.Step("%s %s: %d over %s", h.method, Hush(shownURL(h.url), secrets...), resp.status, resp.proto)
+		traceHeader(w.req.Trace, resp.header, secrets)
 	}
 	return resp, nil
 }
@@ -166,6 +172,7 @@ func (w *walk) connect(ctx context.Context, h *hop) error {
 		return err
 	}
 	w.result.HTTP.Hops++
+	w.via = via
 	if w.p.http3 && h.url.Scheme == "https" {
 		return w.connectHTTP3(ctx, h, dest)
 	}
@@ -278,14 +285,14 @@ func (w *walk) serverName(h *hop) string {
 	return w.p.tls.serverName(h.url.Hostname())
 }
 
-// traceHeader shows an answer's header, which may be secret only in its cookies.
-func traceHeader(t *Trace, header http.Header) {
+// traceHeader shows an answer's header without cookies, and without what it repeats of the secrets that it was sent.
+func traceHeader(t *Trace, header http.Header, secrets []string) {
 	for _, name := range slices.Sorted(maps.Keys(header)) {
 		value := strings.Join(header[name], ", ")
 		if name == "Set-Cookie" {
 			value = "…"
 		}
-		t.Step("  %s: %s", name, cut(value))
+		t.Step("  %s: %s", name, cut(Hush(value, secrets...)))
 	}
 }
 

@@ -88,7 +88,7 @@ func (w *walk) request(ctx context.Context, h *hop) (*httpRequest, error) {
 			fields = append(fields, field{"Proxy-Authorization", userinfoCredentials(user)})
 		}
 	}
-	r.fields = fields
+	r.fields, w.sent = fields, fields
 	return r, nil
 }
 
