@@ -8,12 +8,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // proxyServer is a forward proxy that notes what it was asked for. A handler for CONNECT may be given.
@@ -197,6 +200,17 @@ func TestSOCKS5(t *testing.T) {
 	wantUp(t, ask(t, httpModule(t, options+"proxy_url: 'socks5://u:p@"+addr+"'"), Request{Target: s.URL}))
 	if got := <-asked; got != "u:p "+s.Listener.Addr().String() {
 		t.Errorf("asked for %s", got)
+	}
+}
+
+func TestNoProxySparesAnAddressBehindAName(t *testing.T) {
+	s := serve(t, func(http.ResponseWriter, *http.Request) {})
+	server := nameServer(t, func(q dnsmessage.Question) *dnsmessage.Message { return answering(q, "127.0.0.1") })
+	target := "http://spared.example:" + portOf(netip.MustParseAddrPort(s.Listener.Addr().String()))
+	for _, noProxy := range []string{"127.0.0.0/8", "spared.example"} {
+		m := httpModule(t, "proxy_url: 'http://"+closedPort(t).String()+"'\nno_proxy: "+noProxy)
+		m.Prober.(*httpProber).policy.server = server
+		wantUp(t, ask(t, m, Request{Target: target}))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,4 +119,28 @@ func TestHTTPPhasesAreTheWholeDuration(t *testing.T) {
 	if gap := r.Duration - sum; gap < 0 || gap > r.Duration/20 {
 		t.Errorf("phases %+v sum to %v of %v", p, sum, r.Duration)
 	}
+}
+
+func TestRunnerRefusesWhatIsTooMuchOrTooLate(t *testing.T) {
+	wait, enter := make(chan struct{}), make(chan struct{})
+	m := &Module{Name: "m", Prober: proberFunc(func(context.Context, Request) (Result, error) {
+		enter <- struct{}{}
+		<-wait
+		return Result{}, nil
+	})}
+	r := Runner{MaxInFlight: 1}
+	var first sync.WaitGroup
+	first.Go(func() {
+		if _, err := r.Do(t.Context(), m, Request{}); err != nil {
+			t.Errorf("the probe in flight ends with %v", err)
+		}
+	})
+	<-enter
+	_, err := r.Do(t.Context(), m, Request{})
+	wantFault(t, err, FaultBusy)
+	r.Close()
+	close(wait)
+	first.Wait()
+	_, err = r.Do(t.Context(), m, Request{})
+	wantFault(t, err, FaultShutdown)
 }
