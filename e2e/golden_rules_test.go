@@ -1,0 +1,116 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestGoldenFilesKeepTheContract judges the golden files by rules of their own, because -update writes whatever the
+// program says: which families there are for how far a probe came, and which values its reason forbids.
+func TestGoldenFilesKeepTheContract(t *testing.T) {
+	files, err := filepath.Glob(goldenFile("*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("golden files: %v, %v", files, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".prom"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := parseExposition(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			stage, reason := "", ""
+			if down, isDown := strings.CutPrefix(e.verdict(), "down "); isDown {
+				stage, reason, _ = strings.Cut(down, "/")
+			} else if e.verdict() != "up" {
+				t.Fatal(e.verdict())
+			}
+			_, http := e["probe_http_status_code"]
+			rules := goldenRules{t, e}
+			rules.families(http, stage)
+			rules.phases(http, stage)
+			rules.reasons(reason)
+			rules.certificates(http, reason)
+		})
+	}
+}
+
+type goldenRules struct {
+	t *testing.T
+	exposition
+}
+
+// together fails when some of the families are there and others are not, or when they are not as wanted.
+func (r goldenRules) together(want bool, families ...string) {
+	r.t.Helper()
+	for _, name := range families {
+		if _, there := r.exposition[name]; there != want {
+			r.t.Errorf("%s is there: %t, want %t", name, there, want)
+		}
+	}
+}
+
+func (r goldenRules) families(http bool, stage string) {
+	r.together(true, "probe_success", "probe_duration_seconds", "probe_timeout_seconds")
+	_, resolved := r.exposition["probe_ip_protocol"]
+	r.together(resolved, "probe_dns_lookup_time_seconds", "probe_ip_addr_hash")
+	r.together(http, "probe_http_content_length", "probe_http_uncompressed_body_length", "probe_http_redirects", "probe_http_ssl", "probe_http_version")
+	connected := stage != "resolve" && stage != "connect"
+	r.together(http || connected, "probe_failed_due_to_regex")
+	r.together(!http && connected, "probe_failed_due_to_bytes")
+}
+
+func (r goldenRules) phases(http bool, stage string) {
+	var want, got []string
+	if _, resolved := r.exposition["probe_ip_protocol"]; http && resolved {
+		want = append(want, "resolve")
+	}
+	if http && stage != "resolve" {
+		want = append(want, "connect", "processing", "tls", "transfer")
+	}
+	for _, m := range r.exposition["probe_http_duration_seconds"].GetMetric() {
+		got = append(got, m.GetLabel()[0].GetValue())
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		r.t.Errorf("phases %v, want %v", got, want)
+	}
+}
+
+// reasons holds that the older families say the same as the reason.
+func (r goldenRules) reasons(reason string) {
+	for family, reasons := range map[string][]string{
+		"probe_failed_due_to_regex": {"body_regexp", "header_regexp", "no_match"},
+		"probe_failed_due_to_bytes": {"bytes_mismatch"},
+		"probe_failed_due_to_cel":   {"body_cel"},
+	} {
+		if value, there := r.value(family); there && (value == 1) != slices.Contains(reasons, reason) {
+			r.t.Errorf("%s is %v and the reason %q", family, value, reason)
+		}
+	}
+	if status, there := r.value("probe_http_status_code"); there && reason == "" && status == 0 {
+		r.t.Error("up without a status code")
+	}
+}
+
+func (r goldenRules) certificates(http bool, reason string) {
+	_, shown := r.exposition["probe_ssl_last_chain_info"]
+	r.together(shown, "probe_ssl_earliest_cert_expiry", "probe_tls_version_info")
+	r.together(shown && http, "probe_tls_cipher_info")
+	if strings.HasPrefix(reason, "certificate_") {
+		r.together(false, "probe_ssl_last_chain_expiry_timestamp_seconds")
+	}
+	if expiry, there := r.value("probe_ssl_last_chain_expiry_timestamp_seconds"); there && (expiry < 1e9 || !shown) {
+		r.t.Errorf("the verified chain ends at %v, the certificates are shown: %t", expiry, shown)
+	}
+	if tls, _ := r.value("probe_http_ssl"); tls == 1 && !shown {
+		r.t.Error("over TLS and no certificate is shown")
+	}
+}
