@@ -194,7 +194,7 @@ func (s *serve) serve(logger *slog.Logger) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer stop()
-	rooms.follow(ctx, manager, logger)
+	rooms.follow(ctx, manager)
 	watching.Go(func() { rooms.scheduler.Run(ctx) })
 	if s.autoReload {
 		watching.Go(func() { manager.Watch(ctx, s.reloadInterval) })
@@ -268,19 +268,24 @@ type rooms struct {
 }
 
 // follow puts the present targets into force, and every later configuration's together with its alert section.
-func (r *rooms) follow(ctx context.Context, manager *config.Manager, logger *slog.Logger) {
+func (r *rooms) follow(ctx context.Context, manager *config.Manager) {
 	r.scheduler.Apply(manager.Current().Targets())
-	manager.OnReload(func(c *config.Config) {
-		r.scheduler.Apply(c.Targets())
-		if err := r.hook.Apply(ctx, c.Alert()); err != nil {
-			logError(logger, "nobody is told of servers that are down", err)
-		}
+	// The hook comes first: a configuration whose alerts cannot be kept (no room for the store, another process has it)
+	// must fail loudly instead of telling nobody.
+	manager.BeforeReload(func(c *config.Config) error {
+		ctx, cancel := context.WithTimeout(ctx, mailPatience)
+		defer cancel()
+		return r.hook.Apply(ctx, c.Alert())
 	})
+	manager.OnReload(func(c *config.Config) { r.scheduler.Apply(c.Targets()) })
 }
 
-// closeHook writes down what is yet to be told; mail under way has ten seconds.
+// mailPatience is how long mail that is under way may hold up a shutdown, or a reload that ends the alerting.
+const mailPatience = 10 * time.Second
+
+// closeHook writes down what is yet to be told.
 func (r *rooms) closeHook(logger *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), mailPatience)
 	defer cancel()
 	if err := r.hook.Close(ctx); err != nil {
 		logError(logger, "the alert store is not closed", err)

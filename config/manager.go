@@ -21,6 +21,7 @@ type Manager struct {
 	logger  *slog.Logger
 	current atomic.Pointer[Config]
 	last    atomic.Pointer[reloaded]
+	judges  []func(*Config) error
 	hooks   []func(*Config)
 	turn    chan struct{} // holds one token: who has it, reloads
 
@@ -55,6 +56,11 @@ func newManager(m *Manager) (*Manager, error) {
 	return m, nil
 }
 
+// BeforeReload has f called with every configuration that is about to replace another, on the reloading goroutine. When
+// it returns an error the old one stays, and that is the reload's error. It is to be called before the first reload. f
+// must not call Reload.
+func (m *Manager) BeforeReload(f func(*Config) error) { m.judges = append(m.judges, f) }
+
 // OnReload has f called with every configuration that replaces another, on the reloading goroutine and one at a
 // time. It is to be called before the first reload. f must not call Reload.
 func (m *Manager) OnReload(f func(*Config)) { m.hooks = append(m.hooks, f) }
@@ -79,6 +85,9 @@ func (m *Manager) Reload() error {
 func (m *Manager) reload() error {
 	before := m.current.Load()
 	next, err := m.load()
+	if before != nil && err == nil {
+		err = m.judge(next)
+	}
 	if err != nil {
 		if before != nil {
 			m.last.Store(&reloaded{ok: false, at: m.last.Load().at})
@@ -93,6 +102,16 @@ func (m *Manager) reload() error {
 	if before != nil {
 		for _, f := range m.hooks {
 			f(next)
+		}
+	}
+	return nil
+}
+
+// judge asks whoever may refuse a configuration that is valid in itself.
+func (m *Manager) judge(next *Config) error {
+	for _, f := range m.judges {
+		if err := f(next); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -108,6 +109,20 @@ func TestAFileThatNobodyAskedForMayComeLaterAndThenMustStay(t *testing.T) {
 	}
 	if err := m.Reload(); err == nil || len(m.Current().Names()) != 1 {
 		t.Errorf("a file that vanished: got %v and %v, want an error and the file's last module", err, m.Current().Names())
+	}
+}
+
+func TestConfigurationThatIsRefusedIsNotUsed(t *testing.T) {
+	path, m := manage(t, oneModule)
+	refusal := errors.New("no room")
+	m.BeforeReload(func(*Config) error { return refusal })
+	m.OnReload(func(*Config) { t.Error("a refused configuration was handed out") })
+	writeFile(t, path, twoModules)
+	if err := m.Reload(); !errors.Is(err, refusal) {
+		t.Errorf("got %v", err)
+	}
+	if ok, _ := m.LastReload(); ok || len(m.Current().Names()) != 1 {
+		t.Errorf("the reload counts as a success: %v, modules %v", ok, m.Current().Names())
 	}
 }
 
