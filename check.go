@@ -21,6 +21,7 @@ type check struct {
 	surplus                       []string
 	timeout                       time.Duration
 	configFile, module            string
+	config                        *config.Config // of configFile; the built-in one without
 	quiet, nagios                 bool
 	stdout, stderr                io.Writer
 	wrongUse                      func(complaint string) int
@@ -52,7 +53,15 @@ func (c *check) run() int {
 	if complaint != "" {
 		return c.refuse(complaint)
 	}
-	module, err := c.selectModule(kind)
+	// A file that does not load is found out now, and not on the night when mail has to leave by it.
+	var err error
+	if c.config = config.Default(); c.configFile != "" {
+		c.config, err = config.Load(c.configFile)
+	}
+	var module *probe.Module
+	if err == nil {
+		module, err = c.selectModule(kind)
+	}
 	if err != nil {
 		if c.nagios {
 			return writeNagiosUnknown(c.stdout, err.Error())
@@ -117,14 +126,7 @@ func (c *check) selectModule(kind string) (*probe.Module, error) {
 	if c.module == "" {
 		return scriptModule(kind)
 	}
-	cfg := config.Default()
-	if c.configFile != "" {
-		var err error
-		if cfg, err = config.Load(c.configFile); err != nil {
-			return nil, err
-		}
-	}
-	module, err := cfg.Module(c.module)
+	module, err := c.config.Module(c.module)
 	if err != nil {
 		return nil, err
 	}
@@ -177,14 +179,8 @@ func (c *check) notify(record probe.Record) error {
 		return err
 	}
 	mail := alert.LocalMail()
-	if c.configFile != "" {
-		cfg, err := config.Load(c.configFile)
-		if err != nil {
-			return err
-		}
-		if cfg.Alert() != nil {
-			mail = cfg.Alert()
-		}
+	if c.config.Alert() != nil {
+		mail = c.config.Alert()
 	}
 	return mail.MailDown(context.Background(), to, record)
 }
