@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -26,19 +27,37 @@ const (
 	exitNoHost    = 68
 )
 
+// maxSendmails is how many run at once: one that hangs over a recipient holds nobody else up, and a hundred recipients
+// are not a hundred processes.
+const maxSendmails = 8
+
 func (s *sendmail) deliver(ctx context.Context, envelopes []envelope) []result {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
 	results := make([]result, len(envelopes))
+	turns := make(chan struct{}, maxSendmails)
+	var running sync.WaitGroup
 	for i, e := range envelopes {
-		results[i] = s.run(ctx, e)
+		select {
+		case turns <- struct{}{}:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			results[i] = result{postponed, fmt.Errorf("%s for %s was not begun: %w", s.path, e.to, context.Cause(ctx))}
+			continue
+		}
+		running.Go(func() {
+			defer func() { <-turns }()
+			results[i] = s.run(ctx, e)
+		})
 	}
+	running.Wait()
 	return results
 }
 
 // run starts sendmail once: -i keeps a line with a lone dot from ending the message, -f is the envelope's sender, and
 // nothing after -- is taken for an option.
 func (s *sendmail) run(ctx context.Context, e envelope) result {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
 	cmd := exec.CommandContext(ctx, s.path, "-i", "-f", string(s.from), "--", string(e.to))
 	// The program's own line ends: it turns \n into CRLF where SMTP follows.
 	cmd.Stdin = bytes.NewReader(bytes.ReplaceAll(e.data, []byte("\r\n"), []byte("\n")))

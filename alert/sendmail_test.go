@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -119,5 +120,26 @@ func TestSendmailThatHangsIsKilledWithItsChildren(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSendmailThatHangsOverOneRecipientHoldsUpNobody: the others get theirs in the same delivery; who found no turn
+// before the time was over is tried again, and is not in doubt.
+func TestSendmailThatHangsOverOneRecipientHoldsUpNobody(t *testing.T) {
+	m, _ := script(t, `case "$5" in hang*) exec sleep 60;; esac`)
+	m.timeout = time.Second
+	mails := []envelope{{to: "hang", data: []byte("m")}, {to: "a", data: []byte("m")}, {to: "b", data: []byte("m")}}
+	begin := time.Now()
+	r := m.deliver(t.Context(), mails)
+	if r[0].verdict != inDoubt || r[1].verdict != delivered || r[2].verdict != delivered {
+		t.Errorf("got %v", r)
+	}
+	mails = slices.Repeat(mails[:1], 3*maxSendmails)
+	r = m.deliver(t.Context(), mails)
+	if r[maxSendmails-1].verdict != inDoubt || r[maxSendmails].verdict != postponed || r[len(r)-1].verdict != postponed {
+		t.Errorf("got %v", r)
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("took %v", took)
 	}
 }
