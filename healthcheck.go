@@ -55,20 +55,21 @@ func (h *healthcheck) ask(ctx context.Context) error {
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// askHealth gets /-/healthy, in plain and, where the server wants TLS, encrypted. The certificate is not verified: the
+// askHealth gets /-/healthy, encrypted or, where the server speaks no TLS, in plain. In this order, because a server that
+// wants TLS logs every plain request, and one that does not is silent about TLS. The certificate is not verified: the
 // question never leaves the machine. That the server wants to know who asks shows that it is alive, too.
 func askHealth(ctx context.Context, dial dialFunc, address, routePrefix string) error {
 	path := "/-/healthy"
 	if prefix := strings.Trim(routePrefix, "/"); prefix != "" {
 		path = "/" + prefix + path
 	}
-	status, err := get(ctx, dial, "http://"+address+path)
-	if err == nil && status == http.StatusBadRequest { // what net/http answers to plain HTTP on a TLS port
-		status, err = get(ctx, dial, "https://"+address+path)
-		var remote *net.OpError
-		if errors.As(err, &remote) && remote.Op == "remote error" { // a TLS alert: it demands a client certificate
-			return nil
-		}
+	status, err := get(ctx, dial, "https://"+address+path)
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		status, err = get(ctx, dial, "http://"+address+path)
+	}
+	var remote *net.OpError
+	if errors.As(err, &remote) && remote.Op == "remote error" { // a TLS alert: it demands a client certificate
+		return nil
 	}
 	if err != nil {
 		return err
