@@ -1,5 +1,7 @@
 package main
 
+import "rollcall/probe"
+
 // What one probe in flight may need: its own connection and that of the asker, one more while a name is looked up;
 // and memory for buffers, the TLS handshake and a reply, with room for garbage.
 const (
@@ -22,6 +24,16 @@ func defaultMaxInFlight(descriptors, memory uint64) int {
 		limit = min(limit, memory/2/memoryPerProbe)
 	}
 	return int(max(limit, least))
+}
+
+// bodyMemory is what probes in flight may keep of bodies, a quarter of the memory; at least three bodies of the default
+// limit fit. 0: the memory is not known.
+func bodyMemory(memory uint64) *probe.BodyMemory {
+	const least, unknown = 32 << 20, 1 << 30
+	if memory == 0 {
+		memory = 4 * unknown
+	}
+	return probe.NewBodyMemory(int64(max(memory/4, least)))
 }
 
 // maxConnections is how many connections our ports may hold: what maxInFlight probes leave of the descriptors, of which

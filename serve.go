@@ -305,7 +305,7 @@ func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload fu
 	if s.routePrefix == "" {
 		s.routePrefix = external.Path
 	}
-	runner := &probe.Runner{MaxInFlight: s.maxInFlight, Logger: logger}
+	runner := &probe.Runner{MaxInFlight: s.maxInFlight, Bodies: bodyMemory(memoryLimit()), Logger: logger}
 	if runner.MaxInFlight == 0 {
 		runner.MaxInFlight = defaultMaxInFlight(descriptorLimit(), memoryLimit())
 	}

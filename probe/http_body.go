@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/textproto"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -120,6 +119,9 @@ type bodySink struct {
 	keep  bool
 	size  int64
 	kept  []byte
+
+	memory *BodyMemory
+	held   int64 // of memory; to be given back once nobody looks at kept any more
 }
 
 // errBodyTooLarge ends reading at the limit.
@@ -132,7 +134,9 @@ func (s *bodySink) fill(r io.Reader, buffer []byte) error {
 		into := buffer[:cap(buffer)]
 		if s.keep {
 			if len(s.kept) == cap(s.kept) {
-				s.kept = slices.Grow(s.kept, cap(s.kept))
+				if err := s.grow(); err != nil {
+					return err
+				}
 			}
 			into = s.kept[len(s.kept):cap(s.kept)]
 		}
@@ -153,6 +157,20 @@ func (s *bodySink) fill(r io.Reader, buffer []byte) error {
 			return err
 		}
 	}
+}
+
+// grow doubles what can be kept, but not beyond the byte that is one too many.
+func (s *bodySink) grow() error {
+	next := 2 * cap(s.kept)
+	if s.limit > 0 && int64(next) > s.limit {
+		next = max(int(s.limit)+1, cap(s.kept)+1)
+	}
+	if err := s.memory.take(int64(next) - s.held); err != nil {
+		return err
+	}
+	s.held = int64(next)
+	s.kept = append(make([]byte, 0, next), s.kept...)
+	return nil
 }
 
 // compressedReader bounds what a decompressor may take in: a stream that never yields anything must end, too.
@@ -233,6 +251,8 @@ func (p *httpProber) classifyBody(ctx context.Context, err, source error) error 
 	switch {
 	case err == nil:
 		return nil
+	case is[*ExporterError](err):
+		return err
 	case errors.Is(err, errBodyTooLarge), errors.Is(source, errBodyTooLarge):
 		return failf(StageBody, ReasonBodyTooLarge, "reading the body: it is over body_size_limit, %d bytes", p.limit)
 	case errors.Is(err, errHeadTooLarge):

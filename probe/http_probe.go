@@ -296,6 +296,9 @@ func traceHeader(t *Trace, header http.Header, secrets []string) {
 	}
 }
 
+// parsedJSON is how many times its length a JSON text takes once it is parsed.
+const parsedJSON = 8
+
 // conclude notes what the last answer says, reads its body and judges it. stop is why a redirect was not followed
 // that should have been; there is nothing to judge then.
 func (w *walk) conclude(ctx context.Context, resp *httpResponse, stop error) error {
@@ -309,7 +312,8 @@ func (w *walk) conclude(ctx context.Context, resp *httpResponse, stop error) err
 	}
 	checks := &w.p.checks
 	verdict := checks.head(resp, facts)
-	sink := bodySink{limit: w.p.limit, keep: verdict == nil && checks.looksAtBody()}
+	sink := bodySink{limit: w.p.limit, keep: verdict == nil && checks.looksAtBody(), memory: w.req.memory}
+	defer func() { w.req.memory.give(sink.held) }()
 	buffer := w.p.buffers.Get().(*[]byte)
 	defer w.p.keepBuffer(buffer)
 	err := w.p.readBody(ctx, resp, &sink, *buffer)
@@ -321,6 +325,13 @@ func (w *walk) conclude(ctx context.Context, resp *httpResponse, stop error) err
 	var failure *Failure
 	if err != nil && (verdict == nil || !errors.As(err, &failure)) {
 		return err
+	}
+	if verdict == nil && sink.keep && checks.usesCEL() && sink.held > 0 {
+		parsed := int64(len(sink.kept)) * parsedJSON
+		if err := w.req.memory.take(parsed); err != nil {
+			return err
+		}
+		defer w.req.memory.give(parsed)
 	}
 	if verdict == nil && sink.keep {
 		verdict = checks.body(ctx, sink.kept, facts)

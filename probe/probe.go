@@ -38,7 +38,8 @@ type Request struct {
 	// Trace collects the steps for somebody who will read them; nil (the usual case) records nothing.
 	Trace *Trace
 
-	guard *Guard // the module's, set by the Runner; nil allows every address
+	guard  *Guard      // the module's, set by the Runner; nil allows every address
+	memory *BodyMemory // the Runner's
 }
 
 // Result is what one check found out. A nil section was never reached; a zero inside a section was measured as zero.

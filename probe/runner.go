@@ -13,7 +13,8 @@ import (
 // Runner is the one way to a verdict: it limits time and number, keeps a bug in one probe from ending the process,
 // and tells the observers. Its fields are set before the first Do and not changed afterwards.
 type Runner struct {
-	MaxInFlight int // probes at the same time; 0: no limit
+	MaxInFlight int         // probes at the same time; 0: no limit
+	Bodies      *BodyMemory // what they may keep of bodies; nil: no limit
 	Observers   []Observer
 	Logger      *slog.Logger // gets panics, and faults of our own; nil: none
 
@@ -43,7 +44,7 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 			req.Timeout = DefaultTimeout
 		}
 	}
-	req.guard = m.Guard
+	req.guard, req.memory = m.Guard, r.Bodies
 	probing := newLimit(ctx, req.Timeout)
 	defer probing.release()
 
