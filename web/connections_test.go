@@ -72,11 +72,15 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 
 func TestSlowRequestsMakeRoom(t *testing.T) {
 	addr := port(t, 3, newHouse(t, nil))
+	start := time.Now()
 	for _, request := range []string{"", healthy[:20], "POST /probe HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"} {
 		connect(t, addr, request)
 	}
 	if got := status(connect(t, addr, healthy)); got != http.StatusOK {
 		t.Errorf("status %d", got)
+	}
+	if took := time.Since(start); took < readPatience {
+		t.Errorf("one that was not slow yet had to go after %v", took)
 	}
 }
 
