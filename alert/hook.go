@@ -46,14 +46,11 @@ func (h *Hook) Apply(ctx context.Context, c *Config) error {
 		k.configure(c)
 		return nil
 	}
-	s, err := openStore(h.options.StoragePath)
+	s, l, err := readStore(h.options.StoragePath, h.options.Logger)
 	if err != nil {
 		return err
 	}
-	if k, err = newKeeper(s, c, h.options); err != nil {
-		_ = s.close() // the first error says more
-		return err
-	}
+	k = newKeeper(s, l, c, h.options)
 	go k.run(context.WithoutCancel(ctx)) // close waits for its end
 	h.active.Store(k)
 	return nil

@@ -67,17 +67,13 @@ type report struct {
 	results []result
 }
 
-func newKeeper(s *store, c *Config, o HookOptions) (*keeper, error) {
+func newKeeper(s *store, l *loaded, c *Config, o HookOptions) *keeper {
 	k := &keeper{
 		register: newRegister(), store: s, logger: o.Logger, url: o.ExternalURL,
 		open: make(map[string]*incident), rows: make(map[key][]byte),
 		busy: make(map[string]bool), stats: make(map[string]*ChannelMetrics),
 		wake: make(chan struct{}, 1), reports: make(chan report), configs: make(chan *Config),
 		stop: make(chan context.Context, 1), done: make(chan struct{}),
-	}
-	l, err := s.load()
-	if err != nil {
-		return nil, err
 	}
 	now := time.Now()
 	k.register.restore(l.watches, now)
@@ -92,7 +88,7 @@ func newKeeper(s *store, c *Config, o HookOptions) (*keeper, error) {
 	k.nextSave, k.nextSweep, k.nextResend = now.Add(saveInterval), now.Add(sweepInterval), now
 	k.adopt(c)
 	k.publish()
-	return k, nil
+	return k
 }
 
 // configure hands a new configuration to the keeper and returns when it is in force.

@@ -84,16 +84,15 @@ func TestChangesThatWaitAreBounded(t *testing.T) {
 	}
 }
 
-func TestStoreThatIsNoneIsRefused(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "alert.db"), []byte(strings.Repeat("no database ", 10000)), 0o600); err != nil {
+func TestDirectoryThatIsNoneIsRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openStore(dir); err == nil || !strings.Contains(err.Error(), "alert.db") {
-		t.Errorf("got %v, want an error that names the file", err)
-	}
-	if _, err := openStore(filepath.Join(dir, "alert.db", "below")); err == nil {
-		t.Error("a directory below a file was opened")
+	for _, dir := range []string{file, filepath.Join(file, "below")} {
+		if _, err := openStore(dir); err == nil || !strings.Contains(err.Error(), "--storage.path is to name a directory") {
+			t.Errorf("%s: got %v, want what to do about it", dir, err)
+		}
 	}
 }
 

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -16,7 +18,13 @@ import (
 
 // store keeps the watches and the outboxes over restarts: one bbolt file, every commit synced to the disk. It only
 // mirrors what the keeper holds in memory.
-type store struct{ db *bbolt.DB }
+type store struct {
+	db     *bbolt.DB
+	broken error // bbolt lost its way in the middle of a write and may hold its lock: nothing more is asked of it
+}
+
+// storeFile is its name in the storage directory.
+const storeFile = "alert.db"
 
 // The buckets. Keys that are made of several words put a NUL between them; no word holds one.
 var (
@@ -38,17 +46,23 @@ type destinationRow struct {
 // openStore opens or makes the file in dir, whose missing parts are made, too.
 func openStore(dir string) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("opening the alert store: %w", err)
+		return nil, fmt.Errorf("opening the alert store: %w; --storage.path is to name a directory that rollcall may write to", err)
 	}
-	path := filepath.Join(dir, "alert.db")
+	path := filepath.Join(dir, storeFile)
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("opening the alert store: %s is in use by another rollcall; give each its own --storage.path", path)
 	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return nil, fmt.Errorf("opening the alert store: %w; --storage.path is to name a directory that rollcall may write to", err)
+	}
+	if errno := syscall.Errno(0); err != nil && !errors.As(err, &errno) {
+		return nil, fmt.Errorf("opening the alert store: %s: %w: %w", path, errDamaged, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the alert store: %s: %w", path, err)
 	}
-	s := &store{db}
+	s := &store{db: db}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the alert store: %s: %w", path, err), db.Close())
 	}
@@ -70,7 +84,7 @@ func (s *store) prepare() error {
 	case version == formatVersion:
 		return nil
 	case version != "":
-		return fmt.Errorf("it has format %q, and this rollcall knows %q", version, formatVersion)
+		return fmt.Errorf("it has format %q, and this rollcall knows %q; run the rollcall that wrote it, or move it away to begin anew", version, formatVersion)
 	}
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{bucketFormat, bucketWatches, bucketDestinations, bucketItems, bucketTold} {
@@ -82,7 +96,12 @@ func (s *store) prepare() error {
 	})
 }
 
-func (s *store) close() error { return s.db.Close() }
+func (s *store) close() error {
+	if s.broken != nil {
+		return nil // it would wait for the lock
+	}
+	return s.db.Close()
+}
 
 // write is one row to be; a nil value takes it away.
 type write struct {
@@ -91,7 +110,10 @@ type write struct {
 
 // commit makes all writes at once and returns when they are on the disk.
 func (s *store) commit(writes []write) error {
-	err := s.db.Update(func(tx *bbolt.Tx) error {
+	if s.broken != nil {
+		return s.broken
+	}
+	put := func(tx *bbolt.Tx) error {
 		for _, w := range writes {
 			b := tx.Bucket(w.bucket)
 			if w.value == nil {
@@ -105,11 +127,15 @@ func (s *store) commit(writes []write) error {
 			}
 		}
 		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("writing the alert store: %w", err)
 	}
-	return nil
+	err := guarded(func() error { return s.db.Update(put) })
+	if err != nil {
+		err = fmt.Errorf("writing the alert store: %w", err)
+	}
+	if errors.Is(err, errDamaged) {
+		s.broken = err
+	}
+	return err
 }
 
 // rowKey joins words.
@@ -177,7 +203,8 @@ type loaded struct {
 	destinations map[string]*destination // by channel NUL name
 }
 
-// load reads the store. A row that does not decode is an error: guessing could cost or double a mail.
+// load reads the store. A row that does not decode damages it as a whole: guessing could cost or double
+// a mail.
 func (s *store) load() (*loaded, error) {
 	l := &loaded{destinations: make(map[string]*destination)}
 	err := s.db.View(func(tx *bbolt.Tx) error {
@@ -219,7 +246,7 @@ func (s *store) load() (*loaded, error) {
 		)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading the alert store: %w", err)
+		return nil, fmt.Errorf("reading the alert store: %w: %w", errDamaged, err)
 	}
 	return l, nil
 }
