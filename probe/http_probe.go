@@ -192,7 +192,9 @@ func (w *walk) bringUp(ctx context.Context, h *hop, via *url.URL, dest netip.Add
 	start := time.Now()
 	var err error
 	if via != nil {
-		w.link, err = w.p.proxy.dial(ctx, w.p, w.req.guard, via, h.url, dest)
+		if err = w.judgeHostname(ctx, h); err == nil {
+			w.link, err = w.p.proxy.dial(ctx, w.p, w.req.guard, via, h.url, dest)
+		}
 	} else {
 		w.link.raw, err = dial(ctx, w.req.guard, h.url.Hostname(), dest, netip.Addr{})
 	}

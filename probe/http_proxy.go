@@ -120,6 +120,26 @@ func (c *proxyClient) dial(ctx context.Context, p *httpProber, g *Guard, via, u 
 	return l, nil
 }
 
+// judgeHostname has the guard judge the request's hostname as well as the target: a proxy that is asked in plain
+// connects to the host of the Host header, which stands in the request line, too. Where the proxy resolves, or only it
+// can, the guard judges the name.
+func (w *walk) judgeHostname(ctx context.Context, h *hop) error {
+	if w.req.guard == nil || w.req.Hostname == "" || !h.own || h.url.Scheme != "http" {
+		return nil
+	}
+	asked := &url.URL{Scheme: h.url.Scheme, Host: w.req.Hostname}
+	host := asked.Hostname()
+	addr, err := netip.ParseAddr(host)
+	if err != nil && !w.p.skipResolve {
+		found, err := w.p.policy.resolve(ctx, host)
+		if err != nil && !is[*Failure](err) {
+			return err
+		}
+		addr = found.Addr
+	}
+	return w.req.guard.allow(host, netip.AddrPortFrom(addr, urlPort(asked)))
+}
+
 // tunnelled is a TLS connection to a proxy, over which another protocol goes. Closing it never waits for the proxy.
 type tunnelled struct {
 	net.Conn

@@ -193,6 +193,23 @@ func TestProxyDoesNotHideTheTargetFromTheGuard(t *testing.T) {
 	}
 }
 
+// A proxy connects to the host that the request line names, and that is the hostname, where the request has one.
+func TestProxyIsNotSentToADeniedHostname(t *testing.T) {
+	p := startProxy(t, false, 0)
+	server := nameServer(t, func(q dnsmessage.Question) *dnsmessage.Message { return answering(q, "192.0.2.1") })
+	for hostname, allowed := range map[string]bool{
+		"198.51.100.1": true, "192.0.2.1": false, "192.0.2.1:81": false, "hides.example": false, "denied.example": false,
+	} {
+		m := httpModule(t, "proxy_url: '"+p.URL+"'")
+		m.Prober.(*httpProber).policy.server = server
+		m.Guard = guard(t, GuardOptions{Deny: []string{"192.0.2.0/24", "denied.example"}})
+		_, err := new(Runner).Do(t.Context(), m, Request{Target: "http://198.51.100.1/", Hostname: hostname})
+		if denied := is[*DeniedError](err); denied == allowed || allowed && err != nil {
+			t.Errorf("%s: %v", hostname, err)
+		}
+	}
+}
+
 func TestSOCKS5(t *testing.T) {
 	s, options := serveTLS(t, false, func(w http.ResponseWriter, r *http.Request) {})
 	asked := make(chan string, 1)
