@@ -25,8 +25,9 @@ type Connections struct {
 	room    chan struct{} // capacity 1: a connection closed or became idle
 }
 
-// readPatience is how long a request may take to arrive when others wait for its connection's place.
-const readPatience = time.Second
+// readPatience is how long a request may take to arrive when others wait for its connection's place. With ten thousand
+// at once on a busy machine, one that is well may take more than a second.
+const readPatience = 3 * time.Second
 
 // NewConnections returns a bound of limit connections for all listeners together. failed is told what keeps us from
 // accepting one, an *probe.ExporterError; it is called on the listener's goroutine.
