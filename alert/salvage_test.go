@@ -100,3 +100,30 @@ func TestStoreThatBreaksWhileInUseHoldsBackNoMail(t *testing.T) {
 		closeHook(t, h)
 	})
 }
+
+// TestParcelOfAnEarlierProcessIsInDoubt: that process may have delivered it, so a server that is away now must not
+// make it news under another Message-ID.
+func TestParcelOfAnEarlierProcessIsInDoubt(t *testing.T) {
+	s, err := openStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	d := newDestination(channelMail, "ops@example.com")
+	d.add(wentDown, &incident{ID: "1", Module: "m", Target: "t"}, time.Now())
+	if err := d.seal(func([]*item) (*parcel, error) { return &parcel{MessageID: "id", Data: []byte("mail")}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.commit(d.writes()); err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, _ = l.destination(rowKey(channelMail, "ops@example.com"))
+	d.settle(postponed, time.Second, time.Now())
+	if d.parcel == nil || d.parcel.MessageID != "id" || !d.items[0].sealed {
+		t.Errorf("the parcel became news again: %+v", d.parcel)
+	}
+}
