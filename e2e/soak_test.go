@@ -91,10 +91,11 @@ func runSoak(t *testing.T, length time.Duration) {
 		all = append(all, v)
 		wanted[v.name] = verdict
 	}
-	e := startExporter(t, rollcall, modulesFile(p, all)+mail.section(), []string{"--storage.path=" + t.TempDir()})
+	e := startExporter(t, rollcall, modulesFile(p, all)+mail.section(), []string{"--storage.path=" + t.TempDir(), "--web.enable-pprof"})
 
 	soak := &soak{e: e, p: p, wanted: wanted, wrong: make(map[string]int)}
 	soak.run(t, all, len(all)/soakAtOnce+1, 0) // everybody is up and every pool is warm
+	e.collect(t)
 	before, resident := e.footprint(t), e.residentKiB(t, "VmRSS")
 	soak.run(t, all, 0, length)
 	t.Logf("%d probes in %v; resident: %d MiB at the start, %d now, %d at most", soak.probes, length,
@@ -105,6 +106,7 @@ func runSoak(t *testing.T, length time.Duration) {
 	}
 	e.awaitFootprint(t, before)
 	within(t, patience, func() error {
+		e.collect(t)
 		if now := e.residentKiB(t, "VmRSS"); now > resident+soakGrowth>>10 {
 			return fmt.Errorf("%d KiB are resident, at the start there were %d", now, resident)
 		}
