@@ -96,7 +96,7 @@ type Fault string
 
 // The faults.
 const (
-	FaultBusy          Fault = "busy"           // the limit of probes in flight is reached
+	FaultBusy          Fault = "busy"           // the limit of probes in flight is reached, or the request waited until its time was over
 	FaultShutdown      Fault = "shutdown"       // the process is ending
 	FaultDescriptors   Fault = "descriptors"    // EMFILE, ENFILE
 	FaultMemory        Fault = "memory"         // ENOBUFS, ENOMEM
@@ -104,7 +104,7 @@ const (
 	FaultSourceAddress Fault = "source_address" // source_ip_address is not ours
 	FaultPermission    Fault = "permission"     // EPERM, EACCES: a local firewall or a missing capability
 	FaultFile          Fault = "file"           // a certificate, password or body file cannot be read
-	FaultStalled       Fault = "stalled"        // the process did not run when the probe's time was up: suspended, starved
+	FaultStalled       Fault = "stalled"        // a timeout at whose start or end the process did not run: suspended, starved
 	FaultPanic         Fault = "panic"          // a bug in rollcall
 )
 

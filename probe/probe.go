@@ -31,6 +31,8 @@ type Request struct {
 	Hostname string
 	// Timeout limits the whole probe; 0 means the module's own, or DefaultTimeout without one.
 	Timeout time.Duration
+	// Late is how much of Timeout is over already, because the request had to wait for its turn.
+	Late time.Duration
 	// Scheduled is true when rollcall asked on its own clock, false for a /probe request.
 	Scheduled bool
 	// Labels are the configured target's own; nil for a /probe request.

@@ -30,22 +30,18 @@ const tellEvery = 10 * time.Second
 // seen it. Otherwise nothing is known about the target, and the error is a *TargetError, a *DeniedError,
 // an *ExporterError, or context.Canceled when the asker went away.
 func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error) {
-	if r.closing.Load() {
-		return Record{}, &ExporterError{FaultShutdown, errors.New("rollcall is shutting down")}
-	}
-	if n := r.inFlight.Add(1); r.MaxInFlight > 0 && n > int64(r.MaxInFlight) {
-		r.inFlight.Add(-1)
-		return Record{}, &ExporterError{FaultBusy, fmt.Errorf("%d probes are in flight, the limit", r.MaxInFlight)}
-	}
-	defer r.inFlight.Add(-1)
-
 	if req.Timeout <= 0 {
 		if req.Timeout = m.Timeout; req.Timeout <= 0 {
 			req.Timeout = DefaultTimeout
 		}
 	}
+	inFlight := r.inFlight.Add(1)
+	defer r.inFlight.Add(-1)
+	if err := r.admit(inFlight, req.Timeout, req.Late); err != nil {
+		return Record{}, err
+	}
 	req.guard, req.memory = m.Guard, r.Bodies
-	probing := newLimit(ctx, req.Timeout)
+	probing := newLimit(ctx, req.Timeout-req.Late)
 	defer probing.release()
 
 	start := time.Now()
@@ -61,10 +57,11 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	if result.Duration == 0 {
 		result.Duration = time.Since(start)
 	}
-	if overdue := result.Duration - req.Timeout; overdue > maxOverdue && result.timedOut() {
-		err := &ExporterError{FaultStalled, fmt.Errorf("the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)}
-		r.tell(m, err)
-		return Record{}, err
+	if result.timedOut() {
+		if err := judgeTimeout(req.Timeout, req.Late, result.Duration); err != nil {
+			r.tell(m, err)
+			return Record{}, err
+		}
 	}
 	record := Record{
 		Module: m.Name, Prober: m.Kind, Target: req.Target, Hostname: req.Hostname, Timeout: req.Timeout,
@@ -76,10 +73,35 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	return record, nil
 }
 
+// admit returns an error when there is no probing now.
+func (r *Runner) admit(inFlight int64, timeout, late time.Duration) error {
+	switch {
+	case r.closing.Load():
+		return &ExporterError{FaultShutdown, errors.New("rollcall is shutting down")}
+	case r.MaxInFlight > 0 && inFlight > int64(r.MaxInFlight):
+		return &ExporterError{FaultBusy, fmt.Errorf("%d probes are in flight, the limit", r.MaxInFlight)}
+	case late >= timeout:
+		return &ExporterError{FaultBusy, fmt.Errorf("the request waited for its turn until its %v were over", timeout)}
+	}
+	return nil
+}
+
 // maxOverdue is how late a probe may notice that its time is up. Probers notice within milliseconds; when it takes
 // longer, the process was not running (a suspended machine, a stopped container), and the answer may have been
 // waiting all the while.
 const maxOverdue = time.Second
+
+// judgeTimeout returns an error when a target cannot be blamed for not answering within took: it is to have had at
+// least nine tenths of its time, and our attention at the end.
+func judgeTimeout(timeout, late, took time.Duration) error {
+	if late > timeout/10 {
+		return &ExporterError{FaultStalled, fmt.Errorf("the request waited for its turn for %v of the target's %v: rollcall was suspended, or starved of CPU", late, timeout)}
+	}
+	if overdue := late + took - timeout; overdue > maxOverdue {
+		return &ExporterError{FaultStalled, fmt.Errorf("the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)}
+	}
+	return nil
+}
 
 func (r *Result) timedOut() bool { return r.Failure != nil && r.Failure.Reason == ReasonTimeout }
 

@@ -40,6 +40,46 @@ func TestATimeoutThatIsNoticedFarTooLateSaysNothingAboutTheTarget(t *testing.T) 
 	}
 }
 
+// TestTheTimeThatARequestWaited counts as the target's only as far as it can make no difference.
+func TestTheTimeThatARequestWaited(t *testing.T) {
+	for name, c := range map[string]struct {
+		late  time.Duration
+		takes time.Duration // until the target answers
+		fault Fault         // "": a verdict
+		after time.Duration
+	}{
+		"little, no answer":     {late: time.Second, takes: time.Hour, after: 9 * time.Second},
+		"much, no answer":       {late: time.Second + 1, takes: time.Hour, fault: FaultStalled, after: 9*time.Second - 1},
+		"much, an answer":       {late: 9 * time.Second, takes: time.Second / 2, after: time.Second / 2},
+		"all":                   {late: 10 * time.Second, takes: 0, fault: FaultBusy},
+		"more than there is":    {late: time.Minute, takes: 0, fault: FaultBusy},
+		"none, answered at 9.9": {takes: 9900 * time.Millisecond, after: 9900 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				prober := proberFunc(func(ctx context.Context, _ Request) (Result, error) {
+					select {
+					case <-ctx.Done():
+						return Result{Failure: failf(StageResponse, ReasonTimeout, "waiting for the answer: %w", ctx.Err())}, nil
+					case <-time.After(c.takes):
+						return Result{}, nil
+					}
+				})
+				start := time.Now()
+				record, err := new(Runner).Do(t.Context(), &Module{Prober: prober}, Request{Timeout: 10 * time.Second, Late: c.late})
+				if took := time.Since(start); took != c.after {
+					t.Errorf("it took %v, want %v", took, c.after)
+				}
+				if c.fault != "" {
+					wantFault(t, err, c.fault)
+				} else if down := record.Result.Failure != nil; err != nil || down != (c.takes == time.Hour) {
+					t.Errorf("got %v and %v", record.Result.Failure, err)
+				}
+			})
+		})
+	}
+}
+
 // proberFunc is a prober by its one method.
 type proberFunc func(context.Context, Request) (Result, error)
 

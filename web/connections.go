@@ -77,6 +77,14 @@ func answering(next http.Handler) http.Handler {
 	})
 }
 
+// sinceArrived is how long ago r came to this machine: what it has waited for a processor.
+func sinceArrived(r *http.Request) time.Duration {
+	if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok {
+		return sinceArrival(conn.Conn)
+	}
+	return 0
+}
+
 // listener counts what it accepts.
 type listener struct {
 	net.Listener

@@ -12,58 +12,77 @@ import (
 // probe answers /probe: it checks one target with one module and replies with the metrics. A reply that is not a
 // verdict about the target is never 200.
 func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
-	p, err := parseParams(r.URL.RawQuery)
-	if err == nil && p.target == "" {
-		err = errors.New("the parameter target is missing; accepted: /probe?target=<host:port or URL>&module=<name>")
-	}
+	q, err := s.question(r)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		s.refuseQuestion(w, err)
 		return
 	}
-	asker, err := parseScrapeTimeout(r.Header.Get(scrapeTimeoutHeader))
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	if p.module == "" {
-		p.module = probe.DefaultModule(p.target)
-	}
-	config := s.options.Current()
-	module, err := config.Module(p.module)
-	if err != nil {
-		s.refuseModule(w, err)
-		return
-	}
-
-	request := probe.Request{
-		Target: p.target, Hostname: p.hostname, Timeout: timeLimit(asker, s.options.TimeoutOffset, module.Timeout),
-	}
-	debug := p.debug == "true"
-	if debug || s.logsSteps(r.Context()) {
-		request.Trace = new(probe.Trace)
-	}
-	if limit := max(request.Timeout, module.Timeout); limit+replyTimeout > writeTimeout {
+	if limit := max(q.request.Timeout, q.module.Timeout); limit+replyTimeout > writeTimeout {
 		allowWriting(w, limit+replyTimeout)
 	}
-	record, err := s.options.Runner.Do(r.Context(), module, request)
+	record, err := s.options.Runner.Do(r.Context(), q.module, q.request)
 	if err != nil {
 		s.refuseProbe(w, err)
 		return
 	}
-	if debug {
+	if q.debug {
 		allowWriting(w, replyTimeout) // it may be long, and the reader slow
-		s.writeReport(w, &record, config)
+		s.writeReport(w, &record, q.config)
 		return
 	}
 	_ = s.replies.Write(w, r.Header.Get("Accept"), &record) // an error means that the asker has gone
 }
 
-func (s *Server) refuseModule(w http.ResponseWriter, err error) {
-	status := http.StatusInternalServerError
+// question is what a request to /probe asks for.
+type question struct {
+	request probe.Request
+	module  *probe.Module
+	config  Config // that module is from
+	debug   bool   // the answer is for a person
+}
+
+// crowd is how many probes in flight may have kept a request waiting. Fewer are started within a few hundredths of a
+// second, and then asking the kernel how long it was would cost more than it could tell.
+const crowd = 64
+
+// question reads r. Its errors are the config's about the module, or else tell the asker what is wrong with r.
+func (s *Server) question(r *http.Request) (*question, error) {
+	p, err := parseParams(r.URL.RawQuery)
+	if err == nil && p.target == "" {
+		err = errors.New("the parameter target is missing; accepted: /probe?target=<host:port or URL>&module=<name>")
+	}
+	if err != nil {
+		return nil, err
+	}
+	asker, err := parseScrapeTimeout(r.Header.Get(scrapeTimeoutHeader))
+	if err != nil {
+		return nil, err
+	}
+	if p.module == "" {
+		p.module = probe.DefaultModule(p.target)
+	}
+	q := &question{config: s.options.Current(), debug: p.debug == "true"}
+	if q.module, err = q.config.Module(p.module); err != nil {
+		return nil, err
+	}
+	q.request = probe.Request{
+		Target: p.target, Hostname: p.hostname, Timeout: timeLimit(asker, s.options.TimeoutOffset, q.module.Timeout),
+	}
+	if patience := asker - s.options.TimeoutOffset; patience > 0 && s.options.Runner.InFlight() >= crowd {
+		q.request.Late = max(0, q.request.Timeout-(patience-sinceArrived(r)))
+	}
+	if q.debug || s.logsSteps(r.Context()) {
+		q.request.Trace = new(probe.Trace)
+	}
+	return q, nil
+}
+
+// refuseQuestion answers when it is not clear what to probe.
+func (s *Server) refuseQuestion(w http.ResponseWriter, err error) {
+	status := http.StatusBadRequest
 	switch {
 	case errors.Is(err, probe.ErrUnknownModule):
 		s.options.Exporter.ModuleUnknown()
-		status = http.StatusBadRequest
 	case errors.Is(err, probe.ErrUnsupportedProber):
 		status = http.StatusNotImplemented
 	}
