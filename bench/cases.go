@@ -37,12 +37,15 @@ type checkCase struct {
 	goals [3]float64
 }
 
-var checkCases = []checkCase{
-	{name: "tcp up", module: "tcp", server: "tcp", success: "1", paced: true, goals: [3]float64{3.3, 5, 2.7}},
-	{name: "tcp refused", module: "tcp", server: "refused", success: "0", goals: [3]float64{0, 6, 0}},
-	{name: "http 200, 1 KB", module: "http", server: "http", scheme: "http://", success: "1", paced: true, goals: [3]float64{3.3, 5, 2.7}},
-	{name: "https, full handshake, verified", module: "https", server: "https", scheme: "https://", success: "1", goals: [3]float64{2, 2, 0}},
-}
+var (
+	tcpUp      = checkCase{name: "tcp up", module: "tcp", server: "tcp", success: "1", paced: true, goals: [3]float64{3.3, 5, 2.7}}
+	tcpRefused = checkCase{name: "tcp refused", module: "tcp", server: "refused", success: "0", goals: [3]float64{0, 6, 0}}
+	http200    = checkCase{name: "http 200, 1 KB", module: "http", server: "http", scheme: "http://", success: "1", paced: true, goals: [3]float64{3.3, 5, 2.7}}
+	https200   = checkCase{name: "https, full handshake, verified", module: "https", server: "https", scheme: "https://", success: "1", goals: [3]float64{2, 2, 0}}
+)
+
+// checkCases are the probes that are compared. Where one must stand for all it is http200, the most usual.
+var checkCases = []checkCase{tcpUp, tcpRefused, http200, https200}
 
 // silentCases are probes of a server that never says a word: each ends by its timeout.
 var silentCases = []checkCase{
@@ -63,14 +66,12 @@ func rollcallFamilies(c checkCase) []string {
 	if c.success == "0" {
 		families = append(families, "probe_failure_info")
 	}
-	connected := c.module == "tcp_expect" || c.module == "tls" || c.name == "tcp up"
-	if connected {
-		families = append(families, "probe_failed_due_to_bytes")
-	}
-	if !connected && (c.module == "tcp") {
+	switch {
+	case c.server == "refused": // without a connection there was no conversation
 		families = slices.DeleteFunc(families, func(name string) bool { return name == "probe_failed_due_to_regex" })
-	}
-	if c.module == "https" {
+	case c.scheme == "":
+		families = append(families, "probe_failed_due_to_bytes")
+	case c.module == "https":
 		families = append(families, "probe_tls_cipher_info")
 	}
 	slices.Sort(families)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 )
 
 const (
@@ -61,12 +60,10 @@ func (b *bench) compareOne(ctx context.Context, c checkCase, mode load) (compari
 	if mode.rate > 0 {
 		row.Mode = fmt.Sprintf("%g/s", mode.rate)
 	}
-	mode.module, mode.timeout = c.module, 10*time.Second
-	mode.target = b.one(c)
 	for round := -1; round < b.options.rounds; round++ {
 		for _, e := range b.exporters {
-			l := mode
-			l.expect = expectation{success: c.success, families: e.families(c)}
+			l := e.load(c, b.one(c))
+			l.count, l.concurrency, l.rate = mode.count, mode.concurrency, mode.rate
 			if round < 0 { // to warm up: connections, pools, the heap's size
 				l.count, l.rate = max(min(200, mode.count/4), 1), 0
 			}

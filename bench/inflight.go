@@ -18,15 +18,12 @@ type inFlight struct {
 	ResidentKB  int64   // before
 	PeakKB      int64
 	Descriptors int // while they waited
-	InTime      int // replies within the probe's timeout + 0.5 s
-	Late        int // replies after the scrape timeout: Prometheus has given up
+	InTime      int // replies within the scrape timeout, which is the probe's + 0.5 s
+	Late        int // replies after it: Prometheus has given up
 	Missing     int // no reply at all
 	MedianSec   float64
 	MaxSec      float64
 }
-
-// offset is what exporters take off the scrape timeout so that the reply still arrives.
-const offset = 500 * time.Millisecond
 
 // measureInFlight starts each exporter anew for each kind of probe, so that no case profits from memory that
 // another one made it take.
@@ -49,11 +46,9 @@ func (b *bench) inFlightOne(ctx context.Context, c checkCase, e *exporter) (inFl
 		return row, err
 	}
 	defer e.end()
-	warm := checkCases[2]
-	if _, err := (load{
-		module: warm.module, target: b.one(warm), expect: expectation{success: warm.success},
-		count: 200, concurrency: 4, timeout: 10 * time.Second,
-	}).run(ctx, e); err != nil {
+	warm := e.load(http200, b.one(http200))
+	warm.count, warm.concurrency = 200, 4
+	if _, err := warm.run(ctx, e); err != nil {
 		return row, fmt.Errorf("warming up: %w", err)
 	}
 	if err := resetPeak(e.process.pid()); err != nil {
@@ -76,13 +71,11 @@ func (b *bench) inFlightOne(ctx context.Context, c checkCase, e *exporter) (inFl
 	row.KiBPerProbe = float64(after.Peak-before.RSS) / float64(row.Count)
 	row.Missing = row.Count - len(delays)
 	for _, d := range delays {
-		if d <= b.options.timeout-offset+500*time.Millisecond {
-			row.InTime++
-		}
 		if d > b.options.timeout {
 			row.Late++
 		}
 	}
+	row.InTime = len(delays) - row.Late
 	row.MedianSec, row.MaxSec = quantile(delays, 0.5).Seconds(), quantile(delays, 1).Seconds()
 	return row, nil
 }

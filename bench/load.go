@@ -21,6 +21,14 @@ type load struct {
 	collect     bool          // keep every reply's figures
 }
 
+// load is a run of c's probes through e; how many of them, how many at once and how fast is still to be said.
+func (e *exporter) load(c checkCase, target func(i int) string) load {
+	return load{
+		module: c.module, target: target, expect: expectation{success: c.success, families: e.families(c)},
+		timeout: 10 * time.Second,
+	}
+}
+
 // outcome is what a run cost the exporter.
 type outcome struct {
 	CPU     time.Duration // user and system, of the exporter

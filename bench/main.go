@@ -64,10 +64,25 @@ var steps = []struct {
 	{"compare", (*bench).compare},
 	{"inflight", (*bench).measureInFlight},
 	{"latency", (*bench).measureLatency},
-	{"linear", (*bench).measureLinearity},
-	{"soak", (*bench).soak},
-	{"simulate", (*bench).simulate},
+	{"linear", ofRollcall((*bench).measureLinearity)},
+	{"soak", ofRollcall((*bench).soak)},
+	{"simulate", ofRollcall((*bench).simulate)},
 	{"profile", (*bench).profile},
+}
+
+// ofRollcall is a step that measures rollcall alone, in a fresh process; without rollcall it does nothing.
+func ofRollcall(measure func(*bench, context.Context, *exporter) error) func(*bench, context.Context) error {
+	return func(b *bench, ctx context.Context) error {
+		e := b.find(nameRollcall)
+		if e == nil {
+			return nil
+		}
+		if err := e.begin(ctx, b); err != nil {
+			return err
+		}
+		defer e.end()
+		return measure(b, ctx, e)
+	}
 }
 
 func main() {

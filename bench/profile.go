@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // profile writes a processor profile of each case at 32 connections, and one of all allocations, for go tool pprof.
@@ -35,10 +34,8 @@ func (b *bench) profileOne(ctx context.Context, e *exporter, c checkCase) error 
 	defer stop()
 	loaded := make(chan error, 1)
 	go func() {
-		l := load{
-			module: c.module, target: b.one(c), expect: expectation{success: c.success, families: e.families(c)},
-			count: b.options.probes, concurrency: connections, timeout: 10 * time.Second,
-		}
+		l := e.load(c, b.one(c))
+		l.count, l.concurrency = b.options.probes, connections
 		for ctx.Err() == nil {
 			if _, err := l.run(ctx, e); err != nil && ctx.Err() == nil {
 				loaded <- err

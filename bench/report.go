@@ -90,7 +90,7 @@ func (r *report) inFlightTable(out *bytes.Buffer) {
 			fmt.Sprint(f.Late), fmt.Sprint(f.Missing), number(f.MedianSec, 2), number(f.MaxSec, 2),
 		})
 	}
-	fmt.Fprint(out, "\nProbes of a silent server, all sent at once. In time: answered within timeout + 0.5 s. Late: after the scrape timeout.\n\n")
+	fmt.Fprint(out, "\nProbes of a silent server, all sent at once. In time: within the scrape timeout. Late: after it.\n\n")
 	writeTable(out, table)
 }
 

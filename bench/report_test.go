@@ -30,7 +30,7 @@ User and system time of the exporter per probe, medians; ratios are medians of t
 |---|---|---|---|---|---|---|---|---|
 | tcp up | 32 | 60 | 600 | – | 8.00 | ≥ 5 | – | 26 / 30 / 0 |
 
-Probes of a silent server, all sent at once. In time: answered within timeout + 0.5 s. Late: after the scrape timeout.
+Probes of a silent server, all sent at once. In time: within the scrape timeout. Late: after it.
 
 | in flight | exporter | probes | KiB each at peak | descriptors | in time | late | no reply | median s | max s |
 |---|---|---|---|---|---|---|---|---|---|

@@ -16,27 +16,16 @@ type linearity struct {
 }
 
 // measureLinearity asks for 10, 100, 1,000 … distinct targets in turns; every slice has the same number of probes.
-func (b *bench) measureLinearity(ctx context.Context) error {
-	e := b.find(nameRollcall)
-	if e == nil {
-		return nil
-	}
-	if err := e.begin(ctx, b); err != nil {
-		return err
-	}
-	defer e.end()
+func (b *bench) measureLinearity(ctx context.Context, e *exporter) error {
 	result := linearity{Exporter: e.name}
 	for n := 10; n <= b.options.linear; n *= 10 {
 		result.Targets = append(result.Targets, n)
 	}
 	result.Microsec = make([][]float64, len(result.Targets))
-	c := checkCases[2]
 	for round := -1; round < b.options.rounds; round++ {
 		for i, n := range result.Targets {
-			l := load{
-				module: c.module, target: b.many(c, n), expect: expectation{success: c.success, families: e.families(c)},
-				count: 2 * b.options.linear, concurrency: connections, timeout: 10 * time.Second,
-			}
+			l := e.load(http200, b.many(http200, n))
+			l.count, l.concurrency = 2*b.options.linear, connections
 			o, err := l.run(ctx, e)
 			if err != nil {
 				return err
@@ -59,21 +48,10 @@ type soaking struct {
 }
 
 // soak makes probes of 1,000 distinct targets for as long as asked.
-func (b *bench) soak(ctx context.Context) error {
-	e := b.find(nameRollcall)
-	if e == nil {
-		return nil
-	}
-	if err := e.begin(ctx, b); err != nil {
-		return err
-	}
-	defer e.end()
+func (b *bench) soak(ctx context.Context, e *exporter) error {
 	const parts = 10
-	c := checkCases[2]
-	l := load{
-		module: c.module, target: b.many(c, 1000), expect: expectation{success: c.success, families: e.families(c)},
-		count: max(b.options.soak/parts, 1), concurrency: connections, timeout: 10 * time.Second,
-	}
+	l := e.load(http200, b.many(http200, 1000))
+	l.count, l.concurrency = max(b.options.soak/parts, 1), connections
 	result := soaking{Exporter: e.name, Probes: l.count * parts}
 	var used time.Duration
 	for range parts {
@@ -107,15 +85,7 @@ type simulation struct {
 }
 
 // simulate probes every target once in the interval.
-func (b *bench) simulate(ctx context.Context) error {
-	e := b.find(nameRollcall)
-	if e == nil {
-		return nil
-	}
-	if err := e.begin(ctx, b); err != nil {
-		return err
-	}
-	defer e.end()
+func (b *bench) simulate(ctx context.Context, e *exporter) error {
 	rest, err := readMemory(e.process.pid())
 	if err != nil {
 		return err
@@ -125,12 +95,8 @@ func (b *bench) simulate(ctx context.Context) error {
 	watching, stop := context.WithCancel(ctx)
 	watched := make(chan error, 1)
 	go func() { watched <- e.watchDescriptors(watching, &result.Descriptors) }()
-	c := checkCases[2]
-	l := load{
-		module: c.module, target: b.many(c, result.Targets), expect: expectation{success: c.success, families: e.families(c)},
-		count: result.Targets, concurrency: 4 * connections, rate: float64(result.Targets) / result.Interval.Seconds(),
-		timeout: 10 * time.Second,
-	}
+	l := e.load(http200, b.many(http200, result.Targets))
+	l.count, l.concurrency, l.rate = result.Targets, 4*connections, float64(result.Targets)/result.Interval.Seconds()
 	o, err := l.run(ctx, e)
 	stop()
 	if err := errors.Join(err, <-watched); err != nil {
@@ -183,7 +149,7 @@ func (b *bench) measureLatency(ctx context.Context) error {
 		if e.name == nameFloor {
 			continue
 		}
-		for _, c := range []checkCase{checkCases[0], checkCases[2]} {
+		for _, c := range []checkCase{tcpUp, http200} {
 			row, err := b.latencyOne(ctx, e, c)
 			if err != nil {
 				return fmt.Errorf("%s: %w", e.name, err)
@@ -200,10 +166,8 @@ func (b *bench) latencyOne(ctx context.Context, e *exporter, c checkCase) (laten
 		return row, err
 	}
 	defer e.end()
-	l := load{
-		module: c.module, target: b.many(c, 100), expect: expectation{success: c.success, families: e.families(c)},
-		timeout: 10 * time.Second, collect: true,
-	}
+	l := e.load(c, b.many(c, 100))
+	l.collect = true
 	quiet := l
 	quiet.concurrency, quiet.rate = 1, 50
 	quiet.count = max(int(quiet.rate*b.options.latency.Seconds()), 10)
