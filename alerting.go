@@ -13,7 +13,7 @@ import (
 	"rollcall/config"
 )
 
-// alertStats hands the hook's numbers to the room that exports them.
+// alertStats hands the hook's numbers to the package that exports them: neither knows the other.
 func alertStats(hook *alert.Hook) func() collector.AlertStats {
 	return func() collector.AlertStats {
 		m := hook.Metrics()

@@ -25,47 +25,47 @@ import (
 // drainTime bounds how long requests in flight may go on after SIGTERM; a probe ends by its own deadline before.
 const drainTime = 30 * time.Second
 
-// doors are the addresses we listen on: everybody's, and the administrator's if there is one.
-type doors struct {
-	public []net.Listener
-	admin  net.Listener
+// listeners are the addresses we listen on: everybody's, and the administrator's if there is one.
+type listeners struct {
+	public []net.Listener // at least one
+	admin  net.Listener   // nil: the public ones serve everything
 }
 
 // listen opens every address before anything is served, so that a port in use is known at once and by its name.
-func (s *serve) listen() (d doors, err error) {
-	if d.public, err = s.listenPublic(); err != nil || s.adminAddress == "" {
-		return d, err
+func (s *serve) listen() (open listeners, err error) {
+	if open.public, err = s.listenPublic(); err != nil || s.adminAddress == "" {
+		return open, err
 	}
-	if d.admin, err = listenOn(s.adminAddress); err != nil {
-		closeAll(d.public)
+	if open.admin, err = listenOn(s.adminAddress); err != nil {
+		closeAll(open.public)
 	}
-	return d, err
+	return open, err
 }
 
-func (s *serve) listenPublic() (listeners []net.Listener, err error) {
+func (s *serve) listenPublic() (open []net.Listener, err error) {
 	if *s.toolkit.WebSystemdSocket {
-		listeners, err := activation.Listeners()
-		if err == nil && len(listeners) == 0 {
+		open, err = activation.Listeners()
+		if err == nil && len(open) == 0 {
 			err = errors.New("systemd passed none; start rollcall by its .socket unit, or leave the flag out")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("taking the sockets of --web.systemd-socket: %w", err)
 		}
-		return listeners, nil
+		return open, nil
 	}
 	for _, address := range *s.toolkit.WebListenAddresses {
 		l, err := listenOn(address)
 		if err != nil {
-			closeAll(listeners)
+			closeAll(open)
 			return nil, err
 		}
-		listeners = append(listeners, l)
+		open = append(open, l)
 	}
-	return listeners, nil
+	return open, nil
 }
 
-func closeAll(listeners []net.Listener) {
-	for _, l := range listeners {
+func closeAll(open []net.Listener) {
+	for _, l := range open {
 		l.Close()
 	}
 }

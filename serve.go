@@ -181,26 +181,26 @@ func (s *serve) serve(logger *slog.Logger) error {
 	manage := systemd{logger}
 	reload := manage.around(func() error { return reload(manager, logger) })
 	probe.Prepare()
-	rooms, err := s.assemble(logger, manager, reload, open.public[0].Addr())
+	parts, err := s.assemble(logger, manager, reload, open.public[0].Addr())
 	if err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	if err := rooms.hook.Apply(ctx, manager.Current().Alert()); err != nil {
+	if err := parts.hook.Apply(ctx, manager.Current().Alert()); err != nil {
 		stop()
 		return err
 	}
-	defer rooms.closeHook(logger)
+	defer parts.closeHook(logger)
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer stop()
-	rooms.follow(ctx, manager)
-	watching.Go(func() { rooms.scheduler.Run(ctx) })
+	parts.follow(ctx, manager)
+	watching.Go(func() { parts.scheduler.Run(ctx) })
 	if s.autoReload {
 		watching.Go(func() { manager.Watch(ctx, s.reloadInterval) })
 	}
-	serving := s.startServers(logger, rooms, open)
-	rooms.app.SetReady(true)
+	serving := s.startServers(logger, parts, open)
+	parts.app.SetReady(true)
 	s.announce(logger, open)
 	manage.ready()
 	watching.Go(func() { manage.keepAlive(ctx, open.public[0], s.routePrefix) })
@@ -210,11 +210,11 @@ func (s *serve) serve(logger *slog.Logger) error {
 		return err
 	}
 	signal.Reset(os.Interrupt, syscall.SIGTERM) // a second one ends the process at once
-	logger.Info("rollcall ends: no new probes; those in flight may finish", "signal", sig, "in_flight", rooms.runner.InFlight())
+	logger.Info("rollcall ends: no new probes; those in flight may finish", "signal", sig, "in_flight", parts.runner.InFlight())
 	manage.stopping()
-	rooms.app.SetReady(false)
+	parts.app.SetReady(false)
 	stop() // the scheduler first
-	rooms.runner.Close()
+	parts.runner.Close()
 	serving.drain(logger)
 	return nil
 }
@@ -230,14 +230,14 @@ func reload(manager *config.Manager, logger *slog.Logger) error {
 	return err
 }
 
-// startServers serves everybody at their doors and the administrator at theirs.
-func (s *serve) startServers(logger *slog.Logger, rooms *rooms, open doors) *servers {
-	serving := &servers{flags: &s.toolkit, logger: logger, connections: rooms.connections, failed: make(chan error, 1)}
+// startServers serves everybody at the public addresses and the administrator at theirs.
+func (s *serve) startServers(logger *slog.Logger, parts *components, open listeners) *servers {
+	serving := &servers{flags: &s.toolkit, logger: logger, connections: parts.connections, failed: make(chan error, 1)}
 	for _, l := range open.public {
-		serving.start(l, rooms.app.Handler())
+		serving.start(l, parts.app.Handler())
 	}
 	if open.admin != nil {
-		serving.start(open.admin, rooms.app.AdminHandler())
+		serving.start(open.admin, parts.app.AdminHandler())
 	}
 	return serving
 }
@@ -257,43 +257,42 @@ func waitForEnd(signals <-chan os.Signal, failed <-chan error, reload func() err
 	}
 }
 
-// rooms is the house, put together.
-type rooms struct {
-	app       *web.Server
-	runner    *probe.Runner
-	hook      *alert.Hook
-	scheduler *schedule.Scheduler
-
+// components are what serving is made of, put together by assemble.
+type components struct {
+	app         *web.Server
+	runner      *probe.Runner
+	hook        *alert.Hook
+	scheduler   *schedule.Scheduler
 	connections *web.Connections
 }
 
 // follow puts the present targets into force, and every later configuration's together with its alert section.
-func (r *rooms) follow(ctx context.Context, manager *config.Manager) {
-	r.scheduler.Apply(manager.Current().Targets())
+func (c *components) follow(ctx context.Context, manager *config.Manager) {
+	c.scheduler.Apply(manager.Current().Targets())
 	// The hook comes first: a configuration whose alerts cannot be kept (no room for the store, another process has it)
 	// must fail loudly instead of telling nobody.
-	manager.BeforeReload(func(c *config.Config) error {
+	manager.BeforeReload(func(next *config.Config) error {
 		ctx, cancel := context.WithTimeout(ctx, mailPatience)
 		defer cancel()
-		return r.hook.Apply(ctx, c.Alert())
+		return c.hook.Apply(ctx, next.Alert())
 	})
-	manager.OnReload(func(c *config.Config) { r.scheduler.Apply(c.Targets()) })
+	manager.OnReload(func(next *config.Config) { c.scheduler.Apply(next.Targets()) })
 }
 
 // mailPatience is how long mail that is under way may hold up a shutdown, or a reload that ends the alerting.
 const mailPatience = 10 * time.Second
 
 // closeHook writes down what is yet to be told.
-func (r *rooms) closeHook(logger *slog.Logger) {
+func (c *components) closeHook(logger *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), mailPatience)
 	defer cancel()
-	if err := r.hook.Close(ctx); err != nil {
+	if err := c.hook.Close(ctx); err != nil {
 		logError(logger, "the alert store is not closed", err)
 	}
 }
 
-// assemble puts the rooms together: the runner tells the counters, the history and the alert hook.
-func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload func() error, listener net.Addr) (*rooms, error) {
+// assemble makes the components and connects them: the runner tells the counters, the history and the alert hook.
+func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload func() error, listener net.Addr) (*components, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("asking for this machine's name: %w; give --web.external-url", err)
@@ -336,11 +335,11 @@ func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload fu
 		Failed: exporter.Failed,
 	}
 	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
-	return &rooms{app, runner, hook, scheduler, connections}, nil
+	return &components{app, runner, hook, scheduler, connections}, nil
 }
 
 // announce says where we listen, and to a newcomer what to try.
-func (s *serve) announce(logger *slog.Logger, open doors) {
+func (s *serve) announce(logger *slog.Logger, open listeners) {
 	for _, l := range open.public {
 		logger.Info("rollcall listens", "address", l.Addr().String())
 	}
