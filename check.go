@@ -21,10 +21,12 @@ type check struct {
 	surplus                       []string
 	timeout                       time.Duration
 	configFile, module            string
-	config                        *config.Config // of configFile; the built-in one without
 	quiet, nagios                 bool
-	stdout, stderr                io.Writer
-	wrongUse                      func(complaint string) int
+
+	config         *config.Config // of configFile; the built-in one without
+	recipient      alert.Address  // of address; empty: nobody gets a mail
+	stdout, stderr io.Writer
+	wrongUse       func(complaint string) int
 }
 
 func addCheck(app *kingpin.Application, commands map[string]func() int, stdout, stderr io.Writer) {
@@ -82,14 +84,14 @@ func (c *check) run() int {
 	case c.nagios:
 		writeNagios(c.stdout, kind, record, request.Timeout)
 	case !up || !c.quiet:
-		writeReport(c.stdout, strings.ToLower(c.testType), record, hasColour(c.stdout))
+		writeReport(c.stdout, kind, record, hasColour(c.stdout))
 	}
 	if up {
 		return exitOK
 	}
-	if c.address != "" {
+	if c.recipient != "" {
 		if err := c.notify(record); err != nil {
-			fmt.Fprintf(c.stderr, "rollcall check: no mail was sent to %s: %s\n", c.address, err)
+			fmt.Fprintf(c.stderr, "rollcall check: no mail was sent to %s: %s\n", c.recipient, err)
 		}
 	}
 	if c.nagios {
@@ -106,7 +108,8 @@ func (c *check) refuse(complaint string) int {
 	return c.wrongUse(complaint)
 }
 
-// validate judges the arguments as the script did: it returns the prober's name, or what is wrong, for a person.
+// validate judges the arguments as the script did, and reads the address: it returns the prober's name, or what is
+// wrong, for a person.
 func (c *check) validate() (kind, complaint string) {
 	kind = strings.ToLower(c.testType)
 	switch {
@@ -115,8 +118,11 @@ func (c *check) validate() (kind, complaint string) {
 	case kind != "tcp" && kind != "http":
 		return "", "Invalid test-type given, please use either tcp or http."
 	}
-	if _, err := alert.ParseAddress(c.address); c.address != "" && err != nil {
-		return "", fmt.Sprintf("Invalid email-address: %s.", err)
+	if c.address != "" {
+		var err error
+		if c.recipient, err = alert.ParseAddress(c.address); err != nil {
+			return "", fmt.Sprintf("Invalid email-address: %s.", err)
+		}
 	}
 	return kind, ""
 }
@@ -171,16 +177,12 @@ func (c *check) notChecked(err error) int {
 	}
 }
 
-// notify mails what record says to the address and waits for the outcome: as the configuration file says how mail
+// notify mails what record says to the recipient and waits for the outcome: as the configuration file says how mail
 // leaves, or through the local sendmail, as the script did.
 func (c *check) notify(record probe.Record) error {
-	to, err := alert.ParseAddress(c.address)
-	if err != nil {
-		return err
-	}
 	mail := alert.LocalMail()
 	if c.config.Alert() != nil {
 		mail = c.config.Alert()
 	}
-	return mail.MailDown(context.Background(), to, record)
+	return mail.MailDown(context.Background(), c.recipient, record)
 }
