@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"rollcall/e2e/zoo"
 )
 
 // postbox is an SMTP server that keeps what it accepts.
@@ -51,39 +53,8 @@ type letter struct {
 
 func newPostbox(t *testing.T, mood func() mood) *postbox {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &postbox{address: l.Addr().String(), mood: mood}
-	var wg sync.WaitGroup
-	done := make(chan struct{})
-	wg.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer conn.Close()
-				ended := make(chan struct{})
-				defer close(ended)
-				go func() {
-					select {
-					case <-done:
-						conn.Close()
-					case <-ended:
-					}
-				}()
-				p.serve(t, conn)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		close(done)
-		wg.Wait()
-	})
+	p := &postbox{mood: mood}
+	p.address = zoo.TCP(t, func(conn net.Conn) { p.serve(t, conn) })
 	return p
 }
 
