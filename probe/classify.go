@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"slices"
 	"syscall"
 )
 
@@ -41,6 +42,12 @@ func isClassified(err error) bool {
 func is[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
+}
+
+// isFailure reports whether err is a *Failure with one of the reasons.
+func isFailure(err error, reasons ...Reason) bool {
+	failure, ok := errors.AsType[*Failure](err)
+	return ok && slices.Contains(reasons, failure.Reason)
 }
 
 // networkReason names what the network, or the peer's end of it, did.

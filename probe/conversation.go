@@ -124,7 +124,7 @@ func (t *turn) run(s *stream, facts *TCPFacts, trace *Trace) error {
 	if t.expect != nil {
 		line, match, err := t.await(s, trace)
 		if err != nil {
-			facts.FailedRegexp = hasReason(err, ReasonNoMatch)
+			facts.FailedRegexp = isFailure(err, ReasonNoMatch)
 			return err
 		}
 		if t.labels != nil {
@@ -136,7 +136,7 @@ func (t *turn) run(s *stream, facts *TCPFacts, trace *Trace) error {
 	}
 	if len(t.expectBytes) > 0 {
 		if err := t.awaitBytes(s); err != nil {
-			facts.FailedBytes = hasReason(err, ReasonBytesMismatch)
+			facts.FailedBytes = isFailure(err, ReasonBytesMismatch)
 			return err
 		}
 		trace.Step("the expected bytes arrived")
@@ -202,10 +202,4 @@ func (f *TCPFacts) add(labels ExpectLabels) {
 	if !slices.ContainsFunc(f.Expects, func(have ExpectLabels) bool { return slices.Equal(have, labels) }) {
 		f.Expects = append(f.Expects, labels)
 	}
-}
-
-// hasReason reports whether err is a failure for reason.
-func hasReason(err error, reason Reason) bool {
-	f, ok := errors.AsType[*Failure](err)
-	return ok && f.Reason == reason
 }

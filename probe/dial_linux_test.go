@@ -27,7 +27,7 @@ func TestDialEndsByTheDeadlineOfAnyContext(t *testing.T) {
 				conn.Close()
 				t.Fatal("the connection opened")
 			}
-			if !hasReason(err, ReasonTimeout) {
+			if !isFailure(err, ReasonTimeout) {
 				t.Errorf("dial = %v, want the reason timeout", err)
 			}
 		})

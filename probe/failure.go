@@ -22,7 +22,7 @@ const (
 // Reason is why the target is down. Like the stages the list is fixed.
 type Reason string
 
-// The reasons. Stages lists for each where it can occur.
+// The reasons. REFERENCE.md says for each at which stages it can occur; a test holds it to that.
 const (
 	ReasonTimeout            Reason = "timeout"             // the probe's time ran out at this stage
 	ReasonConnectionRefused  Reason = "connection_refused"  // nobody listens
@@ -42,7 +42,7 @@ const (
 	ReasonCertificateNotYetValid Reason = "certificate_not_yet_valid"
 	ReasonCertificateName        Reason = "certificate_name" // valid for other names
 	ReasonCertificateAuthority   Reason = "certificate_authority"
-	ReasonCertificateInvalid     Reason = "certificate_invalid" // malformed, revoked usage, too large a key
+	ReasonCertificateInvalid     Reason = "certificate_invalid" // malformed, not for a server, too large a key
 	ReasonNotTLS                 Reason = "not_tls"             // the peer answered in another protocol
 	ReasonTLSVersion             Reason = "tls_version"         // no common version
 	ReasonTLSHandshake           Reason = "tls_handshake"       // any other alert or handshake error

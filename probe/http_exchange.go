@@ -111,20 +111,6 @@ func (w *wire) exchange(ctx context.Context, conn net.Conn, req *httpRequest) (*
 	return resp, nil
 }
 
-// isFailure reports whether err is a *Failure with one of the reasons.
-func isFailure(err error, reasons ...Reason) bool {
-	var failure *Failure
-	if !errors.As(err, &failure) {
-		return false
-	}
-	for _, r := range reasons {
-		if failure.Reason == r {
-			return true
-		}
-	}
-	return false
-}
-
 func (w *wire) send(conn net.Conn, req *httpRequest) error {
 	w.out = req.appendHead(w.out[:0])
 	if len(req.body) <= wholeRequest {

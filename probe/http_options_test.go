@@ -182,16 +182,16 @@ func TestHTTPFollowsAChangedFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("newer"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if content, _ := f.load(f.looked.Add(watchEvery / 2)); string(content) != "old" {
+	if content, _ := f.load(f.looked.Add(lookInterval / 2)); string(content) != "old" {
 		t.Errorf("looked again too soon: %q", content)
 	}
-	if content, _ := f.load(f.looked.Add(watchEvery)); string(content) != "newer" {
+	if content, _ := f.load(f.looked.Add(lookInterval)); string(content) != "newer" {
 		t.Errorf("not read again: %q", content)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	f.looked = f.looked.Add(-2 * watchEvery)
+	f.looked = f.looked.Add(-2 * lookInterval)
 	if _, err := f.read(); err == nil || err.(*ExporterError).Fault != FaultFile {
 		t.Errorf("a file that is gone: %v", err)
 	}

@@ -1,6 +1,6 @@
 // Package probe runs one check against one target and returns the facts: how long each phase took, what the
 // target said, and, when it is down, the one stage and reason. It knows no metric names, no configuration file
-// and no mail; those rooms read what it returns.
+// and no mail; the packages that do read what it returns.
 //
 // A verdict is always about the target. What is the exporter's own fault (no file descriptors left, an unreadable
 // client key) comes back as an *ExporterError beside the Result, so that nobody can mistake it for a target that

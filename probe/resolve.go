@@ -65,7 +65,7 @@ func (p ipPolicy) preferred(addr netip.Addr) bool { return addr.Is4() == (p.pref
 // explain looks once more when a name has no address of the only family that is allowed: whether it has others
 // decides between no_address and no_ip_protocol.
 func (p ipPolicy) explain(ctx context.Context, host string, err error) error {
-	if p.fallback || !hasReason(err, ReasonNoAddress) {
+	if p.fallback || !isFailure(err, ReasonNoAddress) {
 		return err
 	}
 	other := "ip4"

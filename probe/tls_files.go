@@ -13,13 +13,9 @@ import (
 	"github.com/prometheus/common/config"
 )
 
-const (
-	// lookInterval is how long a file's content is used before somebody looks whether it changed.
-	lookInterval = time.Second
-	// brokenGrace is how long the last good content serves after a file vanished or broke. It bridges a rotation
-	// that writes certificate and key one after the other; a file that stays broken is not kept quiet.
-	brokenGrace = time.Minute
-)
+// brokenGrace is how long the last good content serves after a file vanished or broke. It bridges a rotation that
+// writes certificate and key one after the other; a file that stays broken is not kept quiet.
+const brokenGrace = time.Minute
 
 // tlsMaterial is what the CA, certificate and key options come to.
 type tlsMaterial struct {
@@ -48,17 +44,10 @@ type tlsState struct {
 	brokenSince time.Time
 }
 
-// fileStamp tells whether a file changed.
+// fileStamp is what a file was when somebody last looked.
 type fileStamp struct {
 	name string
 	info os.FileInfo // nil: it was not there
-}
-
-func (s fileStamp) changed(info os.FileInfo) bool {
-	if s.info == nil || info == nil {
-		return s.info != nil || info != nil
-	}
-	return !os.SameFile(s.info, info) || !s.info.ModTime().Equal(info.ModTime()) || s.info.Size() != info.Size()
 }
 
 func newTLSFiles(path string, c *config.TLSConfig) (*tlsFiles, error) {
@@ -98,16 +87,16 @@ func (f *tlsFiles) look() {
 		return // a slow disk: somebody is still at it
 	}
 	defer f.mu.Unlock()
-	changed := false
+	different := false
 	for i, stamp := range f.stamps {
 		info, _ := os.Stat(stamp.name)
-		if stamp.changed(info) {
-			f.stamps[i].info, changed = info, true
+		if changed(stamp.info, info) {
+			f.stamps[i].info, different = info, true
 		}
 	}
 	// What could not be read is tried again: a stamp tells neither of permissions nor of descriptors.
 	old := f.state.Load()
-	if !changed && old.err == nil {
+	if !different && old.err == nil {
 		return
 	}
 	material, err := f.load()

@@ -9,11 +9,19 @@ import (
 )
 
 const (
-	// watchEvery is how long a file's content is used without a look at the file.
-	watchEvery = time.Second
+	// lookInterval is how long a file's content is used before somebody looks whether it changed.
+	lookInterval = time.Second
 	// maxWatchedFile bounds what a secret or a request body may take.
 	maxWatchedFile = 16 << 20
 )
+
+// changed reports whether a file is another one than it was; nil: it was not, or is not, there.
+func changed(was, is os.FileInfo) bool {
+	if was == nil || is == nil {
+		return was != nil || is != nil
+	}
+	return !os.SameFile(was, is) || !was.ModTime().Equal(is.ModTime()) || was.Size() != is.Size()
+}
 
 // watchedFile is a file that a module names (a secret, a body), whose changes are followed without a reload. Any
 // number of probes may read it at the same time.
@@ -48,14 +56,14 @@ func (f *watchedFile) read() ([]byte, error) {
 func (f *watchedFile) load(now time.Time) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.looked.IsZero() && now.Sub(f.looked) < watchEvery {
+	if !f.looked.IsZero() && now.Sub(f.looked) < lookInterval {
 		return f.content, nil
 	}
 	info, err := os.Stat(f.path)
 	if err != nil {
 		return nil, fmt.Errorf("looking at a file: %w", err)
 	}
-	if f.info == nil || !os.SameFile(info, f.info) || info.Size() != f.info.Size() || !info.ModTime().Equal(f.info.ModTime()) {
+	if changed(f.info, info) {
 		if info.Size() > maxWatchedFile {
 			return nil, fmt.Errorf("reading %q: it is over %d bytes long", f.path, maxWatchedFile)
 		}
