@@ -9,20 +9,19 @@ import (
 	"github.com/prometheus/common/config"
 )
 
-// DefaultSendmail is where Unix systems keep the local mail system's door.
-const DefaultSendmail = "/usr/sbin/sendmail"
+// defaultSendmail is where Unix systems have the program that takes mail for the local mail system.
+const defaultSendmail = "/usr/sbin/sendmail"
 
 // Config is a compiled `alert:` section: valid, complete, and never changed afterwards.
 type Config struct {
-	policy            policy
-	probeRequests     bool
-	groupWait         time.Duration
-	groupInterval     time.Duration
-	maxMailsPerHour   int
-	email             *emailConfig // nil: no mail
-	alertmanager      *alertmanagerConfig
-	host              string // this machine's name, as mail shows it
-	backoff, backoffs time.Duration
+	policy          policy
+	probeRequests   bool
+	groupWait       time.Duration
+	groupInterval   time.Duration
+	maxMailsPerHour int
+	email           *emailConfig        // nil: no mail
+	alertmanager    *alertmanagerConfig // nil: no posts
+	host            string              // this machine's name, as mail shows it
 }
 
 type emailConfig struct {
@@ -57,7 +56,6 @@ func (o Options) Compile() (*Config, error) {
 		groupWait:     time.Duration(o.GroupWait), groupInterval: time.Duration(o.GroupInterval),
 		maxMailsPerHour: o.MaxMailsPerHour,
 		host:            hostname(),
-		backoff:         firstBackoff, backoffs: lastBackoff,
 	}
 	if o.Email != nil {
 		c.email = o.Email.compile(c.host)

@@ -11,21 +11,22 @@ import (
 func (k *keeper) adopt(c *Config) {
 	k.config = c
 	k.register.configure(c.policy, c.probeRequests)
-	wanted := make(map[key]bool)
+	type recipient struct{ channel, name string }
+	wanted := make(map[recipient]bool)
 	if c.email != nil {
 		for _, to := range c.email.to {
-			wanted[key{channelMail, string(to)}] = true
+			wanted[recipient{channelMail, string(to)}] = true
 		}
 	}
 	if c.alertmanager != nil {
 		for _, url := range c.alertmanager.urls {
-			wanted[key{channelAlertmanager, url}] = true
+			wanted[recipient{channelAlertmanager, url}] = true
 		}
 	}
 	kept := k.destinations[:0:0]
 	for _, d := range k.destinations {
-		if id := (key{d.channel, d.name}); wanted[id] {
-			delete(wanted, id)
+		if r := (recipient{d.channel, d.name}); wanted[r] {
+			delete(wanted, r)
 			kept = append(kept, d)
 			continue
 		}
@@ -34,8 +35,8 @@ func (k *keeper) adopt(c *Config) {
 		}
 		k.abandon(d)
 	}
-	for id := range wanted {
-		kept = append(kept, newDestination(id.module, id.target))
+	for r := range wanted {
+		kept = append(kept, newDestination(r.channel, r.name))
 	}
 	slices.SortFunc(kept, func(a, b *destination) int {
 		return cmp.Or(cmp.Compare(a.channel, b.channel), cmp.Compare(a.name, b.name))
@@ -87,7 +88,7 @@ func (k *keeper) sealDue(now time.Time) []*destination {
 		if d.parcel == nil {
 			if err := d.seal(k.mailFor(d, now)); err != nil {
 				k.logger.Error("a mail cannot be composed; this is a bug in rollcall", "to", d.name, "err", err)
-				d.notBefore = now.Add(k.config.backoffs)
+				d.notBefore = now.Add(lastBackoff)
 				continue
 			}
 		}

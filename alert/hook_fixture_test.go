@@ -89,7 +89,7 @@ func settings(p *postman, change ...func(*Config)) *Config {
 	c := &Config{
 		policy: policy{downAfter: 1, upAfter: 1}, probeRequests: true,
 		groupWait: 10 * time.Second, groupInterval: time.Minute, maxMailsPerHour: 60,
-		host: "probe.example.com", backoff: firstBackoff, backoffs: lastBackoff,
+		host:  "probe.example.com",
 		email: &emailConfig{to: []Address{"ops@example.com"}, from: "rollcall@example.com", mailer: p},
 	}
 	for _, f := range change {

@@ -268,7 +268,7 @@ func (k *keeper) settle(r report, now time.Time) {
 // pause is how long to wait after the nth failure in a row: twice as long each time, half of it by chance, so that
 // many exporters do not knock at a mail server's door together.
 func (k *keeper) pause(failures int) time.Duration {
-	d := min(k.config.backoff<<min(failures, 16), k.config.backoffs)
+	d := min(firstBackoff<<min(failures, 16), lastBackoff)
 	return d/2 + rand.N(d/2+1)
 }
 

@@ -1,5 +1,5 @@
 // Package alert is the down-notification hook: it watches every probe.Record, decides when an incident begins and
-// ends, and tells people by e-mail and Alertmanager. The way of a result through it:
+// ends, and tells people by mail and Alertmanager. The way of a result through it:
 //
 //	Record ─▶ watch (state machine, in memory, no I/O) ─▶ queue per destination ─▶ store (fsync) ─▶ channel ─▶ SMTP,
 //	sendmail, Alertmanager
@@ -59,7 +59,7 @@ type EmailOptions struct {
 }
 
 // SetDefaults puts in what the section says when it does not mention an option.
-func (o *EmailOptions) SetDefaults() { o.Sendmail = DefaultSendmail }
+func (o *EmailOptions) SetDefaults() { o.Sendmail = defaultSendmail }
 
 // SMTPOptions says how to reach the mail server.
 type SMTPOptions struct {
@@ -193,7 +193,7 @@ func (o *EmailOptions) validate(f *faults) {
 	}
 	if o.SMTP == nil {
 		if !strings.HasPrefix(o.Sendmail, "/") {
-			f.add("email.sendmail", "%q is not an absolute path; accepted: a path as %s", o.Sendmail, DefaultSendmail)
+			f.add("email.sendmail", "%q is not an absolute path; accepted: a path as %s", o.Sendmail, defaultSendmail)
 		}
 		return
 	}

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// ownGroup lets a time-out end the program with everything it started.
+// ownGroup lets a timeout end the program with everything it started.
 func ownGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -88,7 +88,7 @@ type watch struct {
 }
 
 // observe folds one result in and says what it changed, with the incident as it then stood. The result may be older
-// than one that came before it, for two askers overlap and a time-out takes long: the newer one is then the truth,
+// than one that came before it, for two askers overlap and a timeout takes long: the newer one is then the truth,
 // and the older changes nothing.
 func (w *watch) observe(r *probe.Result, p policy) (event, *incident) {
 	if r.Start.Before(w.latest) {

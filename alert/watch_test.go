@@ -148,7 +148,7 @@ func TestOlderResultThatComesLateChangesNothing(t *testing.T) {
 	w := &watch{Module: "m", Target: "host:1"}
 	w.observe(resultAt(epoch.Add(5*time.Second), true), p)
 	if e, _ := w.observe(resultAt(epoch, false), p); e != nothing {
-		t.Errorf("a time-out that began before the latest success made event %d", e)
+		t.Errorf("a timeout that began before the latest success made event %d", e)
 	}
 }
 
