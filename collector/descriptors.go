@@ -1,4 +1,4 @@
-// Package collector is the only room that knows metric names. It turns a probe.Record into the metric families
+// Package collector is the only one that knows metric names. It turns a probe.Record into the metric families
 // of a /probe reply, writes that reply in the format the asker wants, and keeps the exporter's own counters for
 // /metrics. It never probes.
 //

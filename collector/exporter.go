@@ -40,7 +40,7 @@ func NewExporter(inFlight func() int) *Exporter {
 		}, []string{"stage", "reason"}),
 		shed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "rollcall_probes_shed_total",
-			Help: "Probes refused because too many were in flight.",
+			Help: "Probes refused because too many were in flight, or their time was over before their turn.",
 		}),
 		faults: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rollcall_exporter_errors_total",
@@ -118,9 +118,6 @@ func (e *Exporter) ReportReloads(last func() (ok bool, at time.Time)) {
 		}),
 	)
 }
-
-// Register adds the metrics of another room.
-func (e *Exporter) Register(c prometheus.Collector) error { return e.registry.Register(c) }
 
 // Handler serves /metrics.
 func (e *Exporter) Handler() http.Handler {

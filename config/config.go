@@ -18,7 +18,7 @@ import (
 	"rollcall/schedule"
 )
 
-// Options is the file from the top. A new section is one line here: its struct lives in the room that uses it, has
+// Options is the file from the top. A new section is one line here: its struct lives in the package that uses it, has
 // yaml tags, may have SetDefaults (called before the section is read) and Validate (called after; joined
 // *probe.OptionErrors with paths relative to the section get their line). Secrets are its fields of type config.Secret
 // (prometheus/common): there, and nowhere else, ${NAME} stands for an environment variable, and they are never shown.

@@ -17,8 +17,8 @@ import (
 	"rollcall/probe"
 )
 
-// DefaultInterval is how often a target is probed when its entry does not say.
-const DefaultInterval = time.Minute
+// defaultInterval is how often a target is probed when its entry does not say.
+const defaultInterval = time.Minute
 
 // minInterval keeps a slip of the pen from hammering somebody's server.
 const minInterval = time.Second
@@ -32,7 +32,7 @@ type TargetOptions struct {
 }
 
 // SetDefaults puts in what an entry says when it does not mention an option.
-func (o *TargetOptions) SetDefaults() { o.Interval = probe.Duration(DefaultInterval) }
+func (o *TargetOptions) SetDefaults() { o.Interval = probe.Duration(defaultInterval) }
 
 // UnmarshalText implements encoding.TextUnmarshaler for an entry that is the target alone.
 func (o *TargetOptions) UnmarshalText(text []byte) error {

@@ -61,7 +61,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 		case <-timer.C:
 			for now := time.Now(); len(due) > 0 && !due[0].next.After(now); {
 				e := due[0]
-				if e.running.CompareAndSwap(false, true) { // its time-out is its interval, so it is the last one's end that is late
+				if e.running.CompareAndSwap(false, true) { // its timeout is its interval, so it is the last one's end that is late
 					probes.Go(func() {
 						defer e.running.Store(false)
 						s.probe(ctx, e.TargetOptions)

@@ -165,7 +165,7 @@ func TestReloadKeepsTheRhythmOfWhatStays(t *testing.T) {
 func TestMissedTimesAreNotMadeUpFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &log{takes: 9 * time.Second}
-		_, stop := run(t, l, every(5*time.Second, "slow:1")) // the time-out is then the interval
+		_, stop := run(t, l, every(5*time.Second, "slow:1")) // the timeout is then the interval
 		time.Sleep(time.Minute)
 		stop()
 		if n := len(l.of("slow:1")); n < 6 || n > 12 {

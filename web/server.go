@@ -24,7 +24,7 @@ type Config interface {
 	ModuleYAML(name string) []byte
 	// YAML returns the whole configuration, with secrets hidden.
 	YAML() []byte
-	// Names returns the modules' names, sorted.
+	// Names returns the names of all modules in the order of the file.
 	Names() []string
 }
 
