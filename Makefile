@@ -61,7 +61,7 @@ soak: ## good and hostile peers at full rate for ten minutes (SOAK=1h: longer), 
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	@sh .ci/fuzz $(FUZZTIME)
 
-fuzz-short: ## the same for a second or two each, as CI does
+fuzz-short: ## the same for two seconds each, as CI does
 	@sh .ci/fuzz 2s
 
 bench: ## what a probe costs beside blackbox_exporter and the bare floor: about 12 minutes (ARGS="-only compare")
@@ -74,5 +74,5 @@ peers: ## install (as root, by apt-get) or name the programs that the tests run 
 	@sh .ci/peers
 
 clean: ## remove what the other targets made
-	rm -rf rollcall dist .cache
+	rm -rf rollcall dist .cache bench/results
 	go clean -testcache
