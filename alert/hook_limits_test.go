@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -280,4 +282,13 @@ func TestMailServerThatHangsDelaysNoProbe(t *testing.T) {
 	if p.tries != 0 {
 		t.Error("the mail server did not hang")
 	}
+}
+
+func read(t *testing.T, path ...string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

@@ -26,15 +26,6 @@ func script(t *testing.T, body string) (m *sendmail, dir string) {
 	return &sendmail{path: path, from: "rollcall@example.com", timeout: 10 * time.Second}, dir
 }
 
-func read(t *testing.T, path ...string) string {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(path...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
 func TestSendmailGetsArgumentsAndMessageAsTheyAre(t *testing.T) {
 	m, dir := script(t, "exit 0")
 	r := m.deliver(t.Context(), one("$(touch pwned)@example.com")) // no configuration lets this pass; here it meets no shell either

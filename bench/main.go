@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command bench measures what a probe costs: rollcall beside a peer (blackbox_exporter) and beside the floor, the
 // least that a prober in Go can do, all asked by the same generator for the same loopback targets in turns. It
 // checks every reply, so that a fast wrong answer is a failure and not a record, and writes a Markdown table and

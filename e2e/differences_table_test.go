@@ -1,3 +1,5 @@
+//go:build unix
+
 package e2e
 
 // differences is the README's table: what is meant to differ from blackbox_exporter. The parity test fails for a

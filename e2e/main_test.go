@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package e2e tries the real binary with the real programs that it lives among. What they are is installed or named by
 // `make peers`.
 package e2e

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -84,7 +85,7 @@ func TestHistoryIsBoundedInBytes(t *testing.T) {
 }
 
 func TestHistoryLimitDoesNotCostMemoryUntilUsed(t *testing.T) {
-	h := newHistory(1 << 40)
+	h := newHistory(math.MaxInt)
 	fill(h, "SF")
 	if n := len(h.recent.results); n > 16 {
 		t.Errorf("room for %d results", n)

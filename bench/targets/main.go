@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command targets is the far side of the benchmark: loopback servers that answer as cheaply as they can, in a
 // process of their own so that their work is not counted as an exporter's. Every server listens on all addresses:
 // on Linux the whole of 127.0.0.0/8 leads to it, which makes as many distinct targets as one wishes.
