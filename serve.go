@@ -333,6 +333,7 @@ func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload fu
 		Runner: runner,
 		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
 		Failed: exporter.Failed,
+		Logger: logger,
 	}
 	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
 	return &components{app, runner, hook, scheduler, connections}, nil

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,8 +11,9 @@ import (
 	"rollcall/probe"
 )
 
-// judgeTargets finds what does not agree between sections: a target's module exists and can be probed with, and no
-// target stands there twice for the same module.
+// judgeTargets finds what does not agree between sections: a target's module exists, can be probed with, takes the
+// target and may probe it, and no target stands there twice for the same module. What is let through here and can never be
+// probed would be down without anybody hearing of it.
 func (c *Config) judgeTargets() error {
 	var faults []error
 	add := func(i int, option, format string, args ...any) {
@@ -28,9 +30,14 @@ func (c *Config) judgeTargets() error {
 			option = ".module"
 		}
 		if _, ok := c.options.Modules[name]; !ok {
-			add(i, option, "there is no module %q; accepted: %s", name, strings.Join(slices.Sorted(maps.Keys(c.options.Modules)), ", "))
+			accepted := cmp.Or(strings.Join(slices.Sorted(maps.Keys(c.options.Modules)), ", "), "one under modules, as http_2xx: {prober: http}")
+			add(i, option, "there is no module %q; accepted: %s", name, accepted)
 		} else if err := c.unsupported[name]; err != nil {
 			add(i, option, "%v", err)
+		} else if module := c.modules[name]; module != nil { // one with faults has told them
+			if err := module.Check(t.Target); err != nil {
+				add(i, "", "%w", err)
+			}
 		}
 		if seen[probed{name, t.Target}] {
 			add(i, "", "%s is there twice with the module %q", probe.RedactTarget(t.Target), name)

@@ -192,6 +192,23 @@ func (m *Module) Explain(ctx context.Context, target string) ([]GuardVerdict, er
 	return verdicts, nil
 }
 
+// Check says what keeps every probe of target from being made, whatever its name leads to: a *TargetError when the prober
+// cannot ask it, a *DeniedError when it is an address that the guard refuses. It looks nothing up.
+func (m *Module) Check(target string) error {
+	prober, ok := m.Prober.(destined)
+	if !ok {
+		return nil
+	}
+	host, port, err := prober.destination(target)
+	if err != nil {
+		return err
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return m.Guard.allow(host, netip.AddrPortFrom(addr.Unmap(), port))
+	}
+	return nil
+}
+
 // destined is a prober that can say where a probe of a target would connect, as it reads targets itself.
 type destined interface {
 	destination(target string) (host string, port uint16, err error)

@@ -3,7 +3,9 @@ package schedule
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"hash/fnv"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +18,7 @@ type Scheduler struct {
 	Runner *probe.Runner
 	Module func(name string) (*probe.Module, error) // of the configuration in force
 	Failed func(error)                              // is told why a probe came to no verdict; never nil
+	Logger *slog.Logger                             // never nil
 
 	mu      sync.Mutex
 	targets []TargetOptions
@@ -61,10 +64,10 @@ func (s *Scheduler) Run(ctx context.Context) {
 		case <-timer.C:
 			for now := time.Now(); len(due) > 0 && !due[0].next.After(now); {
 				e := due[0]
-				if e.running.CompareAndSwap(false, true) { // its timeout is its interval, so it is the last one's end that is late
+				if e.state.running.CompareAndSwap(false, true) { // its timeout is its interval, so it is the last one's end that is late
 					probes.Go(func() {
-						defer e.running.Store(false)
-						s.probe(ctx, e.TargetOptions)
+						defer e.state.running.Store(false)
+						s.probe(ctx, e.TargetOptions, e.state)
 					})
 				}
 				// What was missed, as while the machine slept, is not made up for.
@@ -87,9 +90,9 @@ func (s *Scheduler) plan(before queue, now time.Time) queue {
 	}
 	after := make(queue, 0, len(targets))
 	for _, t := range targets {
-		e := &entry{TargetOptions: t, running: new(atomic.Bool)}
+		e := &entry{TargetOptions: t, state: new(state)}
 		if old := known[e.name()]; old != nil && old.Interval == t.Interval {
-			e.next, e.running = old.next, old.running
+			e.next, e.state = old.next, old.state
 		} else {
 			e.next = firstTime(t, now)
 		}
@@ -113,7 +116,7 @@ func firstTime(t TargetOptions, now time.Time) time.Time {
 }
 
 // probe probes one target once.
-func (s *Scheduler) probe(ctx context.Context, t TargetOptions) {
+func (s *Scheduler) probe(ctx context.Context, t TargetOptions, state *state) {
 	m, err := s.Module(t.ModuleName())
 	if err != nil {
 		s.Failed(err) // a reload took it away a moment ago, together with the target
@@ -129,13 +132,24 @@ func (s *Scheduler) probe(ctx context.Context, t TargetOptions) {
 	if err != nil && ctx.Err() == nil {
 		s.Failed(err)
 	}
+	// Nobody reads this answer, and a target that is not probed is never down: the log has to say it, though not each time.
+	denied := (*probe.DeniedError)(nil)
+	if refused := errors.As(err, &denied); state.refused.Swap(refused) != refused && refused {
+		s.Logger.Warn("a target may not be probed, so nobody will hear when it is down", "module", m.Name, "target", probe.RedactTarget(t.Target), "err", err)
+	}
 }
 
 // entry is a target and its next time.
 type entry struct {
 	TargetOptions
-	next    time.Time
-	running *atomic.Bool // shared with the entry that a reload puts in its place
+	next  time.Time
+	state *state // shared with the entry that a reload puts in its place
+}
+
+// state is how it stands with a target.
+type state struct {
+	running atomic.Bool // a probe
+	refused atomic.Bool // by the guard, the last time
 }
 
 func (e *entry) name() string            { return e.ModuleName() + "\x00" + e.Target }

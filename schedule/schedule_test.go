@@ -1,12 +1,15 @@
 package schedule
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,6 +75,7 @@ func run(t *testing.T, l *log, targets []TargetOptions) (s *Scheduler, stop func
 			return &probe.Module{Name: name, Prober: l, Timeout: 10 * time.Second}, nil
 		},
 		Failed: func(err error) { t.Errorf("a probe failed: %v", err) },
+		Logger: slog.New(slog.DiscardHandler),
 	}
 	s.Apply(targets)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -188,6 +192,45 @@ func TestStopEndsProbesAndIsNoVerdict(t *testing.T) {
 		}
 		if l.verdicts != 0 {
 			t.Error("a probe that was stopped became a verdict")
+		}
+	})
+}
+
+// refusing is a prober whose guard says no while denies is set.
+type refusing struct{ denies atomic.Bool }
+
+func (r *refusing) Probe(context.Context, probe.Request) (probe.Result, error) {
+	if r.denies.Load() {
+		return probe.Result{}, &probe.DeniedError{Err: errors.New("10.0.0.1:25 is denied")}
+	}
+	return probe.Result{}, nil
+}
+
+func TestATargetThatTheGuardRefusesIsLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		prober := new(refusing)
+		s := &Scheduler{
+			Runner: new(probe.Runner),
+			Module: func(string) (*probe.Module, error) { return &probe.Module{Name: "m", Prober: prober}, nil },
+			Failed: func(error) {},
+			Logger: slog.New(slog.NewTextHandler(&said, nil)),
+		}
+		s.Apply(every(time.Second, "http://u:secret@mail.example.com"))
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { s.Run(ctx) })
+		for _, denies := range []bool{true, false, true} {
+			prober.denies.Store(denies)
+			time.Sleep(10 * time.Second)
+		}
+		cancel()
+		running.Wait()
+		if n := strings.Count(said.String(), "may not be probed"); n != 2 {
+			t.Errorf("two times of refusal were logged %d times:\n%s", n, &said)
+		}
+		if !strings.Contains(said.String(), "10.0.0.1:25 is denied") || strings.Contains(said.String(), "secret") {
+			t.Errorf("the log says %s", &said)
 		}
 	})
 }
