@@ -34,7 +34,7 @@ func alertStats(hook *alert.Hook) func() collector.AlertStats {
 // alertTest is `rollcall alert test`: does mail get through, and if not, why?
 type alertTest struct {
 	configFile     string
-	address        string
+	address        givenText
 	stdout, stderr io.Writer
 }
 
@@ -44,7 +44,7 @@ func addAlertTest(app *kingpin.Application, commands map[string]func() int, stdo
 	cmd := group.Command("test", "Send a test mail, and a test alert to each Alertmanager, as the configuration file says, and show each step. "+
 		"Exit code: 0 all were accepted, 1 not all.")
 	cmd.Flag("config.file", "Configuration file.").Default(defaultConfigFile).StringVar(&a.configFile)
-	cmd.Arg("address", "Who gets the mail instead of the configured recipients.").StringVar(&a.address)
+	cmd.Arg("address", "Who gets the mail instead of the configured recipients.").SetValue(&a.address)
 	commands[cmd.FullCommand()] = a.run
 }
 
@@ -65,8 +65,8 @@ func (a *alertTest) test() error {
 		return errors.New(a.configFile + " has no alert section")
 	}
 	var to alert.Address
-	if a.address != "" {
-		if to, err = alert.ParseAddress(a.address); err != nil {
+	if a.address.given {
+		if to, err = alert.ParseAddress(a.address.text); err != nil {
 			return err
 		}
 	}

@@ -17,11 +17,12 @@ import (
 
 // check is `rollcall check`: one probe, told to a person, with the arguments of the cron script that it replaces.
 type check struct {
-	testType, serverInfo, address string
-	surplus                       []string
-	timeout                       time.Duration
-	configFile, module            string
-	quiet, nagios                 bool
+	testType, serverInfo string
+	address              givenText
+	surplus              []string
+	timeout              time.Duration
+	configFile, module   string
+	quiet, nagios        bool
 
 	config         *config.Config // of configFile; the built-in one without
 	recipient      alert.Address  // of address; empty: nobody gets a mail
@@ -38,7 +39,7 @@ func addCheck(app *kingpin.Application, commands map[string]func() int, stdout, 
 	c.wrongUse = func(complaint string) int { return wrongUse(app, []string{cmd.FullCommand()}, stderr, complaint) }
 	cmd.Arg("test-type", "tcp or http.").Required().HintOptions("tcp", "http").StringVar(&c.testType)
 	cmd.Arg("server-info", "tcp: hostname:port. http: a URL, or hostname:port.").Required().StringVar(&c.serverInfo)
-	cmd.Arg("email-address", "Who gets a mail when the server is down.").StringVar(&c.address)
+	cmd.Arg("email-address", "Who gets a mail when the server is down.").SetValue(&c.address)
 	cmd.Arg("surplus", "").Hidden().StringsVar(&c.surplus)
 	addFlag(cmd, "timeout", "How long the whole check may take.", "30s", "a time span above 0, as 5s", above0(&c.timeout, duration))
 	cmd.Flag("config.file", "Configuration file with the module, and with how mail is sent. Default: the local sendmail.").PlaceHolder("<file>").StringVar(&c.configFile)
@@ -118,9 +119,9 @@ func (c *check) validate() (kind, complaint string) {
 	case kind != "tcp" && kind != "http":
 		return "", "Invalid test-type given, please use either tcp or http."
 	}
-	if c.address != "" {
+	if c.address.given {
 		var err error
-		if c.recipient, err = alert.ParseAddress(c.address); err != nil {
+		if c.recipient, err = alert.ParseAddress(c.address.text); err != nil {
 			return "", fmt.Sprintf("Invalid email-address: %s.", err)
 		}
 	}

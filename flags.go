@@ -69,6 +69,20 @@ func (v *flagValue) Set(text string) error {
 	return nil
 }
 
+// givenText is an argument that may be left out, which is another thing than empty: an address from a variable that
+// is not set would otherwise tell nobody.
+type givenText struct {
+	text  string
+	given bool
+}
+
+func (v *givenText) String() string { return v.text }
+
+func (v *givenText) Set(text string) error {
+	v.text, v.given = text, true
+	return nil
+}
+
 // addFlag adds a flag with a default to cmd.
 func addFlag(cmd *kingpin.CmdClause, name, help, byDefault, accepted string, set func(string) bool) *kingpin.FlagClause {
 	clause := cmd.Flag(name, help).Default(byDefault)
