@@ -40,7 +40,7 @@ type destination struct {
 	ended   map[key][]*item   // by target: those that tell an incident from its beginning to its end, oldest first
 	parcel  *parcel           // nil: nothing is on its way
 	told    map[string]string // open incident → Message-ID of the mail that told its beginning
-	sent    []time.Time       // accepted mails of the last hour, oldest first
+	sent    []time.Time       // mails of the last hour that were accepted or refused for good, oldest first
 	nextSeq uint64
 
 	failures  int       // in a row
@@ -221,16 +221,19 @@ func (d *destination) settle(v verdict, retry time.Duration, now time.Time) {
 	}
 	switch v {
 	case delivered:
-		if d.channel == channelMail {
-			d.sent = append(d.sent, now)
-		}
 		d.accept()
-		d.failures, d.notBefore = 0, time.Time{}
 	case refused:
 		d.remove(func(it *item) bool { return it.sealed })
-		d.failures, d.notBefore = 0, time.Time{}
 	case postponed:
 		d.unseal()
+	}
+	if d.channel == channelMail && v != postponed {
+		d.sent = append(d.sent, now) // what is refused costs the mail server, and our name there, as much as a mail
+	}
+	// A recipient who is refused time and again is asked for less and less often, and what comes meanwhile gathers. An
+	// Alertmanager refuses an alert, and the next one may be welcome.
+	if v == delivered || (v == refused && d.channel == channelAlertmanager) {
+		d.failures, d.notBefore = 0, time.Time{}
 	}
 	d.parcel, d.changed = nil, true
 }
