@@ -44,19 +44,14 @@ func (k *keeper) adopt(c *Config) {
 	k.destinations = kept
 }
 
-// abandon takes a destination off the disk.
+// abandon has a destination taken off the disk. Should it be configured again, it begins anew.
 func (k *keeper) abandon(d *destination) {
-	ws := []write{{bucket: bucketDestinations, key: rowKey(d.channel, d.name)}}
-	for _, it := range d.items {
-		ws = append(ws, write{bucket: bucketItems, key: itemKey(d, it.Seq)})
-	}
+	d.remove(func(*item) bool { return true })
 	for id := range d.told {
-		ws = append(ws, write{bucket: bucketTold, key: rowKey(d.channel, d.name, id)})
+		d.forget(id)
 	}
-	if err := k.store.commit(ws); err != nil {
-		k.failures++
-		k.logger.Error("a recipient that is no longer configured could not be removed from the alert store", "err", err)
-	}
+	d.changed = false
+	k.abandoned = append(append(k.abandoned, d.writes()...), write{bucket: bucketDestinations, key: rowKey(d.channel, d.name)})
 }
 
 func (k *keeper) letterhead() letterhead {

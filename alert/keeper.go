@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ type keeper struct {
 	destinations []*destination
 	open         map[string]*incident // by ID
 	rows         map[key][]byte       // watches to be written; nil: to be taken away
+	abandoned    []write              // to be taken away of destinations that are no longer configured
 	storeBroken  bool
 	retryStore   time.Time
 	nextSave     time.Time
@@ -211,7 +213,7 @@ func (k *keeper) save(now time.Time) {
 	if k.storeBroken && now.Before(k.retryStore) {
 		return
 	}
-	var ws []write
+	ws := slices.Clone(k.abandoned) // first: the same destination may be configured again
 	for at, value := range k.rows {
 		ws = append(ws, write{bucketWatches, rowKey(at.module, at.target), value})
 	}
@@ -235,6 +237,7 @@ func (k *keeper) save(now time.Time) {
 		k.storeBroken = false
 		k.logger.Info("the alert store can be written again")
 	}
+	k.abandoned = nil
 	clear(k.rows)
 	for _, d := range k.destinations {
 		d.saved()

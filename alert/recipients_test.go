@@ -46,3 +46,72 @@ func TestRecipientWhoIsAlwaysRefusedIsAskedForRarely(t *testing.T) {
 		})
 	}
 }
+
+// TestRecipientWhoLeavesTakesTheNewsAlong: after a reload and after a restart, on a disk that works and on a full one.
+func TestRecipientWhoLeavesTakesTheNewsAlong(t *testing.T) {
+	both := func(c *Config) { c.email.to = []Address{"ops@example.com", "left@example.com"} }
+	for _, c := range []struct {
+		name          string
+		restart, full bool
+	}{{"reload", false, false}, {"restart", true, false}, {"reload on a full disk", false, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, dir string, p *postman) {
+				h := openHook(t, dir, settings(p, both))
+				see(h, "told:1", false)
+				time.Sleep(time.Minute)
+				p.judge(func(e envelope) verdict {
+					if e.to == "left@example.com" {
+						return inDoubt // a parcel stays
+					}
+					return delivered
+				})
+				see(h, "waits:1", false)
+				time.Sleep(time.Minute)
+				see(h, "waits:2", false)
+				time.Sleep(time.Minute)
+				apply := func(s *Config) {
+					if c.restart {
+						closeHook(t, h)
+						h = openHook(t, dir, s)
+					} else if err := h.Apply(t.Context(), s); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Minute)
+				}
+				if c.full {
+					limitDisk(t, h, 64<<10)
+					for n := range 500 { // more than there is room for
+						see(h, fmt.Sprintf("many-%d:1", n), false)
+					}
+					time.Sleep(time.Minute)
+				}
+				apply(settings(p))
+				before := len(p.got)
+				if c.full {
+					if h.Metrics().StoreFailures == 0 {
+						t.Fatal("the disk is not full")
+					}
+					limitDisk(t, h, 0)
+					time.Sleep(time.Minute)
+				}
+				p.judge(func(envelope) verdict { return postponed })
+				apply(settings(p, both))
+				see(h, "new:1", false)
+				see(h, "new:2", false)
+				time.Sleep(2 * saveInterval)
+				closeHook(t, h)
+				p.judge(nil)
+				h = openHook(t, dir, settings(p, both))
+				time.Sleep(time.Hour)
+				closeHook(t, h)
+				var later []string
+				for n, m := range p.got[before:] {
+					later = append(later, fmt.Sprint(p.to[before+n], m.subject[strings.Index(m.subject, ": "):]))
+				}
+				if want := "[left@example.com: 2 servers are down ops@example.com: 2 servers are down]"; fmt.Sprint(later) != want {
+					t.Errorf("afterwards came %q, want %s", later, want)
+				}
+			})
+		})
+	}
+}
