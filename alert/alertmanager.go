@@ -44,7 +44,10 @@ const maxAlertsPerPost = 500
 // good, Alertmanager does not ring for ever.
 func (a *alertmanagerConfig) postable(l letterhead, i *incident, now time.Time) postable {
 	s, ends := isDown, now.Add(resolveAfter)
-	if !i.Until.IsZero() {
+	switch {
+	case i.Unwatched != "":
+		s, ends = isUnwatched, i.Until
+	case !i.Until.IsZero():
 		s, ends = isUp, i.Until
 	}
 	labels := make(map[string]string, len(a.labels)+len(i.Labels)+3)

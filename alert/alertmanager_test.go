@@ -92,6 +92,7 @@ func toAlertmanagers() (*Config, *alertmanagers) {
 func TestAlertFiresUntilTheTargetIsUp(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, _ *postman) {
 		c, a := toAlertmanagers()
+		watching("host:1")(c)
 		h := openHook(t, dir, c)
 		begin := time.Now()
 		rec := probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Scheduled: true, Labels: map[string]string{"team": "x"}, Result: *resultAt(begin, false)}

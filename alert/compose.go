@@ -46,7 +46,8 @@ const (
 	isDown status = iota
 	isStillDown
 	isUp
-	wasDown // its beginning and its end at once
+	wasDown     // its beginning and its end at once
+	isUnwatched // with its beginning, should nobody have heard of it
 	endsSoon
 )
 
@@ -57,6 +58,8 @@ func statusOf(it *item, told map[string]string) status {
 	switch {
 	case it.Cert:
 		return endsSoon
+	case it.Incident.Unwatched != "":
+		return isUnwatched
 	case it.Up && (it.Down || !heard):
 		return wasDown
 	case it.Up:
@@ -127,7 +130,7 @@ func (s status) at(i *incident) time.Time {
 	switch s {
 	case isStillDown:
 		return i.Reminded
-	case isUp, wasDown:
+	case isUp, wasDown, isUnwatched:
 		return i.Until
 	default:
 		return i.Since
@@ -146,6 +149,8 @@ func subject(s status, i *incident) string {
 		says = "is up again"
 	case wasDown:
 		says = "was down for " + span(i.Until.Sub(i.Since))
+	case isUnwatched:
+		says = "is no longer watched"
 	case endsSoon:
 		return fmt.Sprintf("%s: the certificate of %s ends %s", asctime(s.at(i)), serverInfo(i), asctime(i.Expiry))
 	}
@@ -163,6 +168,8 @@ func firstLine(s status, i *incident) string {
 		says = "The server is up again."
 	case wasDown:
 		says = "The server is up again; it was down from " + asctime(i.Since) + " to " + asctime(i.Until) + "."
+	case isUnwatched:
+		says = "The server is no longer watched: " + i.Unwatched + ". It was down since " + asctime(i.Since) + "."
 	case endsSoon:
 		says = "The server's certificate ends " + asctime(i.Expiry) + "."
 	}
@@ -180,7 +187,9 @@ func (l letterhead) details(b *strings.Builder, s status, i *incident) {
 		row("Certificate:", "ends %s, in %s", asctime(i.Expiry), span(i.Expiry.Sub(i.Since)))
 	} else {
 		row("Down since:", "%s", asctime(i.Since))
-		if !i.Until.IsZero() {
+		if i.Unwatched != "" {
+			row("Unwatched:", "since %s: %s", asctime(i.Until), i.Unwatched)
+		} else if !i.Until.IsZero() {
 			row("Up since:", "%s, after %s", asctime(i.Until), span(i.Until.Sub(i.Since)))
 		}
 		if i.UpFor > 0 {
@@ -227,6 +236,7 @@ var headings = [...]struct {
 	{isStillDown, "Still down", "server is still down", "servers are still down"},
 	{endsSoon, "Certificate ends soon", "certificate ends soon", "certificates end soon"},
 	{wasDown, "Was down, is up again", "server was down", "servers were down"},
+	{isUnwatched, "No longer watched", "server is no longer watched", "servers are no longer watched"},
 	{isUp, "Up again", "server is up again", "servers are up again"},
 }
 
@@ -283,6 +293,8 @@ func line(s status, i *incident) string {
 	switch s {
 	case endsSoon:
 		return fmt.Sprintf("%s ends %s", head, asctime(i.Expiry))
+	case isUnwatched:
+		head = fmt.Sprintf("%s since %s: %s; %s", head, asctime(i.Since), i.Reason, i.Unwatched)
 	case isUp, wasDown:
 		head = fmt.Sprintf("%s %s to %s: %s", head, asctime(i.Since), asctime(i.Until), i.Reason)
 	default:

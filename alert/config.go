@@ -16,6 +16,7 @@ const defaultSendmail = "/usr/sbin/sendmail"
 type Config struct {
 	policy          policy
 	probeRequests   bool
+	targets         map[key]bool // the configured ones
 	groupWait       time.Duration
 	groupInterval   time.Duration
 	maxMailsPerHour int
@@ -41,9 +42,12 @@ const (
 	resolveAfter   = 4 * resendInterval
 )
 
-// Compile makes the section ready for use. Its errors are joined *probe.OptionErrors, one for each fault, with
-// paths relative to the section.
-func (o Options) Compile() (*Config, error) {
+// Target names one of the configured targets, which are watched in any case.
+type Target struct{ Module, Target string }
+
+// Compile makes the section ready for use beside the configured targets. Its errors are joined *probe.OptionErrors, one
+// for each fault, with paths relative to the section.
+func (o Options) Compile(targets []Target) (*Config, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
@@ -53,9 +57,13 @@ func (o Options) Compile() (*Config, error) {
 			repeatEvery: time.Duration(o.RepeatEvery), certWarning: time.Duration(o.CertExpiryWarning),
 		},
 		probeRequests: o.ProbeRequests,
+		targets:       make(map[key]bool, len(targets)),
 		groupWait:     time.Duration(o.GroupWait), groupInterval: time.Duration(o.GroupInterval),
 		maxMailsPerHour: o.MaxMailsPerHour,
 		host:            hostname(),
+	}
+	for _, t := range targets {
+		c.targets[key{t.Module, identity(t.Target)}] = true
 	}
 	if o.Email != nil {
 		c.email = o.Email.compile(c.host)

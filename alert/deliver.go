@@ -10,7 +10,8 @@ import (
 // adopt puts a configuration into force: who is new gets news from now on, who is gone loses what was waiting.
 func (k *keeper) adopt(c *Config) {
 	k.config = c
-	k.register.configure(c.policy, c.probeRequests)
+	k.register.configure(c)
+	k.nextSweep = time.Time{} // targets may have left
 	type recipient struct{ channel, name string }
 	wanted := make(map[recipient]bool)
 	if c.email != nil {

@@ -30,8 +30,8 @@ type Hook struct {
 func NewHook(o HookOptions) *Hook { return &Hook{options: o} }
 
 // Apply puts a configuration into force: the first opens the store, later ones replace the one before and keep every
-// incident, and nil ends the watching and closes the store. ctx bounds how long Apply waits for mail under way when
-// it ends the watching. On an error the hook goes on as before.
+// incident, and nil ends the watching and closes the store. ctx bounds how long Apply waits for a slow disk, and for
+// mail under way when it ends the watching. On an error the hook goes on as before.
 func (h *Hook) Apply(ctx context.Context, c *Config) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -43,8 +43,7 @@ func (h *Hook) Apply(ctx context.Context, c *Config) error {
 		h.active.Store(nil)
 		return k.close(ctx)
 	case k != nil:
-		k.configure(c)
-		return nil
+		return k.configure(ctx, c)
 	}
 	s, l, err := readStore(h.options.StoragePath, h.options.Logger)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -134,6 +135,34 @@ func TestFullDiskHoldsBackNoMail(t *testing.T) {
 	})
 }
 
+// TestReloadDoesNotWaitForADiskThatHangs longer than it may, and changes nothing then.
+func TestReloadDoesNotWaitForADiskThatHangs(t *testing.T) {
+	h := openHook(t, t.TempDir(), settings(&postman{t: t}))
+	k := h.active.Load()
+	hanging, err := k.store.db.Begin(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	see(h, "host:1", false)
+	for fetched := false; !fetched; runtime.Gosched() { // then the keeper is on its way to the disk
+		k.register.mu.Lock()
+		fetched = len(k.register.changes) == 0
+		k.register.mu.Unlock()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := h.Apply(ctx, settings(&postman{t: t})); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "--storage.path") {
+		t.Errorf("got %v", err)
+	}
+	if err := hanging.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Apply(t.Context(), settings(&postman{t: t})); err != nil {
+		t.Error(err)
+	}
+	closeHook(t, h)
+}
+
 func TestShutdownWaitsForMailUnderWay(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
 		p.takes = 5 * time.Second
@@ -192,15 +221,18 @@ func TestForgottenAfterADayWithoutResults(t *testing.T) {
 		if err := s.close(); err != nil {
 			t.Error(err)
 		}
-		p.want("TCP host:1 is down")
+		p.want("TCP host:1 is down", "TCP host:1 is no longer watched")
+		if want := " no longer watched: nobody has asked for it for a day. "; !strings.Contains(p.got[1].body, want) {
+			t.Errorf("the mail does not say %q:\n%s", want, p.got[1].body)
+		}
 	})
 }
 
 func TestProbeRequestsCanBeLeftOut(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
-		h := openHook(t, dir, settings(p, func(c *Config) { c.probeRequests = false }))
+		h := openHook(t, dir, settings(p, watching("configured:1"), func(c *Config) { c.probeRequests = false }))
 		see(h, "asked:1", false)
-		h.Observe(probe.Record{Module: "m", Prober: "tcp", Target: "configured:1", Scheduled: true, Result: *resultAt(time.Now(), false)})
+		h.Observe(probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "configured:1", Scheduled: true, Result: *resultAt(time.Now(), false)})
 		time.Sleep(time.Minute)
 		closeHook(t, h)
 		p.want("TCP configured:1 is down")

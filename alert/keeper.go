@@ -2,6 +2,7 @@ package alert
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -48,12 +49,18 @@ type keeper struct {
 	failures uint64 // of the store
 	numbers  atomic.Pointer[numbers]
 
-	wake    chan struct{}
-	reports chan report
-	configs chan *Config
-	stop    chan context.Context
-	done    chan struct{}
-	jobs    sync.WaitGroup
+	wake      chan struct{}
+	reports   chan report
+	adoptions chan adoption
+	stop      chan context.Context
+	done      chan struct{}
+	jobs      sync.WaitGroup
+}
+
+// adoption asks for a configuration to be put into force.
+type adoption struct {
+	config *Config
+	done   chan struct{} // closed when it is
 }
 
 // numbers is Metrics as the keeper last saw them.
@@ -74,7 +81,7 @@ func newKeeper(s *store, l *loaded, c *Config, o HookOptions) *keeper {
 		register: newRegister(), store: s, logger: o.Logger, url: o.ExternalURL,
 		open: make(map[string]*incident), rows: make(map[key][]byte),
 		busy: make(map[string]bool), stats: make(map[string]*ChannelMetrics),
-		wake: make(chan struct{}, 1), reports: make(chan report), configs: make(chan *Config),
+		wake: make(chan struct{}, 1), reports: make(chan report), adoptions: make(chan adoption),
 		stop: make(chan context.Context, 1), done: make(chan struct{}),
 	}
 	now := time.Now()
@@ -87,17 +94,21 @@ func newKeeper(s *store, l *loaded, c *Config, o HookOptions) *keeper {
 	for _, d := range l.destinations {
 		k.destinations = append(k.destinations, d)
 	}
-	k.nextSave, k.nextSweep, k.nextResend = now.Add(saveInterval), now.Add(sweepInterval), now
+	k.nextSave, k.nextResend = now.Add(saveInterval), now
 	k.adopt(c)
 	k.publish()
 	return k
 }
 
-// configure hands a new configuration to the keeper and returns when it is in force.
-func (k *keeper) configure(c *Config) {
+// configure has the keeper put a configuration into force. It waits for a disk that takes its time until ctx ends.
+func (k *keeper) configure(ctx context.Context, c *Config) error {
+	a := adoption{c, make(chan struct{})}
 	select {
-	case k.configs <- c:
-	case <-k.done:
+	case k.adoptions <- a:
+		<-a.done
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("changing the alerting: waiting for the disk that holds --storage.path: %w", ctx.Err())
 	}
 }
 
@@ -121,8 +132,9 @@ func (k *keeper) run(ctx context.Context) {
 		case <-k.wake:
 		case r := <-k.reports:
 			k.settle(r, time.Now())
-		case c := <-k.configs:
-			k.adopt(c)
+		case a := <-k.adoptions:
+			k.adopt(a.config)
+			close(a.done)
 		case patience := <-k.stop:
 			k.finish(patience, cancel)
 			return
@@ -163,7 +175,8 @@ func (k *keeper) gather(quiet bool, now time.Time) (more bool) {
 		k.rows[key{rows[i].Module, rows[i].Target}] = encodeRow(&rows[i])
 	}
 	for _, c := range changes {
-		k.rows[key{c.watch.Module, c.watch.Target}] = encodeRow(&c.watch)
+		at := key{c.watch.Module, c.watch.Target}
+		k.rows[at] = encodeRow(&c.watch)
 		switch i := c.incident; c.event {
 		case wentDown:
 			k.open[i.ID] = i
@@ -173,6 +186,12 @@ func (k *keeper) gather(quiet bool, now time.Time) (more bool) {
 		case cameUp:
 			delete(k.open, i.ID)
 			k.logger.Info("a target is up again", "module", i.Module, "target", i.Target, "after", i.Until.Sub(i.Since).Round(time.Millisecond))
+		case unwatched:
+			if k.rows[at] = nil; i == nil {
+				continue
+			}
+			delete(k.open, i.ID)
+			k.logger.Warn("a target that was down is no longer watched", "module", i.Module, "target", i.Target, "why", i.Unwatched)
 		}
 		for _, d := range k.destinations {
 			if c.event != certEnding || d.channel == channelMail {
@@ -183,22 +202,12 @@ func (k *keeper) gather(quiet bool, now time.Time) (more bool) {
 	return more
 }
 
-// sweep forgets targets that nobody probes any more. Nobody knows how their incidents ended, so nobody is told.
+// sweep forgets targets that nobody looks at any more. Whoever was told that one is down is told that, too; how it is
+// now, nobody knows.
 func (k *keeper) sweep(now time.Time) {
 	for more := true; more; {
-		var dropped []watch
-		dropped, more = k.register.sweep(now)
-		for _, w := range dropped {
-			k.rows[key{w.Module, w.Target}] = nil
-			if w.Incident == nil {
-				continue
-			}
-			delete(k.open, w.Incident.ID)
-			for _, d := range k.destinations {
-				d.forget(w.Incident.ID)
-			}
-			k.logger.Warn("a target that was down has had no result for a day; it is no longer watched", "module", w.Module, "target", w.Target)
-		}
+		more = k.register.sweep(now)
+		k.gather(false, now)
 	}
 	if _, refused, _ := k.register.counts(); refused > 0 && !k.toldFull {
 		k.toldFull = true

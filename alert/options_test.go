@@ -58,7 +58,7 @@ func TestOptionsAreJudgedAtLoad(t *testing.T) {
 		"reminders by the second":      {func(o *Options) { o.RepeatEvery = Span(time.Second) }, "repeat_every: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := sound(c.change).Compile()
+			_, err := sound(c.change).Compile(nil)
 			switch {
 			case c.want == "" && err != nil:
 				t.Errorf("refused: %v", err)
@@ -80,7 +80,7 @@ func TestOptionsAreJudgedAtLoad(t *testing.T) {
 }
 
 func TestSenderIsThisMachineUnlessNamed(t *testing.T) {
-	c, err := sound(func(o *Options) {}).Compile()
+	c, err := sound(func(o *Options) {}).Compile(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

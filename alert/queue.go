@@ -12,7 +12,7 @@ type item struct {
 	Seq      uint64    `json:"seq"`
 	Incident *incident `json:"incident"`
 	Down     bool      `json:"down,omitempty"`
-	Up       bool      `json:"up,omitempty"`
+	Up       bool      `json:"up,omitempty"` // or no longer watched: the incident is over
 	Reminder bool      `json:"reminder,omitempty"`
 	Cert     bool      `json:"cert,omitempty"`
 
@@ -79,7 +79,7 @@ func (d *destination) add(e event, i *incident, now time.Time) {
 	switch e {
 	case wentDown:
 		it.Down = true
-	case cameUp:
+	case cameUp, unwatched:
 		it.Up, it.Reminder = true, false
 		d.sumUp(it)
 	case stillDown:

@@ -14,7 +14,8 @@ import (
 const (
 	maxWatches          = 100_000
 	maxRequestedWatches = 10_000
-	forgetAfter         = 24 * time.Hour // without a result
+	forgetAfter         = 24 * time.Hour  // without a result
+	askedLately         = 5 * time.Minute // what is asked for less often than this is not being watched by it
 
 	// maxChanges bounds what the keeper has not yet fetched. Beyond it (a disk that hangs for long) results are not
 	// looked at: the next probe of the same target will say the same again.
@@ -38,6 +39,7 @@ type register struct {
 	mu            sync.Mutex
 	policy        policy
 	probeRequests bool
+	configured    map[key]bool // never changed: another takes its place
 	watches       map[key]*watch
 	all           []*watch // the same, for visiting them in parts
 	requested     int      // how many no scheduled probe has asked for
@@ -63,6 +65,9 @@ func (r *register) observe(rec *probe.Record) bool {
 		return true
 	}
 	w := r.watches[k]
+	if rec.Scheduled && (w == nil || !w.Scheduled) && !r.configured[k] {
+		return false // the answer to a question that a reload took back
+	}
 	if w == nil {
 		if w = r.admit(k, rec); w == nil {
 			r.refused++
@@ -74,7 +79,12 @@ func (r *register) observe(rec *probe.Record) bool {
 			w.Scheduled = true
 			r.requested--
 		}
-		w.Labels = rec.Labels
+		w.Labels, w.leaving = rec.Labels, false
+	} else {
+		w.asked = rec.Result.Start
+		if w.leaving {
+			w.leaving, w.unsaved = false, true // on as one of those that are only asked for
+		}
 	}
 	w.Prober, w.seen = rec.Prober, rec.Result.Start
 	e, i := w.observe(&rec.Result, r.policy)
@@ -113,23 +123,24 @@ func (r *register) insert(k key, w *watch) {
 	}
 }
 
-// restore puts back what the store held. Every watch gets its time until it is forgotten anew.
+// restore puts back what the store held. Every watch gets its time until it is forgotten anew, and who asked for it is
+// not known.
 func (r *register) restore(ws []*watch, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range ws {
 		if k := (key{w.Module, w.Target}); r.watches[k] == nil && len(r.all) < maxWatches {
-			w.seen = now
+			w.seen, w.asked = now, now
 			r.insert(k, w)
 		}
 	}
 }
 
-// configure changes the rules for results to come.
-func (r *register) configure(p policy, probeRequests bool) {
+// configure changes the rules for results to come. What is no longer configured is found by the next sweep.
+func (r *register) configure(c *Config) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.policy, r.probeRequests = p, probeRequests
+	r.policy, r.probeRequests, r.configured = c.policy, c.probeRequests, c.targets
 }
 
 // partSize is how many watches are copied or looked at without giving probes a chance in between.
@@ -159,18 +170,19 @@ func (r *register) fetch(quiet bool) (changes []*change, rows []watch, more bool
 	return changes, rows, len(r.unsaved) > 0
 }
 
-// sweep looks at a part of the watches, drops those that had no result for long and returns them; more is false
-// when all have been looked at since the last time it was.
-func (r *register) sweep(now time.Time) (dropped []watch, more bool) {
+// sweep looks at a part of the watches and drops those that nobody looks at any more, which are changes like others;
+// more is false when all have been looked at since the last time it was.
+func (r *register) sweep(now time.Time) (more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for range partSize {
 		if r.next >= len(r.all) {
 			r.next = 0
-			return dropped, false
+			return false
 		}
 		w := r.all[r.next]
-		if now.Sub(w.seen) < forgetAfter {
+		why := r.over(w, now)
+		if why == "" {
 			r.next++
 			continue
 		}
@@ -182,9 +194,30 @@ func (r *register) sweep(now time.Time) (dropped []watch, more bool) {
 			r.requested--
 		}
 		w.unsaved = false // it may still be listed
-		dropped = append(dropped, *w)
+		c := &change{event: unwatched, watch: *w}
+		if w.Incident != nil {
+			c.incident = w.abandon(why, now)
+		}
+		r.changes = append(r.changes, c)
 	}
-	return dropped, true
+	return true
+}
+
+// over says why nobody looks at a target any more; empty: somebody does. One that left the configuration may still be
+// asked for by /probe; whether it is shows within the time between two scrapes.
+func (r *register) over(w *watch, now time.Time) (why string) {
+	if w.Scheduled && !r.configured[key{w.Module, w.Target}] {
+		w.Scheduled, w.leaving = false, true
+		r.requested++
+	}
+	switch {
+	case w.leaving && (!r.probeRequests || now.Sub(w.asked) >= askedLately):
+		return "it left the configuration"
+	case now.Sub(w.seen) >= forgetAfter:
+		return "nobody has asked for it for a day"
+	default:
+		return ""
+	}
 }
 
 // counts is what the metrics say of the register.

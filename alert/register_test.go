@@ -15,9 +15,19 @@ func record(target string, scheduled, up bool) *probe.Record {
 	return &probe.Record{Module: "m", Prober: "tcp", Target: target, Scheduled: scheduled, Result: *resultAt(time.Now(), up)}
 }
 
-func TestStrangersCannotCrowdOutConfiguredTargets(t *testing.T) {
+// configured is a register that watches /probe and so many configured targets.
+func configured(targets int) *register {
+	c := &Config{policy: policy{downAfter: 1, upAfter: 1}, probeRequests: true, targets: make(map[key]bool)}
+	for n := range targets {
+		c.targets[key{"m", fmt.Sprintf("configured-%d:1", n)}] = true
+	}
 	r := newRegister()
-	r.configure(policy{downAfter: 1, upAfter: 1}, true)
+	r.configure(c)
+	return r
+}
+
+func TestStrangersCannotCrowdOutConfiguredTargets(t *testing.T) {
+	r := configured(100)
 	for n := range maxRequestedWatches + 500 {
 		r.observe(record(fmt.Sprintf("asked-%d:1", n), false, true))
 	}
@@ -31,6 +41,7 @@ func TestStrangersCannotCrowdOutConfiguredTargets(t *testing.T) {
 		t.Errorf("with configured ones %d are watched and %d refused", watched, refused)
 	}
 	// One that is configured later no longer counts as asked for.
+	r.configured[key{"m", "asked-0:1"}] = true
 	r.observe(record("asked-0:1", true, true))
 	r.observe(record("one-more:1", false, true))
 	if _, refused, _ := r.counts(); refused != 500 {
@@ -39,8 +50,7 @@ func TestStrangersCannotCrowdOutConfiguredTargets(t *testing.T) {
 }
 
 func TestAllThatIsWatchedIsBounded(t *testing.T) {
-	r := newRegister()
-	r.configure(policy{downAfter: 1, upAfter: 1}, true)
+	r := configured(maxWatches + 10)
 	for n := range maxWatches + 10 {
 		r.observe(record(fmt.Sprintf("configured-%d:1", n), true, true))
 	}
@@ -50,15 +60,15 @@ func TestAllThatIsWatchedIsBounded(t *testing.T) {
 }
 
 func TestForgettingMakesRoom(t *testing.T) {
-	r := newRegister()
-	r.configure(policy{downAfter: 1, upAfter: 1}, true)
+	r := configured(0)
 	for n := range 1000 {
 		r.observe(record(fmt.Sprintf("asked-%d:1", n), false, n%2 == 0))
 	}
+	r.fetch(false)
 	dropped := 0
 	for more := true; more; {
-		var part []watch
-		part, more = r.sweep(time.Now().Add(forgetAfter + time.Minute))
+		more = r.sweep(time.Now().Add(forgetAfter + time.Minute))
+		part, _, _ := r.fetch(false)
 		dropped += len(part)
 	}
 	if watched, _, _ := r.counts(); dropped != 1000 || watched != 0 || r.requested != 0 || len(r.all) != 0 {
@@ -69,8 +79,7 @@ func TestForgettingMakesRoom(t *testing.T) {
 // TestChangesThatWaitAreBounded: when the keeper does not come (a disk that hangs), results are left to the next
 // probe instead of being folded in without their news.
 func TestChangesThatWaitAreBounded(t *testing.T) {
-	r := newRegister()
-	r.configure(policy{downAfter: 1, upAfter: 1}, true)
+	r := configured(maxChanges + 100)
 	for n := range maxChanges + 100 {
 		r.observe(record(fmt.Sprintf("configured-%d:1", n), true, false))
 	}
@@ -116,7 +125,7 @@ func TestStoreOpensOnce(t *testing.T) {
 // BenchmarkObserve is what alerting costs a probe whose target is as it was.
 func BenchmarkObserve(b *testing.B) {
 	r := newRegister()
-	r.configure(policy{downAfter: 1, upAfter: 1, certWarning: time.Hour}, true)
+	r.configure(&Config{policy: policy{downAfter: 1, upAfter: 1, certWarning: time.Hour}, probeRequests: true})
 	records := make([]*probe.Record, 1000)
 	for n := range records {
 		records[n] = record(fmt.Sprintf("host-%d.example.com:443", n), false, true)

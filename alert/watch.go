@@ -24,6 +24,7 @@ const (
 	cameUp
 	stillDown
 	certEnding
+	unwatched // nobody looks any more; without an incident it was not down, and nobody need be told
 )
 
 // outcome is one past result, small because a hundred thousand targets keep a few each.
@@ -50,12 +51,13 @@ type incident struct {
 	UpFor     time.Duration     `json:"upFor,omitempty"` // how long it had been up; 0: unknown
 	Stage     probe.Stage       `json:"stage,omitempty"`
 	Reason    probe.Reason      `json:"reason,omitempty"`
-	Detail    string            `json:"detail,omitempty"`   // the cause in words, clean and cut
-	Recent    []outcome         `json:"recent,omitempty"`   // oldest first
-	Expiry    time.Time         `json:"expiry,omitzero"`    // of a certificate that ends soon
-	Reminded  time.Time         `json:"reminded,omitzero"`  // when the last reminder (or the beginning) became news
-	Summed    int               `json:"summed,omitempty"`   // earlier incidents of the target that this one stands for, too
-	SummedAll time.Time         `json:"summedAll,omitzero"` // when the first of those began
+	Detail    string            `json:"detail,omitempty"`    // the cause in words, clean and cut
+	Recent    []outcome         `json:"recent,omitempty"`    // oldest first
+	Expiry    time.Time         `json:"expiry,omitzero"`     // of a certificate that ends soon
+	Reminded  time.Time         `json:"reminded,omitzero"`   // when the last reminder (or the beginning) became news
+	Unwatched string            `json:"unwatched,omitempty"` // why it ended without anybody seeing the target up
+	Summed    int               `json:"summed,omitempty"`    // earlier incidents of the target that this one stands for, too
+	SummedAll time.Time         `json:"summedAll,omitzero"`  // when the first of those began
 }
 
 // streak is a run of equal results.
@@ -82,6 +84,8 @@ type watch struct {
 
 	latest  time.Time // the start of the newest result, by the monotonic clock, which has no meaning on disk
 	seen    time.Time // when a result last came
+	asked   time.Time // when the last one came that nobody had configured
+	leaving bool      // it left the configuration, and nobody has asked for it since
 	unsaved bool      // it differs from its row on disk
 	listed  bool      // it stands in the register's list of unsaved ones
 	index   int       // where it stands in the register's list of all
@@ -168,7 +172,7 @@ func (w *watch) begin(r *probe.Result) *incident {
 	return i
 }
 
-// end and remind copy the incident: the one before is shared with news under way, which keep what they were told.
+// end, remind and abandon copy the incident: the one before is shared with news under way, which keep what they were told.
 func (w *watch) end() *incident {
 	i := *w.Incident
 	i.Until, i.Recent = w.Streak.Since, w.past()
@@ -176,6 +180,13 @@ func (w *watch) end() *incident {
 		i.Until = i.Since // the wall clock was set back
 	}
 	w.Incident, w.UpSince, w.unsaved = nil, w.Streak.Since, true
+	return &i
+}
+
+// abandon ends the incident of a target that nobody looks at any more, which says nothing of how the target is.
+func (w *watch) abandon(why string, now time.Time) *incident {
+	i := *w.Incident
+	i.Until, i.Unwatched, i.Recent = now, why, w.past()
 	return &i
 }
 

@@ -187,7 +187,7 @@ func TestCertificateWarningComesOnceADay(t *testing.T) {
 
 func TestSteadyTargetNeedsNoDiskAndNoAllocation(t *testing.T) {
 	r := newRegister()
-	r.configure(policy{downAfter: 3, upAfter: 1}, true)
+	r.configure(&Config{policy: policy{downAfter: 3, upAfter: 1}, probeRequests: true})
 	rec := probe.Record{Module: "m", Target: "host:1", Prober: "tcp", Result: *resultAt(epoch, true)}
 	for range 5 {
 		r.observe(&rec)

@@ -108,7 +108,11 @@ func (c *Config) compile(d *decoder, root *yaml.Node, top *place) {
 		d.locate(root, top, "guard", err)
 	}
 	if c.options.Alert != nil {
-		if c.alert, err = c.options.Alert.Compile(); err != nil {
+		targets := make([]alert.Target, len(c.options.Targets))
+		for i, t := range c.options.Targets {
+			targets[i] = alert.Target{Module: t.ModuleName(), Target: t.Target}
+		}
+		if c.alert, err = c.options.Alert.Compile(targets); err != nil {
 			d.locate(root, top, "alert", err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"rollcall/e2e/zoo"
@@ -89,6 +90,43 @@ alert: {alertmanager: {urls: [%q], labels: {severity: page}}}
 		t.Errorf("alert test: %v\n%s", err, out)
 	}
 	exporter.stop(t)
+}
+
+// TestTargetThatLeavesItsFileIsNoLongerAnAlert: who takes a dead server out of the file is not rung for it, and nobody
+// is told that it is up.
+func TestTargetThatLeavesItsFileIsNoLongerAnAlert(t *testing.T) {
+	t.Parallel()
+	behindAlertmanager, direct := newPostbox(t, nil), newPostbox(t, nil)
+	am := startAlertmanager(t, behindAlertmanager)
+	down := zoo.Refused(t)
+	content := fmt.Sprintf(`
+modules: {tcp: {prober: tcp}}
+alert:
+  alertmanager: {urls: [%q]}
+  email: {to: [ops@example.com], smtp: {address: %q, tls: none}}
+  group_wait: 0s
+  group_interval: 0s
+`, am, direct.address)
+	file := writeFile(t, "rollcall.yml", content+fmt.Sprintf("targets: [{target: %q, module: tcp, interval: 1s}]\n", down))
+	_, exporter := startRollcall(t, "--config.file="+file, "--storage.path="+t.TempDir())
+	for _, postbox := range []*postbox{behindAlertmanager, direct} {
+		wantDown(t, awaitLetters(t, postbox, 1)[0], "TCP", down)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := exporter.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for _, postbox := range []*postbox{behindAlertmanager, direct} {
+		if over := awaitLetters(t, postbox, 2)[1]; !strings.HasSuffix(over.subject, ": TCP "+down+" is no longer watched") {
+			t.Errorf("the second subject is %q", over.subject)
+		}
+	}
+	exporter.stop(t)
+	if n := len(direct.kept()); n != 2 {
+		t.Errorf("there were %d mails", n)
+	}
 }
 
 // TestPrometheusRulesAlertmanagerMail is the way of teams that have both: Prometheus scrapes /probe, the rules in
