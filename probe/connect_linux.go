@@ -2,10 +2,10 @@ package probe
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"syscall"
 )
 
@@ -13,7 +13,10 @@ import (
 // down, a stack twice as large, which some thousand probes that wait at once all keep. An os.File has the
 // runtime's poller and deadlines as well.
 func (c *conn) connect(ctx context.Context, addr netip.AddrPort, source netip.Addr) error {
-	s := newSocket(addr)
+	s, err := newSocket(addr)
+	if err != nil {
+		return err
+	}
 	if err := s.open(source); err != nil {
 		return s.dialError(source, err)
 	}
@@ -32,21 +35,22 @@ type socket struct {
 	addr    netip.AddrPort
 	peer    syscall.Sockaddr // addr, as the kernel takes it
 	local   syscall.Sockaddr
+	begun   bool  // the first packet is on its way
 	decided bool  // connecting has succeeded or failed
 	failed  error // why it failed
 
 	inet4 syscall.SockaddrInet4 // what peer is, for IPv4: saves an allocation
 }
 
-func newSocket(addr netip.AddrPort) *socket {
-	s := &socket{addr: addr}
+func newSocket(addr netip.AddrPort) (s *socket, err error) {
+	s = &socket{addr: addr}
 	if addr.Addr().Is4() {
 		s.inet4 = syscall.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
 		s.peer = &s.inet4
 	} else {
-		s.peer = sockaddr6(addr)
+		s.peer, err = sockaddr6(addr)
 	}
-	return s
+	return s, err
 }
 
 // open makes the socket and sends the first packet. An address of this machine often answers at once.
@@ -62,7 +66,7 @@ func (s *socket) open(source netip.Addr) error {
 	// As with every connection in Go: what is written goes out at once.
 	err = os.NewSyscallError("setsockopt", syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1))
 	if err == nil && source.IsValid() {
-		err = os.NewSyscallError("bind", syscall.Bind(fd, sockaddr(netip.AddrPortFrom(source, 0))))
+		err = bind(fd, source)
 	}
 	if err == nil && s.step(uintptr(fd)) {
 		err = s.failed
@@ -100,33 +104,42 @@ func (s *socket) step(fd uintptr) bool {
 	}
 	switch err {
 	case syscall.EINPROGRESS, syscall.EALREADY, syscall.EINTR:
+		s.begun = true
 		return false
 	case nil, syscall.EISCONN:
 		s.failed = s.notOurselves(int(fd))
 	default:
-		s.failed = os.NewSyscallError("connect", err)
+		s.failed = connectError(err, s.begun)
 	}
 	s.decided = true
 	return true
 }
 
-func sockaddr(addr netip.AddrPort) syscall.Sockaddr {
-	if addr.Addr().Is4() {
-		return &syscall.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
+// connectError says whose doing it is that connecting failed. A permission that is denied at once is denied by this
+// machine. One that is denied after the first packet has left was denied on the way: that is how Linux tells of ICMPv6's
+// "administratively prohibited", and a firewall there is no fault of ours.
+func connectError(err error, begun bool) error {
+	failed := os.NewSyscallError("connect", err)
+	if begun && err == syscall.EACCES {
+		return fail(StageConnect, ReasonHostUnreachable, fmt.Errorf("a firewall on the way forbids it: %w", failed))
 	}
-	return sockaddr6(addr)
+	return failed
 }
 
-func sockaddr6(addr netip.AddrPort) *syscall.SockaddrInet6 {
-	sa := &syscall.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
-	if zone := addr.Addr().Zone(); zone != "" {
-		if i, err := net.InterfaceByName(zone); err == nil {
-			sa.ZoneId = uint32(i.Index)
-		} else if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
-			sa.ZoneId = uint32(n)
-		}
+func bind(fd int, source netip.Addr) error {
+	if source.Is4() {
+		return os.NewSyscallError("bind", syscall.Bind(fd, &syscall.SockaddrInet4{Addr: source.As4()}))
 	}
-	return sa
+	sa, err := sockaddr6(netip.AddrPortFrom(source, 0))
+	if err != nil {
+		return err
+	}
+	return os.NewSyscallError("bind", syscall.Bind(fd, sa))
+}
+
+func sockaddr6(addr netip.AddrPort) (*syscall.SockaddrInet6, error) {
+	zone, err := zoneIndex(addr.Addr())
+	return &syscall.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16(), ZoneId: zone}, err
 }
 
 // notOurselves refuses a connection that has the same address at both ends. When nobody listens at an address of this

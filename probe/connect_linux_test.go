@@ -26,7 +26,10 @@ func TestSocketRefusesItself(t *testing.T) {
 	if err := syscall.Connect(fd, own); err != nil {
 		t.Fatalf("TCP no longer connects a socket to itself: %v", err)
 	}
-	s := newSocket(addrPort(own))
+	s, err := newSocket(addrPort(own))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if !s.step(uintptr(fd)) || !errors.Is(s.failed, syscall.ECONNREFUSED) {
 		t.Errorf("a connection to itself: decided %v, %v; want refused", s.decided, s.failed)
 	}
@@ -79,10 +82,29 @@ func TestScopedAddressKeepsItsZone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for zone, want := range map[string]uint32{"": 0, "lo": uint32(loopback.Index), "77": 77, "nowhere": 0} {
+	for zone, want := range map[string]uint32{"": 0, "lo": uint32(loopback.Index), "77": 77} {
 		addr := netip.AddrPortFrom(netip.MustParseAddr("fe80::1").WithZone(zone), 80)
-		if got := sockaddr6(addr); got.ZoneId != want || got.Port != 80 || got.Addr != addr.Addr().As16() {
-			t.Errorf("zone %q: %+v, want the interface %d", zone, got, want)
+		got, err := sockaddr6(addr)
+		if err != nil || got.ZoneId != want || got.Port != 80 || got.Addr != addr.Addr().As16() {
+			t.Errorf("zone %q: %+v, %v, want the interface %d", zone, got, err, want)
 		}
 	}
+}
+
+func TestZoneThatIsNotThereIsUnreachable(t *testing.T) {
+	addr := netip.MustParseAddrPort("[fe80::1%nowhere]:80")
+	_, err := dial(t.Context(), nil, "fe80::1%nowhere", addr, netip.Addr{})
+	wantFailure(t, err, StageConnect, ReasonNetworkUnreachable)
+
+	// Looking for an interface takes a descriptor: without one nobody knows whether it is there.
+	withoutDescriptors(t, func() {
+		_, err = dial(t.Context(), nil, "fe80::1%lo", netip.MustParseAddrPort("[fe80::1%lo]:80"), netip.Addr{})
+	})
+	wantFault(t, err, FaultDescriptors)
+}
+
+// Linux says EACCES for its own rules at once, and for what ICMPv6 reports of a router's later.
+func TestFirewallOnTheWayIsNotOurFault(t *testing.T) {
+	wantFault(t, classify(t.Context(), StageConnect, connectError(syscall.EACCES, false)), FaultPermission)
+	wantFailure(t, classify(t.Context(), StageConnect, connectError(syscall.EACCES, true)), StageConnect, ReasonHostUnreachable)
 }

@@ -11,6 +11,9 @@ import (
 
 // connect opens the connection.
 func (c *conn) connect(ctx context.Context, addr netip.AddrPort, source netip.Addr) error {
+	if _, err := zoneIndex(addr.Addr()); err != nil {
+		return err // the Dialer would go on without the zone
+	}
 	// No keep-alive: a probe's connection is too short for one, and setting it costs system calls.
 	dialer := net.Dialer{KeepAlive: -1}
 	if source.IsValid() {

@@ -11,6 +11,18 @@ import (
 
 func TestDialSaysDescriptorsWhenThereAreNone(t *testing.T) {
 	addr := listen(t, func(net.Conn) {})
+	var dialErr, resolveErr error
+	withoutDescriptors(t, func() {
+		_, dialErr = dial(t.Context(), nil, "x", addr, netip.Addr{})
+		_, resolveErr = ipPolicy{server: "127.0.0.1:1"}.resolve(t.Context(), "rollcall.test")
+	})
+	wantFault(t, dialErr, FaultDescriptors)
+	wantFault(t, resolveErr, FaultDescriptors)
+}
+
+// withoutDescriptors calls f while the process may open nothing more.
+func withoutDescriptors(t *testing.T, f func()) {
+	t.Helper()
 	var old syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
 		t.Fatal(err)
@@ -20,11 +32,10 @@ func TestDialSaysDescriptorsWhenThereAreNone(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
 		t.Fatal(err)
 	}
-	_, dialErr := dial(t.Context(), nil, "x", addr, netip.Addr{})
-	_, resolveErr := ipPolicy{server: "127.0.0.1:1"}.resolve(t.Context(), "rollcall.test")
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
-		t.Fatal(err)
-	}
-	wantFault(t, dialErr, FaultDescriptors)
-	wantFault(t, resolveErr, FaultDescriptors)
+	defer func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
+			t.Error(err)
+		}
+	}()
+	f()
 }

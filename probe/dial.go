@@ -3,8 +3,10 @@ package probe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -26,6 +28,27 @@ func dial(ctx context.Context, g *Guard, host string, addr netip.AddrPort, sourc
 		return nil, classify(ctx, StageConnect, err)
 	}
 	return c, nil
+}
+
+// zoneIndex is the number of the interface that addr's zone names, 0 for an address without a zone. Its error is a
+// *Failure, or an *ExporterError when this machine could not look.
+func zoneIndex(addr netip.Addr) (uint32, error) {
+	zone := addr.Zone()
+	if zone == "" {
+		return 0, nil
+	}
+	found, err := net.InterfaceByName(zone)
+	if err == nil {
+		return uint32(found.Index), nil
+	}
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	err = fmt.Errorf("looking for the network interface %.64q: %w", zone, err)
+	if fault := LocalFault(err); fault != nil {
+		return 0, fault
+	}
+	return 0, fail(StageConnect, ReasonNetworkUnreachable, err)
 }
 
 // longAgo is a deadline that has passed: it ends blocked I/O at once.

@@ -33,6 +33,9 @@ func (w *walk) connectHTTP3(ctx context.Context, h *hop, dest netip.AddrPort) er
 	if err := w.req.guard.allow(h.url.Hostname(), dest); err != nil {
 		return err
 	}
+	if _, err := zoneIndex(dest.Addr()); err != nil {
+		return err
+	}
 	facts := new(TLSFacts)
 	config, err := w.p.tls.config(w.serverName(h), []string{http3.NextProtoH3}, facts)
 	if err != nil {
