@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -122,7 +121,7 @@ func (a *alertmanagerConfig) hush(text string) string {
 	}
 	password := string(a.auth.Password)
 	if a.auth.PasswordFile != "" {
-		content, err := os.ReadFile(a.auth.PasswordFile)
+		content, err := probe.ReadFile(a.auth.PasswordFile)
 		if err != nil {
 			return "" // what is not known cannot be taken out
 		}

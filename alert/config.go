@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/common/config"
+
+	"rollcall/probe"
 )
 
 // defaultSendmail is where Unix systems have the program that takes mail for the local mail system.
@@ -107,7 +109,7 @@ func (o *SMTPOptions) password() (string, error) {
 	if o.PasswordFile == "" {
 		return string(o.Password), nil
 	}
-	b, err := os.ReadFile(o.PasswordFile)
+	b, err := probe.ReadFile(o.PasswordFile)
 	if err != nil {
 		return "", fmt.Errorf("reading the mail server's password: %w", err)
 	}

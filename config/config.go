@@ -47,24 +47,36 @@ type Config struct {
 // Load reads the file at path. Faults in it are Problems; an error of the system, such as fs.ErrNotExist, is
 // wrapped.
 func Load(path string) (*Config, error) {
-	data, err := read(path)
+	data, err := read(path, false)
 	if err != nil {
 		return nil, err
 	}
 	return Parse(path, data)
 }
 
-func read(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+// read returns the content of the file at path. The first time it may be a pipe, as <(…) of a shell; such a one is waited
+// for, and says nothing again.
+func read(path string, again bool) ([]byte, error) {
+	info, err := os.Stat(path)
+	var data []byte
+	if err == nil && !again && !info.Mode().IsRegular() {
+		data, err = readStream(path)
+	} else if err == nil {
+		data, err = probe.ReadFile(path)
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
 	return data, nil
+}
+
+func readStream(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 }
 
 // Parse reads a configuration from data; name stands for the file in messages. Its error is always Problems.

@@ -5,13 +5,13 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"rollcall/probe"
 )
 
 // Manager holds the configuration in force and replaces it as a whole. Its methods may be called concurrently,
@@ -118,7 +118,7 @@ func (m *Manager) judge(next *Config) error {
 }
 
 func (m *Manager) load() (*Config, error) {
-	data, err := read(m.path)
+	data, err := read(m.path, m.current.Load() != nil)
 	if err != nil {
 		m.made = newStamp(nil, m.made.files)
 		if m.optional && errors.Is(err, fs.ErrNotExist) {
@@ -150,7 +150,7 @@ func (m *Manager) Watch(ctx context.Context, interval time.Duration) {
 func (m *Manager) reloadIfChanged() {
 	<-m.turn
 	defer func() { m.turn <- struct{}{} }()
-	data, _ := read(m.path) // a file that is gone differs from one that was there
+	data, _ := read(m.path, true) // a file that is gone differs from one that was there
 	if m.made.equal(newStamp(data, m.made.files)) {
 		return
 	}
@@ -175,14 +175,8 @@ func newStamp(data []byte, files []string) stamp {
 	fmt.Fprintf(h, "%d\n%s", len(data), data)
 	for _, name := range files {
 		fmt.Fprintf(h, "\n%q", name)
-		// Only regular files: reading from a pipe would take what a prober is to read, or wait for ever.
-		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
-			continue
-		}
-		if f, err := os.Open(name); err == nil {
-			_, _ = io.Copy(h, io.LimitReader(f, maxFileBytes)) // unreadable counts as empty
-			f.Close()
-		}
+		content, _ := probe.ReadFile(name) // unreadable counts as empty
+		h.Write(content)
 	}
 	return stamp{files: files, sum: [sha256.Size]byte(h.Sum(nil))}
 }

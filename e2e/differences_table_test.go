@@ -127,6 +127,14 @@ var differences = []difference{
 		in: `^(a CA file|a missing prober|an unknown)`, diff: `^config accepted, rollcall: refused`,
 	},
 	{
+		what: "a secret's file that is empty, also for a moment", peer: "an empty password is sent", ours: "the last content for a minute, then 500; at load a configuration error", because: "a file that is being written says nothing about the target",
+		held: "probe/file_test.go: func TestEmptySecretFileIsNeverSent",
+	},
+	{
+		what: "a pipe or a device as `password_file`, `body_file` and their like", peer: "waited for", ours: "a configuration error", because: "nothing may hold up a probe",
+		held: "probe/file_unix_test.go: func TestOnlyRegularFilesAreRead",
+	},
+	{
 		what: "the text of `/config`", peer: "cannot be loaded again", ours: "can, secrets aside", because: "it shows what is in force",
 		held: "config/blackbox_test.go: func TestShownConfigurationLoadsAgain",
 	},

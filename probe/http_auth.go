@@ -36,7 +36,7 @@ func compileSecret(f *faults, path, text, file, ref string) secret {
 	if text != "" {
 		f.add(path+"_file", "stands beside %s; accepted: one of them", path)
 	}
-	watched, err := watchFile(file)
+	watched, err := watchFile(file, true)
 	if err != nil {
 		f.option(path+"_file", err)
 		return secret{}

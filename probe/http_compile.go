@@ -126,7 +126,7 @@ func compileBody(inline, file string) (requestBody, error) {
 	case inline != "" && file != "":
 		return requestBody{}, optionErrorf("body_file", "stands beside body; accepted: one of them")
 	case file != "":
-		f, err := watchFile(file)
+		f, err := watchFile(file, false)
 		if err != nil {
 			return requestBody{}, &OptionError{Path: "body_file", Err: err}
 		}

@@ -148,12 +148,14 @@ func (h *headerSet) addClientHeaders(headers *config.Headers) error {
 		}
 		for i, file := range header.Files {
 			at := fmt.Sprintf("%s.files[%d]", path, i)
-			watched, err := watchFile(file)
+			watched, err := watchFile(file, true)
 			if err != nil {
 				f.option(at, err)
 				continue
 			}
-			if checkField(&f, at, key, string(bytes.TrimSpace(watched.content))) {
+			content, err := watched.read()
+			f.option(at, err)
+			if checkField(&f, at, key, string(bytes.TrimSpace(content))) {
 				h.files = append(h.files, fieldFile{name, watched})
 			}
 		}

@@ -28,7 +28,7 @@ func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 		{"fail_if_header_matches: [{header: '', regexp: x}]", "http.fail_if_header_matches[0].header:"},
 		{"fail_if_header_not_matches: [{header: X}]", "http.fail_if_header_not_matches[0].regexp:"},
 		{"basic_auth: {username: u}\nbearer_token: t", "http.bearer_token:"},
-		{"basic_auth: {password: a, password_file: /dev/null}", "http.basic_auth.password_file:"},
+		{"basic_auth: {password: a, password_file: http_options_test.go}", "http.basic_auth.password_file:"},
 		{"basic_auth: {password_ref: vault}", "http.basic_auth.password_ref:"},
 		{"basic_auth: {username: u, password_file: /does/not/exist}", "http.basic_auth.password_file:"},
 		{"authorization: {type: basic, credentials: canary}", "http.authorization.type:"},
@@ -170,33 +170,6 @@ func TestHTTPRequestIsWhatTheModuleSays(t *testing.T) {
 	}
 }
 
-func TestHTTPFollowsAChangedFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f, err := watchFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte("newer"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if content, _ := f.load(f.looked.Add(lookInterval / 2)); string(content) != "old" {
-		t.Errorf("looked again too soon: %q", content)
-	}
-	if content, _ := f.load(f.looked.Add(lookInterval)); string(content) != "newer" {
-		t.Errorf("not read again: %q", content)
-	}
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	f.looked = f.looked.Add(-2 * lookInterval)
-	if _, err := f.read(); err == nil || err.(*ExporterError).Fault != FaultFile {
-		t.Errorf("a file that is gone: %v", err)
-	}
-}
-
 func TestHostnameReplacesTheHost(t *testing.T) {
 	var seen recorder
 	s, options := serveTLS(t, false, func(w http.ResponseWriter, r *http.Request) { seen.record(r) })
@@ -211,21 +184,6 @@ func TestHostnameReplacesTheHost(t *testing.T) {
 		_, err := new(Runner).Do(t.Context(), httpModule(t, c.options), Request{Target: s.URL, Hostname: c.hostname})
 		if _, ok := err.(*TargetError); !ok {
 			t.Errorf("%q beside %q: %v", c.hostname, c.options, err)
-		}
-	}
-}
-
-func TestWatchedFileIsBounded(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "body")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for size, fits := range map[int64]bool{maxWatchedFile: true, maxWatchedFile + 1: false} {
-		if err := os.Truncate(path, size); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := watchFile(path); (err == nil) != fits {
-			t.Errorf("%d bytes: %v", size, err)
 		}
 	}
 }

@@ -17,7 +17,7 @@ type tlsClient struct {
 	configuredName string // server_name
 	insecure       bool   // insecure_skip_verify
 	min, max       uint16
-	files          *tlsFiles
+	files          *followed[*tlsMaterial]
 	verifications  verifications
 }
 
@@ -45,7 +45,7 @@ func compileTLS(path string, c *config.TLSConfig) (*tlsClient, error) {
 	if c.MinVersion != 0 && c.MaxVersion != 0 && c.MinVersion > c.MaxVersion {
 		errs = append(errs, optionErrorf(path+".min_version", "is above max_version"))
 	}
-	files, err := newTLSFiles(path, c)
+	files, err := followTLS(path, c)
 	if err != nil {
 		errs = append(errs, err)
 	}

@@ -157,7 +157,7 @@ func TestTLSOptionsAreCheckedAtLoad(t *testing.T) {
 		"everything inline":    {config.TLSConfig{CA: ca.pem, Cert: cert, Key: config.Secret(key), MinVersion: 0x0303, MaxVersion: 0x0304}, nil},
 		"a CA twice":           {config.TLSConfig{CA: ca.pem, CAFile: file}, []string{"t.ca_file: conflicts with ca"}},
 		"a CA that is none":    {config.TLSConfig{CA: "x"}, []string{"t.ca: holds no certificate in PEM form"}},
-		"a CA that is away":    {config.TLSConfig{CAFile: file + "x"}, []string{"t.ca_file: cannot be read: open "}},
+		"a CA that is away":    {config.TLSConfig{CAFile: file + "x"}, []string{"t.ca_file: cannot be read: stat "}},
 		"no key":               {config.TLSConfig{Cert: cert}, []string{"t.cert: needs its key"}},
 		"no certificate":       {config.TLSConfig{KeyFile: file}, []string{"t.key_file: needs its certificate"}},
 		"another key":          {config.TLSConfig{Cert: cert, Key: config.Secret(otherKey)}, []string{"t.cert: is no usable pair with its key"}},
