@@ -23,7 +23,7 @@ func alertStats(hook *alert.Hook) func() collector.AlertStats {
 		}
 		for _, c := range m.Channels {
 			stats.Channels = append(stats.Channels, collector.AlertChannelStats{
-				Channel: c.Channel, Pending: c.Pending, LastSuccess: c.LastSuccess,
+				Channel: c.Channel, Pending: c.Pending, Summed: c.Summed, LastSuccess: c.LastSuccess,
 				Notifications: map[string]uint64{"sent": c.Sent, "retried": c.Retried, "refused": c.Refused, "in_doubt": c.InDoubt},
 			})
 		}

@@ -181,11 +181,11 @@ func TestAlertThatIsRefusedIsNotRetried(t *testing.T) {
 func TestFlickerWhileAPostIsUnderWayIsNotLost(t *testing.T) {
 	d := newDestination(channelAlertmanager, am1)
 	down, up := story("host:1", 0)
-	d.add(wentDown, down, epoch)
-	if err := d.seal(func([]*item) (*parcel, error) { return new(parcel), nil }); err != nil {
+	d.add(wentDown, down, false, epoch)
+	if err := d.seal(func([]*item, excess) (*parcel, error) { return new(parcel), nil }); err != nil {
 		t.Fatal(err)
 	}
-	d.add(cameUp, up, epoch)
+	d.add(cameUp, up, false, epoch)
 	d.settle(delivered, 0, epoch)
 	if len(d.items) != 1 || !d.items[0].Up {
 		t.Errorf("the end is gone: %+v", d.items)

@@ -71,9 +71,9 @@ func statusOf(it *item, told map[string]string) status {
 	}
 }
 
-// write makes the one letter that tells all items.
-func (l letterhead) write(to Address, items []*item, told map[string]string, now time.Time) letter {
-	out := letter{to: to, at: now, messageID: l.messageID(to, items)}
+// write makes the one letter that tells all items, and how much more there was.
+func (l letterhead) write(to Address, items []*item, more excess, told map[string]string, now time.Time) letter {
+	out := letter{to: to, at: now, messageID: l.messageID(to, items, more)}
 	seen := make(map[string]bool)
 	for _, it := range items {
 		if id := told[it.Incident.ID]; id != "" && !seen[id] && len(out.references) < maxReferences {
@@ -82,15 +82,16 @@ func (l letterhead) write(to Address, items []*item, told map[string]string, now
 		}
 	}
 	var b strings.Builder
-	if len(items) == 1 {
+	if len(items) == 1 && more.total() == 0 {
 		s := statusOf(items[0], told)
 		out.subject = l.subjectPrefix + subject(s, items[0].Incident)
 		fmt.Fprintf(&b, "%s\n\n", firstLine(s, items[0].Incident))
 		l.details(&b, s, items[0].Incident)
 	} else {
-		summary, at := summarise(items, told)
+		summary, at := summarise(items, more, told)
 		out.subject = fmt.Sprintf("%s%s: %s", l.subjectPrefix, asctime(at), summary)
 		fmt.Fprintf(&b, "Server Monitor: %s.\n\n", summary)
+		more.write(&b)
 		l.list(&b, items, told)
 	}
 	fmt.Fprintf(&b, "-- \nrollcall on %s\n", l.host)
@@ -102,12 +103,15 @@ func (l letterhead) write(to Address, items []*item, told map[string]string, now
 }
 
 // messageID depends on nothing but what is told to whom, so that a retry, also after a crash, carries the same.
-func (l letterhead) messageID(to Address, items []*item) string {
+func (l letterhead) messageID(to Address, items []*item, more excess) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n", to)
 	for _, it := range items {
 		i := it.Incident
 		fmt.Fprintf(h, "%s %t %t %t %d %d\n", i.ID, it.Down, it.Up, it.Reminder, i.Since.UnixNano(), i.Reminded.UnixNano())
+	}
+	if more.total() > 0 {
+		fmt.Fprintf(h, "%d %d %d %d\n", more.Down, more.Up, more.Unwatched, more.Since.UnixNano())
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16]) + "@" + l.host
 }
@@ -241,7 +245,7 @@ var headings = [...]struct {
 }
 
 // summarise is the one sentence about several targets, and when the first of it happened.
-func summarise(items []*item, told map[string]string) (string, time.Time) {
+func summarise(items []*item, more excess, told map[string]string) (string, time.Time) {
 	count := make(map[status]int)
 	var at time.Time
 	for _, it := range items {
@@ -256,6 +260,9 @@ func summarise(items []*item, told map[string]string) (string, time.Time) {
 		if n := count[h.status]; n > 0 {
 			parts = append(parts, plural(n, h.one, h.many))
 		}
+	}
+	for _, p := range more.parts() {
+		parts = append(parts, fmt.Sprintf("%d more %s", p.n, p.says))
 	}
 	return strings.Join(parts, ", "), at
 }

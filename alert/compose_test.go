@@ -58,7 +58,7 @@ func parse(t *testing.T, data []byte) parsed {
 
 func compose(t *testing.T, l letterhead, told map[string]string, items ...*item) parsed {
 	t.Helper()
-	data, err := l.encode(l.write("ops@example.com", items, told, epoch))
+	data, err := l.encode(l.write("ops@example.com", items, excess{}, told, epoch))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,12 +119,12 @@ func TestTCPSchemeIsNotPartOfTheServerInfo(t *testing.T) {
 
 func TestMailIsWellMade(t *testing.T) {
 	down, up := sample()
-	first := head.write("ops@example.com", []*item{{Incident: down, Down: true}}, nil, epoch)
-	again := head.write("ops@example.com", []*item{{Incident: down, Down: true}}, nil, epoch.Add(time.Hour))
+	first := head.write("ops@example.com", []*item{{Incident: down, Down: true}}, excess{}, nil, epoch)
+	again := head.write("ops@example.com", []*item{{Incident: down, Down: true}}, excess{}, nil, epoch.Add(time.Hour))
 	if first.messageID != again.messageID {
 		t.Errorf("a later attempt has Message-ID %s, the first had %s", again.messageID, first.messageID)
 	}
-	if other := head.write("root@example.com", []*item{{Incident: down, Down: true}}, nil, epoch); other.messageID == first.messageID {
+	if other := head.write("root@example.com", []*item{{Incident: down, Down: true}}, excess{}, nil, epoch); other.messageID == first.messageID {
 		t.Error("another recipient's mail has the same Message-ID")
 	}
 	m := compose(t, head, map[string]string{down.ID: first.messageID}, &item{Incident: up, Up: true})
@@ -210,7 +210,7 @@ func TestPrefixAndFoldingKeepTheSubject(t *testing.T) {
 
 func TestLocalUserGetsAnAddressInTheHeader(t *testing.T) {
 	down, _ := sample()
-	data, err := head.encode(head.write("root", []*item{{Incident: down, Down: true}}, nil, epoch))
+	data, err := head.encode(head.write("root", []*item{{Incident: down, Down: true}}, excess{}, nil, epoch))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func FuzzCompose(f *testing.F) {
 		down, up := story(identity(target), 0)
 		down.Module, down.Detail, up.Module = module, detail, module
 		for _, items := range [][]*item{{{Incident: down, Down: true}}, {{Incident: down, Down: true}, {Incident: up, Up: true, Down: true}}} {
-			letter := l.write("ops@example.com", items, nil, epoch)
+			letter := l.write("ops@example.com", items, excess{}, nil, epoch)
 			data, err := l.encode(letter)
 			if err != nil {
 				t.Fatal(err)

@@ -94,10 +94,10 @@ func (k *keeper) sealDue(now time.Time) []*destination {
 	return ready
 }
 
-func (k *keeper) mailFor(d *destination, now time.Time) func([]*item) (*parcel, error) {
-	return func(items []*item) (*parcel, error) {
+func (k *keeper) mailFor(d *destination, now time.Time) func([]*item, excess) (*parcel, error) {
+	return func(items []*item, more excess) (*parcel, error) {
 		head := k.letterhead()
-		letter := head.write(Address(d.name), items, d.told, now)
+		letter := head.write(Address(d.name), items, more, d.told, now)
 		data, err := head.encode(letter)
 		return &parcel{MessageID: letter.messageID, Data: data}, err
 	}
@@ -140,8 +140,9 @@ func (k *keeper) post(ctx context.Context, now time.Time) {
 		var alerts []postable
 		told := make(map[string]bool)
 		if news {
-			// Without Data the parcel stays off the disk: posting an alert again is no harm.
-			_ = d.seal(func(items []*item) (*parcel, error) {
+			// Without Data the parcel stays off the disk: posting an alert again is no harm. Of what had no room, who is down
+			// is in what is sent again and again, and who is not ends by not being there.
+			_ = d.seal(func(items []*item, _ excess) (*parcel, error) {
 				for _, it := range items {
 					told[it.Incident.ID] = true
 					alerts = append(alerts, am.postable(head, it.Incident, now))
@@ -209,7 +210,7 @@ func (k *keeper) publish() {
 		m.Pending = 0
 		for _, d := range k.destinations {
 			if d.channel == c.name {
-				m.Pending += len(d.items)
+				m.Pending += d.pending()
 				if len(d.items) > 0 {
 					if t := d.items[0].Incident.changed(); n.oldest.IsZero() || t.Before(n.oldest) {
 						n.oldest = t

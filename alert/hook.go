@@ -83,6 +83,7 @@ type Metrics struct {
 type ChannelMetrics struct {
 	Channel     string // "email", "alertmanager"
 	Pending     int    // news of an incident that a recipient has yet to be told
+	Summed      uint64 // news that had no room to wait and was only counted
 	Sent        uint64 // mails and posts that were accepted
 	Retried     uint64 // that failed and are tried again
 	InDoubt     uint64 // that were handed over without an answer, and are tried again

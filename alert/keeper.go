@@ -194,12 +194,25 @@ func (k *keeper) gather(quiet bool, now time.Time) (more bool) {
 			k.logger.Warn("a target that was down is no longer watched", "module", i.Module, "target", i.Target, "why", i.Unwatched)
 		}
 		for _, d := range k.destinations {
-			if c.event != certEnding || d.channel == channelMail {
-				d.add(c.event, c.incident, now)
+			if c.event == certEnding && d.channel != channelMail {
+				continue
+			}
+			if !d.add(c.event, c.incident, !c.watch.Scheduled, now) {
+				k.tellExcess(d)
 			}
 		}
 	}
 	return more
+}
+
+// tellExcess takes note of news that had no room in an outbox.
+func (k *keeper) tellExcess(d *destination) {
+	k.channel(d.channel).Summed++
+	if !d.excessive {
+		d.excessive = true
+		k.logger.Warn("too much waits to be told: what else comes is only counted, and the next notification gives the number",
+			"channel", d.channel, "to", d.name, "limit", maxWaiting, "limit_of_probe_requests", maxRequestedWaiting)
+	}
 }
 
 // sweep forgets targets that nobody looks at any more. Whoever was told that one is down is told that, too; how it is
@@ -263,6 +276,7 @@ func (k *keeper) settle(r report, now time.Time) {
 		case delivered:
 			stats.Sent++
 			stats.LastSuccess = now
+			d.excessive = false
 		case refused:
 			stats.Refused++
 			k.logger.Error("a notification was refused for good", "channel", d.channel, "to", d.name, "err", err)

@@ -24,7 +24,7 @@ func (c *Config) MailDown(ctx context.Context, to Address, r probe.Record) error
 		return errors.New("the target is up: there is nothing to tell")
 	}
 	head := letterhead{host: c.host, from: c.email.from, subjectPrefix: c.email.subjectPrefix}
-	return c.mail(ctx, head, head.write(to, []*item{{Incident: i, Down: true}}, nil, time.Now()), c.email.mailer)
+	return c.mail(ctx, head, head.write(to, []*item{{Incident: i, Down: true}}, excess{}, nil, time.Now()), c.email.mailer)
 }
 
 func (c *Config) mail(ctx context.Context, head letterhead, l letter, m mailer) error {

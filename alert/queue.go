@@ -9,12 +9,13 @@ import (
 // item is what one destination has yet to be told of one incident. Events of an incident gather in it until they
 // are told: when the mail server was away from DOWN to UP, one mail tells both.
 type item struct {
-	Seq      uint64    `json:"seq"`
-	Incident *incident `json:"incident"`
-	Down     bool      `json:"down,omitempty"`
-	Up       bool      `json:"up,omitempty"` // or no longer watched: the incident is over
-	Reminder bool      `json:"reminder,omitempty"`
-	Cert     bool      `json:"cert,omitempty"`
+	Seq       uint64    `json:"seq"`
+	Incident  *incident `json:"incident"`
+	Down      bool      `json:"down,omitempty"`
+	Up        bool      `json:"up,omitempty"` // or no longer watched: the incident is over
+	Reminder  bool      `json:"reminder,omitempty"`
+	Cert      bool      `json:"cert,omitempty"`
+	Requested bool      `json:"requested,omitempty"` // only /probe named its target
 
 	since  time.Time // when its first event came; zero: before this process began
 	sealed bool      // it is in the parcel
@@ -27,7 +28,8 @@ type parcel struct {
 	Items     []uint64 `json:"items"`
 	Data      []byte   `json:"data"`
 
-	doubt bool // an earlier attempt, or an earlier process, may have delivered it
+	doubt  bool   // an earlier attempt, or an earlier process, may have delivered it
+	excess excess // what it says had no room
 }
 
 // destination is one recipient (or one Alertmanager) and its outbox. Only the keeper's goroutine touches it.
@@ -35,13 +37,17 @@ type destination struct {
 	channel string
 	name    string
 
-	items   []*item           // in the order in which their first events came
-	waiting map[string]*item  // by incident: those that are not in the parcel
-	ended   map[key][]*item   // by target: those that tell an incident from its beginning to its end, oldest first
-	parcel  *parcel           // nil: nothing is on its way
-	told    map[string]string // open incident → Message-ID of the mail that told its beginning
-	sent    []time.Time       // mails of the last hour that were accepted or refused for good, oldest first
-	nextSeq uint64
+	items     []*item           // in the order in which their first events came
+	requested int               // how many of them only /probe asked for
+	excess    excess            // what had no room among them, and is in no parcel
+	excessive bool              // that there is such is logged
+	waiting   map[string]*item  // by incident: those that are not in the parcel
+	ended     map[key][]*item   // by target: those that tell an incident from its beginning to its end, oldest first
+	underWay  map[string]bool   // incidents in the parcel
+	parcel    *parcel           // nil: nothing is on its way
+	told      map[string]string // open incident → Message-ID of the mail that told its beginning
+	sent      []time.Time       // mails of the last hour that were accepted or refused for good, oldest first
+	nextSeq   uint64
 
 	failures  int       // in a row
 	notBefore time.Time // of the next attempt
@@ -50,13 +56,13 @@ type destination struct {
 	// What differs from the disk.
 	changedItems map[uint64]bool
 	changedTold  map[string]bool
-	changed      bool // parcel or sent
+	changed      bool // parcel, sent or excess
 }
 
 func newDestination(channel, name string) *destination {
 	return &destination{
 		channel: channel, name: name, nextSeq: 1,
-		waiting: make(map[string]*item), ended: make(map[key][]*item), told: make(map[string]string),
+		waiting: make(map[string]*item), ended: make(map[key][]*item), told: make(map[string]string), underWay: make(map[string]bool),
 		changedItems: make(map[uint64]bool), changedTold: make(map[string]bool),
 	}
 }
@@ -65,13 +71,18 @@ func newDestination(channel, name string) *destination {
 // that a flapping target cannot fill the disk while a mail server is away.
 const maxPerTarget = 5
 
-// add puts an event into the outbox.
-func (d *destination) add(e event, i *incident, now time.Time) {
+// add puts an event into the outbox. It returns false when there was no room and the event is only counted.
+func (d *destination) add(e event, i *incident, requested bool, now time.Time) bool {
 	it := d.waiting[i.ID]
 	if it == nil {
-		it = &item{Seq: d.nextSeq, since: now}
+		if d.full(requested) && !d.named(i.ID) {
+			counted := d.excess.count(e, now)
+			d.changed = d.changed || counted
+			return !counted
+		}
+		it = &item{Seq: d.nextSeq, Requested: requested, since: now}
 		d.nextSeq++
-		d.items = append(d.items, it)
+		d.put(it)
 		d.waiting[i.ID] = it
 	}
 	d.changedItems[it.Seq] = true
@@ -86,6 +97,14 @@ func (d *destination) add(e event, i *incident, now time.Time) {
 		it.Reminder = !it.Down
 	case certEnding:
 		it.Cert = true
+	}
+	return true
+}
+
+func (d *destination) put(it *item) {
+	d.items = append(d.items, it)
+	if it.Requested {
+		d.requested++
 	}
 }
 
@@ -112,9 +131,14 @@ func (d *destination) sumUp(it *item) {
 	}
 	newer.Incident, newer.since = &i, older.since
 	d.changedItems[newer.Seq] = true
-	n, _ := slices.BinarySearchFunc(d.items, older.Seq, func(it *item, seq uint64) int { return cmp.Compare(it.Seq, seq) })
+	n, _ := d.find(older.Seq)
 	d.items = slices.Delete(d.items, n, n+1)
 	d.gone(older)
+}
+
+// find is where the item with that number stands, and whether it does.
+func (d *destination) find(seq uint64) (int, bool) {
+	return slices.BinarySearchFunc(d.items, seq, func(it *item, seq uint64) int { return cmp.Compare(it.Seq, seq) })
 }
 
 // end puts an item that has become whole into its target's list, where the oldest is first.
@@ -142,6 +166,9 @@ func (d *destination) remove(which func(*item) bool) {
 // gone takes an item that leaves out of the indexes.
 func (d *destination) gone(it *item) {
 	d.changedItems[it.Seq] = true
+	if it.Requested {
+		d.requested--
+	}
 	if d.waiting[it.Incident.ID] == it {
 		delete(d.waiting, it.Incident.ID)
 	}
@@ -191,17 +218,19 @@ func later(a, b time.Time) time.Time {
 }
 
 // seal makes what waits a parcel, which compose writes from the items.
-func (d *destination) seal(compose func([]*item) (*parcel, error)) error {
-	items := d.items[:min(len(d.items), maxItemsPerMail)]
-	p, err := compose(items)
+func (d *destination) seal(compose func([]*item, excess) (*parcel, error)) error {
+	items := d.next()
+	p, err := compose(items, d.excess)
 	if err != nil {
 		return err
 	}
 	for _, it := range items {
 		it.sealed = true
+		d.underWay[it.Incident.ID] = true
 		delete(d.waiting, it.Incident.ID)
 		p.Items = append(p.Items, it.Seq)
 	}
+	p.excess, d.excess = d.excess, excess{}
 	d.parcel, d.changed = p, true
 	return nil
 }
@@ -236,6 +265,7 @@ func (d *destination) settle(v verdict, retry time.Duration, now time.Time) {
 		d.failures, d.notBefore = 0, time.Time{}
 	}
 	d.parcel, d.changed = nil, true
+	clear(d.underWay)
 }
 
 // accept notes what the parcel told.
@@ -260,6 +290,7 @@ func (d *destination) accept() {
 // unseal makes a parcel that certainly reached nobody news again. What came meanwhile for the same incidents joins
 // it, so that the next mail tells DOWN and UP together.
 func (d *destination) unseal() {
+	d.excess.join(d.parcel.excess)
 	joined := make(map[*item]bool)
 	for _, it := range d.items {
 		if !it.sealed {
@@ -282,7 +313,7 @@ func (d *destination) unseal() {
 	}
 }
 
-// forget drops the thread of an incident that nobody will end.
+// forget drops the thread of an incident that is over.
 func (d *destination) forget(id string) {
 	if _, ok := d.told[id]; ok {
 		delete(d.told, id)

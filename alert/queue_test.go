@@ -20,7 +20,7 @@ func story(target string, n int) (down, up *incident) {
 func sealFake(t *testing.T, d *destination, id string) []status {
 	t.Helper()
 	var says []status
-	err := d.seal(func(items []*item) (*parcel, error) {
+	err := d.seal(func(items []*item, _ excess) (*parcel, error) {
 		for _, it := range items {
 			says = append(says, statusOf(it, d.told))
 		}
@@ -35,9 +35,9 @@ func sealFake(t *testing.T, d *destination, id string) []status {
 func TestServerAwayFromDownToUpMakesOneMail(t *testing.T) {
 	d := newDestination(channelMail, "ops@example.com")
 	down, up := story("host:1", 0)
-	d.add(wentDown, down, epoch)
+	d.add(wentDown, down, false, epoch)
 	sealFake(t, d, "1")
-	d.add(cameUp, up, epoch) // while the attempt runs
+	d.add(cameUp, up, false, epoch) // while the attempt runs
 	d.settle(postponed, time.Minute, epoch)
 	if got := sealFake(t, d, "2"); len(got) != 1 || got[0] != wasDown {
 		t.Errorf("the next mail tells %v, want one incident from its beginning to its end", got)
@@ -47,9 +47,9 @@ func TestServerAwayFromDownToUpMakesOneMail(t *testing.T) {
 func TestMailInDoubtStaysAsItWas(t *testing.T) {
 	d := newDestination(channelMail, "ops@example.com")
 	down, up := story("host:1", 0)
-	d.add(wentDown, down, epoch)
+	d.add(wentDown, down, false, epoch)
 	sealFake(t, d, "1")
-	d.add(cameUp, up, epoch)
+	d.add(cameUp, up, false, epoch)
 	for _, v := range []verdict{inDoubt, postponed} { // also when a later attempt certainly failed
 		d.settle(v, time.Minute, epoch)
 		if d.parcel == nil || d.parcel.MessageID != "1" {
@@ -65,10 +65,10 @@ func TestMailInDoubtStaysAsItWas(t *testing.T) {
 func TestUpNeverFollowsADownThatWasNotSent(t *testing.T) {
 	d := newDestination(channelMail, "ops@example.com")
 	down, up := story("host:1", 0)
-	d.add(wentDown, down, epoch)
+	d.add(wentDown, down, false, epoch)
 	sealFake(t, d, "1")
 	d.settle(refused, 0, epoch)
-	d.add(cameUp, up, epoch)
+	d.add(cameUp, up, false, epoch)
 	if got := sealFake(t, d, "2"); len(got) != 1 || got[0] != wasDown {
 		t.Errorf("after a refused DOWN the end is told as %v, want the whole incident", got)
 	}
@@ -79,8 +79,8 @@ func TestFlappingTargetIsSummedUp(t *testing.T) {
 	const flaps = 1000
 	for n := range flaps {
 		down, up := story("host:1", n)
-		d.add(wentDown, down, epoch)
-		d.add(cameUp, up, epoch)
+		d.add(wentDown, down, false, epoch)
+		d.add(cameUp, up, false, epoch)
 	}
 	told := 0
 	for _, it := range d.items {
@@ -101,7 +101,7 @@ func TestPacing(t *testing.T) {
 	want := []time.Duration{10 * time.Second, 70 * time.Second, 130 * time.Second, time.Hour + 10*time.Second}
 	for n, after := range want {
 		down, _ := story(fmt.Sprintf("host:%d", n), n)
-		d.add(wentDown, down, now)
+		d.add(wentDown, down, false, now)
 		at, ok := d.due(p, now)
 		if !ok || !at.Equal(epoch.Add(after)) {
 			t.Fatalf("mail %d is due %v after the first, want %v", n, at.Sub(epoch), after)
@@ -116,7 +116,7 @@ func TestClockSetBackHoldsNoMailBack(t *testing.T) {
 	d := newDestination(channelMail, "ops@example.com")
 	d.sent = []time.Time{epoch.Add(24 * time.Hour)}
 	down, _ := story("host:1", 0)
-	d.add(wentDown, down, epoch)
+	d.add(wentDown, down, false, epoch)
 	if at, ok := d.due(pacing{interval: time.Minute, perHour: 1}, epoch); !ok || at.After(epoch) {
 		t.Errorf("due at %v, want at once", at)
 	}
@@ -177,11 +177,11 @@ func TestRandomDeliveriesTellEachEventOnce(t *testing.T) {
 				x.n++
 				count++
 				x.down, _ = story(fmt.Sprintf("host:%p", x), x.n)
-				d.add(wentDown, x.down, epoch)
+				d.add(wentDown, x.down, false, epoch)
 			case x.down != nil:
 				up := *x.down
 				up.Until = up.Since.Add(time.Minute)
-				d.add(cameUp, &up, epoch)
+				d.add(cameUp, &up, false, epoch)
 				x.down = nil
 			}
 		}

@@ -110,8 +110,8 @@ func TestParcelOfAnEarlierProcessIsInDoubt(t *testing.T) {
 	}
 	defer s.close()
 	d := newDestination(channelMail, "ops@example.com")
-	d.add(wentDown, &incident{ID: "1", Module: "m", Target: "t"}, time.Now())
-	if err := d.seal(func([]*item) (*parcel, error) { return &parcel{MessageID: "id", Data: []byte("mail")}, nil }); err != nil {
+	d.add(wentDown, &incident{ID: "1", Module: "m", Target: "t"}, false, time.Now())
+	if err := d.seal(func([]*item, excess) (*parcel, error) { return &parcel{MessageID: "id", Data: []byte("mail")}, nil }); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.commit(d.writes()); err != nil {

@@ -41,6 +41,7 @@ const formatVersion = "1"
 type destinationRow struct {
 	Parcel *parcel     `json:"parcel,omitempty"`
 	Sent   []time.Time `json:"sent,omitempty"`
+	Excess excess      `json:"excess,omitzero"`
 }
 
 // openStore opens or makes the file in dir, whose missing parts are made, too.
@@ -158,20 +159,12 @@ func encodeRow(v any) []byte {
 // writes is what a destination has changed since changes were last cleared.
 func (d *destination) writes() []write {
 	var ws []write
-	if len(d.changedItems) > 0 {
-		present := make(map[uint64]*item, len(d.changedItems))
-		for _, it := range d.items {
-			if d.changedItems[it.Seq] {
-				present[it.Seq] = it
-			}
+	for seq := range d.changedItems {
+		w := write{bucket: bucketItems, key: itemKey(d, seq)}
+		if n, ok := d.find(seq); ok {
+			w.value = encodeRow(d.items[n])
 		}
-		for seq := range d.changedItems {
-			w := write{bucket: bucketItems, key: itemKey(d, seq)}
-			if it := present[seq]; it != nil {
-				w.value = encodeRow(it)
-			}
-			ws = append(ws, w)
-		}
+		ws = append(ws, w)
 	}
 	for id := range d.changedTold {
 		w := write{bucket: bucketTold, key: rowKey(d.channel, d.name, id)}
@@ -181,7 +174,7 @@ func (d *destination) writes() []write {
 		ws = append(ws, w)
 	}
 	if d.changed {
-		row := destinationRow{Sent: d.sent}
+		row := destinationRow{Sent: d.sent, Excess: d.excess}
 		if d.parcel != nil && d.parcel.Data != nil {
 			row.Parcel = d.parcel
 		}
@@ -224,7 +217,7 @@ func (s *store) load() (*loaded, error) {
 					return err
 				}
 				d, _ := l.destination(k)
-				if d.parcel, d.sent = row.Parcel, row.Sent; d.parcel != nil {
+				if d.parcel, d.sent, d.excess = row.Parcel, row.Sent, row.Excess; d.parcel != nil {
 					d.parcel.doubt = true
 				}
 				return nil
@@ -265,12 +258,14 @@ func (l *loaded) destination(k []byte) (d *destination, rest string) {
 
 // restore puts an item back. The items come in their order, after the parcel.
 func (d *destination) restore(it *item) {
-	d.items = append(d.items, it)
+	d.put(it)
 	d.nextSeq = max(d.nextSeq, it.Seq+1)
 	if it.whole() {
 		d.end(it)
 	}
-	if it.sealed = d.parcel != nil && d.parcel.holds(it.Seq); !it.sealed {
+	if it.sealed = d.parcel != nil && d.parcel.holds(it.Seq); it.sealed {
+		d.underWay[it.Incident.ID] = true
+	} else {
 		d.waiting[it.Incident.ID] = it
 	}
 }

@@ -21,6 +21,7 @@ type AlertStats struct {
 type AlertChannelStats struct {
 	Channel       string            // "email", "alertmanager"
 	Pending       int               // news of an incident that a recipient has yet to be told
+	Summed        uint64            // news that had no room to wait and was only counted
 	Notifications map[string]uint64 // attempts by their outcome, every outcome included
 	LastSuccess   time.Time         // zero: none yet
 }
@@ -41,6 +42,8 @@ func (e *Exporter) ReportAlerts(stats func() AlertStats) {
 			"How long the oldest news has waited to be told, 0 if none waits.", nil, nil),
 		pending: prometheus.NewDesc("rollcall_alert_outbox_pending",
 			"News of incidents that recipients have yet to be told.", []string{"channel"}, nil),
+		summed: prometheus.NewDesc("rollcall_alert_news_summed_total",
+			"News that found too much waiting and was only counted.", []string{"channel"}, nil),
 		notifications: prometheus.NewDesc("rollcall_alert_notifications_total",
 			"Attempts to notify somebody, by their outcome.", []string{"channel", "outcome"}, nil),
 		lastSuccess: prometheus.NewDesc("rollcall_alert_last_success_timestamp_seconds",
@@ -53,12 +56,12 @@ type alerts struct {
 	stats func() AlertStats
 
 	incidents, targets, refused, deferred, storeFailures, oldestPending *prometheus.Desc
-	pending, notifications, lastSuccess                                 *prometheus.Desc
+	pending, summed, notifications, lastSuccess                         *prometheus.Desc
 }
 
 func (a *alerts) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		a.incidents, a.targets, a.refused, a.deferred, a.storeFailures, a.oldestPending, a.pending, a.notifications, a.lastSuccess,
+		a.incidents, a.targets, a.refused, a.deferred, a.storeFailures, a.oldestPending, a.pending, a.summed, a.notifications, a.lastSuccess,
 	} {
 		descs <- d
 	}
@@ -80,6 +83,7 @@ func (a *alerts) Collect(metrics chan<- prometheus.Metric) {
 	gauge(a.oldestPending, stats.OldestPending.Seconds())
 	for _, channel := range stats.Channels {
 		gauge(a.pending, float64(channel.Pending), channel.Channel)
+		counter(a.summed, channel.Summed, channel.Channel)
 		for outcome, n := range channel.Notifications {
 			counter(a.notifications, n, channel.Channel, outcome)
 		}

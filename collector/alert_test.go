@@ -15,7 +15,7 @@ func TestAlertMetrics(t *testing.T) {
 		return AlertStats{
 			Incidents: 2, Targets: 30, ResultsRefused: 4, ResultsDeferred: 5, StoreFailures: 6, OldestPending: 1500 * time.Millisecond,
 			Channels: []AlertChannelStats{
-				{Channel: "email", Pending: 7, Notifications: map[string]uint64{"sent": 8, "retried": 0}, LastSuccess: time.UnixMilli(1700000000500)},
+				{Channel: "email", Pending: 7, Summed: 9, Notifications: map[string]uint64{"sent": 8, "retried": 0}, LastSuccess: time.UnixMilli(1700000000500)},
 				{Channel: "alertmanager", Notifications: map[string]uint64{"sent": 0}},
 			},
 		}
@@ -28,6 +28,8 @@ func TestAlertMetrics(t *testing.T) {
 	}
 	want := `rollcall_alert_incidents 2
 rollcall_alert_last_success_timestamp_seconds{channel="email"} 1.7000000005e+09
+rollcall_alert_news_summed_total{channel="alertmanager"} 0
+rollcall_alert_news_summed_total{channel="email"} 9
 rollcall_alert_notifications_total{channel="alertmanager",outcome="sent"} 0
 rollcall_alert_notifications_total{channel="email",outcome="retried"} 0
 rollcall_alert_notifications_total{channel="email",outcome="sent"} 8
