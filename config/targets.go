@@ -12,15 +12,15 @@ import (
 )
 
 // judgeTargets finds what does not agree between sections: a target's module exists, can be probed with, takes the
-// target and may probe it, and no target stands there twice for the same module. What is let through here and can never be
-// probed would be down without anybody hearing of it.
+// target and may probe it, and no two targets of a module are the same to alerts and metrics. What is let through here and
+// can never be probed would be down without anybody hearing of it.
 func (c *Config) judgeTargets() error {
 	var faults []error
 	add := func(i int, option, format string, args ...any) {
 		faults = append(faults, &probe.OptionError{Path: fmt.Sprintf("targets[%d]%s", i, option), Err: fmt.Errorf(format, args...)})
 	}
 	type probed struct{ module, target string }
-	seen := map[probed]bool{}
+	seen := map[probed]string{} // as it is shown: as it is
 	for i, t := range c.options.Targets {
 		if t.Target == "" {
 			continue // reported
@@ -39,10 +39,15 @@ func (c *Config) judgeTargets() error {
 				add(i, "", "%w", err)
 			}
 		}
-		if seen[probed{name, t.Target}] {
-			add(i, "", "%s is there twice with the module %q", probe.RedactTarget(t.Target), name)
+		shown := probed{name, probe.RedactTarget(t.Target)}
+		switch before, twice := seen[shown]; {
+		case twice && before == t.Target:
+			add(i, "", "%s is there twice with the module %q", shown.target, name)
+		case twice:
+			add(i, "", "%s cannot be told from another one with the module %q, since user and password are never shown; accepted: a module for each",
+				shown.target, name)
 		}
-		seen[probed{name, t.Target}] = true
+		seen[shown] = t.Target
 	}
 	return errors.Join(faults...)
 }

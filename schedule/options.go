@@ -23,6 +23,9 @@ const defaultInterval = time.Minute
 // minInterval keeps a slip of the pen from hammering somebody's server.
 const minInterval = time.Second
 
+// ownLabels are the labels that rollcall itself gives a target's alerts and metrics.
+var ownLabels = []string{"alertname", "module", "phase", "reason", "stage", "target", "version"}
+
 // TargetOptions is one entry of `targets:`. In the file it may also be the target alone.
 type TargetOptions struct {
 	Target   string            `yaml:"target"`
@@ -65,8 +68,9 @@ func (o *TargetOptions) Validate() error {
 		add("interval", "%s is too short; accepted: at least %s", time.Duration(o.Interval), minInterval)
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Labels)) {
-		if !model.LegacyValidation.IsValidLabelName(name) || name == "alertname" || name == "module" || name == "target" {
-			add("labels."+name, "%q cannot be a label's name; accepted: letters, digits and _, and not alertname, module or target", name)
+		if !model.LegacyValidation.IsValidLabelName(name) || strings.HasPrefix(name, "__") || slices.Contains(ownLabels, name) {
+			add("labels."+name, "%q cannot be a label's name; accepted: letters, digits and _, without __ at the start, and none of rollcall's own: %s",
+				name, strings.Join(ownLabels, ", "))
 		}
 	}
 	return errors.Join(faults...)

@@ -246,6 +246,8 @@ func TestEntriesAreJudged(t *testing.T) {
 		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Millisecond)}, "interval: 1ms is too short"},
 		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Second), Labels: map[string]string{"a-b": ""}}, "labels.a-b: "},
 		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Second), Labels: map[string]string{"target": ""}}, "labels.target: "},
+		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Second), Labels: map[string]string{"__name__": "x"}}, "labels.__name__: "},
+		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Second), Labels: map[string]string{"stage": "x"}}, "labels.stage: "},
 	} {
 		err := c.entry.Validate()
 		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
