@@ -15,10 +15,14 @@ import (
 // prefaces are the HELP and TYPE lines of each family, the same in both formats. No help text needs escaping.
 var prefaces = func() (lines [familyCount]string) {
 	for i, d := range descriptors {
-		lines[i] = "# HELP " + d.name + " " + d.help + "\n# TYPE " + d.name + " gauge\n"
+		lines[i] = d.preface()
 	}
 	return lines
 }()
+
+func (d descriptor) preface() string {
+	return "# HELP " + d.name + " " + d.help + "\n# TYPE " + d.name + " gauge\n"
+}
 
 // appendText appends the families that b built last. In OpenMetrics numbers always have a point, and an end mark
 // follows the last family.
@@ -45,14 +49,17 @@ func appendLabels(buf []byte, labels []*dto.LabelPair) []byte {
 	}
 	separator := byte('{')
 	for _, label := range labels {
-		buf = append(buf, separator)
-		buf = append(buf, *label.Name...)
-		buf = append(buf, '=', '"')
-		buf = appendEscaped(buf, *label.Value)
-		buf = append(buf, '"')
+		buf = appendLabel(append(buf, separator), *label.Name, *label.Value)
 		separator = ','
 	}
 	return append(buf, '}')
+}
+
+func appendLabel(buf []byte, name, value string) []byte {
+	buf = append(buf, name...)
+	buf = append(buf, '=', '"')
+	buf = appendEscaped(buf, value)
+	return append(buf, '"')
 }
 
 func appendEscaped(buf []byte, value string) []byte {
