@@ -262,13 +262,18 @@ type components struct {
 	app         *web.Server
 	runner      *probe.Runner
 	hook        *alert.Hook
+	targets     *collector.Targets
 	scheduler   *schedule.Scheduler
 	connections *web.Connections
 }
 
 // follow puts the present targets into force, and every later configuration's together with its alert section.
 func (c *components) follow(ctx context.Context, manager *config.Manager) {
-	c.scheduler.Apply(manager.Current().Targets())
+	apply := func(present *config.Config) {
+		c.targets.Apply(configured(present)) // before a result can come
+		c.scheduler.Apply(present.Targets())
+	}
+	apply(manager.Current())
 	// The hook comes first: a configuration whose alerts cannot be kept (no room for the store, another process has it)
 	// must fail loudly instead of telling nobody.
 	manager.BeforeReload(func(next *config.Config) error {
@@ -276,7 +281,18 @@ func (c *components) follow(ctx context.Context, manager *config.Manager) {
 		defer cancel()
 		return c.hook.Apply(ctx, next.Alert())
 	})
-	manager.OnReload(func(next *config.Config) { c.scheduler.Apply(next.Targets()) })
+	manager.OnReload(apply)
+}
+
+// configured hands the file's targets to collector, which shows how they are.
+func configured(c *config.Config) []collector.Target {
+	targets := make([]collector.Target, len(c.Targets()))
+	for i, t := range c.Targets() {
+		targets[i] = collector.Target{
+			Module: t.ModuleName(), Target: t.Target, Interval: time.Duration(t.Interval), Labels: t.Labels,
+		}
+	}
+	return targets
 }
 
 // mailPatience is how long mail that is under way may hold up a shutdown, or a reload that ends the alerting.
@@ -291,7 +307,8 @@ func (c *components) closeHook(logger *slog.Logger) {
 	}
 }
 
-// assemble makes the components and connects them: the runner tells the counters, the history and the alert hook.
+// assemble makes the components and connects them: the runner tells the counters, the history, the alert hook and the
+// last verdicts.
 func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload func() error, listener net.Addr) (*components, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
@@ -310,11 +327,13 @@ func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload fu
 	}
 	exporter := collector.NewExporter(runner.InFlight)
 	exporter.ReportReloads(manager.LastReload)
+	targets := new(collector.Targets)
 	app := web.New(web.Options{
 		Current:       func() web.Config { return manager.Current() },
 		Reload:        reload,
 		Runner:        runner,
 		Exporter:      exporter,
+		Targets:       targets,
 		HistoryLimit:  s.historyLimit,
 		TimeoutOffset: s.timeoutOffset,
 		ExternalURL:   external,
@@ -328,7 +347,7 @@ func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload fu
 		StoragePath: s.storagePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: logger,
 	})
 	exporter.ReportAlerts(alertStats(hook))
-	runner.Observers = []probe.Observer{exporter, app, hook}
+	runner.Observers = []probe.Observer{exporter, app, hook, targets}
 	scheduler := &schedule.Scheduler{
 		Runner: runner,
 		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
@@ -336,7 +355,7 @@ func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload fu
 		Logger: logger,
 	}
 	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
-	return &components{app, runner, hook, scheduler, connections}, nil
+	return &components{app, runner, hook, targets, scheduler, connections}, nil
 }
 
 // announce says where we listen, and to a newcomer what to try.

@@ -88,13 +88,14 @@ type house struct {
 	handler  http.Handler
 	prober   *fakeProber // of the modules http_2xx and tcp_connect, and of "short" with a timeout of 2 s
 	exporter *collector.Exporter
+	targets  *collector.Targets
 	runner   *probe.Runner
 	reloads  int
 }
 
 func newHouse(t testing.TB, change func(*Options)) *house {
 	t.Helper()
-	h := &house{prober: &fakeProber{result: upResult()}, runner: new(probe.Runner)}
+	h := &house{prober: &fakeProber{result: upResult()}, targets: new(collector.Targets), runner: new(probe.Runner)}
 	config := fakeConfig{
 		"http_2xx":    {Name: "http_2xx", Kind: "http", Prober: h.prober},
 		"tcp_connect": {Name: "tcp_connect", Kind: "tcp", Prober: h.prober},
@@ -105,13 +106,13 @@ func newHouse(t testing.TB, change func(*Options)) *house {
 	options := Options{
 		Current: func() Config { return config },
 		Reload:  func() error { h.reloads++; return nil },
-		Runner:  h.runner, Exporter: h.exporter, HistoryLimit: 100, TimeoutOffset: 500 * time.Millisecond, Version: "1.2.3",
+		Runner:  h.runner, Exporter: h.exporter, Targets: h.targets, HistoryLimit: 100, TimeoutOffset: 500 * time.Millisecond, Version: "1.2.3",
 	}
 	if change != nil {
 		change(&options)
 	}
 	h.Server = New(options)
-	h.runner.Observers = []probe.Observer{h.exporter, h.Server}
+	h.runner.Observers = []probe.Observer{h.exporter, h.Server, h.targets}
 	h.handler = h.Handler()
 	return h
 }

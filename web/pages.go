@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"rollcall/collector"
 	"rollcall/probe"
 )
 
@@ -20,15 +21,26 @@ func newIndex() *template.Template {
 	return template.Must(template.ParseFS(files, "templates/index.html"))
 }
 
-// maxRows bounds the landing page's table.
-const maxRows = 200
+// The landing page's tables are bounded.
+const (
+	maxRows    = 200
+	maxFailing = 20
+)
 
 // landingPage is what the template shows.
 type landingPage struct {
 	Version string
 	Modules []string
+	Targets *targetStates // nil: none is configured
 	Rows    []row
 	Admin   bool // the pages with details are on this address
+}
+
+// targetStates is how the configured targets are.
+type targetStates struct {
+	Up, Down, Unknown int
+	Failing           []row // those that are down, as far as they are shown
+	More              int   // that are down, too
 }
 
 // row is one result in the table.
@@ -48,6 +60,7 @@ func (s *Server) landing(admin bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p := landingPage{Version: s.options.Version, Modules: s.options.Current().Names(), Admin: admin}
 		now := time.Now()
+		p.Targets = newTargetStates(s.options.Targets.Summary(maxFailing), now)
 		for _, kept := range s.history.latest(maxRows) {
 			p.Rows = append(p.Rows, newRow(&kept, now))
 		}
@@ -62,6 +75,20 @@ func (s *Server) landing(admin bool) http.HandlerFunc {
 		h.Set("Content-Length", strconv.Itoa(body.Len()))
 		_, _ = w.Write(body.Bytes()) // an error means that the reader has gone
 	}
+}
+
+func newTargetStates(summary collector.TargetSummary, now time.Time) *targetStates {
+	t := &targetStates{Up: summary.Up, Down: summary.Down, Unknown: summary.Unknown, More: summary.Down - len(summary.Failing)}
+	if t.Up+t.Down+t.Unknown == 0 {
+		return nil
+	}
+	for _, down := range summary.Failing {
+		t.Failing = append(t.Failing, row{
+			Time: down.Since.UTC(), Age: age(now.Sub(down.Since)), Module: down.Module, Target: shown(down.Target),
+			Stage: down.Stage, Reason: down.Reason,
+		})
+	}
+	return t
 }
 
 func newRow(kept *result, now time.Time) row {
@@ -111,6 +138,11 @@ func took(d time.Duration) string {
 		digits = 2
 	}
 	return strconv.FormatFloat(value, 'f', digits, 64) + unit
+}
+
+// targets answers /targets: the last verdicts about the configured targets, for one scrape of all of them.
+func (s *Server) targets(w http.ResponseWriter, r *http.Request) {
+	_ = s.options.Targets.Write(w, r.Header.Get("Accept")) // an error means that the asker has gone
 }
 
 func (s *Server) static(w http.ResponseWriter, r *http.Request) {

@@ -34,6 +34,7 @@ type Options struct {
 	Reload   func() error  // loads it again; the error tells a person what is wrong with the file
 	Runner   *probe.Runner
 	Exporter *collector.Exporter // whose Observe the Runner calls; the Server tells it the rest
+	Targets  *collector.Targets  // those that are configured, whose Observe the Runner calls
 
 	HistoryLimit  int           // results kept for the pages, and as many older failures; 0: none
 	TimeoutOffset time.Duration // what Prometheus's time limit is shortened by, to answer before it is over
