@@ -203,7 +203,8 @@ func TestOperatorProbesThroughTheService(t *testing.T) {
 	operated := resolve(t, "kubernetes/prometheus-operator")
 	monitor := get[*operator.ServiceMonitor](t, operated, "ServiceMonitor rollcall")
 	selector, err := metav1.LabelSelectorAsSelector(&monitor.Spec.Selector)
-	if err != nil || !selector.Matches(labels.Set(service.Labels)) || monitor.Spec.Endpoints[0].Port != service.Spec.Ports[0].Name {
+	if err != nil || !selector.Matches(labels.Set(service.Labels)) || monitor.Spec.Endpoints[0].Port != service.Spec.Ports[0].Name ||
+		monitor.Spec.Endpoints[1].Port != service.Spec.Ports[0].Name {
 		t.Errorf("the ServiceMonitor %v does not mean the service %v (%v)", selector, service.Labels, err)
 	}
 	if job := service.Labels[monitor.Spec.JobLabel]; job != "rollcall" {

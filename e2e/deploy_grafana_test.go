@@ -35,16 +35,21 @@ type panel struct {
 // each panel asks.
 func TestEveryPanelOfTheDashboardHasData(t *testing.T) {
 	t.Parallel()
-	var board dashboard
-	if err := json.Unmarshal([]byte(readFile(t, "../deploy/grafana/rollcall.json")), &board); err != nil {
-		t.Fatal(err)
-	}
 	address := sampleRollcall(t)
 	web := zoo.HTTP(t, zoo.Site())
 	secure := zoo.HTTPS(t, zoo.Config(zoo.Good()), zoo.Site())
 	api := prometheusWith(t, "prometheus.yml", "rollcall:9115", address, "alertmanager:9093", zoo.Refused(t),
 		"https://example.com/", "http://"+web+"/", "https://shop.example.com/", "https://"+secure+"/", "db.example.com:5432", zoo.Refused(t))
+	judgeDashboard(t, api, "tcp_connect", "http://"+web+"/")
+}
 
+// judgeDashboard asks what the panels and the variables ask; among the values of these are to be the module and target.
+func judgeDashboard(t *testing.T, api, module, target string) {
+	t.Helper()
+	var board dashboard
+	if err := json.Unmarshal([]byte(readFile(t, "../deploy/grafana/rollcall.json")), &board); err != nil {
+		t.Fatal(err)
+	}
 	variables := map[string]string{"__rate_interval": "5s", "__range": "1m"} // Grafana's own
 	for _, v := range board.Templating.List {
 		variables[v.Name] = ".*" // All
@@ -76,7 +81,7 @@ func TestEveryPanelOfTheDashboardHasData(t *testing.T) {
 	if asked < 20 {
 		t.Errorf("only %d expressions were found: the test looks in the wrong place", asked)
 	}
-	for name, label := range map[string]string{"module": "tcp_connect", "target": "http://" + web + "/"} {
+	for name, label := range map[string]string{"module": module, "target": target} {
 		for _, v := range board.Templating.List {
 			if v.Name == name {
 				judgeVariable(t, api, fill(v.Definition), label)

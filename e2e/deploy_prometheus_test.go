@@ -153,7 +153,7 @@ func TestEveryRuleIsHeldByItsCase(t *testing.T) {
 	if !passes(text) {
 		t.Fatal("the rules do not pass as they are")
 	}
-	turned := strings.NewReplacer(" > ", " < ", " < ", " > ", "== 0", "== 1", "avg", "max", "count by", "max by")
+	turned := strings.NewReplacer(" > ", " < ", " < ", " > ", "== 0", "== 1", "avg", "max", "count by", "max by", "unless", "and")
 	waits := regexp.MustCompile(`\n    for: \S+`)
 	for _, group := range file.Groups {
 		for _, rule := range group.Rules {
