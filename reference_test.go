@@ -205,6 +205,8 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 	}
 	compare(t, "probe's metrics", want, rows(section(t, text, "## Metrics of a probe")))
 
+	compare(t, "targets' metrics", targetFamilies(t), rows(section(t, text, "## Metrics of targets")))
+
 	exporter := collector.NewExporter(func() int { return 0 })
 	exporter.ReportReloads(func() (bool, time.Time) { return true, time.Now() })
 	exporter.ReportAlerts(func() collector.AlertStats {
@@ -216,11 +218,40 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 	exporter.Observe(*down)
 	w := httptest.NewRecorder()
 	exporter.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	want = map[string]bool{}
-	for _, name := range regexp.MustCompile(`(?m)^# TYPE (rollcall_\S+)`).FindAllStringSubmatch(w.Body.String(), -1) {
-		want[name[1]] = true
+	compare(t, "exporter's metrics", families(w.Body.String(), "rollcall_"), rows(section(t, text, "## Metrics of rollcall")))
+}
+
+// families returns the names of those in an exposition that begin with prefix.
+func families(exposition, prefix string) map[string]bool {
+	names := map[string]bool{}
+	for _, name := range regexp.MustCompile(`(?m)^# TYPE (`+prefix+`\S+)`).FindAllStringSubmatch(exposition, -1) {
+		names[name[1]] = true
 	}
-	compare(t, "exporter's metrics", want, rows(section(t, text, "## Metrics of rollcall")))
+	return names
+}
+
+// targetFamilies is all that /targets has of an up and a down target.
+func targetFamilies(t *testing.T) map[string]bool {
+	t.Helper()
+	var targets collector.Targets
+	var configured []collector.Target
+	verdicts := map[string]probe.Result{
+		"up":   everyFact().Result,
+		"down": {Failure: &probe.Failure{Stage: "connect", Reason: "timeout", Err: io.EOF}},
+	}
+	for name := range verdicts {
+		configured = append(configured, collector.Target{Target: name, Interval: time.Minute})
+	}
+	targets.Apply(configured)
+	for name, result := range verdicts {
+		result.Start = time.Now()
+		targets.Observe(probe.Record{Target: name, Scheduled: true, Result: result})
+	}
+	w := httptest.NewRecorder()
+	if err := targets.Write(w, ""); err != nil {
+		t.Fatal(err)
+	}
+	return families(w.Body.String(), "")
 }
 
 func compare(t *testing.T, what string, want map[string]bool, got map[string]string) {

@@ -105,21 +105,39 @@ func TestTargetsSayWhatAProbeSays(t *testing.T) {
 		targets.Observe(record)
 		var want []string
 		for line := range strings.Lines(string(replies.AppendText(nil, &record))) {
-			family, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-			family, labels, labelled := strings.Cut(family, "{")
-			if !shown[family] {
+			name := regexp.MustCompile(`^\w+`).FindString(line)
+			if !shown[name] {
 				continue
 			}
-			if labelled { // its value has no space but in a version
-				_, labels, _ = strings.Cut(strings.TrimSuffix(line, "\n"), "{")
-				want = append(want, family+`{module="m",target="x:1",`+labels)
+			if labels, ok := strings.CutPrefix(line, name+"{"); ok {
+				want = append(want, name+`{module="m",target="x:1",`+labels)
 			} else {
-				want = append(want, family+`{module="m",target="x:1"} `+rest)
+				want = append(want, name+`{module="m",target="x:1"}`+strings.TrimPrefix(line, name))
 			}
 		}
-		if diff := cmp.Diff(strings.Join(want, "\n")+"\n", lines(t, &targets, "probe_")); diff != "" {
+		if diff := cmp.Diff(strings.Join(want, ""), lines(t, &targets, "probe_")); diff != "" {
 			t.Errorf("%s (-/probe +/targets):\n%s", name, diff)
 		}
+	}
+}
+
+// TestTargetsHaveWhatRulesAndDashboardAskFor: all of it, and nothing else.
+func TestTargetsHaveWhatRulesAndDashboardAskFor(t *testing.T) {
+	got, want := map[string]bool{}, map[string]bool{}
+	for _, s := range shownSeries {
+		got[descriptors[s.family].name] = true
+	}
+	for _, file := range []string{"../deploy/prometheus/rules.yml", "../deploy/grafana/rollcall.json"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`\bprobe_\w+`).FindAllString(string(text), -1) {
+			want[name] = true
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-asked for +shown):\n%s", diff)
 	}
 }
 
@@ -180,7 +198,7 @@ func TestSummaryTellsTheLatestThatAreDown(t *testing.T) {
 		targets.Apply(every(10*time.Second, "m", "a:1", "b:1", "https://u:canary@c/", "never:1", "up:1"))
 		began := time.Now()
 		at := func(after time.Duration, target, record string) {
-			time.Sleep(began.Add(after).Sub(time.Now()))
+			time.Sleep(time.Until(began.Add(after)))
 			targets.Observe(scheduled("m", target, record))
 		}
 		at(0, "a:1", "tcp")

@@ -104,6 +104,8 @@ func TestTheStrictSettingLetsNobodyElseIn(t *testing.T) {
 		{"POST", s.admin + "/-/reload", "", 401, ""},
 		{"GET", s.public + "/-/healthy", "example", 200, "Healthy"},
 		{"GET", s.public + "/metrics", "example", 200, "rollcall_build_info"},
+		{"GET", s.public + "/targets", "", 401, ""},
+		{"GET", s.public + "/targets", "example", 200, ""},
 		{"GET", s.public + "/", "example", 200, "<form"},
 		{"GET", s.public + "/config", "example", 404, ""},
 		{"GET", s.public + "/logs?id=1", "example", 404, ""},
