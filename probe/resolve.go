@@ -18,6 +18,25 @@ type ipPolicy struct {
 	server   string     // host:port of the name server to ask; empty: the system's
 }
 
+// from makes packets come from the address that the option source_ip_address has. It can only reach its own family, so a
+// target is looked up in that one alone. The error is an *OptionError.
+func (p *ipPolicy) from(text string) (netip.Addr, error) {
+	source, err := netip.ParseAddr(text)
+	if err != nil {
+		return source, optionErrorf("source_ip_address", "%q is not an IP address", text)
+	}
+	source = source.Unmap()
+	family := IPProtocol("ip6")
+	if source.Is4() {
+		family = "ip4"
+	}
+	if p.prefer != "" && p.prefer != family && !p.fallback {
+		return source, optionErrorf("source_ip_address", "%s reaches no %s address, and preferred_ip_protocol without ip_protocol_fallback allows no other", source, p.prefer)
+	}
+	p.prefer, p.fallback = family, false
+	return source, nil
+}
+
 // resolve turns host into one address: itself when it is one (with a zone if need be, without brackets), otherwise
 // the first of the preferred family that its name has. Other spellings of addresses (127.1, 0x7f.1, 2130706433) are
 // names like any other; no system library gets to interpret them. The Resolve tells the time spent also when there

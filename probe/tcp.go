@@ -51,13 +51,15 @@ type tcpProber struct {
 
 func (o *TCPOptions) compile() (Prober, error) {
 	p := &tcpProber{ip: ipPolicy{prefer: o.IPProtocol, fallback: o.IPProtocolFallback}, secured: o.TLS}
-	var errs []error
+	var (
+		errs []error
+		err  error
+	)
 	if o.SourceIPAddress != "" {
-		if err := p.setSource(o); err != nil {
+		if p.source, err = p.ip.from(o.SourceIPAddress); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	var err error
 	if p.tls, err = compileTLS("tls_config", &o.TLSConfig); err != nil {
 		errs = append(errs, err)
 	}
@@ -68,25 +70,6 @@ func (o *TCPOptions) compile() (Prober, error) {
 		return nil, errors.Join(errs...)
 	}
 	return p, nil
-}
-
-// setSource makes connections come from source_ip_address. It can only reach its own family, so a target is
-// looked up in that one alone.
-func (p *tcpProber) setSource(o *TCPOptions) error {
-	source, err := netip.ParseAddr(o.SourceIPAddress)
-	if err != nil {
-		return optionErrorf("source_ip_address", "%q is not an IP address", o.SourceIPAddress)
-	}
-	p.source = source.Unmap()
-	family := IPProtocol("ip6")
-	if p.source.Is4() {
-		family = "ip4"
-	}
-	if o.IPProtocol != "" && o.IPProtocol != family && !o.IPProtocolFallback {
-		return optionErrorf("source_ip_address", "%s reaches no %s address, and preferred_ip_protocol without ip_protocol_fallback allows no other", source, o.IPProtocol)
-	}
-	p.ip.prefer, p.ip.fallback = family, false
-	return nil
 }
 
 // Probe connects, makes the connection secure if the module says so, and holds the conversation.
