@@ -95,6 +95,10 @@ var differences = []difference{
 		held: `e2e/visits_test.go: "http_check_cel_beside_regexp"`,
 	},
 	{
+		what: "a regular expression that takes seconds", peer: "works on after the deadline", ours: "ends with it: 500", because: "the target has answered",
+		held: "probe/match_test.go: func TestExpressionThatTakesTooLongIsNotTheTargetsFault",
+	},
+	{
 		what: "a body that cannot be read", peer: "counts as a regexp failure", ours: "a reason of its own", because: "no regexp has decided",
 		in: `^http_body_cut_short_before_a_regexp$`, diff: `^probe_failed_due_to_regex `,
 	},

@@ -79,15 +79,9 @@ func runSoak(t *testing.T, length time.Duration) {
 	t.Helper()
 	t.Setenv("GOMEMLIMIT", fmt.Sprint(soakMemory))
 	p, mail := newPark(t), newMailbox(t)
-	var all []visit
-	wanted := make(map[string]string)
-	for _, v := range visits() {
-		// Its regular expression computes for longer than its time, and under load for so long that this is rightly
-		// called our own fault.
-		if v.name != "http_check_regexp_past_deadline" {
-			all = append(all, v)
-			wanted[v.name] = goldenVerdict(t, v.name)
-		}
+	all, wanted := visits(), make(map[string]string)
+	for _, v := range all {
+		wanted[v.name] = goldenVerdict(t, v.name)
 	}
 	for v, verdict := range floods() {
 		all = append(all, v)

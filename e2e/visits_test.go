@@ -123,8 +123,6 @@ func webVisits() []visit {
 		{name: "http_check_cel_of_no_json", module: `{prober: http, http: {fail_if_body_json_not_matches_cel: "body.status == 'ok'"}}`, target: "http://<site>/", alone: newer},
 		{name: "http_check_cel_beside_regexp", module: `{prober: http, http: {fail_if_body_not_matches_regexp: [ok], fail_if_body_json_not_matches_cel: "body.status == 'ok'"}}`, target: "http://<site>/json", alone: newer},
 
-		{name: "http_check_regexp_past_deadline", module: `{prober: http, timeout: 500ms, http: {fail_if_body_matches_regexp: ["(x{1,20}){1,5}y"]}}`, target: "http://<site>/bytes/9000000", alone: endless},
-
 		// Bodies.
 		{name: "http_body_within_limit", module: `{prober: http, http: {body_size_limit: 1KB}}`, target: "http://<site>/bytes/1024"},
 		{name: "http_body_over_limit", module: `{prober: http, http: {body_size_limit: 1KB}}`, target: "http://<site>/bytes/1025"},

@@ -9,7 +9,11 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/env"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/interpreter"
 )
 
 const (
@@ -27,11 +31,11 @@ type CEL struct {
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (c *CEL) UnmarshalText(text []byte) error {
-	env, err := cel.NewEnv(cel.Variable("body", cel.DynType))
+	environment, err := newCELEnv()
 	if err != nil {
 		return fmt.Errorf("preparing CEL: %w", err)
 	}
-	ast, issues := env.Compile(string(text))
+	ast, issues := environment.Compile(string(text))
 	if issues.Err() != nil {
 		var faults []string
 		for _, e := range issues.Errors() {
@@ -42,7 +46,8 @@ func (c *CEL) UnmarshalText(text []byte) error {
 	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
 		return fmt.Errorf("the CEL expression yields %s; accepted: a bool, as in body.status == \"ok\"", out)
 	}
-	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCELCost), cel.InterruptCheckFrequency(1000))
+	program, err := environment.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCELCost), cel.InterruptCheckFrequency(1),
+		cel.OptimizeRegex(constantMatches(overloads.Matches), constantMatches(overloads.MatchesString)))
 	if err != nil {
 		return fmt.Errorf("the CEL expression does not compile: %w", err)
 	}
@@ -55,17 +60,79 @@ func (c CEL) MarshalText() ([]byte, error) { return []byte(c.source), nil }
 
 func (c *CEL) String() string { return c.source }
 
-// holds evaluates the expression over a decoded document.
-func (c *CEL) holds(ctx context.Context, body any) (bool, error) {
-	value, _, err := c.program.ContextEval(ctx, map[string]any{"body": body})
+// holds evaluates the expression over a decoded document. Its error is a *Failure where the document is not what the
+// expression is about, and an *ExporterError where evaluating takes too long.
+func (c *CEL) holds(ctx context.Context, document any) (bool, error) {
+	value, _, err := c.program.ContextEval(ctx, map[string]any{"body": document})
 	if err != nil {
-		return false, fmt.Errorf("evaluating CEL %q: %w", c.source, err)
+		err = fmt.Errorf("evaluating CEL %q: %w", c.source, err)
+		cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err)
+		if errors.Is(err, interpreter.InterruptError{}) || errors.Is(err, errLongMatch) || ok && cancelled.Cause == interpreter.CostLimitExceeded {
+			return false, slowExpression(ctx, err)
+		}
+		return false, fail(StageCheck, ReasonBodyCEL, err)
 	}
 	truth, ok := value.(types.Bool)
 	if !ok {
-		return false, fmt.Errorf("evaluating CEL %q: it yields %s, not a bool", c.source, value.Type().TypeName())
+		return false, failf(StageCheck, ReasonBodyCEL, "evaluating CEL %q: it yields %s, not a bool", c.source, value.Type().TypeName())
 	}
 	return bool(truth), nil
+}
+
+// newCELEnv is CEL with its standard library, but for matches: a regular expression is the one step of an evaluation that
+// may take long by itself, and cannot be interrupted.
+func newCELEnv() (*cel.Env, error) {
+	two := []*cel.Type{cel.StringType, cel.StringType}
+	return cel.NewCustomEnv(
+		cel.StdLib(cel.StdLibSubset(&env.LibrarySubset{ExcludeFunctions: []*env.Function{env.NewFunction(overloads.Matches)}})),
+		cel.Function(overloads.Matches,
+			cel.Overload(overloads.Matches, two, cel.BoolType),
+			cel.MemberOverload(overloads.MatchesString, two, cel.BoolType),
+			cel.SingletonBinaryBinding(func(text, pattern ref.Val) ref.Val {
+				p, ok := pattern.(types.String)
+				if !ok || len(p) > maxCELPattern {
+					return types.NewErr("matches: the pattern is no string of up to %d bytes", maxCELPattern)
+				}
+				re, err := compileRegexp(string(p))
+				if err != nil {
+					return types.WrapErr(err)
+				}
+				return celMatch(re, text)
+			})),
+		cel.Variable("body", cel.DynType))
+}
+
+// maxCELPattern bounds a pattern that the document supplies.
+const maxCELPattern = 1 << 10
+
+// constantMatches compiles the pattern of matches at load where it is constant.
+func constantMatches(overload string) *interpreter.RegexOptimization {
+	return &interpreter.RegexOptimization{
+		Function: overloads.Matches, OverloadID: overload, RegexIndex: 1,
+		Factory: func(call interpreter.InterpretableCall, pattern string) (interpreter.InterpretableCall, error) {
+			re, err := compileRegexp(pattern)
+			if err != nil {
+				return nil, err
+			}
+			return interpreter.NewCall(call.ID(), call.Function(), call.OverloadID(), call.Args(), func(args ...ref.Val) ref.Val {
+				return celMatch(re, args[0])
+			}), nil
+		},
+	}
+}
+
+var errLongMatch = errors.New("matches: the text is too long for this pattern")
+
+func celMatch(re Regexp, text ref.Val) ref.Val {
+	t, ok := text.(types.String)
+	switch {
+	case !ok:
+		return types.MaybeNoSuchOverloadErr(text)
+	case re.steps(len(t)) > quickSteps:
+		return types.WrapErr(errLongMatch)
+	default:
+		return types.Bool(re.MatchString(string(t)))
+	}
 }
 
 // decodeJSON reads a body for CEL.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"regexp"
 	"slices"
 
 	"github.com/prometheus/common/model"
@@ -26,8 +25,8 @@ type conversation []turn
 
 // turn is one entry: the parts that are set happen in the order of the fields.
 type turn struct {
-	expect      *regexp.Regexp // nil: no line is waited for
-	labels      []ExpectLabel  // nil: none; empty: an entry without labels
+	expect      Regexp        // of nil: no line is waited for
+	labels      []ExpectLabel // nil: none; empty: an entry without labels
 	expectBytes []byte
 	send        string // without the newline that ends it
 	startTLS    bool
@@ -42,7 +41,7 @@ func compileConversation(path string, entries []QueryResponse, secured bool) (co
 	)
 	for i, entry := range entries {
 		at := indexed(path, i)
-		t := turn{expect: entry.Expect.Regexp, expectBytes: []byte(entry.ExpectBytes), send: entry.Send, startTLS: entry.StartTLS}
+		t := turn{expect: entry.Expect, expectBytes: []byte(entry.ExpectBytes), send: entry.Send, startTLS: entry.StartTLS}
 		if entry.StartTLS {
 			if secured {
 				errs = append(errs, optionErrorf(at+".starttls", "the connection is encrypted already at this point; accepted: either tls: true, or one starttls: true"))
@@ -54,7 +53,7 @@ func compileConversation(path string, entries []QueryResponse, secured bool) (co
 			if t.labels, err = compileLabels(at+".labels", entry.Labels); err != nil {
 				errs = append(errs, err)
 			}
-			if t.expect == nil {
+			if t.expect.Regexp == nil {
 				errs = append(errs, optionErrorf(at+".labels", "needs an expect in the same entry, whose match it reports"))
 			}
 		}
@@ -84,7 +83,7 @@ func compileLabels(path string, labels []ExpectLabel) ([]ExpectLabel, error) {
 
 // reads reports whether the conversation ever waits for the peer.
 func (c conversation) reads() bool {
-	return slices.ContainsFunc(c, func(t turn) bool { return t.expect != nil || len(t.expectBytes) > 0 })
+	return slices.ContainsFunc(c, func(t turn) bool { return t.expect.Regexp != nil || len(t.expectBytes) > 0 })
 }
 
 // sends reports whether a turn says anything.
@@ -95,10 +94,10 @@ func (c conversation) sends() bool {
 // run holds the conversation on conn, which ends with ctx. startTLS makes the stream a secure one. What was found
 // is in facts also when there is an error; the errors are classify's.
 func (c conversation) run(ctx context.Context, conn net.Conn, facts *TCPFacts, trace *Trace, startTLS func(net.Conn) (net.Conn, error)) error {
-	s := &stream{conn: conn}
+	s, m := &stream{conn: conn}, matcher{ctx: ctx}
 	for i := range c {
 		t := &c[i]
-		if err := t.run(s, facts, trace); err != nil {
+		if err := t.run(s, &m, facts, trace); err != nil {
 			return classify(ctx, StageConversation, err)
 		}
 		if !t.startTLS {
@@ -119,10 +118,10 @@ func (c conversation) run(ctx context.Context, conn net.Conn, facts *TCPFacts, t
 }
 
 // run takes a turn but for its startTLS.
-func (t *turn) run(s *stream, facts *TCPFacts, trace *Trace) error {
+func (t *turn) run(s *stream, m *matcher, facts *TCPFacts, trace *Trace) error {
 	send := t.send
-	if t.expect != nil {
-		line, match, err := t.await(s, trace)
+	if t.expect.Regexp != nil {
+		line, match, err := t.await(s, m, trace)
 		if err != nil {
 			facts.FailedRegexp = isFailure(err, ReasonNoMatch)
 			return err
@@ -152,7 +151,7 @@ func (t *turn) run(s *stream, facts *TCPFacts, trace *Trace) error {
 }
 
 // await reads lines until one matches. The line is valid until the next read.
-func (t *turn) await(s *stream, trace *Trace) (line []byte, match []int, err error) {
+func (t *turn) await(s *stream, m *matcher, trace *Trace) (line []byte, match []int, err error) {
 	for {
 		line, err := s.line()
 		if err == io.EOF {
@@ -161,7 +160,10 @@ func (t *turn) await(s *stream, trace *Trace) (line []byte, match []int, err err
 		if err != nil {
 			return nil, nil, err
 		}
-		match := t.expect.FindSubmatchIndex(line)
+		match, err := m.find(t.expect, line)
+		if err != nil {
+			return nil, nil, err
+		}
 		if trace != nil {
 			trace.Step("received %s, which matches: %t", quoted(line), match != nil)
 		}

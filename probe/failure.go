@@ -104,6 +104,7 @@ const (
 	FaultSourceAddress Fault = "source_address" // source_ip_address is not ours
 	FaultPermission    Fault = "permission"     // EPERM, EACCES: a local firewall or a missing capability
 	FaultFile          Fault = "file"           // a certificate, password or body file cannot be read
+	FaultExpression    Fault = "expression"     // a regexp or CEL expression of the module takes too long for the answer
 	FaultStalled       Fault = "stalled"        // a timeout at whose start or end the process did not run: suspended, starved
 	FaultPanic         Fault = "panic"          // a bug in rollcall
 )
@@ -112,7 +113,7 @@ const (
 func Faults() []Fault {
 	return []Fault{
 		FaultBusy, FaultShutdown, FaultDescriptors, FaultMemory, FaultPorts, FaultSourceAddress, FaultPermission,
-		FaultFile, FaultStalled, FaultPanic,
+		FaultFile, FaultExpression, FaultStalled, FaultPanic,
 	}
 }
 

@@ -3,10 +3,8 @@ package probe
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // httpChecks are the options that judge an answer. The first that is not content decides, in this order: status
@@ -28,7 +26,7 @@ func (c *httpChecks) looksAtBody() bool {
 }
 
 // head judges what is known before the body.
-func (c *httpChecks) head(resp *httpResponse, facts *HTTPFacts) error {
+func (c *httpChecks) head(m *matcher, resp *httpResponse, facts *HTTPFacts) error {
 	valid := resp.status >= 200 && resp.status < 300
 	if len(c.codes) > 0 {
 		valid = slices.Contains(c.codes, resp.status)
@@ -36,11 +34,9 @@ func (c *httpChecks) head(resp *httpResponse, facts *HTTPFacts) error {
 	if !valid {
 		return c.badStatus(resp.status)
 	}
-	if err := c.headers(resp); err != nil {
-		facts.FailedRegexp = true
-		return err
-	}
-	return nil
+	err := c.headers(m, resp)
+	facts.FailedRegexp = isFailure(err, ReasonHeaderRegexp)
+	return err
 }
 
 func (c *httpChecks) badStatus(status int) error {
@@ -50,32 +46,48 @@ func (c *httpChecks) badStatus(status int) error {
 	return failf(StageCheck, ReasonStatusCode, "the status code is %d; valid: %s", status, strings.Trim(fmt.Sprint(c.codes), "[]"))
 }
 
-func (c *httpChecks) headers(resp *httpResponse) error {
-	for _, m := range c.headerMatches {
-		values := resp.header[m.Header]
-		if len(values) == 0 && !m.AllowMissing {
-			return failf(StageCheck, ReasonHeaderRegexp, "the answer has no header %s", m.Header)
+func (c *httpChecks) headers(m *matcher, resp *httpResponse) error {
+	for i := range c.headerMatches {
+		check := &c.headerMatches[i]
+		matches, err := check.matches(m, resp)
+		if err != nil {
+			return err
 		}
-		if slices.ContainsFunc(values, m.Regexp.MatchString) {
-			return failf(StageCheck, ReasonHeaderRegexp, "the header %s matches %q", m.Header, m.Regexp)
+		if matches {
+			return failf(StageCheck, ReasonHeaderRegexp, "the header %s matches %q", check.Header, check.Regexp)
 		}
 	}
-	for _, m := range c.headerNotMatches {
-		values := resp.header[m.Header]
-		if len(values) == 0 && !m.AllowMissing {
-			return failf(StageCheck, ReasonHeaderRegexp, "the answer has no header %s", m.Header)
+	for i := range c.headerNotMatches {
+		check := &c.headerNotMatches[i]
+		matches, err := check.matches(m, resp)
+		if err != nil {
+			return err
 		}
-		if len(values) > 0 && !slices.ContainsFunc(values, m.Regexp.MatchString) {
-			return failf(StageCheck, ReasonHeaderRegexp, "the header %s does not match %q", m.Header, m.Regexp)
+		if !matches && len(resp.header[check.Header]) > 0 {
+			return failf(StageCheck, ReasonHeaderRegexp, "the header %s does not match %q", check.Header, check.Regexp)
 		}
 	}
 	return nil
 }
 
+// matches reports whether one of the header's values matches. That there is none is an error unless it is allowed.
+func (h *HeaderMatch) matches(m *matcher, resp *httpResponse) (bool, error) {
+	values := resp.header[h.Header]
+	if len(values) == 0 && !h.AllowMissing {
+		return false, failf(StageCheck, ReasonHeaderRegexp, "the answer has no header %s", h.Header)
+	}
+	for _, value := range values {
+		if matches, err := m.text(h.Regexp, value); err != nil || matches {
+			return matches, err
+		}
+	}
+	return false, nil
+}
+
 // body judges a body that arrived whole.
-func (c *httpChecks) body(ctx context.Context, body []byte, facts *HTTPFacts) error {
+func (c *httpChecks) body(m *matcher, body []byte, facts *HTTPFacts) error {
 	for _, re := range c.bodyMatches {
-		matches, err := matchBody(ctx, re, body)
+		matches, err := m.bytes(re, body)
 		if err != nil {
 			return err
 		}
@@ -85,7 +97,7 @@ func (c *httpChecks) body(ctx context.Context, body []byte, facts *HTTPFacts) er
 		}
 	}
 	for _, re := range c.bodyNotMatches {
-		matches, err := matchBody(ctx, re, body)
+		matches, err := m.bytes(re, body)
 		if err != nil {
 			return err
 		}
@@ -97,46 +109,9 @@ func (c *httpChecks) body(ctx context.Context, body []byte, facts *HTTPFacts) er
 	if !c.usesCEL() {
 		return nil
 	}
-	err := c.json(ctx, body)
-	facts.FailedCEL = isFailure(err, ReasonBodyCEL) // not when the time ran out
+	err := c.json(m.ctx, body)
+	facts.FailedCEL = isFailure(err, ReasonBodyCEL) // not when it took too long
 	return err
-}
-
-// longBody is how long a body must be for its matching to heed the deadline: a megabyte takes a regular expression
-// some 100 ms at worst, and the way that can be stopped costs more.
-const longBody = 1 << 20
-
-// matchBody ends with ctx; its error is then a timeout, or that the asker went away.
-func matchBody(ctx context.Context, re Regexp, body []byte) (bool, error) {
-	if len(body) < longBody {
-		return re.Match(body), nil
-	}
-	r := runes{ctx: ctx, left: body}
-	matches := re.MatchReader(&r)
-	if r.stopped {
-		return false, classify(ctx, StageCheck, fmt.Errorf("matching %q: %w", re, ctx.Err()))
-	}
-	return matches, nil
-}
-
-// runes reads text until a context is done.
-type runes struct {
-	ctx     context.Context
-	left    []byte
-	count   uint
-	stopped bool
-}
-
-func (r *runes) ReadRune() (rune, int, error) {
-	if r.count++; r.count%512 == 0 && r.ctx.Err() != nil {
-		r.stopped = true
-	}
-	if r.stopped || len(r.left) == 0 {
-		return 0, 0, io.EOF
-	}
-	c, size := utf8.DecodeRune(r.left)
-	r.left = r.left[size:]
-	return c, size, nil
 }
 
 func (c *httpChecks) json(ctx context.Context, body []byte) error {
@@ -153,11 +128,8 @@ func (c *httpChecks) json(ctx context.Context, body []byte) error {
 			continue
 		}
 		holds, err := check.expression.holds(ctx, document)
-		if ctx.Err() != nil {
-			return classify(ctx, StageCheck, ctx.Err())
-		}
 		if err != nil {
-			return fail(StageCheck, ReasonBodyCEL, err)
+			return err
 		}
 		if holds == check.fails {
 			return failf(StageCheck, ReasonBodyCEL, "the body %s CEL %q", check.says, check.expression)

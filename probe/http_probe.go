@@ -313,7 +313,8 @@ func (w *walk) conclude(ctx context.Context, resp *httpResponse, stop error) err
 		return stop
 	}
 	checks := &w.p.checks
-	verdict := checks.head(resp, facts)
+	m := matcher{ctx: ctx}
+	verdict := checks.head(&m, resp, facts)
 	sink := bodySink{limit: w.p.limit, keep: verdict == nil && checks.looksAtBody(), memory: w.req.memory}
 	defer func() { w.req.memory.give(sink.held) }()
 	buffer := w.p.buffers.Get().(*[]byte)
@@ -336,7 +337,7 @@ func (w *walk) conclude(ctx context.Context, resp *httpResponse, stop error) err
 		defer w.req.memory.give(parsed)
 	}
 	if verdict == nil && sink.keep {
-		verdict = checks.body(ctx, sink.kept, facts)
+		verdict = checks.body(&m, sink.kept, facts)
 	}
 	if verdict == nil {
 		verdict = checks.connection(resp, facts.TLS)

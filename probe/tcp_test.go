@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // expect is an entry that waits for a line.
 func expect(pattern string) QueryResponse {
-	return QueryResponse{Expect: Regexp{regexp.MustCompile(pattern)}}
+	return QueryResponse{Expect: mustRegexp(pattern)}
 }
 
 // tcpOptions is a section with its defaults and a conversation.

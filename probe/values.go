@@ -3,7 +3,6 @@ package probe
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -60,27 +59,6 @@ func (s Size) MarshalText() ([]byte, error) {
 		return []byte("0"), nil
 	}
 	return []byte(units.Base2Bytes(s).String()), nil
-}
-
-// Regexp is a compiled regular expression (RE2 syntax).
-type Regexp struct{ *regexp.Regexp }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (r *Regexp) UnmarshalText(text []byte) error {
-	re, err := regexp.Compile(string(text))
-	if err != nil {
-		return fmt.Errorf("the regular expression does not compile: %w", err)
-	}
-	r.Regexp = re
-	return nil
-}
-
-// MarshalText implements encoding.TextMarshaler.
-func (r Regexp) MarshalText() ([]byte, error) {
-	if r.Regexp == nil {
-		return nil, nil
-	}
-	return []byte(r.String()), nil
 }
 
 // IPProtocol is the preferred address family: "ip4" or "ip6". Empty means ip6, blackbox_exporter's default.
