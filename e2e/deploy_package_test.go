@@ -20,7 +20,7 @@ func makeDist(t *testing.T, shell string) (dir string) {
 	dir = filepath.Join(t.TempDir(), "dist")
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", shell+` exec make -s dist VERSION=v1.2.3-rc1 REVISION=abcdef`)
 	cmd.Dir = ".."
-	cmd.Env = append(os.Environ(), "PLATFORMS=linux/amd64", "DIST="+dir)
+	cmd.Env = append(os.Environ(), "PLATFORMS=linux/amd64", "DIST="+dir, "LEVEL=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make dist: %v\n%s", err, out)
 	}
