@@ -253,10 +253,13 @@ func tcpVisits() []visit {
 		{name: "tcp_starttls_up", module: starttlsModule, target: "<mail>"},
 		{name: "tcp_starttls_expired", module: starttlsModule, target: "<expiredmail>"},
 		{name: "tcp_starttls_injected", module: starttlsModule, target: "<injecting>"},
-		{name: "tcp_starttls_refused", module: starttlsModule, target: "<ssh>"},
+		{name: "tcp_starttls_refused", module: impatient(starttlsModule), target: "<ssh>"},
 	}
 }
 
-const starttlsModule = `{prober: tcp, timeout: 2s, tcp: {tls_config: {ca_file: "<ca>"}, query_response: [` +
+// impatient is a module that waits for half a second.
+func impatient(module string) string { return strings.Replace(module, "{", "{timeout: 500ms, ", 1) }
+
+const starttlsModule = `{prober: tcp, tcp: {tls_config: {ca_file: "<ca>"}, query_response: [` +
 	`{expect: "^220 ([^ ]+) ESMTP"}, {send: "EHLO prober"}, {expect: "^250 STARTTLS"}, {send: "STARTTLS"}, ` +
 	`{expect: "^220"}, {starttls: true}, {send: "EHLO prober"}, {expect: "^250 "}, {send: "QUIT"}]}}`
