@@ -34,6 +34,7 @@ const (
 )
 
 func TestPackagesAreReproducibleAndWork(t *testing.T) {
+	t.Parallel()
 	find(t, "dpkg-deb", "dpkg")
 	dist := makeDist(t, "")
 	sums := readFile(t, filepath.Join(dist, "SHA256SUMS"))

@@ -17,6 +17,7 @@ import (
 // TestPrometheusScrapesThroughRelabelling is the way every team uses an exporter of this kind: Prometheus passes the
 // target as a parameter, and keeps it as the instance.
 func TestPrometheusScrapesThroughRelabelling(t *testing.T) {
+	t.Parallel()
 	program := find(t, "prometheus", "prometheus")
 	base, exporter := startRollcall(t)
 	up, down := zoo.HTTP(t, zoo.Site()), zoo.Refused(t)
