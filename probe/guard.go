@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -78,17 +77,31 @@ func (g *Guard) allow(host string, addr netip.AddrPort) error {
 // GuardVerdict is what a guard says about one address of a target, and which entry decides.
 type GuardVerdict struct {
 	Host    string
-	Addr    netip.AddrPort
+	Addr    netip.AddrPort // without an address: a proxy looks the name up
 	Allowed bool
 	Section string // "guard", "the module's guard"
 	List    string // "allow", "deny"; empty: no entry matched
 	Entry   string // as it stands in the list
+	Proxy   string // the URL, without userinfo, of the proxy that a probe goes through; empty: none
 }
 
 // String is the verdict as a sentence.
 func (v GuardVerdict) String() string {
+	switch {
+	case v.Proxy == "":
+		return v.sentence()
+	case v.Addr.Addr().IsValid():
+		return fmt.Sprintf("%s (through the proxy %s)", v.sentence(), v.Proxy)
+	default:
+		return fmt.Sprintf("%s (through the proxy %s, which looks the name up: the guard judges no address)", v.sentence(), v.Proxy)
+	}
+}
+
+func (v GuardVerdict) sentence() string {
 	subject := v.Addr.String()
-	if _, err := netip.ParseAddr(v.Host); err != nil {
+	if !v.Addr.Addr().IsValid() {
+		subject = fmt.Sprintf("%.255q at port %d", v.Host, v.Addr.Port())
+	} else if _, err := netip.ParseAddr(v.Host); err != nil {
 		subject = fmt.Sprintf("%s (%.255q)", subject, v.Host)
 	}
 	switch {
@@ -161,67 +174,4 @@ func destination(addr netip.Addr) netip.Addr {
 		return netip.AddrFrom4([4]byte(b[2:6]))
 	}
 	return addr
-}
-
-// Explain says for each address that the target's host has now what the module's guard would say if a probe dialled
-// it. The error is a *TargetError, a *Failure at StageResolve or an *ExporterError; proxies are not considered.
-func (m *Module) Explain(ctx context.Context, target string) ([]GuardVerdict, error) {
-	prober, ok := m.Prober.(destined)
-	if !ok {
-		return nil, fmt.Errorf("the prober %q dials no address", m.Kind)
-	}
-	host, port, err := prober.destination(target)
-	if err != nil {
-		return nil, err
-	}
-	var addrs []netip.Addr
-	if addr, err := netip.ParseAddr(host); err == nil {
-		addrs = []netip.Addr{addr}
-	} else if addrs, err = (ipPolicy{fallback: true}).lookup(ctx, "ip", host); err != nil {
-		return nil, err
-	}
-	var verdicts []GuardVerdict
-	for _, addr := range addrs {
-		at := netip.AddrPortFrom(addr.Unmap(), port)
-		if m.Guard == nil {
-			verdicts = append(verdicts, GuardVerdict{Host: host, Addr: at, Allowed: true})
-			continue
-		}
-		verdicts = append(verdicts, m.Guard.judge(host, at))
-	}
-	return verdicts, nil
-}
-
-// Check says what keeps every probe of target from being made, whatever its name leads to: a *TargetError when the prober
-// cannot ask it, a *DeniedError when it is an address that the guard refuses. It looks nothing up.
-func (m *Module) Check(target string) error {
-	prober, ok := m.Prober.(destined)
-	if !ok {
-		return nil
-	}
-	host, port, err := prober.destination(target)
-	if err != nil {
-		return err
-	}
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return m.Guard.allow(host, netip.AddrPortFrom(addr.Unmap(), port))
-	}
-	return nil
-}
-
-// destined is a prober that can say where a probe of a target would connect, as it reads targets itself.
-type destined interface {
-	destination(target string) (host string, port uint16, err error)
-}
-
-func (p *tcpProber) destination(target string) (host string, port uint16, err error) {
-	return parseTCPTarget(target)
-}
-
-func (p *httpProber) destination(target string) (host string, port uint16, err error) {
-	u, err := parseHTTPTarget(target)
-	if err != nil {
-		return "", 0, err
-	}
-	return u.Hostname(), urlPort(u), nil
 }

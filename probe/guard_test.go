@@ -171,6 +171,38 @@ func TestModuleExplainsWhatItsGuardSays(t *testing.T) {
 	}
 }
 
+func TestGuardIsExplainedForProbesThroughAProxy(t *testing.T) {
+	for _, c := range []struct{ name, options, target, want string }{
+		{"an address", "", "http://127.0.0.1:8080/", `127.0.0.1:8080 is denied by guard, deny: "127.0.0.0/8" (through the proxy http://proxy.example:3128)`},
+		{"a name that rollcall looks up", "", "http://localhost:8080/", `127.0.0.1:8080 ("localhost") is denied by guard, deny: "127.0.0.0/8" (through the proxy http://proxy.example:3128)`},
+		{"a name that the proxy looks up", "skip_resolve_phase_with_proxy: true", "https://nowhere.example/",
+			`"nowhere.example" at port 443 is allowed: no entry denies it, and all else is allowed (through the proxy http://proxy.example:3128, which looks the name up: the guard judges no address)`},
+		{"an address, where the proxy looks names up", "skip_resolve_phase_with_proxy: true", "https://127.0.0.1/",
+			`127.0.0.1:443 is denied by guard, deny: "127.0.0.0/8" (through the proxy http://proxy.example:3128)`},
+		{"a denied name that the proxy looks up", "skip_resolve_phase_with_proxy: true", "https://secret.example/",
+			`"secret.example" at port 443 is denied by guard, deny: "*.example:443" (through the proxy http://proxy.example:3128, which looks the name up: the guard judges no address)`},
+		{"a name without the proxy", "no_proxy: localhost", "http://localhost:8080/", `127.0.0.1:8080 ("localhost") is denied by guard, deny: "127.0.0.0/8"`},
+		{"an address without the proxy", "no_proxy: 127.0.0.0/8", "http://localhost:8080/", `127.0.0.1:8080 ("localhost") is denied by guard, deny: "127.0.0.0/8"`},
+	} {
+		m := httpModule(t, "proxy_url: 'http://me:canary@proxy.example:3128'\n"+c.options)
+		deny := []string{"127.0.0.0/8"}
+		if strings.Contains(c.want, "*.example") {
+			deny = append(deny, "*.example:443")
+		}
+		m.Guard = guard(t, GuardOptions{Deny: deny})
+		verdicts, err := m.Explain(t.Context(), c.target)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		for _, v := range verdicts {
+			if got := v.String(); v.Addr.Addr() != netip.IPv6Loopback() && got != c.want {
+				t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+			}
+		}
+	}
+}
+
 func FuzzGuardEntry(f *testing.F) {
 	for _, seed := range []string{
 		"10.0.0.0/8", "*.example.com", "status.example.org:443", "169.254.169.254", "fd00:ec2::254", "[fd00::/8]:1-2",

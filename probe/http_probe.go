@@ -230,8 +230,7 @@ func (w *walk) route(ctx context.Context, h *hop) (via *url.URL, dest netip.Addr
 	}
 	dest = netip.AddrPortFrom(addr.Unmap(), port)
 	if via != nil && addr.IsValid() {
-		// no_proxy may spare the address, too.
-		via, err = w.p.proxy.choose(&url.URL{Scheme: h.url.Scheme, Host: dest.String()})
+		via, err = w.p.proxy.chooseFor(h.url.Scheme, dest)
 	}
 	return via, dest, err
 }

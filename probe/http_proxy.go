@@ -87,6 +87,11 @@ func (c *proxyClient) choose(u *url.URL) (*url.URL, error) {
 	return chosen, nil
 }
 
+// chooseFor is choose for the address that a URL's host has: no_proxy may spare the address, too.
+func (c *proxyClient) chooseFor(scheme string, at netip.AddrPort) (*url.URL, error) {
+	return c.choose(&url.URL{Scheme: scheme, Host: at.String()})
+}
+
 // dial makes a connection to u through the proxy. The guard judges the target, not the proxy, which the
 // configuration names; dest's address is not valid when the proxy is to resolve u's host.
 func (c *proxyClient) dial(ctx context.Context, p *httpProber, g *Guard, via, u *url.URL, dest netip.AddrPort) (link, error) {
