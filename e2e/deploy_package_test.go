@@ -5,6 +5,7 @@ package e2e
 import (
 	"debug/buildinfo"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -52,6 +53,35 @@ func TestPackagesAreReproducibleAndWork(t *testing.T) {
 	})
 	t.Run("archive", func(t *testing.T) { tryArchive(t, dist) })
 	t.Run("debian package", func(t *testing.T) { tryDebianPackage(t, filepath.Join(dist, debianPackage)) })
+}
+
+func TestPackageVersionsSortByAge(t *testing.T) {
+	find(t, "dpkg", "dpkg")
+	const year = 365 * 24 * 60 * 60
+	ages := []struct { // the oldest first
+		version string
+		commit  int
+		want    string
+	}{
+		{"f00dbab", 50 * year, "0~20191220.000000+f00dbab"},
+		{"481d088", 51 * year, "0~20201219.000000+481d088"},
+		{"000e123-dirty", 52 * year, "0~20211219.000000+000e123+dirty"},
+		{"v1.0.0-rc1", 53 * year, "1.0.0~rc1"},
+		{"v1.0.0", 54 * year, "1.0.0"},
+		{"v1.0.0-5-gf00dbab", 55 * year, "1.0.0+5+gf00dbab"},
+		{"v1.1.0", 56 * year, "1.1.0"},
+	}
+	for i, age := range ages {
+		cmd := exec.CommandContext(t.Context(), "sh", "../deploy/package/debian-version", age.version)
+		cmd.Env = append(os.Environ(), fmt.Sprintf("SOURCE_DATE_EPOCH=%d", age.commit), "TZ=Pacific/Auckland")
+		out, err := cmd.Output()
+		if got := strings.TrimSpace(string(out)); err != nil || got != age.want {
+			t.Errorf("%s becomes %q (%v), want %q", age.version, got, err, age.want)
+		}
+		if i > 0 {
+			run(t, "dpkg", "--compare-versions", ages[i-1].want, "lt", age.want)
+		}
+	}
 }
 
 func readFile(t *testing.T, path string) string {
