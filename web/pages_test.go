@@ -227,6 +227,22 @@ func TestWhatATargetSaysStaysText(t *testing.T) {
 	}
 }
 
+func TestNothingUnseenTurnsAVerdictAround(t *testing.T) {
+	h := newHouse(t, nil)
+	h.prober.result = downResult()
+	target := "x.example/\u202e pu si\u2028\u200b"
+	query := "/probe?target=" + url.QueryEscape(target)
+	for name, page := range map[string]string{
+		"debug": h.get(query + "&debug=true").Body.String(),
+		"logs":  h.get("/logs?target=" + url.QueryEscape(target)).Body.String(),
+		"/":     h.get("/").Body.String(),
+	} {
+		if strings.ContainsAny(page, "\u202e\u2028\u200b") || !strings.Contains(page, `\u202e pu si`) {
+			t.Errorf("%s: %q", name, page)
+		}
+	}
+}
+
 func TestLandingPage(t *testing.T) {
 	h := newHouse(t, nil)
 	if page := h.get("/").Body.String(); !strings.Contains(page, "Nobody has asked") {

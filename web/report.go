@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"rollcall/probe"
 )
@@ -103,9 +104,10 @@ func writeFacts(b *strings.Builder, result *probe.Result) {
 	}
 }
 
-// shown makes text from outside fit for a line of a terminal or a page.
+// shown makes text from outside fit for a line of a terminal or a page. What is not seen but moves or hides its
+// surroundings is spelled out, too: after U+202E a verdict would be read backwards.
 func shown(text string) string {
-	if printable(text) {
+	if utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return text
 	}
 	quoted := strconv.Quote(text)
