@@ -182,6 +182,13 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	writeText(w, []byte("The configuration is reloaded.\n"))
 }
 
+// askedToReloadByGET answers every method that does not reload. It tells more than the mux would, for a browser's
+// address bar is where people try first.
+func askedToReloadByGET(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Allow", "POST, PUT")
+	http.Error(w, "a reload changes state; accepted: POST or PUT, as curl -X POST", http.StatusMethodNotAllowed)
+}
+
 // logs shows one result of the history: by its id, or the newest of a target, with module narrowing the choice.
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	p, err := parseParams(r.URL.RawQuery)

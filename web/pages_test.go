@@ -74,7 +74,7 @@ func TestHealthAndReadiness(t *testing.T) {
 
 func TestReload(t *testing.T) {
 	h := newHouse(t, nil)
-	if w := h.do("GET", "/-/reload"); w.Code != 405 || w.Header().Get("Allow") != "POST, PUT" || h.reloads != 0 {
+	if w := h.do("GET", "/-/reload"); w.Code != 405 || w.Header().Get("Allow") != "POST, PUT" || !strings.Contains(w.Body.String(), "curl -X POST") || h.reloads != 0 {
 		t.Errorf("GET: %d, Allow %q, %d reloads", w.Code, w.Header().Get("Allow"), h.reloads)
 	}
 	for i, method := range []string{"POST", "PUT"} {

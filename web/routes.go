@@ -43,6 +43,7 @@ func (s *Server) handler(admin bool) http.Handler {
 		page("GET /logs", s.logs)
 		page("POST /-/reload", s.reload)
 		page("PUT /-/reload", s.reload)
+		mux.HandleFunc(s.route+"/-/reload", secured(askedToReloadByGET))
 		if s.options.EnablePprof {
 			s.addPprof(mux)
 		}
