@@ -390,6 +390,20 @@ func TestTook(t *testing.T) {
 	}
 }
 
+func TestAnUpgradeIsNotSeenInTheOldStyle(t *testing.T) {
+	h := newHouse(t, nil)
+	w := h.get("/static/style.css")
+	if got := w.Header().Get("Cache-Control"); got != "no-cache" {
+		t.Errorf("Cache-Control %q", got)
+	}
+	if again := h.do("GET", "/static/style.css", "If-None-Match", w.Header().Get("ETag")); again.Code != 304 {
+		t.Errorf("what the browser has already: %d", again.Code)
+	}
+	if other := h.do("GET", "/static/style.css", "If-None-Match", `"of another version"`); other.Code != 200 || other.Body.Len() == 0 {
+		t.Errorf("what another version had: %d", other.Code)
+	}
+}
+
 func TestTheStyleNeedsNothingFromElsewhere(t *testing.T) {
 	h := newHouse(t, nil)
 	style := h.get("/static/style.css").Body.String()
