@@ -147,9 +147,12 @@ func (s *Server) targets(w http.ResponseWriter, r *http.Request) {
 	_ = s.options.Targets.Write(w, r.Header.Get("Accept")) // an error means that the asker has gone
 }
 
+// static serves the style sheet and the icon. A browser asks each time whether they have changed: those of the version
+// before would not fit a new page.
 func (s *Server) static(w http.ResponseWriter, r *http.Request) {
 	name := path.Join("static", r.PathValue("name"))
-	if _, err := files.Open(name); err != nil {
+	content, err := files.ReadFile(name)
+	if err != nil {
 		http.NotFound(w, r)
 		return
 	}
