@@ -47,10 +47,28 @@ func (h *healthcheck) ask(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--web.listen-address=%s: %w; accepted: host:port or :port", h.listenAddress, err)
 	}
+	dial := new(net.Dialer).DialContext
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost" // by both protocols, whichever the server listens on
+		host, dial = "localhost", dialLoopback
 	}
-	return askHealth(ctx, new(net.Dialer).DialContext, net.JoinHostPort(host, port), h.routePrefix)
+	return askHealth(ctx, dial, net.JoinHostPort(host, port), h.routePrefix)
+}
+
+// dialLoopback connects to this machine by whichever protocol the server listens on. Nothing is looked up: an image may
+// have no /etc/hosts.
+func dialLoopback(ctx context.Context, network, address string) (net.Conn, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+	if err != nil {
+		if conn6, err6 := dialer.DialContext(ctx, network, net.JoinHostPort("::1", port)); err6 == nil {
+			return conn6, nil
+		}
+	}
+	return conn, err
 }
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
