@@ -94,8 +94,18 @@ func withHint(err error) error {
 		return fmt.Errorf("%w: choose a port from 1024 on with --web.listen-address", err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%w: this machine has no such address", err)
+	case notAnAddress(err):
+		return fmt.Errorf("%w; accepted: as :9115, 127.0.0.1:9115, [::1]:9115, vsock://:9115", err)
 	}
 	return err
+}
+
+// notAnAddress tells whether err is about how an address is written.
+func notAnAddress(err error) bool {
+	_, form := errors.AsType[*net.AddrError](err)
+	_, number := errors.AsType[*strconv.NumError](err)
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return form || number || ok && strings.HasPrefix(dns.Name, "tcp/") // a port by name
 }
 
 // servers are one http.Server for each listener: the toolkit changes the server that it serves with.
