@@ -85,19 +85,11 @@ func (b *bench) inFlightOne(ctx context.Context, c checkCase, e *exporter) (inFl
 // burst sends all requests at once over connections that stand ready, and returns how long each reply took. A
 // connection that broke yields none; a wrong reply is an error.
 func (b *bench) burst(ctx context.Context, c checkCase, e *exporter, row *inFlight) ([]time.Duration, error) {
-	scrapers := make([]*scraper, 0, row.Count)
-	defer func() {
-		for _, s := range scrapers {
-			s.close()
-		}
-	}()
-	for range row.Count {
-		s, err := newScraper(e.addr, b.options.timeout)
-		if err != nil {
-			return nil, err
-		}
-		scrapers = append(scrapers, s)
+	all, err := e.connect(row.Count, b.options.timeout)
+	if err != nil {
+		return nil, err
 	}
+	defer all.close()
 	var (
 		expect  = expectation{success: c.success, families: e.families(c)}
 		target  = c.target(b.targets.ports, "127.0.0.1")
@@ -107,14 +99,10 @@ func (b *bench) burst(ctx context.Context, c checkCase, e *exporter, row *inFlig
 		delays  []time.Duration
 		wrong   error
 		giveUp  = b.options.timeout + 30*time.Second
-		stopped = context.AfterFunc(ctx, func() {
-			for _, s := range scrapers {
-				s.close()
-			}
-		})
+		stopped = context.AfterFunc(ctx, all.close)
 	)
 	defer stopped()
-	for _, s := range scrapers {
+	for _, s := range all {
 		wg.Go(func() {
 			<-begin
 			sent := time.Now()
@@ -141,8 +129,7 @@ func (b *bench) burst(ctx context.Context, c checkCase, e *exporter, row *inFlig
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	open, err := countDescriptors(e.process.pid())
-	row.Descriptors = open
+	row.Descriptors, err = countDescriptors(e.process.pid())
 	if b.options.profileDir != "" && e.name == nameRollcall {
 		err = errors.Join(err, fetch(ctx, "http://"+e.addr+"/debug/pprof/heap?debug=1", filepath.Join(b.options.profileDir, "inflight_"+c.module+".heap.txt")))
 	}

@@ -45,19 +45,11 @@ func (o outcome) perProbe(count int) float64 {
 
 // run probes with persistent connections, one per worker, and checks every reply. The first wrong reply ends it.
 func (l load) run(ctx context.Context, e *exporter) (outcome, error) {
-	scrapers := make([]*scraper, 0, l.concurrency)
-	defer func() {
-		for _, s := range scrapers {
-			s.close()
-		}
-	}()
-	for range l.concurrency {
-		s, err := newScraper(e.addr, l.timeout)
-		if err != nil {
-			return outcome{}, fmt.Errorf("connecting to %s: %w", e.name, err)
-		}
-		scrapers = append(scrapers, s)
+	all, err := e.connect(l.concurrency, l.timeout)
+	if err != nil {
+		return outcome{}, err
 	}
+	defer all.close()
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -71,7 +63,7 @@ func (l load) run(ctx context.Context, e *exporter) (outcome, error) {
 		return outcome{}, err
 	}
 	begin := time.Now()
-	for worker, s := range scrapers {
+	for worker, s := range all {
 		wg.Go(func() {
 			for {
 				i := int(next.Add(1)) - 1

@@ -49,6 +49,29 @@ func newScraper(addr string, timeout time.Duration) (*scraper, error) {
 
 func (s *scraper) close() { s.conn.Close() }
 
+// scrapers are some that ask the same exporter.
+type scrapers []*scraper
+
+// connect makes n scrapers of e.
+func (e *exporter) connect(n int, timeout time.Duration) (scrapers, error) {
+	all := make(scrapers, 0, n)
+	for range n {
+		s, err := newScraper(e.addr, timeout)
+		if err != nil {
+			all.close()
+			return nil, fmt.Errorf("connecting to %s: %w", e.name, err)
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func (all scrapers) close() {
+	for _, s := range all {
+		s.close()
+	}
+}
+
 // scrape asks for one probe and returns the text of the reply, which is valid until the next call. It waits at
 // most wait.
 func (s *scraper) scrape(module, target string, wait time.Duration) ([]byte, error) {
