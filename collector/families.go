@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"hash/fnv"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -12,18 +11,6 @@ import (
 
 	"rollcall/probe"
 )
-
-// Families appends the families of a /probe reply, sorted by name, to dst and returns the extended slice. They
-// belong to the caller and live in one piece of memory, so keeping one keeps all.
-func Families(dst []*dto.MetricFamily, r *probe.Record) []*dto.MetricFamily {
-	b := newBuilder()
-	b.build(r)
-	dst = slices.Grow(dst, len(b.built))
-	for _, f := range b.built {
-		dst = append(dst, &b.families[f])
-	}
-	return dst
-}
 
 // builder holds the families of one reply with everything that is the same in each reply already wired: names,
 // help, types, constant labels, and the pointers from a family down to the place of its value. Building a reply
