@@ -9,27 +9,8 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"rollcall/alert"
-	"rollcall/collector"
 	"rollcall/config"
 )
-
-// alertStats hands the hook's numbers to the package that exports them: neither knows the other.
-func alertStats(hook *alert.Hook) func() collector.AlertStats {
-	return func() collector.AlertStats {
-		m := hook.Metrics()
-		stats := collector.AlertStats{
-			Incidents: m.Incidents, Targets: m.Watched, ResultsRefused: m.Refused, ResultsDeferred: m.Deferred,
-			StoreFailures: m.StoreFailures, OldestPending: m.OldestPending,
-		}
-		for _, c := range m.Channels {
-			stats.Channels = append(stats.Channels, collector.AlertChannelStats{
-				Channel: c.Channel, Pending: c.Pending, Summed: c.Summed, LastSuccess: c.LastSuccess,
-				Notifications: map[string]uint64{"sent": c.Sent, "retried": c.Retried, "refused": c.Refused, "in_doubt": c.InDoubt},
-			})
-		}
-		return stats
-	}
-}
 
 // alertTest is `rollcall alert test`: does mail get through, and if not, why?
 type alertTest struct {
