@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
 	"strings"
 	"sync"
@@ -80,6 +81,8 @@ func (s *sendmail) run(ctx context.Context, e envelope) result {
 			r.verdict = refused
 		}
 		return r
+	case errors.Is(err, fs.ErrNotExist):
+		return result{postponed, fmt.Errorf("running sendmail: %w; install a mail system (postfix, or a smaller one as msmtp-mta), or name a mail server under alert.email.smtp", err)}
 	default:
 		return result{postponed, fmt.Errorf("running sendmail: %w", err)}
 	}

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/textproto"
+	"os"
 	"strings"
 	"time"
 
@@ -99,12 +101,15 @@ func (s *smtpServer) prepare(ctx context.Context, session *smtpSession, host str
 	if s.options.TLS == TLSImplicit {
 		secure := tls.Client(bounded, tlsConfig)
 		if err := secure.HandshakeContext(ctx); err != nil {
-			return fmt.Errorf("encrypting the connection to the mail server: %w", err)
+			return fmt.Errorf("encrypting the connection to the mail server: %w", withHint(err))
 		}
 		s.trace.note("encrypted from the first byte, %s", tls.VersionName(secure.ConnectionState().Version))
 		conn = secure
 	}
 	client, err := smtp.NewClient(conn, host)
+	if errors.Is(err, os.ErrDeadlineExceeded) && s.options.TLS != TLSImplicit {
+		return fmt.Errorf("waiting for the mail server's greeting: %w; one that is encrypted from the first byte, as on port 465, waits for us: tls: implicit", err)
+	}
 	if err != nil {
 		return fmt.Errorf("waiting for the mail server's greeting: %w", err)
 	}
@@ -123,13 +128,24 @@ func (s *smtpServer) prepare(ctx context.Context, session *smtpSession, host str
 			return errors.New("the mail server does not offer STARTTLS, which tls: starttls requires (somebody in between may have removed it)")
 		}
 		if err := client.StartTLS(tlsConfig); err != nil {
-			return fmt.Errorf("encrypting the connection to the mail server: %w", err)
+			return fmt.Errorf("encrypting the connection to the mail server: %w", withHint(err))
 		}
 	}
 	if state, ok := client.TLSConnectionState(); ok && s.options.TLS == TLSStart {
 		s.trace.note("encrypted, %s", tls.VersionName(state.Version))
 	}
 	return s.authenticate(client, host)
+}
+
+// withHint adds which option helps when a connection does not become encrypted.
+func withHint(err error) error {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return fmt.Errorf("%w; a server that begins in clear wants tls: starttls", err)
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return fmt.Errorf("%w; one of your own is named by tls_config: ca_file", err)
+	}
+	return err
 }
 
 // authenticate logs in with the first mechanism that both sides know. The connection is encrypted here: a

@@ -159,10 +159,11 @@ func TestSMTPEncryption(t *testing.T) {
 		"starttls":                          {&mailServer{secure: secure, extension: []string{"STARTTLS"}}, TLSStart, ca, delivered, ""},
 		"starttls that somebody removed":    {&mailServer{}, TLSStart, ca, postponed, "does not offer STARTTLS"},
 		"starttls refused":                  {&mailServer{extension: []string{"STARTTLS"}, replies: map[string]string{"STARTTLS": "454 not now"}}, TLSStart, ca, postponed, "454"},
-		"starttls with an unknown issuer":   {&mailServer{secure: secure, extension: []string{"STARTTLS"}}, TLSStart, "", postponed, "certificate"},
+		"starttls with an unknown issuer":   {&mailServer{secure: secure, extension: []string{"STARTTLS"}}, TLSStart, "", postponed, "unknown authority; one of your own is named by tls_config: ca_file"},
 		"implicit":                          {&mailServer{secure: secure, implicit: true}, TLSImplicit, ca, delivered, ""},
-		"implicit with an unknown issuer":   {&mailServer{secure: secure, implicit: true}, TLSImplicit, "", postponed, "certificate"},
-		"implicit to a server that is not":  {&mailServer{}, TLSImplicit, ca, postponed, "encrypting"},
+		"implicit with an unknown issuer":   {&mailServer{secure: secure, implicit: true}, TLSImplicit, "", postponed, "ca_file"},
+		"implicit to a server that is not":  {&mailServer{}, TLSImplicit, ca, postponed, "a server that begins in clear wants tls: starttls"},
+		"starttls to a server that is not":  {&mailServer{secure: secure, implicit: true}, TLSStart, ca, postponed, "waits for us: tls: implicit"},
 		"none to a server that offers more": {&mailServer{secure: secure, extension: []string{"STARTTLS"}}, TLSNone, "", delivered, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -170,6 +171,9 @@ func TestSMTPEncryption(t *testing.T) {
 			server := c.server.start(t)
 			m := client(server, c.mode)
 			m.options.TLSConfig = config.TLSConfig{CA: c.ca}
+			if c.mode == TLSStart && server.implicit {
+				m.timeout = 300 * time.Millisecond // both wait
+			}
 			r := m.deliver(t.Context(), one("ops@example.com"))
 			if r[0].verdict != c.want || (c.says != "" && !strings.Contains(r[0].err.Error(), c.says)) {
 				t.Errorf("verdict %v (%v), want %v that says %q", r[0].verdict, r[0].err, c.want, c.says)
