@@ -1,6 +1,7 @@
 package config
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -62,5 +63,23 @@ func TestWithoutAlertNobodyIsTold(t *testing.T) {
 	c, err := Parse("rollcall.yml", []byte("modules: {a: {prober: tcp}}"))
 	if err != nil || c.Alert() != nil || len(c.Targets()) != 0 {
 		t.Errorf("error %v, alert %v, targets %v", err, c.Alert(), c.Targets())
+	}
+}
+
+func TestAMissingSendmailIsAWarning(t *testing.T) {
+	there, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for email, want := range map[string]string{
+		"{to: [root], sendmail: " + there + "}":                               "",
+		"{to: [a@example.com], smtp: {address: mail.example.com:25}}":         "",
+		"{to: [root], sendmail: /nowhere/sendmail}":                           "test.yml:3: alert.email.sendmail: there is no \"/nowhere/sendmail\"",
+		"{to: [a@example.com], sendmail: /nowhere/x, smtp: {address: 'm:1'}}": "",
+	} {
+		c := load(t, "modules: {m: {prober: tcp}}\nalert:\n  email: "+email+"\n")
+		if got := strings.Join(c.Warnings(), "\n"); (got == "") != (want == "") || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: warnings %q, want %q", email, got, want)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 	"slices"
@@ -127,6 +128,7 @@ func (c *Config) compile(d *decoder, root *yaml.Node, top *place) {
 		if c.alert, err = c.options.Alert.Compile(targets); err != nil {
 			d.locate(root, top, "alert", err)
 		}
+		warnOfNoSendmail(d, root, top, c.options.Alert.Email)
 	}
 	section, ok := find(d.quietEntries(root), "modules")
 	if !ok || resolved(section.value).Kind != yaml.MappingNode {
@@ -148,6 +150,18 @@ func (c *Config) compile(d *decoder, root *yaml.Node, top *place) {
 		}
 		d.locate(e.value, at, "", err)
 		c.names = append(c.names, e.name)
+	}
+}
+
+// warnOfNoSendmail tells before the night on which mail should leave that the program for it is missing. It may be installed
+// later, so it is no fault.
+func warnOfNoSendmail(d *decoder, root *yaml.Node, top *place, email *alert.EmailOptions) {
+	if email == nil || email.SMTP != nil {
+		return
+	}
+	if _, err := os.Stat(email.Sendmail); errors.Is(err, fs.ErrNotExist) {
+		at, _ := d.follow(root, top, "alert.email.sendmail")
+		d.warn(at, "there is no %s, so no mail can be sent; accepted: smtp under email, or a mail system that has it", quoted(email.Sendmail))
 	}
 }
 
