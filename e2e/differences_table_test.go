@@ -119,7 +119,7 @@ var differences = []difference{
 		in: `^http_body_deflate_zlib$`, diff: `.`,
 	},
 	{
-		what: "OAuth 2.0 tokens", peer: "fetched without a deadline", ours: "within the probe's", because: "a token server must not hold up a scrape",
+		what: "OAuth 2.0 tokens", peer: "fetched for each probe, without a deadline", ours: "kept until they expire or are refused, fetched within the probe's", because: "a token server must not hold up a scrape",
 		held: `e2e/visits_test.go: "http_request_token_never_comes"`,
 	},
 	{

@@ -102,7 +102,7 @@ func (p *httpProber) Probe(ctx context.Context, req Request) (Result, error) {
 		return Result{}, err
 	}
 	w := new(walk)
-	w.p, w.req, w.result.HTTP = p, req, &HTTPFacts{HasCEL: p.checks.usesCEL()}
+	w.p, w.req, w.began, w.result.HTTP = p, req, start, &HTTPFacts{HasCEL: p.checks.usesCEL()}
 	defer w.hangUp(false) // for a panic; otherwise it was done
 	if err = w.run(ctx, target); err != nil {
 		err = hush(err, w.secrets())

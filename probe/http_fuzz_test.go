@@ -53,7 +53,10 @@ func FuzzHTTPResponse(f *testing.F) {
 		w.wire = p.wires.Get().(*wire)
 		defer w.hangUp(true)
 		h := hop{url: target, method: p.method, own: true}
-		req, err := w.request(t.Context(), &h)
+		if w.credentials, err = w.authorize(t.Context(), &h); err != nil {
+			t.Fatal(err)
+		}
+		req, err := w.request(&h)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +66,7 @@ func FuzzHTTPResponse(f *testing.F) {
 			next, follow, stop := w.redirect(&h, resp)
 			if follow {
 				next.own = false
-				if got, err := w.request(t.Context(), &next); err == nil && strings.Contains(string(got.appendHead(nil)), "canary") {
+				if got, err := w.request(&next); err == nil && strings.Contains(string(got.appendHead(nil)), "canary") {
 					t.Errorf("a password leaves for %s", next.url)
 				}
 				return

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/prometheus/common/config"
@@ -36,6 +37,7 @@ type tokenSource struct {
 	grant  func(context.Context) oauth2.TokenSource
 	sealed string // the secret that grant was made with
 	token  *oauth2.Token
+	since  time.Time // when token was asked for
 }
 
 func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
@@ -104,6 +106,12 @@ func compileTokenClient(o *config.OAuth2) (*httpProber, error) {
 
 // authorize implements authorizer.
 func (s *tokenSource) authorize(ctx context.Context, g *Guard) (string, error) {
+	return s.renew(ctx, g, "", time.Time{})
+}
+
+// renew is authorize where refused, an earlier one's header, was not accepted: unless the token was asked for after
+// began, it is fetched anew.
+func (s *tokenSource) renew(ctx context.Context, g *Guard, refused string, began time.Time) (string, error) {
 	key, err := s.secret.raw()
 	if err != nil {
 		return "", err
@@ -117,13 +125,16 @@ func (s *tokenSource) authorize(ctx context.Context, g *Guard) (string, error) {
 	if s.grant == nil || s.sealed != string(key) {
 		s.grant, s.sealed, s.token = s.newGrant(key), string(key), nil
 	}
-	if !s.token.Valid() {
+	if !s.token.Valid() || s.header() == refused && s.since.Before(began) {
+		s.since = time.Now()
 		if s.token, err = s.fetch(ctx, g); err != nil {
 			return "", hush(err, []string{string(key)})
 		}
 	}
-	return s.token.Type() + " " + s.token.AccessToken, nil
+	return s.header(), nil
 }
+
+func (s *tokenSource) header() string { return s.token.Type() + " " + s.token.AccessToken }
 
 // newGrant prepares requests for tokens.
 func (s *tokenSource) newGrant(key []byte) func(context.Context) oauth2.TokenSource {

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -9,6 +10,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -68,6 +71,61 @@ func TestOAuth2TokenThatExpiresIsFetchedAgain(t *testing.T) {
 	if given.Load() != 2 {
 		t.Errorf("%d tokens were fetched, want 2", given.Load())
 	}
+}
+
+// A token can be revoked before it expires. That makes no target down that would accept a new one.
+func TestOAuth2TokenThatIsRefusedIsFetchedAgain(t *testing.T) {
+	var given, asked atomic.Int64
+	tokens := tokenServer(t, 3600, &given, func(r *http.Request) bool { return true })
+	var valid atomic.Value
+	valid.Store("Bearer token1")
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if r.Header.Get("Authorization") != valid.Load() {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	m := httpModule(t, oauthOptions(tokens.URL, "  client_secret: x"))
+	wantUp(t, ask(t, m, Request{Target: s.URL}))
+	valid.Store("Bearer token2")
+	wantUp(t, ask(t, m, Request{Target: s.URL}))
+	if given.Load() != 2 || asked.Load() != 3 {
+		t.Errorf("%d tokens were fetched, the target was asked %d times; want 2 and 3", given.Load(), asked.Load())
+	}
+	valid.Store("none")
+	wantDown(t, ask(t, m, Request{Target: s.URL}), StageCheck, ReasonStatusCode)
+	if given.Load() != 3 || asked.Load() != 5 {
+		t.Errorf("%d tokens were fetched, the target was asked %d times; want 3 and 5", given.Load(), asked.Load())
+	}
+
+	// Where the token is of this very probe, or 401 is what is wanted, nothing is asked twice.
+	for _, options := range []string{"", "\nvalid_status_codes: [401]"} {
+		m := httpModule(t, oauthOptions(tokens.URL, "  client_secret: x"+options))
+		asked.Store(0)
+		if r := ask(t, m, Request{Target: s.URL}); r.Up() != (options != "") {
+			t.Errorf("%q: %v", options, r.Failure)
+		}
+		if options != "" {
+			wantUp(t, ask(t, m, Request{Target: s.URL}))
+			asked.Add(-1)
+		}
+		if asked.Load() != 1 {
+			t.Errorf("%q: asked %d times", options, asked.Load())
+		}
+	}
+}
+
+// A target hangs up on who connects and then says nothing.
+func TestOAuth2TokenIsThereBeforeTheTargetIsConnectedTo(t *testing.T) {
+	var connected atomic.Bool
+	target := rawServer(t, func(c net.Conn) {
+		connected.Store(true)
+		bufio.NewReader(c).ReadString('\n')
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	})
+	var given atomic.Int64
+	tokens := tokenServer(t, 3600, &given, func(r *http.Request) bool { return !connected.Load() })
+	wantUp(t, ask(t, httpModule(t, oauthOptions(tokens.URL, "  client_secret: x")), Request{Target: target}))
 }
 
 func TestOAuth2JWTGrant(t *testing.T) {

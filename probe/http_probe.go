@@ -50,6 +50,7 @@ type walk struct {
 	req    Request
 	result Result
 
+	began    time.Time
 	home     *url.URL // the target
 	jar      *cookiejar.Jar
 	lastHost string // resolved to lastAddr: a name is resolved once, however many hops it takes
@@ -60,7 +61,9 @@ type walk struct {
 	session session // of HTTP/2 and HTTP/3
 	fields  [12]field
 
-	via  *url.URL // the proxy of the hop, nil: none
+	via         *url.URL // the proxy of the hop, nil: none
+	credentials string   // the Authorization of the hop, empty: none, or it is among the module's headers
+
 	sent []field  // the header of the last request
 	told []string // the secrets of those before
 }
@@ -81,6 +84,9 @@ func (w *walk) run(ctx context.Context, target *url.URL) error {
 	h := hop{url: target, method: w.p.method, body: body, own: true}
 	for {
 		resp, err := w.ask(ctx, &h)
+		if err == nil && resp.status == http.StatusUnauthorized && h.own {
+			resp, err = w.askAgain(ctx, &h, resp)
+		}
 		if err != nil {
 			w.result.HTTP.FinalURL = shownURL(h.url)
 			return w.afterRedirect(err)
@@ -115,7 +121,7 @@ func (w *walk) ask(ctx context.Context, h *hop) (*httpResponse, error) {
 	if err := w.connect(ctx, h); err != nil {
 		return nil, err
 	}
-	req, err := w.request(ctx, h)
+	req, err := w.request(h)
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +138,18 @@ func (w *walk) ask(ctx context.Context, h *hop) (*httpResponse, error) {
 		traceHeader(w.req.Trace, resp.header, secrets)
 	}
 	return resp, nil
+}
+
+// askAgain is ask for a target that answered 401, if that may be the token's fault; otherwise resp is the answer.
+func (w *walk) askAgain(ctx context.Context, h *hop, resp *httpResponse) (*httpResponse, error) {
+	renewed, err := w.renewCredentials(ctx)
+	if err != nil || !renewed {
+		return resp, err
+	}
+	w.secrets() // of the first request: the second takes their place
+	w.hangUp(true)
+	w.result.TLS = nil
+	return w.ask(ctx, h)
 }
 
 func (w *walk) exchange(ctx context.Context, req *httpRequest) (*httpResponse, error) {
@@ -173,6 +191,10 @@ func (w *walk) connect(ctx context.Context, h *hop) error {
 	}
 	w.result.HTTP.Hops++
 	w.via = via
+	// Before connecting: a target that waits for its request while a token is fetched may hang up.
+	if w.credentials, err = w.authorize(ctx, h); err != nil {
+		return err
+	}
 	if w.p.http3 && h.url.Scheme == "https" {
 		return w.connectHTTP3(ctx, h, dest)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 )
 
@@ -49,7 +50,7 @@ func (w *walk) hostOverride() string {
 }
 
 // request composes what h sends.
-func (w *walk) request(ctx context.Context, h *hop) (*httpRequest, error) {
+func (w *walk) request(h *hop) (*httpRequest, error) {
 	r := &httpRequest{method: h.method, url: h.url, host: hostHeader(h.url), userAgent: w.p.headers.userAgent, body: h.body}
 	var err error
 	fields := w.fields[:0]
@@ -69,12 +70,8 @@ func (w *walk) request(ctx context.Context, h *hop) (*httpRequest, error) {
 	if h.bodyDropped {
 		fields = withoutContent(fields)
 	}
-	credentials, err := w.credentials(ctx, h)
-	if err != nil {
-		return nil, err
-	}
-	if credentials != "" {
-		fields = append(fields, field{"Authorization", credentials})
+	if w.credentials != "" {
+		fields = append(fields, field{"Authorization", w.credentials})
 	}
 	if cookies := w.cookies(h); cookies != "" {
 		fields = append(fields, field{"Cookie", cookies})
@@ -92,9 +89,9 @@ func (w *walk) request(ctx context.Context, h *hop) (*httpRequest, error) {
 	return r, nil
 }
 
-// credentials is h's Authorization header: of the module's headers, of the URL, of the module's options, in this
+// authorize is h's Authorization header: of the module's headers, of the URL, of the module's options, in this
 // order. Empty: none, or it is among the module's headers.
-func (w *walk) credentials(ctx context.Context, h *hop) (string, error) {
+func (w *walk) authorize(ctx context.Context, h *hop) (string, error) {
 	switch {
 	case h.own && w.p.headers.authorization:
 		return "", nil
@@ -109,6 +106,23 @@ func (w *walk) credentials(ctx context.Context, h *hop) (string, error) {
 	default:
 		return "", nil
 	}
+}
+
+// renewCredentials reports whether a target that answered 401 is to be asked again, with a new token: one that an
+// earlier probe fetched may have been revoked since, which is no fault of the target.
+func (w *walk) renewCredentials(ctx context.Context) (bool, error) {
+	tokens, ok := w.p.auth.(*tokenSource)
+	if !ok || slices.Contains(w.p.checks.codes, http.StatusUnauthorized) {
+		return false, nil
+	}
+	renewed, err := tokens.renew(ctx, w.req.guard, w.credentials, w.began)
+	if err != nil || renewed == w.credentials {
+		return false, err
+	}
+	if w.req.Trace != nil {
+		w.req.Trace.Step("the answer is 401: asking again with a new token")
+	}
+	return true, nil
 }
 
 // appendHead writes the request line and the header. Every value in it was checked: no line break can get in.
