@@ -52,7 +52,7 @@ func TestTheAskersTimeRunsFromWhenItsRequestArrived(t *testing.T) {
 		"without a crowd":                 {module: "tcp_connect", timeout: "0.7", want: http.StatusOK},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, nil)
+			h := newFixture(t, nil)
 			if c.crowded {
 				crowded(t, h.runner)
 			}

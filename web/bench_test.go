@@ -28,7 +28,7 @@ func scrape() *http.Request {
 
 // BenchmarkProbe is /probe whole, with all observers, but a prober that answers at once and no network.
 func BenchmarkProbe(b *testing.B) {
-	h := newHouse(b, nil)
+	h := newFixture(b, nil)
 	r := scrape()
 	w := &discard{header: http.Header{}}
 	b.ReportAllocs()
@@ -41,7 +41,7 @@ func BenchmarkProbe(b *testing.B) {
 }
 
 func BenchmarkObserve(b *testing.B) {
-	h := newHouse(b, nil)
+	h := newFixture(b, nil)
 	h.do("GET", "/probe?target=x")
 	record := h.history.latest(1)[0].record
 	b.ReportAllocs()

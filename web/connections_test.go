@@ -17,7 +17,7 @@ import (
 )
 
 // port is a served listener of few connections.
-func port(t *testing.T, limit int, h *house) (addr string) {
+func port(t *testing.T, limit int, h *fixture) (addr string) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	connections := NewConnections(limit, func(err error) { t.Error(err) })
@@ -58,7 +58,7 @@ func status(c net.Conn) int {
 const healthy = "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
 
 func TestIdleConnectionsMakeRoom(t *testing.T) {
-	addr := port(t, 3, newHouse(t, nil))
+	addr := port(t, 3, newFixture(t, nil))
 	first := connect(t, addr, healthy)
 	for range 10 {
 		if got := status(connect(t, addr, healthy)); got != http.StatusOK {
@@ -71,7 +71,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 }
 
 func TestSlowRequestsMakeRoom(t *testing.T) {
-	addr := port(t, 3, newHouse(t, nil))
+	addr := port(t, 3, newFixture(t, nil))
 	start := time.Now()
 	for _, request := range []string{"", healthy[:20], "POST /probe HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"} {
 		connect(t, addr, request)
@@ -85,7 +85,7 @@ func TestSlowRequestsMakeRoom(t *testing.T) {
 }
 
 func TestRequestsThatAreBeingAnsweredKeepTheirConnections(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	asked, finish := make(chan struct{}), make(chan struct{})
 	h.prober.during = func(context.Context) { asked <- struct{}{}; <-finish }
 	addr := port(t, 2, h)
@@ -113,7 +113,7 @@ func TestRequestsThatAreBeingAnsweredKeepTheirConnections(t *testing.T) {
 }
 
 func TestClosedListenerWaitsForNobody(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	finish := make(chan struct{})
 	h.prober.during = func(context.Context) { <-finish }
 	server := httptest.NewUnstartedServer(nil)

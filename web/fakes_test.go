@@ -82,8 +82,8 @@ func downResult() probe.Result {
 	return r
 }
 
-// house is a Server with everything behind it.
-type house struct {
+// fixture is a Server with everything behind it.
+type fixture struct {
 	*Server
 	handler  http.Handler
 	prober   *fakeProber // of the modules http_2xx and tcp_connect, and of "short" with a timeout of 2 s
@@ -93,9 +93,9 @@ type house struct {
 	reloads  int
 }
 
-func newHouse(t testing.TB, change func(*Options)) *house {
+func newFixture(t testing.TB, change func(*Options)) *fixture {
 	t.Helper()
-	h := &house{prober: &fakeProber{result: upResult()}, targets: new(collector.Targets), runner: new(probe.Runner)}
+	h := &fixture{prober: &fakeProber{result: upResult()}, targets: new(collector.Targets), runner: new(probe.Runner)}
 	config := fakeConfig{
 		"http_2xx":    {Name: "http_2xx", Kind: "http", Prober: h.prober},
 		"tcp_connect": {Name: "tcp_connect", Kind: "tcp", Prober: h.prober},
@@ -118,7 +118,7 @@ func newHouse(t testing.TB, change func(*Options)) *house {
 }
 
 // do sends a request without a body; header is name, value, name, value.
-func (h *house) do(method, target string, header ...string) *httptest.ResponseRecorder {
+func (h *fixture) do(method, target string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, http.NoBody)
 	r.ContentLength = 0
 	for i := 0; i < len(header); i += 2 {
@@ -129,12 +129,12 @@ func (h *house) do(method, target string, header ...string) *httptest.ResponseRe
 	return w
 }
 
-func (h *house) get(target string, header ...string) *httptest.ResponseRecorder {
+func (h *fixture) get(target string, header ...string) *httptest.ResponseRecorder {
 	return h.do(http.MethodGet, target, header...)
 }
 
 // counts reports whether /metrics has the line.
-func (h *house) counts(line string) bool {
+func (h *fixture) counts(line string) bool {
 	return strings.Contains(h.get("/metrics").Body.String(), "\n"+line+"\n")
 }
 

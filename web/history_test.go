@@ -109,7 +109,7 @@ func TestHistoryIsUsedByMany(t *testing.T) {
 }
 
 func TestObservingDoesNotAllocate(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	record := probe.Record{Module: "m", Prober: "tcp", Target: "x", Result: upResult()}
 	for range 200 {
 		h.Observe(record) // the ring has grown

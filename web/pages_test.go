@@ -39,7 +39,7 @@ func TestEveryEndpointByMethod(t *testing.T) {
 		"/favicon.ico":          nil,
 	} {
 		for _, method := range methods {
-			h := newHouse(t, nil)
+			h := newFixture(t, nil)
 			status := http.StatusMethodNotAllowed
 			if want == nil {
 				status = http.StatusNotFound
@@ -58,7 +58,7 @@ func TestEveryEndpointByMethod(t *testing.T) {
 }
 
 func TestHealthAndReadiness(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	h.SetReady(true)
 	if w := h.get("/-/ready"); w.Code != 200 || w.Body.String() != "Ready\n" {
 		t.Errorf("ready: %d %q", w.Code, w.Body)
@@ -73,7 +73,7 @@ func TestHealthAndReadiness(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	if w := h.do("GET", "/-/reload"); w.Code != 405 || w.Header().Get("Allow") != "POST, PUT" || !strings.Contains(w.Body.String(), "curl -X POST") || h.reloads != 0 {
 		t.Errorf("GET: %d, Allow %q, %d reloads", w.Code, w.Header().Get("Allow"), h.reloads)
 	}
@@ -85,7 +85,7 @@ func TestReload(t *testing.T) {
 	if w := h.do("POST", "/-/reload", "Sec-Fetch-Site", "cross-site"); w.Code != 403 || h.reloads != 2 {
 		t.Errorf("from another site: %d, %d reloads", w.Code, h.reloads)
 	}
-	broken := newHouse(t, func(o *Options) {
+	broken := newFixture(t, func(o *Options) {
 		o.Reload = func() error { return errors.New("rollcall.yml:3: modules.x: is wrong\nrollcall.yml:5: modules.y: too") }
 	})
 	if w := broken.do("POST", "/-/reload"); w.Code != 500 || !strings.Contains(w.Body.String(), "rollcall.yml:3: modules.x: is wrong\nrollcall.yml:5: modules.y: too") {
@@ -94,7 +94,7 @@ func TestReload(t *testing.T) {
 }
 
 func TestConfigPage(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	w := h.get("/config")
 	if w.Body.String() != "modules:\n  secret: <secret>\n" || w.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
 		t.Errorf("%v %q", w.Header(), w.Body)
@@ -102,7 +102,7 @@ func TestConfigPage(t *testing.T) {
 }
 
 func TestPagesHaveSecurityHeaders(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	h.get("/probe?target=x")
 	for _, path := range []string{"/", "/metrics", "/targets", "/config", "/logs?id=1", "/-/healthy", "/-/ready", "/static/style.css", "/static/icon.svg", "/probe?target=x&debug=true"} {
 		header := h.get(path).Header()
@@ -117,7 +117,7 @@ func TestPagesHaveSecurityHeaders(t *testing.T) {
 }
 
 func TestLogsFindAResult(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	h.get("/probe?target=a&module=tcp_connect") // 1
 	h.get("/probe?target=a&module=short")       // 2
 	h.prober.result = downResult()
@@ -162,7 +162,7 @@ func TestLogsFindAResult(t *testing.T) {
 }
 
 func TestUserinfoIsShownNowhere(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	target := url.QueryEscape("https://canary-user:canary-word@e.org/x")
 	h.get("/probe?target=" + target)
 	h.prober.result = downResult()
@@ -191,14 +191,14 @@ func elements(t *testing.T, page string) (names []string, attributes []html.Attr
 }
 
 func TestWhatATargetIsNamedStaysText(t *testing.T) {
-	tame := newHouse(t, nil)
+	tame := newFixture(t, nil)
 	tame.get("/probe?target=x")
 	want, _ := elements(t, tame.get("/").Body.String())
 	for _, evil := range []string{
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' autofocus onfocus=alert(1) x='`,
 		`</td></table><iframe src=//e.org>`, `javascript:alert(1)`, `{{.Version}}`, `<!--`, `&lt;b&gt;`, "\u202egro.live",
 	} {
-		h := newHouse(t, nil)
+		h := newFixture(t, nil)
 		h.get("/probe?target=" + url.QueryEscape(evil))
 		page := h.get("/").Body.String()
 		got, attributes := elements(t, page)
@@ -214,7 +214,7 @@ func TestWhatATargetIsNamedStaysText(t *testing.T) {
 }
 
 func TestWhatATargetSaysStaysText(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	h.prober.result = downResult()
 	h.prober.result.Failure.Err = errors.New("banner \x1b[2J<script>\r\nreason      forged\u0085\xff")
 	h.prober.result.TLS = &probe.TLSFacts{Leaf: probe.CertificateFacts{Subject: "CN=\x1b[2J", Issuer: "CN=a\r\nb"}}
@@ -228,7 +228,7 @@ func TestWhatATargetSaysStaysText(t *testing.T) {
 }
 
 func TestNothingUnseenTurnsAVerdictAround(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	h.prober.result = downResult()
 	target := "x.example/\u202e pu si\u2028\u200b"
 	query := "/probe?target=" + url.QueryEscape(target)
@@ -244,7 +244,7 @@ func TestNothingUnseenTurnsAVerdictAround(t *testing.T) {
 }
 
 func TestLandingPage(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	if page := h.get("/").Body.String(); !strings.Contains(page, "Nobody has asked") {
 		t.Errorf("an empty history: %s", page)
 	}
@@ -288,7 +288,7 @@ func TestPrefixes(t *testing.T) {
 		"other by proxy":    {external, "/inner", "/inner", "/probes/"},
 		"only by route":     {root, "/inner", "/inner", "/"},
 	} {
-		h := newHouse(t, func(o *Options) { o.ExternalURL, o.RoutePrefix, o.EnablePprof = test.external, test.prefix, true })
+		h := newFixture(t, func(o *Options) { o.ExternalURL, o.RoutePrefix, o.EnablePprof = test.external, test.prefix, true })
 		for path, status := range map[string]int{"/": 200, "/probe?target=x": 200, "/-/healthy": 200, "/static/style.css": 200, "/debug/pprof/": 200, "/debug/pprof/goroutine?debug=1": 200, "/nope": 404} {
 			if w := h.get(test.route + path); w.Code != status {
 				t.Errorf("%s: %s is %d, want %d", name, test.route+path, w.Code, status)
@@ -309,7 +309,7 @@ func TestPrefixes(t *testing.T) {
 }
 
 func TestTheAdministratorsPagesCanBeKeptApart(t *testing.T) {
-	h := newHouse(t, func(o *Options) { o.SeparateAdmin, o.EnablePprof = true, true })
+	h := newFixture(t, func(o *Options) { o.SeparateAdmin, o.EnablePprof = true, true })
 	h.get("/probe?target=x")
 	private := []string{"GET /config", "GET /logs?id=1", "POST /-/reload", "GET /debug/pprof/"}
 	for _, request := range private {
@@ -332,7 +332,7 @@ func TestTheAdministratorsPagesCanBeKeptApart(t *testing.T) {
 
 // TestLargeRequestBodiesAreRefused runs a real server, because net/http reads bodies behind the handler's back.
 func TestLargeRequestBodiesAreRefused(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = HTTPServer(h.handler, nil, quiet())
 	server.Start()
@@ -353,7 +353,7 @@ func TestLargeRequestBodiesAreRefused(t *testing.T) {
 }
 
 func TestA64KTargetIsABadRequestOnTheWire(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = HTTPServer(h.handler, nil, quiet())
 	server.Start()
@@ -391,7 +391,7 @@ func TestTook(t *testing.T) {
 }
 
 func TestAnUpgradeIsNotSeenInTheOldStyle(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	w := h.get("/static/style.css")
 	if got := w.Header().Get("Cache-Control"); got != "no-cache" {
 		t.Errorf("Cache-Control %q", got)
@@ -405,7 +405,7 @@ func TestAnUpgradeIsNotSeenInTheOldStyle(t *testing.T) {
 }
 
 func TestTheStyleNeedsNothingFromElsewhere(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	style := h.get("/static/style.css").Body.String()
 	if !strings.Contains(style, "prefers-color-scheme: dark") || regexp.MustCompile(`@import|url\(|https?:`).MatchString(style) {
 		t.Error("the style lacks a dark side or loads from elsewhere")
@@ -419,7 +419,7 @@ func FuzzQuery(f *testing.F) {
 	f.Add("&&=&target=%zz;x=y", "-0")
 	f.Add("target=+%2B%25&hostname=%ff", "Inf")
 	f.Fuzz(func(t *testing.T, query, timeout string) {
-		h := newHouse(t, nil)
+		h := newFixture(t, nil)
 		r := &http.Request{Method: "GET", URL: &url.URL{Path: "/probe", RawQuery: query}, Header: http.Header{}, Proto: "HTTP/1.1"}
 		if timeout != "" {
 			r.Header[scrapeTimeoutHeader] = []string{timeout}
@@ -448,7 +448,7 @@ func FuzzQuery(f *testing.F) {
 func FuzzReport(f *testing.F) {
 	f.Add("https://user:canary@example.org", "cause\x1b[0m", "step\r\n")
 	f.Fuzz(func(t *testing.T, target, cause, step string) {
-		h := newHouse(t, nil)
+		h := newFixture(t, nil)
 		record := probe.Record{Module: "tcp_connect", Prober: "tcp", Target: target, Result: downResult(), Trace: new(probe.Trace)}
 		record.Result.Failure.Err = errors.New(cause)
 		record.Trace.Step("%s", step)

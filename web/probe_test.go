@@ -17,7 +17,7 @@ import (
 
 func TestProbeRepliesWithMetrics(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"} {
-		h := newHouse(t, nil)
+		h := newFixture(t, nil)
 		w := h.do(method, "/probe?target=example.org:443&module=tcp_connect")
 		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "\nprobe_success 1\n") {
 			t.Errorf("%s: %d %q", method, w.Code, w.Body)
@@ -32,7 +32,7 @@ func TestProbeRepliesWithMetrics(t *testing.T) {
 }
 
 func TestProbeNegotiates(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	w := h.get("/probe?target=x", "Accept", "application/openmetrics-text;version=1.0.0", "Accept-Encoding", "gzip")
 	if !strings.HasPrefix(w.Header().Get("Content-Type"), "application/openmetrics-text; version=1.0.0") || !strings.HasSuffix(w.Body.String(), "# EOF\n") {
 		t.Errorf("no OpenMetrics: %v %q", w.Header(), w.Body)
@@ -43,7 +43,7 @@ func TestProbeNegotiates(t *testing.T) {
 }
 
 func TestDownIsAVerdictNotAnError(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	h.prober.result = downResult()
 	w := h.get("/probe?target=x")
 	for _, line := range []string{"probe_success 0", `probe_failure_info{reason="connection_refused",stage="connect"} 1`} {
@@ -62,7 +62,7 @@ func TestProbeAsksWhatTheRequestSays(t *testing.T) {
 		{"target=a=b", "a=b", ""},
 		{"module=&debug=&hostname=&target=x", "x", ""},
 	} {
-		h := newHouse(t, nil)
+		h := newFixture(t, nil)
 		w := h.get("/probe?" + test.query)
 		got := h.prober.request()
 		if w.Code != http.StatusOK || got.Target != test.target || got.Hostname != test.hostname {
@@ -76,7 +76,7 @@ func TestProbeAsksWhatTheRequestSays(t *testing.T) {
 
 func TestModuleByTarget(t *testing.T) {
 	for target, want := range map[string]string{"tcp://e.org:25": "tcp_connect", "e.org:25": "http_2xx", "https://e.org": "http_2xx"} {
-		h := newHouse(t, nil)
+		h := newFixture(t, nil)
 		h.get("/probe?target=" + target)
 		if kept := h.history.latest(1); len(kept) != 1 || kept[0].record.Module != want {
 			t.Errorf("%s is probed by %+v, want %s", target, kept, want)
@@ -109,7 +109,7 @@ func TestBadParametersAreRefusedWithWhatIsAccepted(t *testing.T) {
 		"not UTF-8":             "target=%ff",
 		"not encoded":           "target=%zz",
 	} {
-		h := newHouse(t, nil)
+		h := newFixture(t, nil)
 		w := h.get("/probe?" + query)
 		if w.Code != http.StatusBadRequest || (name != "not encoded" && !strings.Contains(w.Body.String(), "accepted:")) {
 			t.Errorf("%s: %d %.200q", name, w.Code, w.Body)
@@ -141,7 +141,7 @@ func TestTimeLimit(t *testing.T) {
 		{"0.1", short, 2 * time.Second},
 		{"1e-320", short, 2 * time.Second},
 	} {
-		h := newHouse(t, nil)
+		h := newFixture(t, nil)
 		var header []string
 		if test.header != "" {
 			header = []string{scrapeTimeoutHeader, test.header}
@@ -153,7 +153,7 @@ func TestTimeLimit(t *testing.T) {
 		}
 	}
 	for _, header := range []string{"abc", "NaN", "nan", "Inf", "+Inf", "-Inf", "-1", "1e300", "1e5", "10s", " ", "1,5", "\x00"} {
-		h := newHouse(t, nil)
+		h := newFixture(t, nil)
 		w := h.get("/probe?target=x", scrapeTimeoutHeader, header)
 		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "accepted:") || h.prober.request().Target != "" {
 			t.Errorf("header %q: %d %q", header, w.Code, w.Body)
@@ -171,7 +171,7 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return ni
 
 func TestTheServersLimitDoesNotCutALongProbe(t *testing.T) {
 	for header, want := range map[string]time.Duration{"10": 0, "120": 0, "300": 299500*time.Millisecond + replyTimeout} {
-		h := newHouse(t, nil)
+		h := newFixture(t, nil)
 		r := httptest.NewRequest("GET", "/probe?target=x", http.NoBody)
 		r.ContentLength = 0
 		r.Header.Set(scrapeTimeoutHeader, header)
@@ -212,7 +212,7 @@ func TestNoVerdictIsNever200(t *testing.T) {
 		{"cancelled", "target=x", context.Canceled, 503, "cancelled", ""},
 	} {
 		for _, debug := range []string{"", "&debug=true"} {
-			h := newHouse(t, nil)
+			h := newFixture(t, nil)
 			h.prober.err = test.err
 			w := h.get("/probe?" + test.query + debug)
 			if w.Code != test.status || !strings.Contains(w.Body.String(), test.body) {
@@ -235,7 +235,7 @@ func TestNoVerdictIsNever200(t *testing.T) {
 }
 
 func TestAPanicOfAProberIsOurFault(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	h.prober.during = func(context.Context) { panic("bug") }
 	if w := h.get("/probe?target=x"); w.Code != 500 || !h.counts(`rollcall_exporter_errors_total{reason="panic"} 1`) {
 		t.Errorf("%d %q", w.Code, w.Body)
@@ -243,7 +243,7 @@ func TestAPanicOfAProberIsOurFault(t *testing.T) {
 }
 
 func TestTooManyProbesAreShedAtOnce(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	h.runner.MaxInFlight = 1
 	inside, leave := make(chan struct{}), make(chan struct{})
 	h.prober.during = func(context.Context) { close(inside); <-leave }
@@ -261,7 +261,7 @@ func TestTooManyProbesAreShedAtOnce(t *testing.T) {
 }
 
 func TestAnAskerWhoHangsUpLeavesNoTrace(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	inside := make(chan struct{})
 	h.prober.during = func(ctx context.Context) { close(inside); <-ctx.Done() }
 	h.prober.err = context.Canceled
@@ -294,7 +294,7 @@ func TestAnAskerWhoHangsUpLeavesNoTrace(t *testing.T) {
 }
 
 func TestDebugTellsTheStory(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	h.prober.result = downResult()
 	w := h.get("/probe?debug=true&module=tcp_connect&hostname=h&target=" + url.QueryEscape("tcp://user:canary@example.org:1"))
 	text := w.Body.String()
@@ -329,7 +329,7 @@ func TestProbeLogLevels(t *testing.T) {
 	} {
 		for i, result := range []probe.Result{upResult(), downResult()} {
 			var log bytes.Buffer
-			h := newHouse(t, func(o *Options) {
+			h := newFixture(t, func(o *Options) {
 				o.ProbeLog = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))
 			})
 			h.prober.result = result

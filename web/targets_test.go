@@ -12,7 +12,7 @@ import (
 )
 
 // roll configures targets and has the scheduler's part played: every one of them is probed with what comes.
-func (h *house) roll(t *testing.T, result probe.Result, targets ...string) {
+func (h *fixture) roll(t *testing.T, result probe.Result, targets ...string) {
 	t.Helper()
 	h.prober.result = result
 	for _, target := range targets {
@@ -34,7 +34,7 @@ func configured(targets ...string) (all []collector.Target) {
 }
 
 func TestTargetsAreMetrics(t *testing.T) {
-	h := newHouse(t, func(o *Options) { o.SeparateAdmin = true }) // Prometheus comes to everybody's address
+	h := newFixture(t, func(o *Options) { o.SeparateAdmin = true }) // Prometheus comes to everybody's address
 	h.targets.Apply(configured("up:1", "down:1", "unknown:1"))
 	h.roll(t, upResult(), "up:1")
 	h.roll(t, downResult(), "down:1")
@@ -58,7 +58,7 @@ func TestTargetsAreMetrics(t *testing.T) {
 }
 
 func TestLandingPageTellsHowTheTargetsAre(t *testing.T) {
-	h := newHouse(t, nil)
+	h := newFixture(t, nil)
 	if page := h.get("/").Body.String(); strings.Contains(page, "<h2>Targets") {
 		t.Errorf("there are none: %s", page)
 	}
@@ -86,19 +86,19 @@ func TestLandingPageTellsHowTheTargetsAre(t *testing.T) {
 	if w := h.get("/logs?target=" + url.QueryEscape("https://***@down.example/") + "&module=tcp_connect"); w.Code != 200 {
 		t.Errorf("the link to the log leads to %d", w.Code)
 	}
-	public := newHouse(t, func(o *Options) { o.SeparateAdmin, o.Targets = true, h.targets })
+	public := newFixture(t, func(o *Options) { o.SeparateAdmin, o.Targets = true, h.targets })
 	if page := public.get("/").Body.String(); !strings.Contains(page, "26 down") || strings.Contains(page, `href="logs`) {
 		t.Errorf("on everybody's address:\n%s", page)
 	}
 }
 
 func TestWhatATargetIsConfiguredAsStaysText(t *testing.T) {
-	tame := newHouse(t, nil)
+	tame := newFixture(t, nil)
 	tame.targets.Apply(configured("x"))
 	tame.roll(t, downResult(), "x")
 	want, _ := elements(t, tame.get("/").Body.String())
 	for _, evil := range []string{`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `x&target=y`, "javascript:alert(1)", "a\x1bb"} {
-		h := newHouse(t, nil)
+		h := newFixture(t, nil)
 		h.targets.Apply(configured(evil))
 		h.roll(t, downResult(), evil)
 		page := h.get("/").Body.String()
