@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -16,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -80,50 +78,16 @@ type daemonsKey struct{}
 // daemons are the processes and requests that a script has under way, by their names.
 type daemons map[string]*daemon
 
-// daemon is a rollcall in the background, or a request to one (then only log and done are used).
+// daemon is a rollcall in the background, or a request to one.
 type daemon struct {
-	cmd  *exec.Cmd
+	cmd  *exec.Cmd     // nil: a request
+	log  zoo.Output    // or the reply's body
 	done chan struct{} // closed when it has ended
-	code int
-
-	mu      sync.Mutex
-	log     bytes.Buffer
-	changed chan struct{} // closed and replaced at each write
-}
-
-func (d *daemon) Write(p []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	close(d.changed)
-	d.changed = make(chan struct{})
-	return d.log.Write(p)
+	code int           // then: the exit code, or the status
 }
 
 // await returns the first match of re in the log and its groups; nil when it does not come.
-func (d *daemon) await(re *regexp.Regexp) []string {
-	timeout := time.After(patience)
-	for {
-		d.mu.Lock()
-		match, changed := re.FindStringSubmatch(d.log.String()), d.changed
-		d.mu.Unlock()
-		if match != nil {
-			return match
-		}
-		select {
-		case <-changed:
-		case <-d.done:
-			return re.FindStringSubmatch(d.text())
-		case <-timeout:
-			return nil
-		}
-	}
-}
-
-func (d *daemon) text() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.log.String()
-}
+func (d *daemon) await(re *regexp.Regexp) []string { return d.log.Await(re, d.done, patience) }
 
 func find(ts *testscript.TestScript, name string) *daemon {
 	d := ts.Value(daemonsKey{}).(daemons)[name]
@@ -162,10 +126,10 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	program, err := lookPath(ts.Getenv("PATH"), "rollcall")
 	ts.Check(err)
-	d := &daemon{cmd: exec.Command(program, args...), done: make(chan struct{}), changed: make(chan struct{})}
+	d := &daemon{cmd: exec.Command(program, args...), done: make(chan struct{})}
 	d.cmd.Dir = ts.MkAbs(".")
 	d.cmd.Env = append(os.Environ(), "PATH="+ts.Getenv("PATH"))
-	d.cmd.Stderr = d
+	d.cmd.Stderr = &d.log
 	ts.Check(d.cmd.Start())
 	go func() {
 		defer close(d.done)
@@ -175,7 +139,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() {
 		_ = d.cmd.Process.Kill() // it may have ended already
 		<-d.done
-		ts.Logf("log of %s:\n%s", name, d.text())
+		ts.Logf("log of %s:\n%s", name, d.log.String())
 	})
 	ts.Value(daemonsKey{}).(daemons)[name] = d
 	listening := d.await(regexp.MustCompile(`msg="rollcall listens" address=(\S+)`))
@@ -208,7 +172,7 @@ func waitLog(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	d := find(ts, args[0])
 	if neg {
-		if line := re.FindString(d.text()); line != "" {
+		if line := re.FindString(d.log.String()); line != "" {
 			ts.Fatalf("the log of %s has %q", args[0], line)
 		}
 	} else if d.await(re) == nil {
@@ -252,7 +216,7 @@ func waitExit(ts *testscript.TestScript, neg bool, args []string) {
 	if got := strconv.Itoa(d.code); got != args[1] {
 		ts.Fatalf("%s ended with %s, want %s", args[0], got, args[1])
 	}
-	fmt.Fprint(ts.Stdout(), d.text())
+	fmt.Fprint(ts.Stdout(), d.log.String())
 }
 
 // get [METHOD] URL writes the reply's body to stdout. It fails when the status is not 2xx; ! get when it is.
@@ -276,12 +240,12 @@ func fetchLater(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: fetch NAME URL")
 	}
-	d := &daemon{done: make(chan struct{}), changed: make(chan struct{})}
+	d := &daemon{done: make(chan struct{})}
 	go func() {
 		defer close(d.done)
 		var err error
-		if d.code, err = request(http.MethodGet, args[1], d); err != nil {
-			fmt.Fprintln(d, err)
+		if d.code, err = request(http.MethodGet, args[1], &d.log); err != nil {
+			fmt.Fprintln(&d.log, err)
 		}
 	}()
 	ts.Defer(func() { <-d.done })

@@ -5,7 +5,6 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,10 +12,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"rollcall/e2e/zoo"
 )
 
 // rollcall is the binary under test, built once as it is released.
@@ -44,30 +44,15 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// process is a program in the background, with what it writes to stderr and stdout.
+// process is a program in the background.
 type process struct {
 	name string
 	cmd  *exec.Cmd
+	out  zoo.Output    // stdout and stderr
 	done chan struct{} // closed when it has ended
-
-	mu      sync.Mutex
-	out     bytes.Buffer
-	changed chan struct{} // closed and replaced at each write
 }
 
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	close(p.changed)
-	p.changed = make(chan struct{})
-	return p.out.Write(b)
-}
-
-func (p *process) text() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.String()
-}
+func (p *process) text() string { return p.out.String() }
 
 // find returns the path of another project's program.
 func find(t *testing.T, name, debianPackage string) string {
@@ -87,9 +72,9 @@ func start(t *testing.T, path string, args ...string) *process {
 
 func startCommand(t *testing.T, command *exec.Cmd) *process {
 	t.Helper()
-	p := &process{name: filepath.Base(command.Path), cmd: command, done: make(chan struct{}), changed: make(chan struct{})}
+	p := &process{name: filepath.Base(command.Path), cmd: command, done: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -110,26 +95,11 @@ func startCommand(t *testing.T, command *exec.Cmd) *process {
 // await returns the groups of the first match of pattern in the output.
 func (p *process) await(t *testing.T, pattern string) []string {
 	t.Helper()
-	re := regexp.MustCompile(pattern)
-	timeout := time.After(patience)
-	for {
-		p.mu.Lock()
-		match, changed := re.FindStringSubmatch(p.out.String()), p.changed
-		p.mu.Unlock()
-		if match != nil {
-			return match
-		}
-		select {
-		case <-changed:
-		case <-p.done:
-			if match := re.FindStringSubmatch(p.text()); match != nil {
-				return match
-			}
-			t.Fatalf("%s ended without writing %q", p.name, pattern)
-		case <-timeout:
-			t.Fatalf("%s does not write %q", p.name, pattern)
-		}
+	match := p.out.Await(regexp.MustCompile(pattern), p.done, patience)
+	if match == nil {
+		t.Fatalf("%s does not write %q", p.name, pattern)
 	}
+	return match
 }
 
 // startRollcall serves on a free loopback port and returns the base URL with the process.
