@@ -195,7 +195,8 @@ func (p *tcpProber) confirm(ctx context.Context, c *tls.Conn, roundTrip time.Dur
 	}
 	c.SetReadDeadline(time.Now().Add(2*roundTrip + 100*time.Millisecond))
 	if _, err := c.Read(make([]byte, 1)); err != nil {
-		if _, refused := remoteAlert(err); refused || ctx.Err() != nil {
+		// That the time is up meanwhile is our waiting's doing: the handshake was over.
+		if _, refused := remoteAlert(err); refused || errors.Is(ctx.Err(), context.Canceled) {
 			return classify(ctx, StageTLS, err)
 		}
 	}

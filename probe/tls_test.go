@@ -306,6 +306,27 @@ func TestTLSShowsAClientCertificate(t *testing.T) {
 	wantDown(t, probeTCP(t, tlsOptions(ca.pem, expect("welcome")), addr.String(), enough), StageTLS, ReasonClientCertificate)
 }
 
+// A server that wants a certificate and says nothing may accept us; that we wait for its word is no fault of it.
+func TestTLSWhoseConfirmationOutlastsTheProbeIsUp(t *testing.T) {
+	ca := newAuthority(t)
+	addr := listen(t, secureServer(&tls.Config{Certificates: []tls.Certificate{ca.issue()}, ClientAuth: tls.RequestClientCert}, drain))
+	p := compiled(t, tlsOptions(ca.pem))
+	conn, err := dial(t.Context(), nil, "localhost", addr, netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	secured, facts, err := p.tls.handshake(t.Context(), conn, "localhost", nil, nil)
+	if err != nil || !facts.ClientCertificateRequested {
+		t.Fatalf("%v; %+v", err, facts)
+	}
+	over := newLimit(t.Context(), time.Millisecond)
+	defer over.release()
+	if err := p.confirm(over, secured, 0, facts); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestTLSLabelsAreBounded(t *testing.T) {
 	ca := newAuthority(t)
 	cert := ca.issue(func(c *x509.Certificate) {
