@@ -56,7 +56,20 @@ func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
 	if p.rule = c.Proxy(); p.rule == nil {
 		return nil, nil
 	}
+	if c.ProxyFromEnvironment {
+		return p, p.tryEnvironment()
+	}
 	return p, nil
+}
+
+// tryEnvironment finds at load what is wrong with the environment's proxies: it is ours, and no target is down for it.
+func (c *proxyClient) tryEnvironment() error {
+	for _, scheme := range []string{"http", "https"} {
+		if _, err := c.choose(&url.URL{Scheme: scheme, Host: "rollcall.invalid"}); err != nil {
+			return optionErrorf("proxy_from_environment", "the environment's proxy for %s cannot be used: %w", scheme, err)
+		}
+	}
+	return nil
 }
 
 // checkProxyURL names no part of the URL that may be a password.

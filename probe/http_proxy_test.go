@@ -266,6 +266,14 @@ func serveSOCKS(c net.Conn, asked chan<- string) {
 	join(c, c, there)
 }
 
+func TestEnvironmentsProxyIsJudgedAtLoad(t *testing.T) {
+	t.Setenv("https_proxy", "gopher://me:canary@proxy.example")
+	_, err := compileHTTP("proxy_from_environment: true")
+	if err == nil || !strings.Contains(err.Error(), "http.proxy_from_environment: the environment's proxy for https cannot be used") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // rawServer speaks whatever speak writes, to every connection; it returns its address.
 func rawServer(t testing.TB, speak func(net.Conn)) string {
 	t.Helper()
