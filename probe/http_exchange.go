@@ -47,6 +47,7 @@ type wire struct {
 	text *textproto.Reader
 	out  []byte
 	body framedBody
+	sent chan error // not nil: what sending a long body, which goes on meanwhile, came to
 }
 
 func newWire() any {
@@ -94,7 +95,11 @@ func (r *headReader) Read(b []byte) (int, error) {
 func (w *wire) exchange(ctx context.Context, conn net.Conn, req *httpRequest) (*httpResponse, error) {
 	w.head = headReader{conn: conn, inHead: true}
 	w.in.Reset(&w.head)
-	sendErr := w.send(conn, req)
+	if len(req.body) > wholeRequest {
+		return w.exchangeLong(ctx, conn, req)
+	}
+	w.out = append(req.appendHead(w.out[:0]), req.body...)
+	_, sendErr := conn.Write(w.out)
 	if sendErr != nil {
 		// A server may answer and close before it has read everything: its answer counts.
 		if err := classify(ctx, StageRequest, sendErr); !isFailure(err, ReasonConnectionReset, ReasonConnectionClosed) {
@@ -111,18 +116,43 @@ func (w *wire) exchange(ctx context.Context, conn net.Conn, req *httpRequest) (*
 	return resp, nil
 }
 
-func (w *wire) send(conn net.Conn, req *httpRequest) error {
+// exchangeLong is exchange with a long body, during which the server may answer, and read no further. Sending ends with
+// the connection at the latest: whoever closes it calls awaitSent.
+func (w *wire) exchangeLong(ctx context.Context, conn net.Conn, req *httpRequest) (*httpResponse, error) {
 	w.out = req.appendHead(w.out[:0])
-	if len(req.body) <= wholeRequest {
-		w.out = append(w.out, req.body...)
-		_, err := conn.Write(w.out)
-		return err
-	}
 	if _, err := conn.Write(w.out); err != nil {
-		return err
+		return nil, classify(ctx, StageRequest, err)
 	}
-	_, err := conn.Write(req.body)
-	return err
+	sent := make(chan error, 1)
+	w.sent = sent
+	go func() {
+		_, err := conn.Write(req.body)
+		sent <- err
+	}()
+	resp, err := w.receive(req)
+	if err == nil {
+		return resp, nil
+	}
+	failure := classifyHead(ctx, err)
+	select {
+	case sendErr := <-sent:
+		if sent <- sendErr; sendErr != nil {
+			return nil, classify(ctx, StageRequest, sendErr)
+		}
+	default:
+		if isFailure(failure, ReasonTimeout, ReasonConnectionReset, ReasonConnectionClosed) {
+			return nil, atStage(StageRequest, "sending the request", failure) // it was not read to its end
+		}
+	}
+	return nil, failure
+}
+
+// awaitSent waits until a long body, whose connection is closed, is no longer being sent.
+func (w *wire) awaitSent() {
+	if w.sent != nil {
+		<-w.sent
+		w.sent = nil
+	}
 }
 
 // receive reads heads until one is final.

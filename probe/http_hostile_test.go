@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -171,12 +173,48 @@ func TestPeerThatAnswersBeforeItHasReadEverything(t *testing.T) {
 	wantUp(t, ask(t, m, Request{Target: target}))
 }
 
+// posting is a module that sends more than the buffers of a connection take.
+func posting(t *testing.T, options string) *Module {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "body")
+	write(t, file, strings.Repeat("x", 15<<20))
+	return httpModule(t, options+"\nmethod: POST\nbody_file: '"+file+"'")
+}
+
+// What a server has said counts, though it never reads what it was sent.
+func TestPeerThatAnswersAndDoesNotRead(t *testing.T) {
+	done := make(chan struct{})
+	defer close(done)
+	answer := func(text string) func(net.Conn) {
+		return func(c net.Conn) { io.WriteString(c, text); <-done }
+	}
+	unauthorized := answer("HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno")
+	secured, options := rawTLS(t, "http/1.1", unauthorized)
+	for name, c := range map[string]struct {
+		target, options string
+		stage           Stage
+		reasons         []Reason
+	}{
+		"plain":    {rawServer(t, unauthorized), "", StageCheck, []Reason{ReasonStatusCode}},
+		"TLS":      {secured, options, StageCheck, []Reason{ReasonStatusCode}},
+		"nonsense": {rawServer(t, answer("SSH-2.0-OpenSSH_9.2\r\n")), "", StageResponse, []Reason{ReasonProtocolError}},
+		"closes":   {rawServer(t, func(net.Conn) {}), "", StageRequest, []Reason{ReasonConnectionReset, ReasonConnectionClosed}},
+	} {
+		r := ask(t, posting(t, c.options), Request{Target: c.target})
+		if r.Up() || r.Failure.Stage != c.stage || !slices.Contains(c.reasons, r.Failure.Reason) {
+			t.Errorf("%s: %v", name, r.Failure)
+		}
+		if r.Duration > 3*time.Second {
+			t.Errorf("%s: it took %v", name, r.Duration)
+		}
+	}
+}
+
 func TestPeerThatNeverReadsEndsInTime(t *testing.T) {
 	done := make(chan struct{})
 	target := rawServer(t, func(c net.Conn) { <-done })
 	defer close(done)
-	m := httpModule(t, "method: POST\nbody: "+strings.Repeat("x", 15<<20))
-	r := ask(t, m, Request{Target: target, Timeout: 300 * time.Millisecond})
+	r := ask(t, posting(t, ""), Request{Target: target, Timeout: 300 * time.Millisecond})
 	wantDown(t, r, StageRequest, ReasonTimeout)
 }
 

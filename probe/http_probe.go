@@ -178,6 +178,7 @@ func (w *walk) hangUp(politely bool) {
 		w.link.raw.Close()
 	}
 	if w.wire != nil {
+		w.wire.awaitSent()
 		w.p.release(w.wire)
 	}
 	w.session, w.link, w.wire = nil, link{}, nil
