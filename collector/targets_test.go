@@ -1,11 +1,9 @@
 package collector
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
 	"runtime"
 	"strings"
@@ -15,8 +13,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"rollcall/probe"
 )
@@ -49,96 +45,6 @@ func askTargets(t testing.TB, targets *Targets, accept string) *httptest.Respons
 func lines(t testing.TB, targets *Targets, pattern string) string {
 	t.Helper()
 	return strings.Join(regexp.MustCompile(`(?m)^`+pattern+`.*\n`).FindAllString(askTargets(t, targets, "").Body.String(), -1), "")
-}
-
-// TestGoldenTargets compares the whole reply for a target of each kind, with one that has fallen silent, one that has
-// never been probed, and one that only somebody else asked for.
-func TestGoldenTargets(t *testing.T) {
-	var text, openMetrics string
-	synctest.Test(t, func(t *testing.T) {
-		var targets Targets
-		configured := every(time.Minute, "http_2xx", "https://www.example.com/", "https://old.example.com/", "https://u:canary@shop.example.com/", "https://new.example.com/")
-		configured[0].Labels = map[string]string{"team": "web", "about": `quotes " and \`, "empty": ""}
-		targets.Apply(append(configured, every(15*time.Second, "tcp_connect", "mail.example.com:25", "silent.example.com:25")...))
-		targets.Observe(scheduled("tcp_connect", "silent.example.com:25", "tcp"))
-		time.Sleep(time.Minute)
-		targets.Observe(scheduled("http_2xx", "https://www.example.com/", "https"))
-		targets.Observe(scheduled("http_2xx", "https://old.example.com/", "https_expired"))
-		targets.Observe(scheduled("http_2xx", "https://u:canary@shop.example.com/", "http"))
-		targets.Observe(scheduled("tcp_connect", "mail.example.com:25", "refused"))
-		asked := scheduled("http_2xx", "https://new.example.com/", "http")
-		asked.Scheduled = false
-		targets.Observe(asked)
-		text, openMetrics = askTargets(t, &targets, "").Body.String(), askTargets(t, &targets, promAccept).Body.String()
-	})
-	const file = "testdata/targets.prom"
-	if *update {
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), text); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	promtool(t, "/targets", text)
-	open := regexp.MustCompile(`(?m) (\d+)$`).ReplaceAllString(text, " $1.0") + "# EOF\n"
-	if diff := cmp.Diff(open, openMetrics); diff != "" {
-		t.Errorf("OpenMetrics (-want +got):\n%s", diff)
-	}
-}
-
-// TestTargetsSayWhatAProbeSays: the same families, labels and values, as far as they are shown.
-func TestTargetsSayWhatAProbeSays(t *testing.T) {
-	shown := map[string]bool{}
-	for _, s := range shownSeries {
-		shown[descriptors[s.family].name] = true
-	}
-	var replies Replies
-	for name, record := range records() {
-		var targets Targets
-		targets.Apply(every(time.Minute, "m", "x:1"))
-		record.Module, record.Target, record.Scheduled, record.Result.Start = "m", "x:1", true, time.Now()
-		targets.Observe(record)
-		var want []string
-		for line := range strings.Lines(string(replies.AppendText(nil, &record))) {
-			name := regexp.MustCompile(`^\w+`).FindString(line)
-			if !shown[name] {
-				continue
-			}
-			if labels, ok := strings.CutPrefix(line, name+"{"); ok {
-				want = append(want, name+`{module="m",target="x:1",`+labels)
-			} else {
-				want = append(want, name+`{module="m",target="x:1"}`+strings.TrimPrefix(line, name))
-			}
-		}
-		if diff := cmp.Diff(strings.Join(want, ""), lines(t, &targets, "probe_")); diff != "" {
-			t.Errorf("%s (-/probe +/targets):\n%s", name, diff)
-		}
-	}
-}
-
-// TestTargetsHaveWhatRulesAndDashboardAskFor: all of it, and nothing else.
-func TestTargetsHaveWhatRulesAndDashboardAskFor(t *testing.T) {
-	got, want := map[string]bool{}, map[string]bool{}
-	for _, s := range shownSeries {
-		got[descriptors[s.family].name] = true
-	}
-	for _, file := range []string{"../deploy/prometheus/rules.yml", "../deploy/grafana/rollcall.json"} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range regexp.MustCompile(`\bprobe_\w+`).FindAllString(string(text), -1) {
-			want[name] = true
-		}
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-asked for +shown):\n%s", diff)
-	}
 }
 
 func TestAnOldVerdictIsLeftOut(t *testing.T) {
@@ -230,104 +136,12 @@ func TestSummaryTellsTheLatestThatAreDown(t *testing.T) {
 	})
 }
 
-func TestHostileTextStaysInItsLabel(t *testing.T) {
-	for _, evil := range []string{"a\"} 1\nprobe_success{target=\"x", `\`, `\"`, "\x00\x7f\u2028", "{{.}}", strings.Repeat("a", 10_000)} {
-		var targets Targets
-		configured := every(time.Minute, "m"+evil, "t"+evil)
-		configured[0].Labels = map[string]string{"own": evil}
-		targets.Apply(configured)
-		targets.Observe(scheduled("m"+evil, "t"+evil, "refused"))
-		parser := expfmt.NewTextParser(model.LegacyValidation)
-		families, err := parser.TextToMetricFamilies(askTargets(t, &targets, "").Body)
-		if err != nil {
-			t.Errorf("%q: %v", evil, err)
-			continue
-		}
-		for name, family := range families {
-			labels := map[string]string{}
-			for _, l := range family.Metric[0].Label {
-				labels[l.GetName()] = l.GetValue()
-			}
-			if len(family.Metric) != 1 || labels["module"] != "m"+evil || labels["target"] != "t"+evil || labels["own"] != evil {
-				t.Errorf("%q: %s has %d series, the first with %q", evil, name, len(family.Metric), labels)
-			}
-		}
-	}
-}
-
-// slowWriter is a ResponseWriter that calls during before it takes what is written.
-type slowWriter struct {
-	*httptest.ResponseRecorder
-	during func()
-	err    error
-}
-
-func (w *slowWriter) Write(p []byte) (int, error) {
-	w.during()
-	if w.err != nil {
-		return 0, w.err
-	}
-	return w.ResponseRecorder.Write(p)
-}
-
 func manyTargets(n int) []Target {
 	var names []string
 	for i := range n {
 		names = append(names, fmt.Sprintf("https://host-%06d.example.com/", i))
 	}
 	return every(time.Minute, "http_2xx", names...)
-}
-
-// TestAReplyIsOfOneMoment has every target go down while a reply that says that they are up is being written.
-func TestAReplyIsOfOneMoment(t *testing.T) {
-	var targets Targets
-	configured := manyTargets(500)
-	targets.Apply(configured)
-	all := func(record string) func() {
-		return func() {
-			for _, c := range configured {
-				targets.Observe(scheduled(c.Module, c.Target, record))
-			}
-		}
-	}
-	all("http")()
-	w := &slowWriter{ResponseRecorder: httptest.NewRecorder(), during: sync.OnceFunc(all("http_refused"))}
-	if err := targets.Write(w, ""); err != nil {
-		t.Fatal(err)
-	}
-	if text := w.Body.String(); strings.Count(text, "\"} 1\n") < 500 || strings.Contains(text, "probe_failure_info") || strings.Contains(text, `_code{module="http_2xx",target="https://host-000499.example.com/"} 0`) {
-		t.Error("the reply mixes two probes of a target")
-	}
-	if got := lines(t, &targets, `probe_failure_info`); strings.Count(got, "\n") != 500 {
-		t.Errorf("afterwards:\n%s", got)
-	}
-	if targets.view != nil {
-		t.Error("a view outlives its replies")
-	}
-}
-
-func TestAReaderWhoHasGoneEndsTheReply(t *testing.T) {
-	var targets Targets
-	targets.Apply(manyTargets(1000))
-	gone, writes := errors.New("gone"), 0
-	w := &slowWriter{ResponseRecorder: httptest.NewRecorder(), during: func() { writes++ }, err: gone}
-	if err := targets.Write(w, ""); !errors.Is(err, gone) || writes != 1 || targets.view != nil {
-		t.Errorf("%v after %d writes", err, writes)
-	}
-}
-
-func TestTargetsAreWrittenAsTextOrOpenMetrics(t *testing.T) {
-	var targets Targets
-	const text, open = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping="
-	for accept, want := range map[string]string{
-		"": text, "*/*": text, promAccept: open + "underscores", promAccept3: open + "allow-utf-8",
-		"application/openmetrics-text;version=1.0.0;escaping=dots":                                           text,
-		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited," + text: text,
-	} {
-		if got := askTargets(t, &targets, accept).Header().Get("Content-Type"); got != want {
-			t.Errorf("%q negotiated %q, want %q", accept, got, want)
-		}
-	}
 }
 
 // TestATargetIsCheap holds what PERFORMANCE.md builds on: the memory for each, nothing for what /probe was
