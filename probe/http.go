@@ -65,8 +65,8 @@ type httpProber struct {
 	proxy   *proxyClient // nil: none
 
 	follow      bool
-	skipResolve bool // the proxy resolves
-	http2       bool
+	skipResolve bool          // the proxy resolves
+	http2       *http2Options // nil: HTTP/1 alone
 	http3       bool
 	limit       int64 // of the body after decoding; 0: none
 	compression Compression

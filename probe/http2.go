@@ -23,12 +23,48 @@ import (
 
 // http2Session is one HTTP/2 connection that serves one request.
 type http2Session struct {
-	transport *http2.Transport
-	conn      *http2Conn
-	client    *http2.ClientConn
-	given     atomic.Bool // client was handed out: there is no second try
-	body      io.ReadCloser
+	options *http2Options
+	conn    *http2Conn
+	client  *http2.ClientConn
+	given   atomic.Bool // client was handed out: there is no second try
+	body    io.ReadCloser
 }
+
+// maxHTTP2Window bounds what a server may send ahead of our reading. It is a quarter of what net/http allows, and lets
+// 10 MB a second through at a round trip of 100 ms.
+const maxHTTP2Window = 1 << 20
+
+// http2Options are all that the sessions of a module share.
+type http2Options = http2.Transport
+
+func newHTTP2() (*http2Options, error) {
+	t, err := http2.ConfigureTransports(&http.Transport{
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: maxHTTP2Window, MaxReceiveBufferPerStream: maxHTTP2Window},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing HTTP/2: %w", err)
+	}
+	t.ConnPool, t.DisableCompression = http2Pool{}, true
+	t.MaxHeaderListSize, t.StrictMaxConcurrentStreams = maxHeadBytes, true
+	return t, nil
+}
+
+// http2Pool finds a request's connection, that of the session in its context.
+type http2Pool struct{}
+
+type sessionKey struct{}
+
+// GetClientConn implements http2.ClientConnPool.
+func (http2Pool) GetClientConn(r *http.Request, _ string) (*http2.ClientConn, error) {
+	s := r.Context().Value(sessionKey{}).(*http2Session)
+	if s.given.Swap(true) {
+		return nil, errOnlyOnce
+	}
+	return s.client, nil
+}
+
+// MarkDead implements http2.ClientConnPool.
+func (http2Pool) MarkDead(*http2.ClientConn) {}
 
 // http2Conn tells when the client's reader has left it. The client has no means to wait for that, but both it and its
 // reader close the connection on their way out.
@@ -63,11 +99,8 @@ func (c *http2Conn) Close() error {
 const leaveTime = time.Second
 
 func (p *httpProber) startHTTP2(ctx context.Context, l *link) (session, error) {
-	s := &http2Session{conn: &http2Conn{Conn: l.tls, raw: l.raw, left: make(chan struct{})}}
-	s.transport = &http2.Transport{
-		ConnPool: s, DisableCompression: true, MaxHeaderListSize: maxHeadBytes, StrictMaxConcurrentStreams: true,
-	}
-	client, err := s.transport.NewClientConn(s.conn)
+	s := &http2Session{options: p.http2, conn: &http2Conn{Conn: l.tls, raw: l.raw, left: make(chan struct{})}}
+	client, err := s.options.NewClientConn(s.conn)
 	if err != nil {
 		return nil, classify(ctx, StageRequest, fmt.Errorf("beginning HTTP/2: %w", err))
 	}
@@ -77,19 +110,8 @@ func (p *httpProber) startHTTP2(ctx context.Context, l *link) (session, error) {
 
 var errOnlyOnce = errors.New("the connection ended before the answer")
 
-// GetClientConn implements http2.ClientConnPool.
-func (s *http2Session) GetClientConn(*http.Request, string) (*http2.ClientConn, error) {
-	if s.given.Swap(true) {
-		return nil, errOnlyOnce
-	}
-	return s.client, nil
-}
-
-// MarkDead implements http2.ClientConnPool.
-func (s *http2Session) MarkDead(*http2.ClientConn) {}
-
 func (s *http2Session) exchange(ctx context.Context, r *httpRequest) (*httpResponse, error) {
-	resp, err := roundTrip(ctx, s.transport, r)
+	resp, err := roundTrip(context.WithValue(ctx, sessionKey{}, s), s.options, r)
 	if err != nil {
 		return nil, classifyHTTP2(ctx, StageResponse, s.cause(err))
 	}

@@ -111,6 +111,35 @@ func awaitHTTP2Request(c net.Conn) error {
 	}
 }
 
+// A server may send so much that nobody has read yet, in each of thousands of probes.
+func TestHTTP2ServerMaySendAMegabyteAhead(t *testing.T) {
+	stream, connection := make(chan uint32, 1), make(chan uint32, 1)
+	target, options := rawTLS(t, "h2", func(c net.Conn) {
+		io.ReadFull(c, make([]byte, len(http2.ClientPreface)))
+		framer := http2.NewFramer(nil, c)
+		for {
+			switch f, err := framer.ReadFrame(); f := f.(type) {
+			case *http2.SettingsFrame:
+				size, _ := f.Value(http2.SettingInitialWindowSize)
+				stream <- size
+			case *http2.WindowUpdateFrame:
+				connection <- f.Increment
+			default:
+				if _, asked := f.(*http2.HeadersFrame); asked || err != nil {
+					return
+				}
+			}
+		}
+	})
+	ask(t, httpModule(t, options), Request{Target: target})
+	if size := <-stream; size != maxHTTP2Window {
+		t.Errorf("a stream's window is %d bytes", size)
+	}
+	if more := <-connection; more > maxHTTP2Window {
+		t.Errorf("the connection's window is %d bytes more than the protocol's", more)
+	}
+}
+
 func TestHTTP2HeadHasNoBodyToDecode(t *testing.T) {
 	s, options := serveTLS(t, true, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")

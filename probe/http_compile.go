@@ -71,7 +71,6 @@ func (o *HTTPOptions) compile() (Prober, error) {
 		method:      o.Method,
 		policy:      ipPolicy{prefer: o.IPProtocol, fallback: o.IPProtocolFallback},
 		follow:      o.HTTPClientConfig.FollowRedirects,
-		http2:       o.HTTPClientConfig.EnableHTTP2,
 		http3:       o.EnableHTTP3,
 		limit:       int64(o.BodySizeLimit),
 		compression: o.Compression,
@@ -117,7 +116,11 @@ func (o *HTTPOptions) compile() (Prober, error) {
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	p.http2 = p.http2 && !p.headers.upgrade // HTTP/2 has no Upgrade header
+	if o.HTTPClientConfig.EnableHTTP2 && !p.headers.upgrade { // HTTP/2 has no Upgrade header
+		if p.http2, err = newHTTP2(); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
 }
 

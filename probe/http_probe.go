@@ -281,7 +281,7 @@ func (w *walk) resolve(ctx context.Context, host string) (netip.Addr, error) {
 // secure begins TLS on the hop's connection.
 func (w *walk) secure(ctx context.Context, h *hop, groups []tls.CurveID) error {
 	var protocols []string
-	if w.p.http2 {
+	if w.p.http2 != nil {
 		protocols = []string{"h2", "http/1.1"}
 	}
 	start := time.Now()
