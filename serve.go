@@ -206,7 +206,7 @@ func (s *serve) serve(logger *slog.Logger) error {
 		return err
 	}
 	signal.Reset(os.Interrupt, syscall.SIGTERM) // a second one ends the process at once
-	logger.Info("rollcall ends: no new probes; those in flight may finish", "signal", sig, "in_flight", parts.runner.InFlight())
+	logger.Info("rollcall ends: no new probes; those in flight may finish", "signal", sig.String(), "in_flight", parts.runner.InFlight())
 	manage.stopping()
 	parts.app.SetReady(false)
 	stop() // the scheduler first
