@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -24,6 +25,8 @@ const (
 )
 
 func main() {
+	// Only libraries write to the standard logger: what they think of a peer's frames and packets, a line for each.
+	log.SetOutput(io.Discard)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

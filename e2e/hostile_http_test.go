@@ -78,8 +78,12 @@ func httpRows() []row {
 		{44, "HTTP/2 floods", nil, func(t *testing.T, h *hostile) {
 			h.visit(t, toSecure("goaway"), "down response/connection_closed", "down response/protocol_error")
 			h.visit(t, toSecure("resetstream"), "down response/connection_reset", "down response/protocol_error")
-			for _, who := range []string{"settings", "pings", "resets"} {
+			before := len(h.text())
+			for _, who := range []string{"settings", "pings", "resets", "unknown"} {
 				h.visit(t, toSecure(who), "down response/timeout", "down response/protocol_error", "down response/connection_closed")
+			}
+			if grown := len(h.text()) - before; grown > 64<<10 {
+				t.Errorf("the log grew by %d bytes", grown)
 			}
 			h.visit(t, toSecure("continuation"), "down response/headers_too_large", "down response/protocol_error")
 			h.visit(t, toSecure("endlessdata"), "down body/body_too_large", "down body/timeout", "down body/protocol_error")

@@ -139,6 +139,7 @@ var inhabitants = map[string]func(testing.TB) string{
 	"resetstream":   func(t testing.TB) string { return zoo.H2Raw(t, zoo.ResetStream) },
 	"settings":      func(t testing.TB) string { return zoo.H2Raw(t, zoo.FloodSettings) },
 	"pings":         func(t testing.TB) string { return zoo.H2Raw(t, zoo.FloodPing) },
+	"unknown":       func(t testing.TB) string { return zoo.H2Raw(t, zoo.FloodUnknown) },
 	"resets":        func(t testing.TB) string { return zoo.H2Raw(t, zoo.FloodResets) },
 	"continuation":  func(t testing.TB) string { return zoo.H2Raw(t, zoo.FloodContinuation) },
 	"endlessdata":   func(t testing.TB) string { return zoo.H2Raw(t, zoo.EndlessData) },

@@ -42,6 +42,7 @@ func floods() map[visit]string {
 		{name: "trickle", module: `{prober: http, timeout: 1s}`, target: "http://<trickle>/"}:                                               "down body/timeout",
 		{name: "settings_flood", module: h2Module, target: "https://<settings>/"}:                                                           "down",
 		{name: "ping_flood", module: h2Module, target: "https://<pings>/"}:                                                                  "down",
+		{name: "unknown_flood", module: h2Module, target: "https://<unknown>/"}:                                                             "down",
 		{name: "reset_flood", module: h2Module, target: "https://<resets>/"}:                                                                "down",
 		{name: "continuation_flood", module: h2Module, target: "https://<continuation>/"}:                                                   "down",
 		{name: "endless_data", module: h2Module, target: "https://<endlessdata>/"}:                                                          "down",

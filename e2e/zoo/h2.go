@@ -86,3 +86,9 @@ func EndlessData(f *http2.Framer, stream uint32) {
 	for f.WriteData(stream, false, make([]byte, 16<<10)) == nil {
 	}
 }
+
+// FloodUnknown sends frames of a type that no standard has.
+func FloodUnknown(f *http2.Framer, stream uint32) {
+	for f.WriteRawFrame(0xfa, 0, stream, nil) == nil {
+	}
+}
