@@ -7,9 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -279,41 +277,6 @@ func TestPasswordInATargetIsNeverTold(t *testing.T) {
 			t.Error("the store or the mail holds the password")
 		}
 	})
-}
-
-// TestMailServerThatHangsDelaysNoProbe is in real time: the mail server answers nothing, the disk is real, and targets
-// go down and up all the while.
-func TestMailServerThatHangsDelaysNoProbe(t *testing.T) {
-	p := &postman{t: t, takes: time.Hour}
-	h := openHook(t, t.TempDir(), settings(p, func(c *Config) { c.groupWait = 0 }))
-	const results = 20_000
-	took := make([]time.Duration, results)
-	var probes sync.WaitGroup
-	for n := range 2 {
-		probes.Go(func() {
-			for i := n; i < results; i += 2 {
-				r := probe.Record{Module: "m", Prober: "tcp", Target: fmt.Sprintf("host-%d:80", i%500), Result: *resultAt(time.Now(), i/500%2 == 0)}
-				begin := time.Now()
-				h.Observe(r)
-				took[i] = time.Since(begin)
-			}
-		})
-	}
-	probes.Wait()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := h.Close(ctx); err != nil {
-		t.Error(err)
-	}
-	slices.Sort(took)
-	// The slowest few are left to whatever else the machine does.
-	if worst := took[results*99/100]; worst > time.Millisecond {
-		t.Errorf("one probe of a hundred waits %v or longer", worst)
-	}
-	t.Logf("median %v, 99%% %v, slowest %v", took[results/2], took[results*99/100], took[results-1])
-	if p.tries != 0 {
-		t.Error("the mail server did not hang")
-	}
 }
 
 func read(t *testing.T, path ...string) string {

@@ -44,13 +44,15 @@ type register struct {
 	all           []*watch // the same, for visiting them in parts
 	requested     int      // how many no scheduled probe has asked for
 	changes       []*change
-	unsaved       []*watch
-	refused       uint64 // results of targets beyond the bounds
-	deferred      uint64 // results that came while too many changes waited
-	next          int    // where the sweep goes on
+	refused       uint64  // results of targets beyond the bounds
+	deferred      uint64  // results that came while too many changes waited
+	swept, saved  int     // where the sweep and the fetching go on
+	rows          []watch // for fetch
 }
 
-func newRegister() *register { return &register{watches: make(map[key]*watch)} }
+func newRegister() *register {
+	return &register{watches: make(map[key]*watch), rows: make([]watch, 0, copies)}
+}
 
 // observe folds a record in and reports whether the keeper has something to fetch at once.
 func (r *register) observe(rec *probe.Record) bool {
@@ -95,10 +97,6 @@ func (r *register) observe(rec *probe.Record) bool {
 	if warned {
 		r.changes = append(r.changes, &change{certEnding, w.expiring(&rec.Result), *w})
 	}
-	if w.unsaved && !w.listed {
-		w.listed = true
-		r.unsaved = append(r.unsaved, w)
-	}
 	return e != nothing || warned
 }
 
@@ -115,7 +113,6 @@ func (r *register) admit(k key, rec *probe.Record) *watch {
 }
 
 func (r *register) insert(k key, w *watch) {
-	w.index = len(r.all)
 	r.all = append(r.all, w)
 	r.watches[k] = w
 	if !w.Scheduled {
@@ -138,16 +135,22 @@ func (r *register) restore(ws []*watch, now time.Time) {
 
 // configure changes the rules for results to come. What is no longer configured is found by the next sweep.
 func (r *register) configure(c *Config) {
+	room := make([]*watch, 0, min(len(c.targets)+maxRequestedWatches, maxWatches)) // lest a probe wait for it to be made
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.policy, r.probeRequests, r.configured = c.policy, c.probeRequests, c.targets
+	r.all = append(room, r.all...)
 }
 
-// partSize is how many watches are copied or looked at without giving probes a chance in between.
-const partSize = 256
+// The most that is done without giving probes a chance in between, so that none waits for a millisecond.
+const (
+	visits = 256 // watches that are looked at
+	copies = 32  // that are copied
+)
 
 // fetch hands over all changes, and with quiet also some of the watches that differ from their rows without news
-// (counters, a first result). Both are of the same instant: a row on disk must never be ahead of its events.
+// (counters, a first result), which stay valid until the next call. Both are of the same instant: a row on disk must
+// never be ahead of its events. more is false when all have been looked at since the last time it was.
 func (r *register) fetch(quiet bool) (changes []*change, rows []watch, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,19 +158,22 @@ func (r *register) fetch(quiet bool) (changes []*change, rows []watch, more bool
 	if !quiet {
 		return changes, nil, false
 	}
-	n := min(len(r.unsaved), partSize)
-	for _, w := range r.unsaved[:n] {
-		w.listed = false
-		if w.unsaved {
+	rows = r.rows[:0]
+	for range visits {
+		if r.saved >= len(r.all) {
+			r.saved = 0
+			return changes, rows, false
+		}
+		if len(rows) == copies {
+			break
+		}
+		if w := r.all[r.saved]; w.unsaved {
 			w.unsaved = false
 			rows = append(rows, *w)
 		}
+		r.saved++
 	}
-	r.unsaved = r.unsaved[n:]
-	if len(r.unsaved) == 0 {
-		r.unsaved = nil
-	}
-	return changes, rows, len(r.unsaved) > 0
+	return changes, rows, true
 }
 
 // sweep looks at a part of the watches and drops those that nobody looks at any more, which are changes like others;
@@ -175,30 +181,34 @@ func (r *register) fetch(quiet bool) (changes []*change, rows []watch, more bool
 func (r *register) sweep(now time.Time) (more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for range partSize {
-		if r.next >= len(r.all) {
-			r.next = 0
+	dropped := 0
+	for range visits {
+		if r.swept >= len(r.all) {
+			r.swept = 0
 			return false
 		}
-		w := r.all[r.next]
+		if dropped == copies {
+			break
+		}
+		w := r.all[r.swept]
 		why := r.over(w, now)
 		if why == "" {
-			r.next++
+			r.swept++
 			continue
 		}
 		last := r.all[len(r.all)-1]
-		r.all[r.next], last.index = last, r.next
+		r.all[r.swept] = last
 		r.all = r.all[:len(r.all)-1]
 		delete(r.watches, key{w.Module, w.Target})
 		if !w.Scheduled {
 			r.requested--
 		}
-		w.unsaved = false // it may still be listed
 		c := &change{event: unwatched, watch: *w}
 		if w.Incident != nil {
 			c.incident = w.abandon(why, now)
 		}
 		r.changes = append(r.changes, c)
+		dropped++
 	}
 	return true
 }

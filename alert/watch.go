@@ -87,8 +87,6 @@ type watch struct {
 	asked   time.Time // when the last one came that nobody had configured
 	leaving bool      // it left the configuration, and nobody has asked for it since
 	unsaved bool      // it differs from its row on disk
-	listed  bool      // it stands in the register's list of unsaved ones
-	index   int       // where it stands in the register's list of all
 }
 
 // observe folds one result in and says what it changed, with the incident as it then stood. The result may be older
