@@ -107,7 +107,9 @@ func (s *smtpServer) prepare(ctx context.Context, session *smtpSession, host str
 		conn = secure
 	}
 	client, err := smtp.NewClient(conn, host)
-	if errors.Is(err, os.ErrDeadlineExceeded) && s.options.TLS != TLSImplicit {
+	// The socket's deadline and the context's end are the same instant, and either may come first.
+	late := errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded)
+	if err != nil && late && s.options.TLS != TLSImplicit {
 		return fmt.Errorf("waiting for the mail server's greeting: %w; one that is encrypted from the first byte, as on port 465, waits for us: tls: implicit", err)
 	}
 	if err != nil {
