@@ -42,12 +42,13 @@ const maxAlertsPerPost = 500
 // postable is an incident as an alert. A firing one ends by itself when nobody renews it: should rollcall be gone for
 // good, Alertmanager does not ring for ever.
 func (a *alertmanagerConfig) postable(l letterhead, i *incident, now time.Time) postable {
-	s, ends := isDown, now.Add(resolveAfter)
+	// Nothing is to come: the clock may have been set back, and an alert that ends before it starts is refused.
+	s, starts, ends := isDown, earlier(i.Since, now), now.Add(resolveAfter)
 	switch {
 	case i.Unwatched != "":
-		s, ends = isUnwatched, i.Until
+		s, ends = isUnwatched, earlier(i.Until, now)
 	case !i.Until.IsZero():
-		s, ends = isUp, i.Until
+		s, ends = isUp, earlier(i.Until, now)
 	}
 	labels := make(map[string]string, len(a.labels)+len(i.Labels)+3)
 	maps.Copy(labels, a.labels)
@@ -63,7 +64,7 @@ func (a *alertmanagerConfig) postable(l letterhead, i *incident, now time.Time) 
 	return postable{
 		Labels:       labels,
 		Annotations:  map[string]string{"summary": subject(s, i), "description": strings.TrimSpace(b.String())},
-		StartsAt:     i.Since,
+		StartsAt:     starts,
 		EndsAt:       ends,
 		GeneratorURL: l.link(i),
 	}

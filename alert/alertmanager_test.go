@@ -245,3 +245,19 @@ func TestAlertmanagerRepliesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestClockSetBackMakesNoAlertThatIsRefused: Alertmanager takes none that ends before it starts, and keeps one firing that
+// ends in the future.
+func TestClockSetBackMakesNoAlertThatIsRefused(t *testing.T) {
+	c := new(alertmanagerConfig)
+	now := epoch
+	down, up := story("host:1", 1) // an hour from now
+	left := *up
+	left.Unwatched = "it left the configuration"
+	for _, i := range []*incident{down, up, &left} {
+		p := c.postable(head, i, now)
+		if p.StartsAt.After(now) || p.EndsAt.Before(p.StartsAt) || p.EndsAt.After(now) != (i == down) {
+			t.Errorf("now is %v, and the alert is from %v to %v", now, p.StartsAt, p.EndsAt)
+		}
+	}
+}

@@ -211,10 +211,8 @@ func (k *keeper) publish() {
 		for _, d := range k.destinations {
 			if d.channel == c.name {
 				m.Pending += d.pending()
-				if len(d.items) > 0 {
-					if t := d.items[0].Incident.changed(); n.oldest.IsZero() || t.Before(n.oldest) {
-						n.oldest = t
-					}
+				if t := d.oldest(); !t.IsZero() && (n.oldest.IsZero() || t.Before(n.oldest)) {
+					n.oldest = t
 				}
 			}
 		}

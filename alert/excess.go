@@ -98,6 +98,18 @@ func (d *destination) pending() int {
 	return n
 }
 
+// oldest is since when the oldest of it waits; zero: nothing does. The wall clock is asked only for what an earlier
+// process left behind.
+func (d *destination) oldest() time.Time {
+	if len(d.items) == 0 {
+		return time.Time{}
+	}
+	if first := d.items[0]; first.since.IsZero() {
+		return first.Incident.changed()
+	}
+	return d.items[0].since
+}
+
 // next returns the items of the next mail. When there is more than fits, configured targets come first.
 func (d *destination) next() []*item {
 	if len(d.items) <= maxItemsPerMail {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -226,43 +225,6 @@ func (k *keeper) sweep(now time.Time) {
 		k.toldFull = true
 		k.logger.Warn("too many targets are watched for alerts; results of further ones are ignored here",
 			"limit", maxWatches, "limit_of_probe_requests", maxRequestedWatches)
-	}
-}
-
-// save puts everything that changed on the disk in one transaction. When that fails, memory stays the truth: mail is
-// sent all the same, and the changes wait for the next attempt.
-func (k *keeper) save(now time.Time) {
-	if k.storeBroken && now.Before(k.retryStore) {
-		return
-	}
-	ws := slices.Clone(k.abandoned) // first: the same destination may be configured again
-	for at, value := range k.rows {
-		ws = append(ws, write{bucketWatches, rowKey(at.module, at.target), value})
-	}
-	for _, d := range k.destinations {
-		ws = append(ws, d.writes()...)
-	}
-	if len(ws) == 0 {
-		k.storeBroken = false // what could not be written is no longer wanted
-		return
-	}
-	if err := k.store.commit(ws); err != nil {
-		k.failures++
-		k.retryStore = now.Add(storeRetry)
-		if !k.storeBroken {
-			k.logger.Error("the alert store cannot be written; mail is still sent, but a restart now could lose or double some", "err", err)
-		}
-		k.storeBroken = true
-		return
-	}
-	if k.storeBroken {
-		k.storeBroken = false
-		k.logger.Info("the alert store can be written again")
-	}
-	k.abandoned = nil
-	clear(k.rows)
-	for _, d := range k.destinations {
-		d.saved()
 	}
 }
 

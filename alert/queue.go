@@ -210,6 +210,13 @@ func (d *destination) due(p pacing, now time.Time) (at time.Time, ok bool) {
 	return at, true
 }
 
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b

@@ -139,6 +139,16 @@ func (s *store) commit(writes []write) error {
 	return err
 }
 
+// view calls f with a way to ask whether a row is on the disk.
+func (s *store) view(f func(has func(bucket, key []byte) bool)) error {
+	return guarded(func() error {
+		return s.db.View(func(tx *bbolt.Tx) error {
+			f(func(bucket, key []byte) bool { return tx.Bucket(bucket).Get(key) != nil })
+			return nil
+		})
+	})
+}
+
 // rowKey joins words.
 func rowKey(words ...string) []byte { return []byte(strings.Join(words, "\x00")) }
 
@@ -154,40 +164,6 @@ func encodeRow(v any) []byte {
 		panic(fmt.Sprintf("alert: encoding a row: %v", err))
 	}
 	return b
-}
-
-// writes is what a destination has changed since changes were last cleared.
-func (d *destination) writes() []write {
-	var ws []write
-	for seq := range d.changedItems {
-		w := write{bucket: bucketItems, key: itemKey(d, seq)}
-		if n, ok := d.find(seq); ok {
-			w.value = encodeRow(d.items[n])
-		}
-		ws = append(ws, w)
-	}
-	for id := range d.changedTold {
-		w := write{bucket: bucketTold, key: rowKey(d.channel, d.name, id)}
-		if messageID, ok := d.told[id]; ok {
-			w.value = []byte(messageID)
-		}
-		ws = append(ws, w)
-	}
-	if d.changed {
-		row := destinationRow{Sent: d.sent, Excess: d.excess}
-		if d.parcel != nil && d.parcel.Data != nil {
-			row.Parcel = d.parcel
-		}
-		ws = append(ws, write{bucketDestinations, rowKey(d.channel, d.name), encodeRow(row)})
-	}
-	return ws
-}
-
-// saved clears the changes.
-func (d *destination) saved() {
-	clear(d.changedItems)
-	clear(d.changedTold)
-	d.changed = false
 }
 
 // loaded is everything the store holds.

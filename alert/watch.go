@@ -151,7 +151,7 @@ func (w *watch) remember(r *probe.Result) {
 // target never needs the disk.
 func (w *watch) count(up bool, at time.Time, p policy) {
 	if w.Streak.N == 0 || w.Streak.Up != up {
-		w.Streak = streak{Up: up, N: 1, Since: at}
+		w.Streak = streak{Up: up, N: 1, Since: at.Round(0)} // the wall clock, which is what people are shown
 		w.unsaved = true
 	} else if w.Streak.N < max(p.downAfter, p.upAfter) {
 		w.Streak.N++
@@ -173,10 +173,7 @@ func (w *watch) begin(r *probe.Result) *incident {
 // end, remind and abandon copy the incident: the one before is shared with news under way, which keep what they were told.
 func (w *watch) end() *incident {
 	i := *w.Incident
-	i.Until, i.Recent = w.Streak.Since, w.past()
-	if i.Until.Before(i.Since) {
-		i.Until = i.Since // the wall clock was set back
-	}
+	i.Until, i.Recent = later(i.Since, w.Streak.Since), w.past() // the wall clock may have been set back
 	w.Incident, w.UpSince, w.unsaved = nil, w.Streak.Since, true
 	return &i
 }
@@ -184,7 +181,7 @@ func (w *watch) end() *incident {
 // abandon ends the incident of a target that nobody looks at any more, which says nothing of how the target is.
 func (w *watch) abandon(why string, now time.Time) *incident {
 	i := *w.Incident
-	i.Until, i.Unwatched, i.Recent = now, why, w.past()
+	i.Until, i.Unwatched, i.Recent = later(i.Since, now.Round(0)), why, w.past()
 	return &i
 }
 

@@ -200,3 +200,20 @@ func TestSteadyTargetNeedsNoDiskAndNoAllocation(t *testing.T) {
 		t.Errorf("a steady target wants %d rows written", len(rows))
 	}
 }
+
+// TestIncidentNeverEndsBeforeItBegins by the clock that people and Alertmanager see, which may be set back meanwhile; the
+// other one stands still while a machine sleeps.
+func TestIncidentNeverEndsBeforeItBegins(t *testing.T) {
+	w := &watch{Module: "m", Target: "host:1"}
+	p := policy{downAfter: 1, upAfter: 1}
+	_, down := w.observe(resultAt(time.Now(), false), p)
+	if down.Since != down.Since.Round(0) {
+		t.Error("an incident begins by the monotonic clock")
+	}
+	left := w.abandon("", down.Since.Add(-time.Hour))
+	w.latest = time.Time{} // as after a restart
+	_, up := w.observe(resultAt(down.Since.Add(-time.Hour), true), p)
+	if !up.Until.Equal(up.Since) || !left.Until.Equal(left.Since) {
+		t.Errorf("it lasts from %v to %v or %v", up.Since, up.Until, left.Until)
+	}
+}
