@@ -25,6 +25,8 @@ const (
 	httpStatusCode
 	httpUncompressedBodyLength
 	httpVersion
+	icmpDuration
+	icmpReplyHopLimit
 	ipAddrHash
 	ipProtocol
 	sslEarliestCertExpiry
@@ -56,6 +58,8 @@ var descriptors = [familyCount]descriptor{
 	httpStatusCode:             {"probe_http_status_code", "Status code of the last response, 0 if there was none."},
 	httpUncompressedBodyLength: {"probe_http_uncompressed_body_length", "Bytes of the body after decoding, at most the module's limit."},
 	httpVersion:                {"probe_http_version", "HTTP version of the last response, as 1.1 or 2."},
+	icmpDuration:               {"probe_icmp_duration_seconds", "Time each phase of the ICMP probe took."},
+	icmpReplyHopLimit:          {"probe_icmp_reply_hop_limit", "Hop limit of the reply, in IPv4 its time to live."},
 	ipAddrHash:                 {"probe_ip_addr_hash", "FNV-1a hash of the target's address, to see that it changed."},
 	ipProtocol:                 {"probe_ip_protocol", "IP version that the probe used, 4 or 6, 0 if no address was found."},
 	sslEarliestCertExpiry:      {"probe_ssl_earliest_cert_expiry", "Unix time at which the first of the presented certificates expires."},
@@ -77,10 +81,19 @@ const (
 	phaseCount
 )
 
+// The phases of probe_icmp_duration_seconds, in the order of their label's values.
+const (
+	icmpPhaseResolve = iota
+	icmpPhaseRTT
+	icmpPhaseSetup
+	icmpPhaseCount
+)
+
 // The labels' names and constant values, sorted as a registry sorts them.
 var (
 	phaseLabels   = [...]string{"phase"}
 	phaseNames    = [phaseCount]string{"connect", "processing", "resolve", "tls", "transfer"}
+	icmpPhases    = [icmpPhaseCount]string{"resolve", "rtt", "setup"}
 	failureLabels = [...]string{"reason", "stage"}
 	certLabels    = [...]string{"fingerprint_sha256", "issuer", "serialnumber", "subject", "subjectalternative"}
 	cipherLabels  = [...]string{"cipher"}

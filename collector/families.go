@@ -21,6 +21,7 @@ type builder struct {
 	single   [familyCount]series // the series of a family that has one
 	phases   [phaseCount]series  // those of probe_http_duration_seconds
 	shown    [phaseCount]*dto.Metric
+	icmp     [icmpPhaseCount]series // those of probe_icmp_duration_seconds
 
 	failure [len(failureLabels)]string
 	cert    [len(certLabels)]string
@@ -52,7 +53,7 @@ func newBuilder() *builder {
 		metrics[i] = &b.single[i].metric
 		f.Metric = metrics[i : i+1 : i+1]
 	}
-	pairs := make([]dto.LabelPair, phaseCount+len(b.failure)+len(b.cert)+len(b.cipher)+len(b.version))
+	pairs := make([]dto.LabelPair, phaseCount+icmpPhaseCount+len(b.failure)+len(b.cert)+len(b.cipher)+len(b.version))
 	labels := make([]*dto.LabelPair, len(pairs))
 	next := 0
 	label := func(s *series, names, values []string) {
@@ -66,6 +67,11 @@ func newBuilder() *builder {
 	}
 	for i := range b.phases {
 		label(&b.phases[i], phaseLabels[:], phaseNames[i:i+1])
+	}
+	b.families[icmpDuration].Metric = make([]*dto.Metric, icmpPhaseCount)
+	for i := range b.icmp {
+		label(&b.icmp[i], phaseLabels[:], icmpPhases[i:i+1])
+		b.families[icmpDuration].Metric[i] = &b.icmp[i].metric
 	}
 	label(&b.single[failureInfo], failureLabels[:], b.failure[:])
 	label(&b.single[sslLastChainInfo], certLabels[:], b.cert[:])
@@ -103,6 +109,9 @@ func (b *builder) build(r *probe.Record) {
 	}
 	if result.HTTP != nil {
 		b.addHTTP(result)
+	}
+	if result.ICMP != nil {
+		b.addICMP(result)
 	}
 	if result.Resolve != nil {
 		hash, protocol := address(result.Resolve.Addr)
@@ -161,6 +170,17 @@ func (b *builder) addPhases(result *probe.Result) {
 	if len(shown) > 0 {
 		b.families[httpDuration].Metric = shown
 		b.built = append(b.built, httpDuration)
+	}
+}
+
+// addICMP adds all phases, also those that the probe did not come to: blackbox_exporter does.
+func (b *builder) addICMP(result *probe.Result) {
+	b.icmp[icmpPhaseResolve].value = result.Phases.Resolve.Seconds()
+	b.icmp[icmpPhaseRTT].value = result.Phases.Processing.Seconds()
+	b.icmp[icmpPhaseSetup].value = result.Phases.Connect.Seconds()
+	b.built = append(b.built, icmpDuration)
+	if result.ICMP.HopLimit >= 0 {
+		b.add(icmpReplyHopLimit, float64(result.ICMP.HopLimit))
 	}
 }
 

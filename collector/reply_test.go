@@ -121,7 +121,7 @@ func TestEveryFormatIsWhatTheLibraryWrites(t *testing.T) {
 // TestEverySectionMayBeAbsent goes through all sets of sections, also those that no prober makes today.
 func TestEverySectionMayBeAbsent(t *testing.T) {
 	full := records()["https"].Result
-	for set := range 1 << 5 {
+	for set := range 1 << 6 {
 		r := probe.Record{Prober: "x", Timeout: 9500 * time.Millisecond}
 		var want []string
 		has := func(bit int, names ...string) bool {
@@ -153,6 +153,9 @@ func TestEverySectionMayBeAbsent(t *testing.T) {
 		if has(4, "probe_failure_info") {
 			r.Result.Failure = records()["refused"].Result.Failure
 		}
+		if has(5, "probe_icmp_duration_seconds", "probe_icmp_reply_hop_limit") {
+			r.Result.ICMP = &probe.ICMPFacts{HopLimit: 64}
+		}
 		slices.Sort(want)
 		want = slices.Compact(want)
 		var got []string
@@ -160,11 +163,11 @@ func TestEverySectionMayBeAbsent(t *testing.T) {
 			got = append(got, f.GetName())
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("sections %05b (-want +got):\n%s", set, diff)
+			t.Errorf("sections %06b (-want +got):\n%s", set, diff)
 		}
 		var replies Replies
 		if diff := cmp.Diff(viaExpfmt(t, expfmt.FmtText, r), ask(t, &replies, "", r).Body.String()); diff != "" {
-			t.Errorf("sections %05b (-expfmt +rollcall):\n%s", set, diff)
+			t.Errorf("sections %06b (-expfmt +rollcall):\n%s", set, diff)
 		}
 	}
 }
@@ -229,7 +232,7 @@ func TestARegistryAcceptsTheFamiliesInTheirOrder(t *testing.T) {
 func TestAllocationBudgets(t *testing.T) {
 	var f formats
 	openMetrics := f.negotiate(promAccept)
-	for _, name := range []string{"tcp", "refused", "http", "https", "https_expired"} {
+	for _, name := range []string{"tcp", "refused", "http", "https", "https_expired", "icmp"} {
 		record := records()[name]
 		kept := &reply{builder: newBuilder()}
 		encode := func() {

@@ -13,7 +13,7 @@ const alerting = `
 modules:
   tcp_connect: {prober: tcp}
   http_2xx: {prober: http}
-  ping: {prober: icmp}
+  ping: {prober: grpc}
 targets:
   - tcp://mail.example.com:25
   - http://www.example.com

@@ -20,11 +20,11 @@ import (
 	"rollcall/probe"
 )
 
-// TestBlackboxFileLoads is the promise of a drop-in: a file with every option of the peer's http and tcp modules
+// TestBlackboxFileLoads is the promise of a drop-in: a file with every option of the peer's http, tcp and icmp modules
 // works, and what it has for other probers does not stand in the way.
 func TestBlackboxFileLoads(t *testing.T) {
 	c := loadBlackbox(t)
-	unsupported := map[string]bool{"icmp": true, "dns_udp": true, "grpc": true, "unix_socket": true}
+	unsupported := map[string]bool{"dns_udp": true, "grpc": true, "unix_socket": true}
 	for _, name := range c.Names() {
 		m, err := c.Module(name)
 		if unsupported[name] {
@@ -51,7 +51,7 @@ func TestBlackboxFileUsesEveryOption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, options := range []any{probe.HTTPOptions{}, probe.TCPOptions{}, probe.QueryResponse{}, probe.ModuleOptions{}} {
+	for _, options := range []any{probe.HTTPOptions{}, probe.TCPOptions{}, probe.QueryResponse{}, probe.ICMPOptions{}, probe.ModuleOptions{}} {
 		for _, f := range schemaOf(reflect.TypeOf(options)).fields {
 			if !ours[f.name] && !strings.Contains(string(data), f.name+":") {
 				t.Errorf("%T: testdata/blackbox.yml does not use %s", options, f.name)

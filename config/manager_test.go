@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	oneModule  = "modules:\n  one: {prober: icmp}\n"
-	twoModules = "modules:\n  one: {prober: icmp}\n  two: {prober: icmp}\n"
+	oneModule  = "modules:\n  one: {prober: grpc}\n"
+	twoModules = "modules:\n  one: {prober: grpc}\n  two: {prober: grpc}\n"
 	broken     = "modules:\n  one: {prober: gopher}\n"
 )
 

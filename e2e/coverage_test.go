@@ -14,9 +14,7 @@ import (
 // unmade are the stages and reasons that a loopback interface cannot show, and why.
 var unmade = map[string]string{
 	"connect/host_unreachable":       "every loopback address answers; classify's own test has it",
-	"connect/network_unreachable":    "there is always a way to loopback; classify's own test has it",
 	"tls/network_error":              "it is what has no name of its own; classify's own test has it",
-	"response/network_error":         "as above",
 	"body/network_error":             "as above",
 	"conversation/network_error":     "as above",
 	"conversation/connection_closed": "a send into a closed connection; whether it meets EPIPE or ECONNRESET is a matter of microseconds",

@@ -147,8 +147,24 @@ var differences = []difference{
 		in: `^a day as timeout$`, diff: `^config refused, rollcall: accepted`,
 	},
 	{
-		what: "a probe by `icmp`, `dns`, `grpc` or `unix`", peer: "made", ours: "501", because: "they are not built in",
+		what: "a probe by `dns`, `grpc` or `unix`", peer: "made", ours: "501", because: "they are not built in",
 		in: `^probe of a prober that is not built in$`, diff: `rollcall: 501`,
+	},
+	{
+		what: "a ping that a router answers with an ICMP error", peer: "down at the timeout", ours: "down at once, with the reason", because: "the error tells why",
+		held: "probe/icmp_linux_test.go: func TestICMPErrorsThatQuoteThePingEndIt",
+	},
+	{
+		what: "no permission to ping", peer: "`probe_success` 0 for every target", ours: "500, and what to do", because: "a verdict is about the target",
+		held: `e2e/icmp_test.go: what: "no permission to ping"`,
+	},
+	{
+		what: "`dont_fragment`", peer: "needs a raw socket, and does nothing for IPv6", ours: "with a ping socket as well, and for IPv6", because: "it asks whether the way carries the size",
+		held: "probe/icmp_linux_test.go: func TestICMPSizes",
+	},
+	{
+		what: "`payload_size` that is negative or over 65507", peer: "found by a probe", ours: "a configuration error", because: "no packet has room for it",
+		in: `^a payload that`, diff: `^config accepted, rollcall: refused`,
 	},
 	{
 		what: "replies of `/probe` for a client that takes gzip", peer: "compressed", ours: "plain", because: "compressing two kilobytes costs more than the probe",

@@ -34,9 +34,11 @@ func TestGoldenFilesKeepTheContract(t *testing.T) {
 				t.Fatal(e.verdict())
 			}
 			_, http := e["probe_http_status_code"]
+			_, icmp := e["probe_icmp_duration_seconds"]
 			rules := goldenRules{t, e}
-			rules.families(http, stage)
+			rules.families(http, icmp, stage)
 			rules.phases(http, stage)
+			rules.pings(icmp, stage)
 			rules.reasons(reason)
 			rules.certificates(http, reason)
 		})
@@ -58,12 +60,12 @@ func (r goldenRules) together(want bool, families ...string) {
 	}
 }
 
-func (r goldenRules) families(http bool, stage string) {
+func (r goldenRules) families(http, icmp bool, stage string) {
 	r.together(true, "probe_success", "probe_duration_seconds", "probe_timeout_seconds")
 	_, resolved := r.exposition["probe_ip_protocol"]
 	r.together(resolved, "probe_dns_lookup_time_seconds", "probe_ip_addr_hash")
 	r.together(http, "probe_http_content_length", "probe_http_uncompressed_body_length", "probe_http_redirects", "probe_http_ssl", "probe_http_version")
-	connected := stage != "resolve" && stage != "connect"
+	connected := !icmp && stage != "resolve" && stage != "connect"
 	r.together(http || connected, "probe_failed_due_to_regex")
 	r.together(!http && connected, "probe_failed_due_to_bytes")
 }
@@ -83,6 +85,13 @@ func (r goldenRules) phases(http bool, stage string) {
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
 		r.t.Errorf("phases %v, want %v", got, want)
+	}
+}
+
+func (r goldenRules) pings(icmp bool, stage string) {
+	r.together(icmp && stage == "", "probe_icmp_reply_hop_limit")
+	if got := len(r.exposition["probe_icmp_duration_seconds"].GetMetric()); icmp && got != 3 {
+		r.t.Errorf("%d phases of icmp, want 3", got)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,7 +43,7 @@ func TestGolden(t *testing.T) {
 	}
 	t.Run("every file belongs to a visit", func(t *testing.T) {
 		known := make(map[string]bool)
-		for _, v := range append(all, nameVisits()...) {
+		for _, v := range slices.Concat(all, nameVisits(), pingVisits()) {
 			known[goldenFile(v.name)] = true
 		}
 		files, err := filepath.Glob(goldenFile("*"))
@@ -79,7 +80,7 @@ func compareGolden(t *testing.T, name, reply string) {
 }
 
 // measured finds the samples whose value is a measured time.
-var measured = regexp.MustCompile(`(?m)^(probe_duration_seconds|probe_dns_lookup_time_seconds|probe_http_duration_seconds\{[^}]*\}) (.*)$`)
+var measured = regexp.MustCompile(`(?m)^(probe_duration_seconds|probe_dns_lookup_time_seconds|probe_(?:http|icmp)_duration_seconds\{[^}]*\}) (.*)$`)
 
 // normalised replaces what no two runs share, the measured times. A time of exactly 0 means that the phase was not
 // reached and stays; any other becomes 1.

@@ -8,7 +8,7 @@ type Stage string
 // The stages, in the order a probe goes through them.
 const (
 	StageResolve      Stage = "resolve"      // name to address
-	StageConnect      Stage = "connect"      // TCP or QUIC connection to the target
+	StageConnect      Stage = "connect"      // TCP or QUIC connection to the target; for icmp, the way to it
 	StageProxy        Stage = "proxy"        // connection to and tunnel through a proxy
 	StageTLS          Stage = "tls"          // TLS handshake and certificate verification
 	StageRequest      Stage = "request"      // obtaining a token and sending the request
@@ -31,6 +31,8 @@ const (
 	ReasonHostUnreachable    Reason = "host_unreachable"    // no route to the host, or the host does not answer ARP/ND
 	ReasonNetworkUnreachable Reason = "network_unreachable" // no route to the network
 	ReasonNetworkError       Reason = "network_error"       // any other error of the network
+	ReasonTTLExceeded        Reason = "ttl_exceeded"        // a router on the way got a ping whose time to live was over
+	ReasonPacketTooBig       Reason = "packet_too_big"      // the way does not carry a ping of this size in one piece
 	ReasonDenied             Reason = "denied"              // the guard refuses an address that a redirect leads to
 
 	ReasonNoSuchHost   Reason = "no_such_host"   // NXDOMAIN: the name does not exist

@@ -99,6 +99,9 @@ func (v GuardVerdict) String() string {
 
 func (v GuardVerdict) sentence() string {
 	subject := v.Addr.String()
+	if v.Addr.Port() == 0 { // of a ping
+		subject = v.Addr.Addr().String()
+	}
 	if !v.Addr.Addr().IsValid() {
 		subject = fmt.Sprintf("%.255q at port %d", v.Host, v.Addr.Port())
 	} else if _, err := netip.ParseAddr(v.Host); err != nil {

@@ -53,6 +53,7 @@ type Result struct {
 	Resolve  *Resolve   // nil: nothing was resolved here (a proxy does it, or the target was never looked at)
 	HTTP     *HTTPFacts // set by every http probe
 	TCP      *TCPFacts  // set once a tcp probe is connected
+	ICMP     *ICMPFacts // set by every icmp probe
 	TLS      *TLSFacts  // set once the peer showed its certificates, also when they were refused
 }
 
@@ -62,9 +63,9 @@ func (r Result) Up() bool { return r.Failure == nil }
 // Phases is where the time went, summed over redirects.
 type Phases struct {
 	Resolve    time.Duration // name to address
-	Connect    time.Duration // TCP (or QUIC, or proxy CONNECT) handshake
+	Connect    time.Duration // TCP (or QUIC, or proxy CONNECT) handshake; for icmp, setting up the socket
 	TLS        time.Duration // TLS handshake
-	Processing time.Duration // from the request on its way to the first byte of the answer
+	Processing time.Duration // from the request on its way to the first byte of the answer; for icmp, the round trip, 0 without a reply
 	Transfer   time.Duration // from the first byte of the answer to the last; for tcp, the whole conversation
 }
 
@@ -104,6 +105,11 @@ type ExpectLabels []Label
 // Label is a name and a value that are valid in an exposition: the name by configuration, the value cleaned.
 type Label struct{ Name, Value string }
 
+// ICMPFacts is what an icmp probe saw.
+type ICMPFacts struct {
+	HopLimit int // of the reply, in IPv4 its time to live; -1: none came, or the system did not tell
+}
+
 // TLSFacts is what the peer presented in the last handshake.
 type TLSFacts struct {
 	Version        uint16 // as crypto/tls numbers them; 0: the handshake ended before it was agreed
@@ -127,7 +133,7 @@ type CertificateFacts struct {
 // Record is a Result together with who asked for it: what observers get. They read it and must not change it.
 type Record struct {
 	Module    string
-	Prober    string // "http", "tcp"
+	Prober    string // "http", "tcp", "icmp"
 	Target    string
 	Hostname  string
 	Timeout   time.Duration // the limit that applied

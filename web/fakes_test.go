@@ -100,7 +100,7 @@ func newFixture(t testing.TB, change func(*Options)) *fixture {
 		"http_2xx":    {Name: "http_2xx", Kind: "http", Prober: h.prober},
 		"tcp_connect": {Name: "tcp_connect", Kind: "tcp", Prober: h.prober},
 		"short":       {Name: "short", Kind: "tcp", Prober: h.prober, Timeout: 2 * time.Second},
-		"ping":        {Name: "ping", Kind: "icmp"},
+		"ping":        {Name: "ping", Kind: "grpc"},
 	}
 	h.exporter = collector.NewExporter(h.runner.InFlight)
 	options := Options{

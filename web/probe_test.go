@@ -201,7 +201,7 @@ func TestNoVerdictIsNever200(t *testing.T) {
 		counted     string
 	}{
 		{"unknown module", "target=x&module=nope", nil, 400, "nope", "rollcall_module_unknown_total 1"},
-		{"unsupported prober", "target=x&module=ping", nil, 501, "icmp", "rollcall_module_unknown_total 0"},
+		{"unsupported prober", "target=x&module=ping", nil, 501, "grpc", "rollcall_module_unknown_total 0"},
 		{"bad target", "target=x", &probe.TargetError{Err: errors.New("a port is missing")}, 400, "a port is missing", ""},
 		{"denied", "target=x", &probe.DeniedError{Err: errors.New("the guard denies x")}, 403, "the guard denies x", ""},
 		{"busy", "target=x", fault(probe.FaultBusy), 503, "busy", "rollcall_probes_shed_total 1"},

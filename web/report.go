@@ -67,13 +67,17 @@ func writePhases(b *strings.Builder, result *probe.Result) {
 		}
 		line(b, "resolve", fmt.Sprintf("%-10s %s", took(result.Phases.Resolve), found))
 	}
+	connect, processing := "connect", "processing"
+	if result.ICMP != nil {
+		connect, processing = "setup", "rtt"
+	}
 	for _, phase := range []struct {
 		name string
 		took time.Duration
 	}{
-		{"connect", result.Phases.Connect},
+		{connect, result.Phases.Connect},
 		{"tls", result.Phases.TLS},
-		{"processing", result.Phases.Processing},
+		{processing, result.Phases.Processing},
 		{"transfer", result.Phases.Transfer},
 	} {
 		if phase.took > 0 {
@@ -91,6 +95,10 @@ func writeFacts(b *strings.Builder, result *probe.Result) {
 		}
 		line(b, "redirects", strconv.Itoa(http.Redirects))
 		line(b, "body", fmt.Sprintf("%d bytes after decoding", http.UncompressedBodyLength))
+	}
+	if icmp := result.ICMP; icmp != nil && icmp.HopLimit >= 0 {
+		b.WriteString("\nReply\n")
+		line(b, "hop limit", strconv.Itoa(icmp.HopLimit))
 	}
 	if t := result.TLS; t != nil {
 		b.WriteString("\nCertificate\n")

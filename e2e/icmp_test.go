@@ -1,0 +1,131 @@
+//go:build linux
+
+package e2e
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"rollcall/collector"
+	"rollcall/config"
+	"rollcall/e2e/zoo"
+	"rollcall/probe"
+)
+
+var (
+	router4 = netip.MustParseAddr("192.0.2.254")
+	router6 = netip.MustParseAddr("2001:db8::fe")
+)
+
+const narrow, hops = 1300, 7
+
+// answerPing is how the inhabitants answer.
+func answerPing(b []byte) [][]byte {
+	p, ok := zoo.ParsePacket(b)
+	if !ok || p.Fragment || !p.IsPing() {
+		return nil
+	}
+	answer := p.Reply()
+	switch p.To.String() {
+	case nobodyHome:
+		return nil
+	case hostUnreachable:
+		answer = p.Error(router4, 3, 1, 0, 8)
+	case netUnreachable:
+		answer = p.Error(router4, 3, 0, 0, 8)
+	case refusesPings:
+		answer = p.Error(p.To, 3, 3, 0, 8)
+	case complaining:
+		answer = p.Error(router4, 12, 0, 0, 8)
+	case noRoute6:
+		answer = p.Error(router6, 1, 0, 0, 8)
+	case behindNarrow:
+		if p.DF && len(b) > narrow {
+			answer = p.Error(router4, 3, 4, narrow, 8)
+		}
+	case behindNarrow6:
+		if len(b) > narrow {
+			answer = p.Error(router6, 2, 0, narrow, 8)
+		}
+	case farAway:
+		if p.TTL < hops {
+			answer = p.Error(router4, 11, 0, 0, 8)
+		}
+	case farAway6:
+		if p.TTL < hops {
+			answer = p.Error(router6, 3, 0, 0, 8)
+		}
+	}
+	return [][]byte{answer.Bytes()}
+}
+
+// TestGoldenICMP is TestGolden in a network of its own.
+func TestGoldenICMP(t *testing.T) {
+	if !zoo.Apart(t) {
+		return
+	}
+	zoo.Network(t, answerPing)
+	zoo.PingSockets(t, true)
+	all := pingVisits()
+	loaded, err := config.Parse("golden.yml", []byte(modulesFile(nil, all)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner, replies := new(probe.Runner), new(collector.Replies)
+	for _, v := range all {
+		t.Run(v.name, func(t *testing.T) {
+			module, err := loaded.Module(v.name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			record, err := runner.Do(t.Context(), module, probe.Request{Target: v.target})
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareGolden(t, v.name, string(replies.AppendText(nil, &record)))
+		})
+	}
+}
+
+// pingDifferences are what TestParityICMP shows of the README's table.
+var pingDifferences = []difference{
+	{what: "why a target is down", in: `^icmp_`, diff: `^probe_failure_info only in rollcall`},
+	{what: "a target that cannot be", in: `target`, diff: `^status 200, rollcall: 400`},
+	{what: "no permission to ping", in: `^without permission$`, diff: `^status 200, rollcall: 500`},
+	{what: "`dont_fragment` for IPv6", in: `^icmp_dont_fragment_too_big_ipv6$`, diff: `.`},
+	{what: "families that are newer than 0.23", in: `.`, diff: `^probe_timeout_seconds only in rollcall`},
+	{what: "the content type names an escaping", in: `.`, diff: `^content type .*; escaping=underscores"$`},
+}
+
+// TestParityICMP is TestParity for pings, in a network of its own: with ping sockets, with raw ones, and with neither.
+func TestParityICMP(t *testing.T) {
+	if !zoo.Apart(t) {
+		return
+	}
+	zoo.Network(t, answerPing)
+	all := pingVisits()
+	text := modulesFile(nil, all)
+	theirs, ours := startExporter(t, peer(t), text, nil), startExporter(t, rollcall, text, nil)
+	judge := &judge{rules: pingDifferences, seen: make(map[string]bool)}
+	for _, allowed := range []bool{true, false} {
+		zoo.PingSockets(t, allowed)
+		for _, v := range all {
+			them, us := replies(t, theirs, ours, v.query(nil))
+			judge.hear(t, v.name, compareProbes(t, them, us))
+		}
+	}
+	for _, target := range []string{"127.0.0.1:80", "[::1]", "http://127.0.0.1/", "224.0.0.1", "255.255.255.255", "127.255.255.255"} {
+		them, us := replies(t, theirs, ours, "/probe?module=icmp_timeout&target="+target)
+		judge.hear(t, "target "+target, compareReplies(them, us))
+	}
+	// Without capabilities, and by the sysctl without ping sockets.
+	unable := []string{find(t, "setpriv", "util-linux"), "--bounding-set=-net_raw"}
+	theirs, ours = startExporter(t, peer(t), text, nil, unable...), startExporter(t, rollcall, text, nil, unable...)
+	them, us := replies(t, theirs, ours, "/probe?module=icmp_up_loopback&target=127.0.0.1")
+	judge.hear(t, "without permission", compareReplies(them, us))
+	if !strings.Contains(us.Body, "net.ipv4.ping_group_range") {
+		t.Errorf("what to do is not said: %s", us.Body)
+	}
+	judge.close(t)
+}

@@ -1,0 +1,534 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
+
+	"rollcall/e2e/zoo"
+)
+
+func icmpModule(t testing.TB, options string) *Module {
+	t.Helper()
+	o := new(ICMPOptions)
+	o.SetDefaults()
+	if err := yaml.Unmarshal([]byte(options), o); err != nil {
+		t.Fatal(err)
+	}
+	m, err := ModuleOptions{Prober: "icmp", ICMP: o}.Compile("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// bySocket runs test with each kind of socket.
+func bySocket(t *testing.T, test func(t *testing.T)) {
+	for _, kind := range []string{"a ping socket", "a raw socket"} {
+		zoo.PingSockets(t, kind == "a ping socket")
+		t.Run(kind, func(t *testing.T) {
+			trace := new(Trace)
+			wantUp(t, ask(t, icmpModule(t, ""), Request{Target: "127.0.0.1", Trace: trace}))
+			if steps := trace.Steps(); len(steps) != 1 || !strings.HasSuffix(steps[0].Text, kind) {
+				t.Fatalf("steps %v, want %s", steps, kind)
+			}
+			test(t)
+		})
+	}
+}
+
+func TestICMPReachesEveryAddressOfThisMachine(t *testing.T) {
+	if !zoo.Apart(t) {
+		return
+	}
+	zoo.Network(t, func([]byte) [][]byte { return nil })
+	bySocket(t, func(t *testing.T) {
+		for _, target := range []string{"127.0.0.1", "127.0.0.77", "::1", "localhost", "0.0.0.0", "::", "::ffff:127.0.0.1", zoo.Here4.String(), zoo.Here6.String()} {
+			r := ask(t, icmpModule(t, ""), Request{Target: target})
+			wantUp(t, r)
+			if r.ICMP == nil || r.ICMP.HopLimit != 64 || r.Phases.Connect <= 0 || r.Phases.Processing <= 0 || r.Resolve == nil {
+				t.Errorf("%s: %+v, facts %+v", target, r, r.ICMP)
+			}
+		}
+	})
+}
+
+func TestICMPSendsWhatTheModuleSays(t *testing.T) {
+	if !zoo.Apart(t) {
+		return
+	}
+	seen := make(chan zoo.Packet, 100)
+	zoo.Network(t, func(b []byte) [][]byte {
+		p, ok := zoo.ParsePacket(b)
+		if !ok || !p.IsPing() {
+			return nil
+		}
+		seen <- p
+		return [][]byte{p.Reply().Bytes()}
+	})
+	bySocket(t, func(t *testing.T) {
+		for _, c := range []struct {
+			options string
+			want    zoo.Packet
+			payload int
+		}{
+			{options: "", payload: 28, want: zoo.Packet{TTL: 64, DF: true}},
+			{options: "ttl: 5", payload: 28, want: zoo.Packet{TTL: 5, DF: true}},
+			{options: "ttl: 255", payload: 28, want: zoo.Packet{TTL: 255, DF: true}},
+			{options: "payload_size: 1", payload: 1, want: zoo.Packet{TTL: 64, DF: true}},
+			{options: "payload_size: 1000", payload: 1000, want: zoo.Packet{TTL: 64}},
+			{options: "{payload_size: 1000, dont_fragment: true}", payload: 1000, want: zoo.Packet{TTL: 64, DF: true}},
+			{options: "{payload_size: 1472, dont_fragment: true}", payload: 1472, want: zoo.Packet{TTL: 64, DF: true}},
+		} {
+			for _, to := range []netip.Addr{zoo.Here4.Next(), zoo.Here6.Next()} {
+				r := ask(t, icmpModule(t, c.options), Request{Target: to.String()})
+				if to.Is6() && c.payload == 1472 { // the header is larger by 20 bytes
+					wantDown(t, r, StageRequest, ReasonPacketTooBig)
+					continue
+				}
+				wantUp(t, r)
+				got := <-seen
+				if to.Is6() {
+					got.DF = c.want.DF // has none
+				}
+				if got.TTL != c.want.TTL || got.DF != c.want.DF || len(got.Message) != 8+c.payload || got.From != here(to) {
+					t.Errorf("%s: TTL %d, DF %t, %d bytes from %s", c.options, got.TTL, got.DF, len(got.Message), got.From)
+				}
+				if r.ICMP.HopLimit != 57 {
+					t.Errorf("the reply's hop limit is %d", r.ICMP.HopLimit)
+				}
+			}
+		}
+		for source, target := range map[string]string{"127.0.0.9": "127.0.0.1", zoo.Here4.String(): "127.0.0.1", "::1": zoo.Here6.String()} {
+			wantUp(t, ask(t, icmpModule(t, "source_ip_address: \""+source+"\""), Request{Target: target}))
+		}
+	})
+}
+
+func here(to netip.Addr) netip.Addr {
+	if to.Is4() {
+		return zoo.Here4
+	}
+	return zoo.Here6
+}
+
+// impostors is what somebody may send in place of a reply, and nobody must take for one.
+func impostors(p zoo.Packet) map[string]zoo.Packet {
+	edit := func(change func(r *zoo.Packet)) zoo.Packet {
+		r := p.Reply()
+		change(&r)
+		return r
+	}
+	return map[string]zoo.Packet{
+		"another source":     edit(func(r *zoo.Packet) { r.From = r.From.Next() }),
+		"another identifier": edit(func(r *zoo.Packet) { r.Message[5]++ }),
+		"another sequence":   edit(func(r *zoo.Packet) { r.Message[7]++ }),
+		"another nonce":      edit(func(r *zoo.Packet) { r.Message[8]++ }),
+		"another filling":    edit(func(r *zoo.Packet) { r.Message[len(r.Message)-1]++ }),
+		"a shorter one":      edit(func(r *zoo.Packet) { r.Message = r.Message[:len(r.Message)-1] }),
+		"a longer one":       edit(func(r *zoo.Packet) { r.Message = append(r.Message, 0) }),
+		"only a header":      edit(func(r *zoo.Packet) { r.Message = r.Message[:8] }),
+		"a request":          edit(func(r *zoo.Packet) { r.Message[0] = p.Message[0] }),
+		"another code":       edit(func(r *zoo.Packet) { r.Message[1] = 1 }),
+	}
+}
+
+func TestICMPCountsOnlyTheReply(t *testing.T) {
+	if !zoo.Apart(t) {
+		return
+	}
+	var (
+		mu      sync.Mutex
+		persona string // of the impostor
+		after   bool   // the true reply follows, twice
+	)
+	zoo.Network(t, func(b []byte) [][]byte {
+		p, ok := zoo.ParsePacket(b)
+		if !ok || !p.IsPing() {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		packets := [][]byte{impostors(p)[persona].Bytes()}
+		if after {
+			packets = append(packets, p.Reply().Bytes(), p.Reply().Bytes())
+		}
+		return packets
+	})
+	bySocket(t, func(t *testing.T) {
+		for _, to := range []netip.Addr{zoo.Here4.Next(), zoo.Here6.Next()} {
+			for name := range impostors(zoo.Packet{From: to, To: to, Message: make([]byte, 36)}) {
+				for _, follows := range []bool{false, true} {
+					mu.Lock()
+					persona, after = name, follows
+					mu.Unlock()
+					limit := soon
+					if follows {
+						limit = enough
+					}
+					r := ask(t, icmpModule(t, ""), Request{Target: to.String(), Timeout: limit})
+					if follows != r.Up() {
+						t.Errorf("%s, %s, followed by the reply %t: up %t, %v", to, name, follows, r.Up(), r.Failure)
+					} else if !follows {
+						wantDown(t, r, StageResponse, ReasonTimeout)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestICMPTakesNoLateReply(t *testing.T) {
+	if !zoo.Apart(t) {
+		return
+	}
+	var late []byte
+	zoo.Network(t, func(b []byte) [][]byte {
+		p, ok := zoo.ParsePacket(b)
+		if !ok || !p.IsPing() {
+			return nil
+		}
+		arrives := [][]byte{late}
+		if late == nil {
+			arrives = nil
+		}
+		late = p.Reply().Bytes()
+		return arrives
+	})
+	bySocket(t, func(t *testing.T) {
+		for range 3 {
+			r := ask(t, icmpModule(t, ""), Request{Target: zoo.Here4.Next().String(), Timeout: soon})
+			wantDown(t, r, StageResponse, ReasonTimeout)
+		}
+	})
+}
+
+// routerErrors are the ICMP errors that end a ping, by family.
+var routerErrors = []struct {
+	ip6        bool
+	kind, code byte
+	reason     Reason
+	says       string
+}{
+	{false, 3, 0, ReasonNetworkUnreachable, "network unreachable"},
+	{false, 3, 1, ReasonHostUnreachable, "host unreachable"},
+	{false, 3, 2, ReasonConnectionRefused, "protocol unreachable"},
+	{false, 3, 3, ReasonConnectionRefused, "port unreachable"},
+	{false, 3, 9, ReasonNetworkUnreachable, "network administratively prohibited"},
+	{false, 3, 13, ReasonHostUnreachable, "administratively prohibited"},
+	{false, 11, 0, ReasonTTLExceeded, "time to live exceeded in transit"},
+	{false, 12, 0, ReasonNetworkError, "parameter problem"},
+	{true, 1, 0, ReasonNetworkUnreachable, "no route to destination"},
+	{true, 1, 1, ReasonHostUnreachable, "administratively prohibited"},
+	{true, 1, 3, ReasonHostUnreachable, "address unreachable"},
+	{true, 1, 4, ReasonConnectionRefused, "port unreachable"},
+	{true, 1, 5, ReasonHostUnreachable, "source address failed a policy"},
+	{true, 1, 6, ReasonNetworkUnreachable, "reject route to destination"},
+	{true, 3, 0, ReasonTTLExceeded, "time to live exceeded in transit"},
+	{true, 3, 1, ReasonNetworkError, "fragment reassembly time exceeded"},
+	{true, 4, 1, ReasonNetworkError, "parameter problem"},
+}
+
+func TestICMPErrorsThatQuoteThePingEndIt(t *testing.T) {
+	if !zoo.Apart(t) {
+		return
+	}
+	var (
+		mu         sync.Mutex
+		kind, code byte
+		spoil      func(p *zoo.Packet) // what is quoted; the reply follows. nil: nothing does
+		quoted     int
+	)
+	router := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.254"), true: netip.MustParseAddr("2001:db8:7::fe")}
+	zoo.Network(t, func(b []byte) [][]byte {
+		p, ok := zoo.ParsePacket(b)
+		if !ok || !p.IsPing() {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		reply := p.Reply()
+		if spoil == nil {
+			return [][]byte{p.Error(router[p.From.Is6()], kind, code, 0, quoted).Bytes()}
+		}
+		spoil(&p)
+		return [][]byte{p.Error(router[p.From.Is6()], kind, code, 0, quoted).Bytes(), reply.Bytes()}
+	})
+	target := map[bool]string{false: "203.0.113.5", true: "2001:db8:9::5"}
+	say := func(k, c byte, n int, s func(p *zoo.Packet)) {
+		mu.Lock()
+		defer mu.Unlock()
+		kind, code, quoted, spoil = k, c, n, s
+	}
+	bySocket(t, func(t *testing.T) {
+		for _, c := range routerErrors {
+			for _, quoted := range []int{8, 1000} {
+				say(c.kind, c.code, quoted, nil)
+				r := ask(t, icmpModule(t, ""), Request{Target: target[c.ip6]})
+				wantDown(t, r, StageResponse, c.reason)
+				want := fmt.Sprintf("waiting for the reply of %s: pinging %[1]s: %s says: %s", target[c.ip6], router[c.ip6], c.says)
+				if got := r.Failure.Err.Error(); !strings.HasSuffix(want, got) {
+					t.Errorf("the cause is %q, want the end of %q", got, want)
+				}
+			}
+			for name, change := range map[string]func(p *zoo.Packet){
+				"another sequence":    func(p *zoo.Packet) { p.Message[7]++ },
+				"another identifier":  func(p *zoo.Packet) { p.Message[5]++ },
+				"another destination": func(p *zoo.Packet) { p.To = p.To.Next() },
+				"another nonce":       func(p *zoo.Packet) { p.Message[3]++ }, // which the checksum is over
+				"a reply":             func(p *zoo.Packet) { p.Message[0]++ },
+			} {
+				say(c.kind, c.code, 8, change)
+				if r := ask(t, icmpModule(t, ""), Request{Target: target[c.ip6]}); !r.Up() {
+					t.Errorf("an error with %s ended the ping: %v", name, r.Failure)
+				}
+			}
+		}
+		say(4, 0, 8, func(*zoo.Packet) {}) // source quench: advice
+		wantUp(t, ask(t, icmpModule(t, ""), Request{Target: target[false]}))
+	})
+}
+
+func TestICMPSizes(t *testing.T) {
+	if !zoo.Apart(t) {
+		return
+	}
+	router := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.254"), true: netip.MustParseAddr("2001:db8:7::fe")}
+	narrow := 1300
+	var whole []byte // of what comes in fragments
+	zoo.Network(t, func(b []byte) [][]byte {
+		p, ok := zoo.ParsePacket(b)
+		switch {
+		case !ok:
+			return nil
+		case p.Fragment:
+			whole = append(whole[:min(p.Offset, len(whole))], p.Message...)
+			if p.Message = whole; len(whole) < 8+1400 || !p.IsPing() {
+				return nil
+			}
+			reply := p.Reply()
+			reply.Message = append([]byte(nil), reply.Message...)
+			return [][]byte{reply.Bytes()}
+		case !p.IsPing():
+			return nil
+		case len(b) > narrow && p.From.Is6():
+			return [][]byte{p.Error(router[true], 2, 0, uint16(narrow), 1000).Bytes()}
+		case len(b) > narrow && p.DF:
+			return [][]byte{p.Error(router[false], 3, 4, uint16(narrow), 8).Bytes()}
+		}
+		return [][]byte{p.Reply().Bytes()}
+	})
+	bySocket(t, func(t *testing.T) {
+		for i, target := range []string{"203.0.113.", "2001:db8:9::"} {
+			host := target + map[bool]string{true: "5", false: "6"}[strings.Contains(t.Name(), "raw")] // the kernel keeps what it learns of a way
+			r := ask(t, icmpModule(t, "{payload_size: 1400, dont_fragment: true}"), Request{Target: host})
+			wantDown(t, r, StageResponse, ReasonPacketTooBig)
+			wantDown(t, ask(t, icmpModule(t, "{payload_size: 1400, dont_fragment: true}"), Request{Target: host}), StageResponse, ReasonPacketTooBig)
+			wantUp(t, ask(t, icmpModule(t, "{payload_size: 1200, dont_fragment: true}"), Request{Target: host}))
+			wantUp(t, ask(t, icmpModule(t, "payload_size: 1400"), Request{Target: host}))
+			wantDown(t, ask(t, icmpModule(t, "{payload_size: 2000, dont_fragment: true}"), Request{Target: host}), StageRequest, ReasonPacketTooBig)
+			if i == 1 { // the first packet to another host goes out whole, and is refused; then come fragments
+				wantUp(t, ask(t, icmpModule(t, "payload_size: 1400"), Request{Target: host + "7"}))
+			}
+		}
+		for _, target := range []string{"127.0.0.1", "::1"} {
+			wantUp(t, ask(t, icmpModule(t, fmt.Sprintf("payload_size: %d", maxPayload)), Request{Target: target}))
+		}
+	})
+}
+
+func TestICMPWithoutAWay(t *testing.T) {
+	if !zoo.Apart(t) {
+		return
+	}
+	bySocket(t, func(t *testing.T) {
+		for _, target := range []string{"203.0.113.5", "2001:db8:9::5", "fe80::1%nowhere"} {
+			wantDown(t, ask(t, icmpModule(t, ""), Request{Target: target}), StageConnect, ReasonNetworkUnreachable)
+		}
+	})
+}
+
+func TestICMPFaultsAreOurs(t *testing.T) {
+	if !zoo.Apart(t) {
+		return
+	}
+	probeWith := func(options string) error {
+		_, err := new(Runner).Do(t.Context(), icmpModule(t, options), Request{Target: "127.0.0.1", Timeout: enough})
+		return err
+	}
+	bySocket(t, func(t *testing.T) {
+		wantFault(t, probeWith("source_ip_address: 203.0.113.77"), FaultSourceAddress)
+		withoutDescriptors(t, func() { wantFault(t, probeWith(""), FaultDescriptors) })
+	})
+
+	zoo.PingSockets(t, false)
+	withoutCapabilities(t, func() {
+		err := probeWith("")
+		wantFault(t, err, FaultPermission)
+		for _, hint := range []string{"net.ipv4.ping_group_range", "CAP_NET_RAW"} {
+			if !strings.Contains(err.Error(), hint) {
+				t.Errorf("%q does not name %s", err, hint)
+			}
+		}
+	})
+	zoo.PingSockets(t, true)
+	withoutCapabilities(t, func() {
+		if err := probeWith(""); err != nil {
+			t.Errorf("with a ping socket no capability is needed: %v", err)
+		}
+	})
+}
+
+// withoutCapabilities calls f on a thread that has none.
+func withoutCapabilities(t *testing.T, f func()) {
+	t.Helper()
+	var thread sync.WaitGroup
+	thread.Go(func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var none [2]unix.CapUserData
+		if err := unix.Capset(&header, &none[0]); err != nil {
+			t.Error(err)
+			return
+		}
+		f()
+	})
+	thread.Wait()
+}
+
+func TestICMPSendErrors(t *testing.T) {
+	s := &pingSocket{addr: netip.MustParseAddr("192.0.2.2")}
+	for errno, fault := range map[syscall.Errno]Fault{
+		unix.ENOBUFS: FaultMemory, unix.EAGAIN: FaultMemory, unix.ENOMEM: FaultMemory, unix.EPERM: FaultPermission,
+	} {
+		wantFault(t, s.classifySend(t.Context(), errno), fault)
+	}
+	wantFailure(t, s.classifySend(t.Context(), unix.EMSGSIZE), StageRequest, ReasonPacketTooBig)
+	wantFailure(t, s.classifySend(t.Context(), unix.EHOSTUNREACH), StageRequest, ReasonHostUnreachable)
+}
+
+func TestICMPAsksTheGuard(t *testing.T) {
+	if !zoo.Apart(t) {
+		return
+	}
+	g, err := GuardOptions{Deny: []string{"127.0.0.0/8", "::1", "192.0.2.0/24:80"}}.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := icmpModule(t, "preferred_ip_protocol: ip4")
+	m.Guard = g
+	for _, target := range []string{"127.0.0.1", "::1", "0.0.0.0", "::", "::ffff:127.0.0.1", "localhost"} {
+		_, err := new(Runner).Do(t.Context(), m, Request{Target: target, Timeout: enough})
+		if denied := (*DeniedError)(nil); !errors.As(err, &denied) || strings.Contains(err.Error(), ":0 ") {
+			t.Errorf("%s: got %v, want a DeniedError without a port", target, err)
+		}
+	}
+	verdicts, err := m.Explain(t.Context(), "127.0.0.9")
+	if err != nil || len(verdicts) != 1 || verdicts[0].String() != `127.0.0.9 is denied by guard, deny: "127.0.0.0/8"` {
+		t.Errorf("Explain = %v, %v", verdicts, err)
+	}
+	if err := m.Check("127.0.0.1:80"); err == nil {
+		t.Error("a target with a port passes")
+	}
+	if denied := (*DeniedError)(nil); !errors.As(m.Check("::1"), &denied) {
+		t.Error("a denied target passes")
+	}
+	r := ask(t, m, Request{Target: "192.0.2.1"})
+	wantDown(t, r, StageConnect, ReasonNetworkUnreachable) // an entry with a port is not about pings
+}
+
+func TestICMPRefusesWhatCannotAnswer(t *testing.T) {
+	if !zoo.Apart(t) {
+		return
+	}
+	zoo.Network(t, func([]byte) [][]byte { return nil })
+	bySocket(t, func(t *testing.T) {
+		for _, target := range []string{
+			"", "224.0.0.1", "ff02::1", "ff02::1%lo", "255.255.255.255", "127.255.255.255", "192.0.2.255", "example.com:80", "[::1]", "[::1]:80",
+			"http://example.com/", "user:password@host", "host/path", "a b", "a\x00b", "::1::", "127.0.0.1%lo",
+		} {
+			_, err := new(Runner).Do(t.Context(), icmpModule(t, ""), Request{Target: target, Timeout: enough})
+			if refused := (*TargetError)(nil); !errors.As(err, &refused) || strings.Contains(err.Error(), "password") {
+				t.Errorf("%q: got %v, want a TargetError", target, err)
+			}
+		}
+	})
+}
+
+func TestICMPKeepsToItsTime(t *testing.T) {
+	if !zoo.Apart(t) {
+		return
+	}
+	flood := make(chan bool, 1)
+	zoo.Network(t, func(b []byte) [][]byte {
+		p, ok := zoo.ParsePacket(b)
+		if !ok || !p.IsPing() {
+			return nil
+		}
+		var packets [][]byte
+		select {
+		case <-flood:
+			other := p.Reply()
+			other.Message[8]++
+			for range 20_000 {
+				packets = append(packets, other.Bytes())
+			}
+		default:
+		}
+		return packets
+	})
+	m := icmpModule(t, "")
+	bySocket(t, func(t *testing.T) {
+		for _, floods := range []bool{false, true} {
+			if floods {
+				flood <- true
+			}
+			start := time.Now()
+			wantDown(t, ask(t, m, Request{Target: "203.0.113.5", Timeout: soon}), StageResponse, ReasonTimeout)
+			if took := time.Since(start); took < soon || took > soon+time.Second {
+				t.Errorf("flooded %t: it ended after %v", floods, took)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer time.AfterFunc(20*time.Millisecond, cancel).Stop()
+		if _, err := new(Runner).Do(ctx, m, Request{Target: "203.0.113.5", Timeout: time.Minute}); !errors.Is(err, context.Canceled) {
+			t.Errorf("the asker went away: %v", err)
+		}
+	})
+}
+
+func TestICMPOptionsAreJudgedAtLoad(t *testing.T) {
+	for _, c := range []struct {
+		options ICMPOptions
+		want    string
+	}{
+		{ICMPOptions{PayloadSize: -1}, "icmp.payload_size: -1 is out of range; accepted: 1 to 65507 bytes, and 0 for the 28 of the default"},
+		{ICMPOptions{PayloadSize: 65508}, "icmp.payload_size: 65508 is out of range; accepted: 1 to 65507 bytes, and 0 for the 28 of the default"},
+		{ICMPOptions{TTL: -1}, "icmp.ttl: -1 is out of range; accepted: 1 to 255, and 0 for the system's"},
+		{ICMPOptions{TTL: 256, SourceIPAddress: "localhost"}, "icmp.source_ip_address: \"localhost\" is not an IP address\nicmp.ttl: 256 is out of range; accepted: 1 to 255, and 0 for the system's"},
+		{ICMPOptions{SourceIPAddress: "::1", IPProtocol: "ip4"}, "icmp.source_ip_address: ::1 reaches no ip4 address, and preferred_ip_protocol without ip_protocol_fallback allows no other"},
+	} {
+		_, err := ModuleOptions{Prober: "icmp", ICMP: &c.options}.Compile("test")
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%+v: %v, want %s", c.options, err, c.want)
+		}
+	}
+}
+
+func BenchmarkICMPUp(b *testing.B) {
+	m := icmpModule(b, "")
+	b.ReportAllocs()
+	for b.Loop() {
+		wantUp(b, ask(b, m, Request{Target: "127.0.0.1"}))
+	}
+}
