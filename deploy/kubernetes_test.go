@@ -92,6 +92,17 @@ func TestDeploymentHoldsTogether(t *testing.T) {
 	}
 }
 
+func TestPingVariantMayPing(t *testing.T) {
+	all := resolve(t, "kubernetes/ping")
+	d := get[*apps.Deployment](t, all, "Deployment rollcall")
+	judgePod(t, all, d.Spec.Selector, d.Spec.Template)
+	security := d.Spec.Template.Spec.SecurityContext
+	group := fmt.Sprintf("%d %[1]d", *security.RunAsGroup)
+	if want := []core.Sysctl{{Name: "net.ipv4.ping_group_range", Value: group}}; !slices.Equal(security.Sysctls, want) {
+		t.Errorf("sysctls %v, want %v", security.Sysctls, want)
+	}
+}
+
 func TestStatefulVariantKeepsTheOutbox(t *testing.T) {
 	all := resolve(t, "kubernetes/stateful")
 	if all["Deployment rollcall"] != nil {

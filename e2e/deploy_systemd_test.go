@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -39,15 +40,29 @@ func TestUnitsAreSoundAndShutIn(t *testing.T) {
 		}
 	}
 
-	out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", "--root="+root, "rollcall.service", "rollcall.socket").CombinedOutput()
-	if err != nil || len(out) > 0 { // of a setting that it does not know it only warns
-		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	verify := func() {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", "--root="+root, "rollcall.service", "rollcall.socket").CombinedOutput()
+		if err != nil || len(out) > 0 { // of a setting that it does not know it only warns
+			t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+		}
 	}
+	verify()
 	// The scale goes from 0 to 100; an ordinary service has more than 90.
-	out, err = exec.CommandContext(t.Context(), analyze, "security", "--offline=yes", "--no-pager", "--threshold=15", "--root="+root, "rollcall.service").CombinedOutput()
-	if err != nil {
-		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	security := func(threshold string) {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), analyze, "security", "--offline=yes", "--no-pager", "--threshold="+threshold, "--root="+root, "rollcall.service").CombinedOutput()
+		if err != nil {
+			t.Errorf("systemd-analyze security: %v\n%s", err, out)
+		}
 	}
+	security("15")
+	dropIn := filepath.Join(units, "rollcall.service.d")
+	if err := errors.Join(os.Mkdir(dropIn, 0o755), os.Rename(filepath.Join(units, "ping.conf"), filepath.Join(dropIn, "ping.conf"))); err != nil {
+		t.Fatal(err)
+	}
+	verify()
+	security("25")
 }
 
 // notifications is what a service tells its manager, read as systemd reads it.
