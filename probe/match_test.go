@@ -23,7 +23,7 @@ func mustRegexp(text string) Regexp {
 const slowRegexp = "(a{0,30}){0,30}(a{0,30}){0,30}(a{0,30}){0,30}(a{0,30}){0,30}b"
 
 func TestLongTextsAreMatchedAsShortOnes(t *testing.T) {
-	body := []byte(strings.Repeat("\xff haystäck", 1<<17) + "needle")
+	body := []byte(strings.Repeat("\xff haystäck", 1<<14) + "needle")
 	for expression, want := range map[string]bool{"needle$": true, `^.?haystack`: false, `k\x{fffd}`: true, "nothing": false, "": true, "(?i)NEEDLE": true} {
 		re := mustRegexp(expression)
 		m := matcher{ctx: t.Context(), steps: quickSteps}
