@@ -237,6 +237,26 @@ func TestProbeRequestsCanBeLeftOut(t *testing.T) {
 	})
 }
 
+// TestWhatAPersonTriesIsNoNews: somebody looks at a probe, perhaps with a slip in the target's name. It neither begins
+// an incident nor ends one.
+func TestWhatAPersonTriesIsNoNews(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		h := openHook(t, dir, settings(p))
+		try := func(target string, up bool) {
+			h.Observe(probe.Record{Module: "tcp_connect", Prober: "tcp", Target: target, Debug: true, Result: *resultAt(time.Now(), up)})
+		}
+		try("slip:1", false)
+		see(h, "host:1", false)
+		try("host:1", true)
+		time.Sleep(time.Minute)
+		if n := h.Metrics().Incidents; n != 1 {
+			t.Errorf("%d incidents are open, want that of host:1", n)
+		}
+		closeHook(t, h)
+		p.want("TCP host:1 is down")
+	})
+}
+
 // TestFaultsOfTheExporterAreNoNews: what is not a verdict about the target never reaches the hook.
 func TestFaultsOfTheExporterAreNoNews(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {

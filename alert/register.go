@@ -59,7 +59,7 @@ func (r *register) observe(rec *probe.Record) bool {
 	k := key{rec.Module, identity(rec.Target)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !rec.Scheduled && !r.probeRequests {
+	if rec.Debug || !rec.Scheduled && !r.probeRequests {
 		return false
 	}
 	if len(r.changes) >= maxChanges {

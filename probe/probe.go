@@ -35,6 +35,8 @@ type Request struct {
 	Late time.Duration
 	// Scheduled is true when rollcall asked on its own clock, false for a /probe request.
 	Scheduled bool
+	// Debug is true when a person wants to look at this one probe: nobody is to be alerted by what they try.
+	Debug bool
 	// Labels are the configured target's own; nil for a /probe request.
 	Labels map[string]string
 	// Trace collects the steps for somebody who will read them; nil (the usual case) records nothing.
@@ -138,6 +140,7 @@ type Record struct {
 	Hostname  string
 	Timeout   time.Duration // the limit that applied
 	Scheduled bool
+	Debug     bool
 	Labels    map[string]string
 	Result    Result
 	Trace     *Trace // nil unless the request carried one

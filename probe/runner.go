@@ -65,7 +65,7 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	}
 	record := Record{
 		Module: m.Name, Prober: m.Kind, Target: req.Target, Hostname: req.Hostname, Timeout: req.Timeout,
-		Scheduled: req.Scheduled, Labels: req.Labels, Result: result, Trace: req.Trace,
+		Scheduled: req.Scheduled, Debug: req.Debug, Labels: req.Labels, Result: result, Trace: req.Trace,
 	}
 	for _, o := range r.Observers {
 		o.Observe(record)

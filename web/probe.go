@@ -25,7 +25,7 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		s.refuseProbe(w, err)
 		return
 	}
-	if q.debug {
+	if q.request.Debug {
 		allowWriting(w, replyTimeout) // it may be long, and the reader slow
 		s.writeReport(w, &record, q.config)
 		return
@@ -38,7 +38,6 @@ type question struct {
 	request probe.Request
 	module  *probe.Module
 	config  Config // that module is from
-	debug   bool   // the answer is for a person
 }
 
 // crowd is how many probes in flight may have kept a request waiting. Fewer are started within a few hundredths of a
@@ -61,17 +60,18 @@ func (s *Server) question(r *http.Request) (*question, error) {
 	if p.module == "" {
 		p.module = probe.DefaultModule(p.target)
 	}
-	q := &question{config: s.options.Current(), debug: p.debug == "true"}
+	q := &question{config: s.options.Current()}
 	if q.module, err = q.config.Module(p.module); err != nil {
 		return nil, err
 	}
 	q.request = probe.Request{
-		Target: p.target, Hostname: p.hostname, Timeout: timeLimit(asker, s.options.TimeoutOffset, q.module.Timeout),
+		Target: p.target, Hostname: p.hostname, Debug: p.debug == "true",
+		Timeout: timeLimit(asker, s.options.TimeoutOffset, q.module.Timeout),
 	}
 	if patience := asker - s.options.TimeoutOffset; patience > 0 && s.options.Runner.InFlight() >= crowd {
 		q.request.Late = max(0, q.request.Timeout-(patience-sinceArrived(r)))
 	}
-	if q.debug || s.logsSteps(r.Context()) {
+	if q.request.Debug || s.logsSteps(r.Context()) {
 		q.request.Trace = new(probe.Trace)
 	}
 	return q, nil

@@ -314,9 +314,15 @@ func TestDebugTellsTheStory(t *testing.T) {
 		}
 		rest = after
 	}
+	if kept := h.history.latest(1); !kept[0].record.Debug {
+		t.Error("nothing keeps the probe from alerting somebody")
+	}
 	for _, other := range []string{"True", "1", "yes", "TRUE", "true%20"} {
 		if w := h.get("/probe?target=x&debug=" + other); strings.Contains(w.Body.String(), "Phases") {
 			t.Errorf("debug=%s is taken for true", other)
+		}
+		if kept := h.history.latest(1); kept[0].record.Debug {
+			t.Errorf("debug=%s keeps the probe from being watched", other)
 		}
 	}
 }
