@@ -220,7 +220,7 @@ func TestForgottenAfterADayWithoutResults(t *testing.T) {
 			t.Error(err)
 		}
 		p.want("TCP host:1 is down", "TCP host:1 is no longer watched")
-		if want := " no longer watched: nobody has asked for it for a day. "; !strings.Contains(p.got[1].body, want) {
+		if want := " no longer watched: it had no result for a day. "; !strings.Contains(p.got[1].body, want) {
 			t.Errorf("the mail does not say %q:\n%s", want, p.got[1].body)
 		}
 	})

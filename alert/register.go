@@ -224,7 +224,7 @@ func (r *register) over(w *watch, now time.Time) (why string) {
 	case w.leaving && (!r.probeRequests || now.Sub(w.asked) >= askedLately):
 		return "it left the configuration"
 	case now.Sub(w.seen) >= forgetAfter:
-		return "nobody has asked for it for a day"
+		return "it had no result for a day"
 	default:
 		return ""
 	}
