@@ -145,13 +145,7 @@ func (k *keeper) run(ctx context.Context) {
 // turn does everything that is due and returns how long nothing else is.
 func (k *keeper) turn(ctx context.Context, now time.Time) time.Duration {
 	quiet := !now.Before(k.nextSave)
-	for more := true; more; {
-		more = k.gather(quiet, now)
-		if !more {
-			break
-		}
-		k.save(now)
-	}
+	k.gatherAll(quiet, now)
 	if quiet {
 		k.nextSave = now.Add(saveInterval)
 	}
@@ -165,6 +159,15 @@ func (k *keeper) turn(ctx context.Context, now time.Time) time.Duration {
 	k.post(ctx, now)
 	k.publish()
 	return max(0, k.next(now).Sub(now))
+}
+
+// gatherAll gathers all there is, and writes some of it on the way when it is much.
+func (k *keeper) gatherAll(quiet bool, now time.Time) {
+	for k.gather(quiet, now) {
+		if len(k.rows) >= rowsPerWrite {
+			k.save(now)
+		}
+	}
 }
 
 // gather turns what the register has into news and rows.
@@ -288,8 +291,6 @@ func (k *keeper) finish(patience context.Context, cancel context.CancelFunc) {
 		break
 	}
 	k.storeBroken = false // one more attempt
-	for k.gather(true, time.Now()) {
-		k.save(time.Now())
-	}
+	k.gatherAll(true, time.Now())
 	k.save(time.Now())
 }

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// rowsPerWrite keeps a write small enough to be held in memory, and the writes few: each waits for the disk.
+const rowsPerWrite = 1000
+
 // save puts everything that changed on the disk in one transaction. When that fails, memory stays the truth: mail is
 // sent all the same, and the changes wait for the next attempt.
 func (k *keeper) save(now time.Time) {

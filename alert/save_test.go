@@ -73,3 +73,38 @@ func TestDiskThatIsFullForWeeksFillsNoMemory(t *testing.T) {
 		})
 	}
 }
+
+// TestManyFirstResultsAreFewWrites: each write waits for the disk, and mail waits for all of them.
+func TestManyFirstResultsAreFewWrites(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		h := openHook(t, dir, settings(p))
+		db := h.active.Load().store.db
+		writes := func() (id int) {
+			synctest.Wait()
+			if err := db.View(func(tx *bbolt.Tx) error {
+				id = tx.ID()
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return id
+		}
+		before := writes()
+		const targets = 5 * rowsPerWrite
+		for n := range targets {
+			see(h, fmt.Sprintf("host-%d:80", n), true)
+		}
+		time.Sleep(2 * saveInterval)
+		if n := writes() - before; n < 1 || n > 2*targets/rowsPerWrite {
+			t.Errorf("%d writes for %d targets", n, targets)
+		}
+		closeHook(t, h)
+		s, l, err := tryStore(dir)
+		if err != nil || len(l.watches) != targets {
+			t.Fatalf("the store holds %d watches (%v)", len(l.watches), err)
+		}
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
