@@ -66,7 +66,7 @@ func TestGoldenICMP(t *testing.T) {
 		return
 	}
 	zoo.Network(t, answerPing)
-	zoo.PingSockets(t, true)
+	zoo.AllowPingSockets(t)
 	all := pingVisits()
 	loaded, err := config.Parse("golden.yml", []byte(modulesFile(nil, all)))
 	if err != nil {
@@ -98,7 +98,7 @@ var pingDifferences = []difference{
 	{what: "the content type names an escaping", in: `.`, diff: `^content type .*; escaping=underscores"$`},
 }
 
-// TestParityICMP is TestParity for pings, in a network of its own: with ping sockets, with raw ones, and with neither.
+// TestParityICMP is TestParity for pings, in a network of its own: with neither kind of socket, with raw ones, and with ping sockets.
 func TestParityICMP(t *testing.T) {
 	if !zoo.Apart(t) {
 		return
@@ -108,8 +108,20 @@ func TestParityICMP(t *testing.T) {
 	text := modulesFile(nil, all)
 	theirs, ours := startExporter(t, peer(t), text, nil), startExporter(t, rollcall, text, nil)
 	judge := &judge{rules: pingDifferences, seen: make(map[string]bool)}
-	for _, allowed := range []bool{true, false} {
-		zoo.PingSockets(t, allowed)
+
+	// Without capabilities, and by the sysctl without ping sockets.
+	unable := []string{find(t, "setpriv", "util-linux"), "--bounding-set=-net_raw"}
+	theirsUnable, oursUnable := startExporter(t, peer(t), text, nil, unable...), startExporter(t, rollcall, text, nil, unable...)
+	them, us := replies(t, theirsUnable, oursUnable, "/probe?module=icmp_up_loopback&target=127.0.0.1")
+	judge.hear(t, "without permission", compareReplies(them, us))
+	if !strings.Contains(us.Body, "net.ipv4.ping_group_range") {
+		t.Errorf("what to do is not said: %s", us.Body)
+	}
+
+	for _, allowed := range []bool{false, true} {
+		if allowed {
+			zoo.AllowPingSockets(t)
+		}
 		for _, v := range all {
 			them, us := replies(t, theirs, ours, v.query(nil))
 			judge.hear(t, v.name, compareProbes(t, them, us))
@@ -118,14 +130,6 @@ func TestParityICMP(t *testing.T) {
 	for _, target := range []string{"127.0.0.1:80", "[::1]", "http://127.0.0.1/", "224.0.0.1", "255.255.255.255", "127.255.255.255"} {
 		them, us := replies(t, theirs, ours, "/probe?module=icmp_timeout&target="+target)
 		judge.hear(t, "target "+target, compareReplies(them, us))
-	}
-	// Without capabilities, and by the sysctl without ping sockets.
-	unable := []string{find(t, "setpriv", "util-linux"), "--bounding-set=-net_raw"}
-	theirs, ours = startExporter(t, peer(t), text, nil, unable...), startExporter(t, rollcall, text, nil, unable...)
-	them, us := replies(t, theirs, ours, "/probe?module=icmp_up_loopback&target=127.0.0.1")
-	judge.hear(t, "without permission", compareReplies(them, us))
-	if !strings.Contains(us.Body, "net.ipv4.ping_group_range") {
-		t.Errorf("what to do is not said: %s", us.Body)
 	}
 	judge.close(t)
 }
