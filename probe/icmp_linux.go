@@ -151,14 +151,28 @@ func (s *pingSocket) configure(fd int) error {
 		s.chooseID()
 		o.filter(&s.echo)
 	}
-	if o.err != nil || !s.p.source.IsValid() {
-		return os.NewSyscallError("setsockopt", o.err)
+	switch {
+	case o.err != nil: // nothing has left this machine yet, so it is no fault of the target's
+		return ourFault(FaultPermission, os.NewSyscallError("setsockopt", o.err))
+	case !s.p.source.IsValid():
+		return nil
 	}
 	source, err := pingAddr(s.p.source)
-	if err != nil {
-		return err
+	if err == nil {
+		err = os.NewSyscallError("bind", unix.Bind(fd, source))
 	}
-	return os.NewSyscallError("bind", unix.Bind(fd, source))
+	if err != nil {
+		return ourFault(FaultSourceAddress, err)
+	}
+	return nil
+}
+
+// ourFault is what LocalFault makes of err, and otherwise the fault. What else err is does not count.
+func ourFault(otherwise Fault, err error) error {
+	if fault := LocalFault(err); fault != nil {
+		return fault
+	}
+	return &ExporterError{otherwise, errors.New(err.Error())}
 }
 
 // A packet that must not be fragmented is sent whatever the kernel believes of the way, which it keeps for minutes. One

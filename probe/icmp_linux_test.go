@@ -379,6 +379,8 @@ func TestICMPFaultsAreOurs(t *testing.T) {
 	})
 	bySocket(t, func(t *testing.T) {
 		wantFault(t, probeWith("source_ip_address: 203.0.113.77"), FaultSourceAddress)
+		_, err := new(Runner).Do(t.Context(), icmpModule(t, "source_ip_address: fe80::1%nowhere"), Request{Target: "::1", Timeout: enough})
+		wantFault(t, err, FaultSourceAddress)
 		withoutDescriptors(t, func() { wantFault(t, probeWith(""), FaultDescriptors) })
 	})
 	withoutCapabilities(t, func() {
