@@ -12,8 +12,8 @@ import (
 // connect opens the connection by the system calls themselves. A net.Dialer takes a third more time and, on its way
 // down, a stack twice as large, which some thousand probes that wait at once all keep. An os.File has the
 // runtime's poller and deadlines as well.
-func (c *conn) connect(ctx context.Context, addr netip.AddrPort, source netip.Addr) error {
-	s, err := newSocket(addr)
+func (c *conn) connect(ctx context.Context, network string, addr netip.AddrPort, source netip.Addr) error {
+	s, err := newSocket(network, addr)
 	if err != nil {
 		return err
 	}
@@ -29,9 +29,10 @@ func (c *conn) connect(ctx context.Context, addr netip.AddrPort, source netip.Ad
 	return nil
 }
 
-// socket is a TCP connection to addr.
+// socket is a connection to addr.
 type socket struct {
 	*os.File
+	network string // "tcp" or "udp"
 	addr    netip.AddrPort
 	peer    syscall.Sockaddr // addr, as the kernel takes it
 	local   syscall.Sockaddr
@@ -42,8 +43,8 @@ type socket struct {
 	inet4 syscall.SockaddrInet4 // what peer is, for IPv4: saves an allocation
 }
 
-func newSocket(addr netip.AddrPort) (s *socket, err error) {
-	s = &socket{addr: addr}
+func newSocket(network string, addr netip.AddrPort) (s *socket, err error) {
+	s = &socket{network: network, addr: addr}
 	if addr.Addr().Is4() {
 		s.inet4 = syscall.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
 		s.peer = &s.inet4
@@ -53,18 +54,25 @@ func newSocket(addr netip.AddrPort) (s *socket, err error) {
 	return s, err
 }
 
-// open makes the socket and sends the first packet. An address of this machine often answers at once.
+// open makes the socket and sends the first packet. An address of this machine often answers at once. For UDP it sends
+// nothing, and connecting is over.
 func (s *socket) open(source netip.Addr) error {
 	family := syscall.AF_INET6
 	if s.addr.Addr().Is4() {
 		family = syscall.AF_INET
 	}
-	fd, err := syscall.Socket(family, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, syscall.IPPROTO_TCP)
+	kind, protocol := syscall.SOCK_STREAM, syscall.IPPROTO_TCP
+	if s.network == "udp" {
+		kind, protocol = syscall.SOCK_DGRAM, syscall.IPPROTO_UDP
+	}
+	fd, err := syscall.Socket(family, kind|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}
-	// As with every connection in Go: what is written goes out at once.
-	err = os.NewSyscallError("setsockopt", syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1))
+	if protocol == syscall.IPPROTO_TCP {
+		// As with every connection in Go: what is written goes out at once.
+		err = os.NewSyscallError("setsockopt", syscall.SetsockoptInt(fd, protocol, syscall.TCP_NODELAY, 1))
+	}
 	if err == nil && source.IsValid() {
 		err = bind(fd, source)
 	}
@@ -75,7 +83,7 @@ func (s *socket) open(source netip.Addr) error {
 		syscall.Close(fd)
 		return err
 	}
-	s.File = os.NewFile(uintptr(fd), "tcp "+s.addr.String())
+	s.File = os.NewFile(uintptr(fd), s.network+" "+s.addr.String())
 	return nil
 }
 
@@ -145,6 +153,7 @@ func sockaddr6(addr netip.AddrPort) (*syscall.SockaddrInet6, error) {
 // notOurselves refuses a connection that has the same address at both ends. When nobody listens at an address of this
 // machine, and the local port picked for the connection happens to be that same one, TCP connects it to itself
 // (RFC 9293, 3.5: simultaneous open), and a service that is not there would count as up.
+// By UDP a probe would hear itself.
 func (s *socket) notOurselves(fd int) error {
 	local, err := syscall.Getsockname(fd)
 	if err != nil {
@@ -171,12 +180,19 @@ func addrPort(sa syscall.Sockaddr) netip.AddrPort {
 
 // dialError words err as a net.Dialer does.
 func (s *socket) dialError(source netip.Addr, err error) error {
-	failed := &net.OpError{Op: "dial", Net: "tcp", Addr: s.RemoteAddr(), Err: err}
+	failed := &net.OpError{Op: "dial", Net: s.network, Addr: s.RemoteAddr(), Err: err}
 	if source.IsValid() {
-		failed.Source = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+		failed.Source = s.netAddr(netip.AddrPortFrom(source, 0))
 	}
 	return failed
 }
 
-func (s *socket) LocalAddr() net.Addr  { return net.TCPAddrFromAddrPort(addrPort(s.local)) }
-func (s *socket) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.addr) }
+func (s *socket) LocalAddr() net.Addr  { return s.netAddr(addrPort(s.local)) }
+func (s *socket) RemoteAddr() net.Addr { return s.netAddr(s.addr) }
+
+func (s *socket) netAddr(addr netip.AddrPort) net.Addr {
+	if s.network == "udp" {
+		return net.UDPAddrFromAddrPort(addr)
+	}
+	return net.TCPAddrFromAddrPort(addr)
+}

@@ -26,7 +26,7 @@ func TestSocketRefusesItself(t *testing.T) {
 	if err := syscall.Connect(fd, own); err != nil {
 		t.Fatalf("TCP no longer connects a socket to itself: %v", err)
 	}
-	s, err := newSocket(addrPort(own))
+	s, err := newSocket("tcp", addrPort(own))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +47,38 @@ func TestConnectWordsErrorsAsADialerDoes(t *testing.T) {
 		if err == nil || err.Error() != wording {
 			t.Errorf("%s: %v, want %s", name, err, wording)
 		}
+	}
+}
+
+func TestUDPConnects(t *testing.T) {
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	addr := server.LocalAddr().(*net.UDPAddr).AddrPort()
+	c, err := dialNetwork(t.Context(), nil, "udp", "x", addr, netip.MustParseAddr("127.0.0.5"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 10)
+	n, from, err := server.ReadFrom(b)
+	if err != nil || string(b[:n]) != "hello" {
+		t.Fatalf("the server got %q, %v", b[:n], err)
+	}
+	if from.String() != c.LocalAddr().String() || c.LocalAddr().Network() != "udp" || c.RemoteAddr().String() != addr.String() {
+		t.Errorf("from %v to %v, the server says from %v", c.LocalAddr(), c.RemoteAddr(), from)
+	}
+
+	stranger := netip.MustParseAddr("192.0.2.1")
+	dialer := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(stranger, 0))}
+	_, want := dialer.Dial("udp", addr.String())
+	if _, err := dialNetwork(t.Context(), nil, "udp", "x", addr, stranger); err == nil || err.Error() != want.Error() {
+		t.Errorf("got %v, want %v", err, want)
 	}
 }
 

@@ -10,16 +10,19 @@ import (
 )
 
 // connect opens the connection.
-func (c *conn) connect(ctx context.Context, addr netip.AddrPort, source netip.Addr) error {
+func (c *conn) connect(ctx context.Context, network string, addr netip.AddrPort, source netip.Addr) error {
 	if _, err := zoneIndex(addr.Addr()); err != nil {
 		return err // the Dialer would go on without the zone
 	}
 	// No keep-alive: a probe's connection is too short for one, and setting it costs system calls.
 	dialer := net.Dialer{KeepAlive: -1}
-	if source.IsValid() {
-		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+	switch local := netip.AddrPortFrom(source, 0); {
+	case source.IsValid() && network == "udp":
+		dialer.LocalAddr = net.UDPAddrFromAddrPort(local)
+	case source.IsValid():
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(local)
 	}
-	opened, err := dialer.DialContext(dialContext(ctx, c.deadline), "tcp", addr.String())
+	opened, err := dialer.DialContext(dialContext(ctx, c.deadline), network, addr.String())
 	if err != nil {
 		return err
 	}

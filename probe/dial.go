@@ -16,12 +16,17 @@ import (
 // ctx's, and I/O on it ends when ctx is cancelled. A valid source is the local address. The errors are classify's,
 // at StageConnect.
 func dial(ctx context.Context, g *Guard, host string, addr netip.AddrPort, source netip.Addr) (net.Conn, error) {
+	return dialNetwork(ctx, g, "tcp", host, addr, source)
+}
+
+// dialNetwork does the same over "tcp" or "udp". A UDP connection hears addr alone.
+func dialNetwork(ctx context.Context, g *Guard, network, host string, addr netip.AddrPort, source netip.Addr) (net.Conn, error) {
 	if err := g.allow(host, addr); err != nil {
 		return nil, err
 	}
 	c := new(conn)
 	c.deadline, _ = ctx.Deadline()
-	if err := c.connect(ctx, addr, source); err != nil {
+	if err := c.connect(ctx, network, addr, source); err != nil {
 		if unreachable(err, addr) {
 			err = fail(StageConnect, ReasonNetworkUnreachable, err)
 		}
