@@ -264,6 +264,7 @@ func everyFact() *probe.Record {
 		HTTP:    &probe.HTTPFacts{Hops: 1, LastModified: time.Now(), HasCEL: true},
 		TCP:     &probe.TCPFacts{Expects: []probe.ExpectLabels{{{Name: "a", Value: "b"}}}},
 		ICMP:    &probe.ICMPFacts{HopLimit: 64},
+		DNS:     &probe.DNSFacts{HasSerial: true},
 		TLS:     &probe.TLSFacts{Version: 0x304, CipherSuite: 0x1301, EarliestExpiry: time.Now(), ChainExpiry: time.Now()},
 	}}
 }

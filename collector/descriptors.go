@@ -10,7 +10,13 @@ package collector
 type family int
 
 const (
-	dnsLookupTime family = iota
+	dnsAdditionalRRs family = iota
+	dnsAnswerRRs
+	dnsAuthorityRRs
+	dnsDuration
+	dnsLookupTime
+	dnsQuerySucceeded
+	dnsSerial
 	duration
 	expectInfo
 	failedDueToBytes
@@ -43,7 +49,13 @@ const (
 type descriptor struct{ name, help string }
 
 var descriptors = [familyCount]descriptor{
+	dnsAdditionalRRs:           {"probe_dns_additional_rrs", "Records in the additional section of the answer."},
+	dnsAnswerRRs:               {"probe_dns_answer_rrs", "Records in the answer section of the answer."},
+	dnsAuthorityRRs:            {"probe_dns_authority_rrs", "Records in the authority section of the answer."},
+	dnsDuration:                {"probe_dns_duration_seconds", "Time each phase of the DNS probe took."},
 	dnsLookupTime:              {"probe_dns_lookup_time_seconds", "Time it took to turn the target's name into an address."},
+	dnsQuerySucceeded:          {"probe_dns_query_succeeded", "1 if an answer came that can be read, else 0."},
+	dnsSerial:                  {"probe_dns_serial", "Serial number of the zone, from its SOA record."},
 	duration:                   {"probe_duration_seconds", "Time the whole probe took."},
 	expectInfo:                 {"probe_expect_info", "Labels taken from what the target said, one series per matched expect."},
 	failedDueToBytes:           {"probe_failed_due_to_bytes", "1 if the probe failed because expected bytes did not arrive, else 0."},
@@ -89,11 +101,20 @@ const (
 	icmpPhaseCount
 )
 
+// The phases of probe_dns_duration_seconds, in the order of their label's values.
+const (
+	dnsPhaseConnect = iota
+	dnsPhaseRequest
+	dnsPhaseResolve
+	dnsPhaseCount
+)
+
 // The labels' names and constant values, sorted as a registry sorts them.
 var (
 	phaseLabels   = [...]string{"phase"}
 	phaseNames    = [phaseCount]string{"connect", "processing", "resolve", "tls", "transfer"}
 	icmpPhases    = [icmpPhaseCount]string{"resolve", "rtt", "setup"}
+	dnsPhases     = [dnsPhaseCount]string{"connect", "request", "resolve"}
 	failureLabels = [...]string{"reason", "stage"}
 	certLabels    = [...]string{"fingerprint_sha256", "issuer", "serialnumber", "subject", "subjectalternative"}
 	cipherLabels  = [...]string{"cipher"}

@@ -22,6 +22,7 @@ type builder struct {
 	phases   [phaseCount]series  // those of probe_http_duration_seconds
 	shown    [phaseCount]*dto.Metric
 	icmp     [icmpPhaseCount]series // those of probe_icmp_duration_seconds
+	dns      [dnsPhaseCount]series  // those of probe_dns_duration_seconds
 
 	failure [len(failureLabels)]string
 	cert    [len(certLabels)]string
@@ -53,7 +54,7 @@ func newBuilder() *builder {
 		metrics[i] = &b.single[i].metric
 		f.Metric = metrics[i : i+1 : i+1]
 	}
-	pairs := make([]dto.LabelPair, phaseCount+icmpPhaseCount+len(b.failure)+len(b.cert)+len(b.cipher)+len(b.version))
+	pairs := make([]dto.LabelPair, phaseCount+icmpPhaseCount+dnsPhaseCount+len(b.failure)+len(b.cert)+len(b.cipher)+len(b.version))
 	labels := make([]*dto.LabelPair, len(pairs))
 	next := 0
 	label := func(s *series, names, values []string) {
@@ -73,6 +74,11 @@ func newBuilder() *builder {
 		label(&b.icmp[i], phaseLabels[:], icmpPhases[i:i+1])
 		b.families[icmpDuration].Metric[i] = &b.icmp[i].metric
 	}
+	b.families[dnsDuration].Metric = make([]*dto.Metric, dnsPhaseCount)
+	for i := range b.dns {
+		label(&b.dns[i], phaseLabels[:], dnsPhases[i:i+1])
+		b.families[dnsDuration].Metric[i] = &b.dns[i].metric
+	}
 	label(&b.single[failureInfo], failureLabels[:], b.failure[:])
 	label(&b.single[sslLastChainInfo], certLabels[:], b.cert[:])
 	label(&b.single[tlsCipherInfo], cipherLabels[:], b.cipher[:])
@@ -86,9 +92,7 @@ func (b *builder) build(r *probe.Record) {
 	result := &r.Result
 
 	// The calls stand in the order of the families' names, which is the order of the reply.
-	if result.Resolve != nil {
-		b.add(dnsLookupTime, result.Resolve.Duration.Seconds())
-	}
+	b.addDNS(result)
 	b.add(duration, result.Duration.Seconds())
 	if result.TCP != nil {
 		b.addExpects(result.TCP.Expects)
@@ -145,6 +149,30 @@ func (b *builder) addHTTP(result *probe.Result) {
 	b.add(httpStatusCode, float64(http.StatusCode))
 	b.add(httpUncompressedBodyLength, float64(http.UncompressedBodyLength))
 	b.add(httpVersion, float64(http.VersionMajor)+float64(http.VersionMinor)/10)
+}
+
+// addDNS adds what begins with probe_dns: of the families of a dns probe all but the serial are always there, and all
+// phases, also those that the probe did not come to. The lookup is any probe's.
+func (b *builder) addDNS(result *probe.Result) {
+	dns := result.DNS
+	if dns != nil {
+		b.add(dnsAdditionalRRs, float64(dns.Additionals))
+		b.add(dnsAnswerRRs, float64(dns.Answers))
+		b.add(dnsAuthorityRRs, float64(dns.Authorities))
+		b.dns[dnsPhaseConnect].value = (result.Phases.Connect + result.Phases.TLS).Seconds()
+		b.dns[dnsPhaseRequest].value = result.Phases.Processing.Seconds()
+		b.dns[dnsPhaseResolve].value = result.Phases.Resolve.Seconds()
+		b.built = append(b.built, dnsDuration)
+	}
+	if result.Resolve != nil {
+		b.add(dnsLookupTime, result.Resolve.Duration.Seconds())
+	}
+	if dns != nil {
+		b.add(dnsQuerySucceeded, number(dns.Succeeded))
+		if dns.HasSerial {
+			b.add(dnsSerial, float64(dns.Serial))
+		}
+	}
 }
 
 // addPhases adds the phases that the probe went into: resolve unless a proxy did it, the others once a connection

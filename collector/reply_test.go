@@ -121,7 +121,7 @@ func TestEveryFormatIsWhatTheLibraryWrites(t *testing.T) {
 // TestEverySectionMayBeAbsent goes through all sets of sections, also those that no prober makes today.
 func TestEverySectionMayBeAbsent(t *testing.T) {
 	full := records()["https"].Result
-	for set := range 1 << 6 {
+	for set := range 1 << 7 {
 		r := probe.Record{Prober: "x", Timeout: 9500 * time.Millisecond}
 		var want []string
 		has := func(bit int, names ...string) bool {
@@ -150,6 +150,10 @@ func TestEverySectionMayBeAbsent(t *testing.T) {
 				want = append(want, "probe_tls_cipher_info")
 			}
 		}
+		if has(6, "probe_dns_additional_rrs", "probe_dns_answer_rrs", "probe_dns_authority_rrs", "probe_dns_duration_seconds",
+			"probe_dns_query_succeeded", "probe_dns_serial") {
+			r.Result.DNS = &probe.DNSFacts{HasSerial: true}
+		}
 		if has(4, "probe_failure_info") {
 			r.Result.Failure = records()["refused"].Result.Failure
 		}
@@ -163,11 +167,11 @@ func TestEverySectionMayBeAbsent(t *testing.T) {
 			got = append(got, f.GetName())
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("sections %06b (-want +got):\n%s", set, diff)
+			t.Errorf("sections %07b (-want +got):\n%s", set, diff)
 		}
 		var replies Replies
 		if diff := cmp.Diff(viaExpfmt(t, expfmt.FmtText, r), ask(t, &replies, "", r).Body.String()); diff != "" {
-			t.Errorf("sections %06b (-expfmt +rollcall):\n%s", set, diff)
+			t.Errorf("sections %07b (-expfmt +rollcall):\n%s", set, diff)
 		}
 	}
 }
@@ -232,7 +236,7 @@ func TestARegistryAcceptsTheFamiliesInTheirOrder(t *testing.T) {
 func TestAllocationBudgets(t *testing.T) {
 	var f formats
 	openMetrics := f.negotiate(promAccept)
-	for _, name := range []string{"tcp", "refused", "http", "https", "https_expired", "icmp"} {
+	for _, name := range []string{"tcp", "refused", "http", "https", "https_expired", "icmp", "dns"} {
 		record := records()[name]
 		kept := &reply{builder: newBuilder()}
 		encode := func() {

@@ -20,11 +20,11 @@ import (
 	"rollcall/probe"
 )
 
-// TestBlackboxFileLoads is the promise of a drop-in: a file with every option of the peer's http, tcp and icmp modules
+// TestBlackboxFileLoads is the promise of a drop-in: a file with every option of the peer's http, tcp, icmp and dns modules
 // works, and what it has for other probers does not stand in the way.
 func TestBlackboxFileLoads(t *testing.T) {
 	c := loadBlackbox(t)
-	unsupported := map[string]bool{"dns_udp": true, "grpc": true, "unix_socket": true}
+	unsupported := map[string]bool{"grpc": true, "unix_socket": true}
 	for _, name := range c.Names() {
 		m, err := c.Module(name)
 		if unsupported[name] {
@@ -51,7 +51,7 @@ func TestBlackboxFileUsesEveryOption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, options := range []any{probe.HTTPOptions{}, probe.TCPOptions{}, probe.QueryResponse{}, probe.ICMPOptions{}, probe.ModuleOptions{}} {
+	for _, options := range []any{probe.HTTPOptions{}, probe.TCPOptions{}, probe.QueryResponse{}, probe.ICMPOptions{}, probe.DNSOptions{}, probe.RecordOptions{}, probe.ModuleOptions{}} {
 		for _, f := range schemaOf(reflect.TypeOf(options)).fields {
 			if !ours[f.name] && !strings.Contains(string(data), f.name+":") {
 				t.Errorf("%T: testdata/blackbox.yml does not use %s", options, f.name)
@@ -74,6 +74,9 @@ func TestValuesMeanWhatTheyMeanToThePeer(t *testing.T) {
 		"a limit by default":            {modules["http_json"].HTTP.BodySizeLimit, probe.DefaultBodySizeLimit},
 		"defaults of the client":        {modules["http_json"].HTTP.HTTPClientConfig.FollowRedirects, true},
 		"an empty list of labels":       {modules["tcp_all"].TCP.QueryResponse[2].Labels, []probe.ExpectLabel{}},
+		"recursion by default":          {modules["dns_defaults"].DNS.RecursionDesired, true},
+		"no recursion":                  {modules["dns_tls"].DNS.RecursionDesired, false},
+		"codes by default":              {modules["dns_defaults"].DNS.ValidRcodes, []string(nil)},
 		"no labels":                     {modules["tcp_all"].TCP.QueryResponse[1].Labels, []probe.ExpectLabel(nil)},
 		"an empty item is dropped":      {len(modules["tcp_bytes"].TCP.QueryResponse), 2},
 		"an alias":                      {modules["http_defaults"].HTTP.HTTPClientConfig.TLSConfig.CAFile, "ca.pem"},

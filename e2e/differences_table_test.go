@@ -8,7 +8,7 @@ package e2e
 var differences = []difference{
 	{
 		what: "why a target is down", peer: "in the log", ours: "also `probe_failure_info{stage,reason}`", because: "an alert can say it",
-		in: `^(http|https|tcp|name)_`, diff: `^probe_failure_info only in rollcall`,
+		in: `^(http|https|tcp|dns|name)_`, diff: `^probe_failure_info only in rollcall`,
 	},
 	{
 		what: "certificate metrics when the handshake fails", peer: "none", ours: "there", because: "the expiry is needed most when it is over",
@@ -65,6 +65,26 @@ var differences = []difference{
 	{
 		what: "a status code of 000", peer: "looks like no answer", ours: "`protocol_error`", because: "no code begins with 0",
 		in: `^http_check_status_000$`, diff: `.`,
+	},
+	{
+		what: "certificate metrics of DNS over TLS", peer: "none", ours: "there", because: "it has certificates that expire",
+		in: `^dns_(up_)?tls_?`, diff: `^probe_(ssl_earliest_cert_expiry|ssl_last_chain_info|ssl_last_chain_expiry_timestamp_seconds|tls_version_info) only in rollcall`,
+	},
+	{
+		what: "a DNS answer of more than 512 bytes over UDP", peer: "down", ours: "up, to 4 KB", because: "the server did answer",
+		in: `^dns_up_over_512_bytes$`, diff: `.`,
+	},
+	{
+		what: "a DNS answer to another question", peer: "up", ours: "passed over, and `protocol_error` when no other comes", because: "it may be forged",
+		in: `^dns_response_to_another_question$`, diff: `.`,
+	},
+	{
+		what: "a DNS answer with fewer records than it says", peer: "up", ours: "`protocol_error`, unless it says that it is truncated", because: "nobody knows what is missing",
+		in: `^dns_response_fewer_records_than_it_says$`, diff: `.`,
+	},
+	{
+		what: "`probe_dns_serial` without an SOA record", peer: "0", ours: "absent", because: "0 is a serial number, too",
+		in: `^dns_up_serial_of_no_zone$`, diff: `^probe_dns_serial only in blackbox_exporter`,
 	},
 	{
 		what: "`+`, `%20`, `%25`, `%2F` in a target's query", peer: "decoded twice", ours: "decoded once", because: "the target is what was asked for",
@@ -127,8 +147,8 @@ var differences = []difference{
 		in: `^https_up_name_with_port_by_hostname_parameter$`, diff: `.`,
 	},
 	{
-		what: "misspelt probers, ip protocols and compressions, files that are not there", peer: "found by a probe", ours: "a configuration error", because: "with file and line, all at once",
-		in: `^(a CA file|a missing prober|an unknown)`, diff: `^config accepted, rollcall: refused`,
+		what: "misspelt probers, ip protocols, compressions and DNS response codes, a missing `query_name`, files that are not there", peer: "found by a probe", ours: "a configuration error", because: "with file and line, all at once",
+		in: `^(a CA file|a missing|an unknown|dns over TLS without TCP)`, diff: `^config accepted, rollcall: refused`,
 	},
 	{
 		what: "a secret's file that is empty, also for a moment", peer: "an empty password is sent", ours: "the last content for a minute, then 500; at load a configuration error", because: "a file that is being written says nothing about the target",
@@ -147,7 +167,7 @@ var differences = []difference{
 		in: `^a day as timeout$`, diff: `^config refused, rollcall: accepted`,
 	},
 	{
-		what: "a probe by `dns`, `grpc` or `unix`", peer: "made", ours: "501", because: "they are not built in",
+		what: "a probe by `grpc` or `unix`", peer: "made", ours: "501", because: "they are not built in",
 		in: `^probe of a prober that is not built in$`, diff: `rollcall: 501`,
 	},
 	{

@@ -35,11 +35,13 @@ func TestGoldenFilesKeepTheContract(t *testing.T) {
 			}
 			_, http := e["probe_http_status_code"]
 			_, icmp := e["probe_icmp_duration_seconds"]
+			_, dns := e["probe_dns_answer_rrs"]
 			rules := goldenRules{t, e}
-			rules.families(http, icmp, stage)
+			rules.families(http, icmp, dns, stage)
 			rules.phases(http, stage)
 			rules.pings(icmp, stage)
 			rules.reasons(reason)
+			rules.answers(dns, stage)
 			rules.certificates(http, reason)
 		})
 	}
@@ -60,14 +62,15 @@ func (r goldenRules) together(want bool, families ...string) {
 	}
 }
 
-func (r goldenRules) families(http, icmp bool, stage string) {
+func (r goldenRules) families(http, icmp, dns bool, stage string) {
 	r.together(true, "probe_success", "probe_duration_seconds", "probe_timeout_seconds")
 	_, resolved := r.exposition["probe_ip_protocol"]
 	r.together(resolved, "probe_dns_lookup_time_seconds", "probe_ip_addr_hash")
 	r.together(http, "probe_http_content_length", "probe_http_uncompressed_body_length", "probe_http_redirects", "probe_http_ssl", "probe_http_version")
-	connected := !icmp && stage != "resolve" && stage != "connect"
+	connected := !icmp && !dns && stage != "resolve" && stage != "connect"
 	r.together(http || connected, "probe_failed_due_to_regex")
 	r.together(!http && connected, "probe_failed_due_to_bytes")
+	r.together(dns, "probe_dns_authority_rrs", "probe_dns_additional_rrs", "probe_dns_duration_seconds", "probe_dns_query_succeeded")
 }
 
 func (r goldenRules) phases(http bool, stage string) {
@@ -92,6 +95,25 @@ func (r goldenRules) pings(icmp bool, stage string) {
 	r.together(icmp && stage == "", "probe_icmp_reply_hop_limit")
 	if got := len(r.exposition["probe_icmp_duration_seconds"].GetMetric()); icmp && got != 3 {
 		r.t.Errorf("%d phases of icmp, want 3", got)
+	}
+}
+
+// answers holds that a dns probe counts records once an answer could be read, and shows every phase.
+func (r goldenRules) answers(dns bool, stage string) {
+	if !dns {
+		return
+	}
+	if n := len(r.exposition["probe_dns_duration_seconds"].GetMetric()); n != 3 {
+		r.t.Errorf("%d phases, want connect, request and resolve", n)
+	}
+	succeeded, _ := r.value("probe_dns_query_succeeded")
+	if (succeeded == 1) != (stage == "" || stage == "check") {
+		r.t.Errorf("probe_dns_query_succeeded is %v and the stage %q", succeeded, stage)
+	}
+	for _, family := range []string{"probe_dns_answer_rrs", "probe_dns_authority_rrs", "probe_dns_additional_rrs", "probe_dns_serial"} {
+		if count, _ := r.value(family); count != 0 && succeeded == 0 {
+			r.t.Errorf("%s is %v without an answer", family, count)
+		}
 	}
 }
 

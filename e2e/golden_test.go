@@ -80,7 +80,7 @@ func compareGolden(t *testing.T, name, reply string) {
 }
 
 // measured finds the samples whose value is a measured time.
-var measured = regexp.MustCompile(`(?m)^(probe_duration_seconds|probe_dns_lookup_time_seconds|probe_(?:http|icmp)_duration_seconds\{[^}]*\}) (.*)$`)
+var measured = regexp.MustCompile(`(?m)^(probe_duration_seconds|probe_dns_lookup_time_seconds|probe_(?:http|icmp|dns)_duration_seconds\{[^}]*\}) (.*)$`)
 
 // normalised replaces what no two runs share, the measured times. A time of exactly 0 means that the phase was not
 // reached and stays; any other becomes 1.

@@ -23,6 +23,8 @@ func nameVisits() []visit {
 		{name: "name_up_https", module: `{prober: http, http: {tls_config: {ca_file: "<ca>"}}}`, target: "https://good.zoo.test:<secure port>/"},
 		{name: "name_redirect_to_itself_keeps_credentials", module: `{prober: http, http: {basic_auth: {username: alice, password: secret}}}`, target: "http://up.zoo.test:<site port>/redirect?to=http://up.zoo.test:<site port>/want/basic"},
 		{name: "name_redirect_elsewhere_drops_credentials", module: `{prober: http, http: {basic_auth: {username: alice, password: secret}}}`, target: "http://up.zoo.test:<site port>/redirect?to=http://down.zoo.test:<site port>/want/basic"},
+		{name: "name_up_dns", module: dnsModule("www", "preferred_ip_protocol: ip4, "), target: "up.zoo.test:<names port>"},
+		{name: "name_unknown_dns", module: dnsModule("www", ""), target: "nobody.zoo.test"},
 		{name: "name_unknown", module: `{prober: tcp}`, target: "nobody.zoo.test:12345"},
 		{name: "name_unknown_http", module: `{prober: http}`, target: "http://nobody.zoo.test/"},
 		{name: "name_server_fails", module: `{prober: tcp}`, target: "servfail.zoo.test:12345"},

@@ -144,6 +144,11 @@ var inhabitants = map[string]func(testing.TB) string{
 	"continuation":  func(t testing.TB) string { return zoo.H2Raw(t, zoo.FloodContinuation) },
 	"endlessdata":   func(t testing.TB) string { return zoo.H2Raw(t, zoo.EndlessData) },
 
+	// Name servers that are targets.
+	"names":       zoo.NameServer,
+	"securenames": func(t testing.TB) string { return zoo.NameServerTLS(t, zoo.Config(zoo.Good())) },
+	"wrongnames":  func(t testing.TB) string { return zoo.NameServerTLS(t, zoo.Config(zoo.WrongName())) },
+
 	// TCP peers.
 	"ssh":            raw(zoo.Say(banner)),
 	"sshclosing":     raw(zoo.SayAndClose(banner)),

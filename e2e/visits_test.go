@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -26,10 +27,10 @@ const (
 	named   = "0.23 refuses the file or the request with an HTTP error"
 )
 
-// visits lists them all: every stage at which an http or tcp probe can succeed or fail. Angle brackets name
+// visits lists them all: every stage at which an http, tcp or dns probe can succeed or fail. Angle brackets name
 // inhabitants of the park.
 func visits() []visit {
-	return append(append(append(webVisits(), webBreakages()...), tlsVisits()...), tcpVisits()...)
+	return slices.Concat(webVisits(), webBreakages(), tlsVisits(), tcpVisits(), dnsVisits())
 }
 
 // modulesFile is one configuration file with a module for every visit.

@@ -52,7 +52,7 @@ const (
 
 	ReasonProxyRefused  Reason = "proxy_refused"  // the proxy answered the tunnel request with an error
 	ReasonTokenRefused  Reason = "token_refused"  // the OAuth 2.0 server gave no token
-	ReasonProtocolError Reason = "protocol_error" // the answer breaks HTTP's (or the proxy's) rules
+	ReasonProtocolError Reason = "protocol_error" // the answer breaks HTTP's, DNS's or the proxy's rules
 
 	ReasonHeadersTooLarge     Reason = "headers_too_large"
 	ReasonTooManyInterim      Reason = "too_many_interim_responses" // endless 1xx
@@ -71,6 +71,8 @@ const (
 	ReasonBytesMismatch       Reason = "bytes_mismatch"        // other bytes than expect_bytes arrived
 	ReasonLineTooLong         Reason = "line_too_long"         // more than the limit without a newline
 	ReasonConversationTooLong Reason = "conversation_too_long" // more bytes than a conversation may have
+	ReasonResponseCode        Reason = "response_code"         // of a DNS answer, not a valid one
+	ReasonRecordRegexp        Reason = "record_regexp"         // a regexp about the records of a DNS answer
 	ReasonEarlyData           Reason = "data_before_tls"       // bytes were waiting where TLS should start (STARTTLS injection)
 )
 

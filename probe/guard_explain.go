@@ -76,9 +76,17 @@ type guardSubject struct {
 	via        func(netip.AddrPort) (*url.URL, error) // the proxy on the way to an address of host; nil: none
 }
 
+// direct is the way to every address without a proxy.
+func direct(netip.AddrPort) (*url.URL, error) { return nil, nil }
+
 func (p *tcpProber) subject(target string) (guardSubject, error) {
 	host, port, err := parseTCPTarget(target)
-	return guardSubject{host: host, port: port, via: func(netip.AddrPort) (*url.URL, error) { return nil, nil }}, err
+	return guardSubject{host: host, port: port, via: direct}, err
+}
+
+func (p *dnsProber) subject(target string) (guardSubject, error) {
+	host, port, err := parseDNSTarget(target, p.port)
+	return guardSubject{host: host, port: port, via: direct}, err
 }
 
 func (p *httpProber) subject(target string) (guardSubject, error) {

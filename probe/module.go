@@ -12,7 +12,7 @@ const DefaultTimeout = 120 * time.Second
 // Module is a named way to check targets, compiled from its options and never changed afterwards.
 type Module struct {
 	Name    string
-	Kind    string        // the prober's name: "http", "tcp", "icmp"
+	Kind    string        // the prober's name: "http", "tcp", "icmp", "dns"
 	Timeout time.Duration // 0: only the asker limits
 	Prober  Prober
 	Guard   *Guard // the module's own; whoever has an outer one puts m.Guard.Within(outer) here. nil: all is allowed
@@ -26,19 +26,19 @@ type ModuleOptions struct {
 	HTTP    *HTTPOptions `yaml:"http,omitempty"`
 	TCP     *TCPOptions  `yaml:"tcp,omitempty"`
 	ICMP    *ICMPOptions `yaml:"icmp,omitempty"`
+	DNS     *DNSOptions  `yaml:"dns,omitempty"`
 
 	// Guard narrows the configuration's own guard for this module.
 	Guard *GuardOptions `yaml:"guard,omitempty"`
 
 	// The sections of probers that exist only in blackbox_exporter, kept as they stand.
-	DNS  any `yaml:"dns,omitempty"`
 	GRPC any `yaml:"grpc,omitempty"`
 	Unix any `yaml:"unix,omitempty"`
 }
 
 // unsupportedProbers are the probers that a blackbox.yml may name and that are not built in: the file loads, a
 // probe of such a module is refused.
-var unsupportedProbers = map[string]bool{"dns": true, "grpc": true, "unix": true}
+var unsupportedProbers = map[string]bool{"grpc": true, "unix": true}
 
 // ErrUnsupportedProber is wrapped by Compile's error for a module whose prober is not built in.
 var ErrUnsupportedProber = errors.New("this prober is not built in")
@@ -76,12 +76,20 @@ func (o ModuleOptions) Compile(name string) (*Module, error) {
 		}
 		m.Prober, err = opts.compile()
 		err = under("icmp", err)
+	case o.Prober == "dns":
+		opts := o.DNS
+		if opts == nil {
+			opts = new(DNSOptions)
+			opts.SetDefaults()
+		}
+		m.Prober, err = opts.compile()
+		err = under("dns", err)
 	case unsupportedProbers[o.Prober]:
 		err = ErrUnsupportedProber
 	case o.Prober == "":
-		err = optionErrorf("prober", "is missing; accepted: http, tcp, icmp")
+		err = optionErrorf("prober", "is missing; accepted: http, tcp, icmp, dns")
 	default:
-		err = optionErrorf("prober", "%q is unknown; accepted: http, tcp, icmp", o.Prober)
+		err = optionErrorf("prober", "%q is unknown; accepted: http, tcp, icmp, dns", o.Prober)
 	}
 	if o.Guard != nil {
 		var guardErr error

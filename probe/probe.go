@@ -56,6 +56,7 @@ type Result struct {
 	HTTP     *HTTPFacts // set by every http probe
 	TCP      *TCPFacts  // set once a tcp probe is connected
 	ICMP     *ICMPFacts // set by every icmp probe
+	DNS      *DNSFacts  // set by every dns probe
 	TLS      *TLSFacts  // set once the peer showed its certificates, also when they were refused
 }
 
@@ -112,6 +113,16 @@ type ICMPFacts struct {
 	HopLimit int // of the reply, in IPv4 its time to live; -1: none came, or the system did not tell
 }
 
+// DNSFacts is what a dns probe saw. Zero values mean that no answer came.
+type DNSFacts struct {
+	Succeeded   bool // an answer came that can be read, whatever it says
+	Answers     int  // records of each section
+	Authorities int
+	Additionals int
+	HasSerial   bool   // the SOA record was asked for and came
+	Serial      uint32 // of the zone, from that record
+}
+
 // TLSFacts is what the peer presented in the last handshake.
 type TLSFacts struct {
 	Version        uint16 // as crypto/tls numbers them; 0: the handshake ended before it was agreed
@@ -135,7 +146,7 @@ type CertificateFacts struct {
 // Record is a Result together with who asked for it: what observers get. They read it and must not change it.
 type Record struct {
 	Module    string
-	Prober    string // "http", "tcp", "icmp"
+	Prober    string // "http", "tcp", "icmp", "dns"
 	Target    string
 	Hostname  string
 	Timeout   time.Duration // the limit that applied

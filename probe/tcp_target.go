@@ -27,19 +27,27 @@ func parseTCPTarget(target string) (host string, port uint16, err error) {
 	if host == "" {
 		return "", 0, targetError("names no host; a tcp module takes host:port")
 	}
-	if addr, err := netip.ParseAddr(host); err != nil && strings.ContainsAny(host, ":%[]") {
-		return "", 0, targetError("has a host that is neither a name nor an IP address")
-	} else if err == nil && addr.Is4() && strings.HasPrefix(target, "[") {
-		return "", 0, targetError("has an IPv4 address in brackets, which are for IPv6")
-	}
-	if strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return "", 0, targetError("has a blank or a control character in its host")
+	if err := checkHost(host, strings.HasPrefix(target, "[")); err != nil {
+		return "", 0, err
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n == 0 {
 		return "", 0, targetError("has no port between 1 and 65535; a tcp module takes host:port")
 	}
 	return host, uint16(n), nil
+}
+
+// checkHost judges a host that stood in brackets or did not. Its error is a *TargetError.
+func checkHost(host string, brackets bool) error {
+	if addr, err := netip.ParseAddr(host); err != nil && strings.ContainsAny(host, ":%[]") {
+		return targetError("has a host that is neither a name nor an IP address")
+	} else if err == nil && addr.Is4() && brackets {
+		return targetError("has an IPv4 address in brackets, which are for IPv6")
+	}
+	if strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return targetError("has a blank or a control character in its host")
+	}
+	return nil
 }
 
 // splitHint says what keeps a target from being host:port.

@@ -100,6 +100,13 @@ func writeFacts(b *strings.Builder, result *probe.Result) {
 		b.WriteString("\nReply\n")
 		line(b, "hop limit", strconv.Itoa(icmp.HopLimit))
 	}
+	if dns := result.DNS; dns != nil && dns.Succeeded {
+		b.WriteString("\nAnswer\n")
+		line(b, "records", fmt.Sprintf("%d answer, %d authority, %d additional", dns.Answers, dns.Authorities, dns.Additionals))
+		if dns.HasSerial {
+			line(b, "serial", strconv.FormatUint(uint64(dns.Serial), 10))
+		}
+	}
 	if t := result.TLS; t != nil {
 		b.WriteString("\nCertificate\n")
 		line(b, "subject", t.Leaf.Subject)
