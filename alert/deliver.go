@@ -3,12 +3,13 @@ package alert
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 )
 
-// adopt puts a configuration into force: who is new gets news from now on, who is gone loses what was waiting.
-func (k *keeper) adopt(c *Config) {
+// adopt puts a configuration into force: who is new is told what is down, who is gone loses what was waiting.
+func (k *keeper) adopt(c *Config, now time.Time) {
 	k.config = c
 	k.register.configure(c)
 	k.nextSweep = time.Time{} // targets may have left
@@ -37,12 +38,23 @@ func (k *keeper) adopt(c *Config) {
 		k.abandon(d)
 	}
 	for r := range wanted {
-		kept = append(kept, newDestination(r.channel, r.name))
+		kept = append(kept, k.welcome(newDestination(r.channel, r.name), now))
 	}
 	slices.SortFunc(kept, func(a, b *destination) int {
 		return cmp.Or(cmp.Compare(a.channel, b.channel), cmp.Compare(a.name, b.name))
 	})
 	k.destinations = kept
+}
+
+// welcome has a new recipient told what is down: it may be the right spelling of one whom no news reached.
+// An Alertmanager is sent that all the time.
+func (k *keeper) welcome(d *destination, now time.Time) *destination {
+	if d.channel == channelMail {
+		for _, i := range slices.SortedFunc(maps.Values(k.open), func(a, b *incident) int { return a.Since.Compare(b.Since) }) {
+			d.add(wentDown, i, !k.config.targets[key{i.Module, i.Target}], now)
+		}
+	}
+	return d
 }
 
 // abandon has a destination taken off the disk. Should it be configured again, it begins anew.

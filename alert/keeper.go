@@ -94,7 +94,7 @@ func newKeeper(s *store, l *loaded, c *Config, o HookOptions) *keeper {
 		k.destinations = append(k.destinations, d)
 	}
 	k.nextSave, k.nextResend = now.Add(saveInterval), now
-	k.adopt(c)
+	k.adopt(c, now)
 	k.publish()
 	return k
 }
@@ -132,7 +132,7 @@ func (k *keeper) run(ctx context.Context) {
 		case r := <-k.reports:
 			k.settle(r, time.Now())
 		case a := <-k.adoptions:
-			k.adopt(a.config)
+			k.adopt(a.config, time.Now())
 			close(a.done)
 		case patience := <-k.stop:
 			k.finish(patience, cancel)

@@ -57,7 +57,8 @@ func TestRecipientWhoLeavesTakesTheNewsAlong(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, dir string, p *postman) {
 				h := openHook(t, dir, settings(p, both))
-				see(h, "told:1", false)
+				targets := []string{"told:1", "waits:1", "waits:2"}
+				see(h, targets[0], false)
 				time.Sleep(time.Minute)
 				p.judge(func(e envelope) verdict {
 					if e.to == "left@example.com" {
@@ -65,9 +66,9 @@ func TestRecipientWhoLeavesTakesTheNewsAlong(t *testing.T) {
 					}
 					return delivered
 				})
-				see(h, "waits:1", false)
+				see(h, targets[1], false)
 				time.Sleep(time.Minute)
-				see(h, "waits:2", false)
+				see(h, targets[2], false)
 				time.Sleep(time.Minute)
 				apply := func(s *Config) {
 					if c.restart {
@@ -81,11 +82,16 @@ func TestRecipientWhoLeavesTakesTheNewsAlong(t *testing.T) {
 				if c.full {
 					limitDisk(t, h, 64<<10)
 					for n := range 500 { // more than there is room for
-						see(h, fmt.Sprintf("many-%d:1", n), false)
+						targets = append(targets, fmt.Sprintf("many-%d:1", n))
+						see(h, targets[len(targets)-1], false)
 					}
 					time.Sleep(time.Minute)
 				}
 				apply(settings(p))
+				for _, target := range targets { // who comes back is told only of what is down then
+					see(h, target, true)
+				}
+				time.Sleep(time.Minute)
 				before := len(p.subjects())
 				if c.full {
 					if h.Metrics().StoreFailures == 0 {
