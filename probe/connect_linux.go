@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -134,15 +135,24 @@ func connectError(err error, begun bool) error {
 	return failed
 }
 
+// bind fails by our own fault only: the target has not been asked yet.
 func bind(fd int, source netip.Addr) error {
 	if source.Is4() {
 		return os.NewSyscallError("bind", syscall.Bind(fd, &syscall.SockaddrInet4{Addr: source.As4()}))
 	}
 	sa, err := sockaddr6(netip.AddrPortFrom(source, 0))
 	if err != nil {
-		return err
+		return ourFault(FaultSourceAddress, err)
 	}
 	return os.NewSyscallError("bind", syscall.Bind(fd, sa))
+}
+
+// ourFault is what LocalFault makes of err, and otherwise the fault. What else err is does not count.
+func ourFault(otherwise Fault, err error) error {
+	if fault := LocalFault(err); fault != nil {
+		return fault
+	}
+	return &ExporterError{otherwise, errors.New(err.Error())}
 }
 
 func sockaddr6(addr netip.AddrPort) (*syscall.SockaddrInet6, error) {

@@ -135,6 +135,11 @@ func TestZoneThatIsNotThereIsUnreachable(t *testing.T) {
 	wantFault(t, err, FaultDescriptors)
 }
 
+func TestZoneOfTheSourceThatIsNotThereIsOurFault(t *testing.T) {
+	_, err := dial(t.Context(), nil, "::1", netip.MustParseAddrPort("[::1]:80"), netip.MustParseAddr("fe80::1%nowhere"))
+	wantFault(t, err, FaultSourceAddress)
+}
+
 // Linux says EACCES for its own rules at once, and for what ICMPv6 reports of a router's later.
 func TestFirewallOnTheWayIsNotOurFault(t *testing.T) {
 	wantFault(t, classify(t.Context(), StageConnect, connectError(syscall.EACCES, false)), FaultPermission)

@@ -20,6 +20,14 @@ func TestDialSaysDescriptorsWhenThereAreNone(t *testing.T) {
 	wantFault(t, resolveErr, FaultDescriptors)
 }
 
+func TestDNSSaysDescriptorsWhenThereAreNone(t *testing.T) {
+	addr := closedPort(t)
+	p := compiledDNS(t, dnsOptions())
+	var err error
+	withoutDescriptors(t, func() { _, err = p.Probe(t.Context(), Request{Target: addr.String()}) })
+	wantFault(t, err, FaultDescriptors)
+}
+
 // withoutDescriptors calls f while the process may open nothing more.
 func withoutDescriptors(t *testing.T, f func()) {
 	t.Helper()

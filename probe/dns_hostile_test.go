@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -308,23 +307,4 @@ func TestDNSUsesAnotherIDEachTime(t *testing.T) {
 	if len(seen) < probes-2 {
 		t.Errorf("%d probes used %d ids", probes, len(seen))
 	}
-}
-
-func TestDNSSaysDescriptorsWhenThereAreNone(t *testing.T) {
-	addr := closedPort(t)
-	var old syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
-		t.Fatal(err)
-	}
-	p := compiledDNS(t, dnsOptions())
-	none := old
-	none.Cur = 3 // standard input, output and error
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
-		t.Fatal(err)
-	}
-	_, err := p.Probe(t.Context(), Request{Target: addr.String()})
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
-		t.Fatal(err)
-	}
-	wantFault(t, err, FaultDescriptors)
 }

@@ -167,14 +167,6 @@ func (s *pingSocket) configure(fd int) error {
 	return nil
 }
 
-// ourFault is what LocalFault makes of err, and otherwise the fault. What else err is does not count.
-func ourFault(otherwise Fault, err error) error {
-	if fault := LocalFault(err); fault != nil {
-		return fault
-	}
-	return &ExporterError{otherwise, errors.New(err.Error())}
-}
-
 // A packet that must not be fragmented is sent whatever the kernel believes of the way, which it keeps for minutes. One
 // that may be carries no DF, unless it is so small that every way takes it.
 func (s *pingSocket) configure4(o *options) {
