@@ -55,12 +55,12 @@ type dnsProber struct {
 
 func (o *DNSOptions) compile() (Prober, error) {
 	p := &dnsProber{ip: ipPolicy{prefer: o.IPProtocol, fallback: o.IPProtocolFallback}, port: dnsPort}
-	var errs []error
-	if o.SourceIPAddress != "" {
-		var err error
-		if p.source, err = p.ip.from(o.SourceIPAddress); err != nil {
-			errs = append(errs, err)
-		}
+	var (
+		errs []error
+		err  error
+	)
+	if p.source, err = p.ip.from(o.SourceIPAddress); err != nil {
+		errs = append(errs, err)
 	}
 	switch o.TransportProtocol {
 	case "", "udp":
@@ -80,7 +80,6 @@ func (o *DNSOptions) compile() (Prober, error) {
 	if err := p.compileQuery(o); err != nil {
 		errs = append(errs, err)
 	}
-	var err error
 	if p.checks, err = compileDNSChecks(o); err != nil {
 		errs = append(errs, err)
 	}

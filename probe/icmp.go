@@ -42,12 +42,12 @@ func (o *ICMPOptions) compile() (Prober, error) {
 		ip: ipPolicy{prefer: o.IPProtocol, fallback: o.IPProtocolFallback}, payload: o.PayloadSize,
 		dontFragment: o.DontFragment, ttl: o.TTL,
 	}
-	var errs []error
-	if o.SourceIPAddress != "" {
-		var err error
-		if p.source, err = p.ip.from(o.SourceIPAddress); err != nil {
-			errs = append(errs, err)
-		}
+	var (
+		errs []error
+		err  error
+	)
+	if p.source, err = p.ip.from(o.SourceIPAddress); err != nil {
+		errs = append(errs, err)
 	}
 	switch {
 	case o.PayloadSize < 0 || o.PayloadSize > maxPayload:

@@ -53,37 +53,13 @@ func (o ModuleOptions) Compile(name string) (*Module, error) {
 	var err error
 	switch {
 	case o.Prober == "http":
-		opts := o.HTTP
-		if opts == nil {
-			opts = new(HTTPOptions)
-			opts.SetDefaults()
-		}
-		m.Prober, err = opts.compile()
-		err = under("http", err)
+		m.Prober, err = compileSection("http", o.HTTP)
 	case o.Prober == "tcp":
-		opts := o.TCP
-		if opts == nil {
-			opts = new(TCPOptions)
-			opts.SetDefaults()
-		}
-		m.Prober, err = opts.compile()
-		err = under("tcp", err)
+		m.Prober, err = compileSection("tcp", o.TCP)
 	case o.Prober == "icmp":
-		opts := o.ICMP
-		if opts == nil {
-			opts = new(ICMPOptions)
-			opts.SetDefaults()
-		}
-		m.Prober, err = opts.compile()
-		err = under("icmp", err)
+		m.Prober, err = compileSection("icmp", o.ICMP)
 	case o.Prober == "dns":
-		opts := o.DNS
-		if opts == nil {
-			opts = new(DNSOptions)
-			opts.SetDefaults()
-		}
-		m.Prober, err = opts.compile()
-		err = under("dns", err)
+		m.Prober, err = compileSection("dns", o.DNS)
 	case unsupportedProbers[o.Prober]:
 		err = ErrUnsupportedProber
 	case o.Prober == "":
@@ -100,6 +76,20 @@ func (o ModuleOptions) Compile(name string) (*Module, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// compileSection makes a prober of its section, or of the defaults when the module has none.
+func compileSection[T any, O interface {
+	*T
+	SetDefaults()
+	compile() (Prober, error)
+}](name string, options O) (Prober, error) {
+	if options == nil {
+		options = new(T)
+		options.SetDefaults()
+	}
+	prober, err := options.compile()
+	return prober, under(name, err)
 }
 
 // OptionError is one fault in a module's options.

@@ -18,9 +18,13 @@ type ipPolicy struct {
 	server   string     // host:port of the name server to ask; empty: the system's
 }
 
-// from makes packets come from the address that the option source_ip_address has. It can only reach its own family, so a
+// from makes packets come from the address that the option source_ip_address has; empty: the system chooses, which the
+// zero Addr says. An address can only reach its own family, so a
 // target is looked up in that one alone. The error is an *OptionError.
 func (p *ipPolicy) from(text string) (netip.Addr, error) {
+	if text == "" {
+		return netip.Addr{}, nil
+	}
 	source, err := netip.ParseAddr(text)
 	if err != nil {
 		return source, optionErrorf("source_ip_address", "%q is not an IP address", text)

@@ -55,10 +55,8 @@ func (o *TCPOptions) compile() (Prober, error) {
 		errs []error
 		err  error
 	)
-	if o.SourceIPAddress != "" {
-		if p.source, err = p.ip.from(o.SourceIPAddress); err != nil {
-			errs = append(errs, err)
-		}
+	if p.source, err = p.ip.from(o.SourceIPAddress); err != nil {
+		errs = append(errs, err)
 	}
 	if p.tls, err = compileTLS("tls_config", &o.TLSConfig); err != nil {
 		errs = append(errs, err)
