@@ -41,13 +41,16 @@ func NewDNS(t testing.TB, addr string) *DNS {
 		t.Fatalf("zoo: %v", err)
 	}
 	d := &DNS{Addr: udp.LocalAddr().String()}
-	Serve(t, tcp, d.serveTCP)
-	var running sync.WaitGroup
-	running.Go(func() { d.serveUDP(udp) })
-	t.Cleanup(func() {
-		udp.Close()
-		running.Wait()
-	})
+	upTo := func(limit int) answering {
+		return func(query []byte) [][]byte {
+			if reply := d.answer(query, limit); reply != nil {
+				return [][]byte{reply}
+			}
+			return nil
+		}
+	}
+	upTo(512).serveUDP(t, udp)
+	Serve(t, tcp, upTo(1<<16-1).serveTCP)
 	return d
 }
 
@@ -65,20 +68,32 @@ func listenBoth(addr string) (udp net.PacketConn, tcp net.Listener, err error) {
 	return nil, nil, err
 }
 
-func (d *DNS) serveUDP(c net.PacketConn) {
-	buf := make([]byte, 4096)
-	for {
-		n, from, err := c.ReadFrom(buf)
-		if err != nil {
-			return
+// answering makes the messages that answer a query; none: silence.
+type answering func(query []byte) [][]byte
+
+// serveUDP answers until the test ends.
+func (a answering) serveUDP(t testing.TB, c net.PacketConn) {
+	var running sync.WaitGroup
+	running.Go(func() {
+		buf := make([]byte, 4096)
+		for {
+			n, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			for _, msg := range a(buf[:n]) {
+				c.WriteTo(msg, from)
+			}
 		}
-		if reply := d.answer(buf[:n], 512); reply != nil {
-			c.WriteTo(reply, from)
-		}
-	}
+	})
+	t.Cleanup(func() {
+		c.Close()
+		running.Wait()
+	})
 }
 
-func (d *DNS) serveTCP(c net.Conn) {
+// serveTCP answers on one connection, which silence keeps open.
+func (a answering) serveTCP(c net.Conn) {
 	for {
 		var size [2]byte
 		if _, err := io.ReadFull(c, size[:]); err != nil {
@@ -88,12 +103,14 @@ func (d *DNS) serveTCP(c net.Conn) {
 		if _, err := io.ReadFull(c, query); err != nil {
 			return
 		}
-		reply := d.answer(query, 1<<16-1)
-		if reply == nil {
+		replies := a(query)
+		if len(replies) == 0 {
 			hold(c)
 			return
 		}
-		c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...))
+		for _, msg := range replies {
+			c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...))
+		}
 	}
 }
 

@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
-	"io"
-	"net"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -36,49 +33,14 @@ func NameServer(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("zoo: %v", err)
 	}
-	Serve(t, tcp, serveNames)
-	var running sync.WaitGroup
-	running.Go(func() {
-		buf := make([]byte, 1024)
-		for {
-			n, from, err := udp.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			for _, msg := range nameReplies(buf[:n]) {
-				udp.WriteTo(msg, from)
-			}
-		}
-	})
-	t.Cleanup(func() {
-		udp.Close()
-		running.Wait()
-	})
+	answering(nameReplies).serveUDP(t, udp)
+	Serve(t, tcp, answering(nameReplies).serveTCP)
 	return udp.LocalAddr().String()
 }
 
 // NameServerTLS is the same over TLS.
-func NameServerTLS(t testing.TB, c *tls.Config) string { return TLS(t, c, serveNames) }
-
-func serveNames(c net.Conn) {
-	for {
-		var size [2]byte
-		if _, err := io.ReadFull(c, size[:]); err != nil {
-			return
-		}
-		query := make([]byte, binary.BigEndian.Uint16(size[:]))
-		if _, err := io.ReadFull(c, query); err != nil {
-			return
-		}
-		replies := nameReplies(query)
-		if len(replies) == 0 {
-			hold(c)
-			return
-		}
-		for _, msg := range replies {
-			c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...))
-		}
-	}
+func NameServerTLS(t testing.TB, c *tls.Config) string {
+	return TLS(t, c, answering(nameReplies).serveTCP)
 }
 
 // nameReplies makes the messages that answer a query.
