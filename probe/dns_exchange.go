@@ -116,12 +116,11 @@ func (e *exchange) connect(ctx context.Context, host string, addr netip.AddrPort
 	return nil
 }
 
-// withoutConnection says what it means that dialling failed: a reset (or a close) tells that the server had accepted,
-// see tcpProber.withoutConnection.
+// withoutConnection says what it means that dialling failed.
 func (e *exchange) withoutConnection(err error) error {
-	f, ok := errors.AsType[*Failure](err)
+	f := acceptedAndEnded(err)
 	switch {
-	case !ok || f.Reason != ReasonConnectionReset && f.Reason != ReasonConnectionClosed:
+	case f == nil:
 		return err
 	case e.p.tls != nil:
 		return fail(StageTLS, f.Reason, f.Err)

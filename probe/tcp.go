@@ -121,13 +121,22 @@ func (a *attempt) run(ctx context.Context) error {
 	return a.talk(ctx, conn)
 }
 
-// withoutConnection says what it means that dialling failed. A reset (or a close) tells that the peer had accepted
-// and then ended the connection before the system reported it: one that does not accept answers the first packet
+// acceptedAndEnded is the failure of dialling a peer that had accepted and then ended the connection before the system
+// reported it, which a reset (or a close) tells; nil: err is another. One that does not accept answers the first packet
 // by RST, which is connection_refused (RFC 9293, 3.10.7.3). So connecting succeeded, and it is what would have
 // come next that failed.
-func (p *tcpProber) withoutConnection(err error, r *Result) error {
+func acceptedAndEnded(err error) *Failure {
 	f, ok := errors.AsType[*Failure](err)
 	if !ok || f.Reason != ReasonConnectionReset && f.Reason != ReasonConnectionClosed {
+		return nil
+	}
+	return f
+}
+
+// withoutConnection says what it means that dialling failed.
+func (p *tcpProber) withoutConnection(err error, r *Result) error {
+	f := acceptedAndEnded(err)
+	if f == nil {
 		return err
 	}
 	r.TCP = new(TCPFacts)
