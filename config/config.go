@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -174,7 +176,19 @@ func (c *Config) Module(name string) (*probe.Module, error) {
 	if err, ok := c.unsupported[name]; ok {
 		return nil, err
 	}
-	return nil, fmt.Errorf("%w: %q", probe.ErrUnknownModule, name)
+	return nil, fmt.Errorf("%w: %q; accepted: %s", probe.ErrUnknownModule, name, c.accepted())
+}
+
+// anyModule is what to say of names where there is none.
+const anyModule = "one under modules, as http_2xx: {prober: http}"
+
+// accepted names the modules for an error, as many as a person reads.
+func (c *Config) accepted() string {
+	const most = 20
+	if len(c.names) <= most {
+		return cmp.Or(strings.Join(c.names, ", "), anyModule)
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(c.names[:most], ", "), len(c.names)-most)
 }
 
 // Names returns the names of all modules in the order of the file, those that cannot be probed included.

@@ -25,7 +25,7 @@ func TestDefaultHasTheSampleModules(t *testing.T) {
 
 func TestModuleNamesWhatItCannotGive(t *testing.T) {
 	c := load(t, "modules:\n  ping:\n    prober: grpc\n")
-	if _, err := c.Module("pong"); !errors.Is(err, probe.ErrUnknownModule) || !strings.Contains(err.Error(), `"pong"`) {
+	if _, err := c.Module("pong"); !errors.Is(err, probe.ErrUnknownModule) || !strings.Contains(err.Error(), `"pong"; accepted: ping`) {
 		t.Errorf("an unknown module: %v", err)
 	}
 	if _, err := c.Module("ping"); !errors.Is(err, probe.ErrUnsupportedProber) || !strings.Contains(err.Error(), `"grpc"`) {

@@ -30,7 +30,7 @@ func (c *Config) judgeTargets() error {
 			option = ".module"
 		}
 		if _, ok := c.options.Modules[name]; !ok {
-			accepted := cmp.Or(strings.Join(slices.Sorted(maps.Keys(c.options.Modules)), ", "), "one under modules, as http_2xx: {prober: http}")
+			accepted := cmp.Or(strings.Join(slices.Sorted(maps.Keys(c.options.Modules)), ", "), anyModule)
 			add(i, option, "there is no module %q; accepted: %s", name, accepted)
 		} else if err := c.unsupported[name]; err != nil {
 			add(i, option, "%v", err)
