@@ -26,7 +26,7 @@ import (
 
 func reference(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("REFERENCE.md")
+	text, err := os.ReadFile("docs/reference.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestReferenceHasEveryFlagWithItsDefault(t *testing.T) {
 			want["--"+flag.Name] = strings.Join(flag.Default, " ")
 		}
 		if diff := cmp.Diff(want, rows(section(t, text, "### rollcall "+command.FullCommand))); diff != "" {
-			t.Errorf("flags of %s (-the program +REFERENCE.md):\n%s", command.FullCommand, diff)
+			t.Errorf("flags of %s (-the program +docs/reference.md):\n%s", command.FullCommand, diff)
 		}
 	}
 }
@@ -86,7 +86,7 @@ func TestDocsNameOnlyFlagsThatExist(t *testing.T) {
 			known[flag.Name] = true
 		}
 	}
-	for _, page := range []string{"README.md", "REFERENCE.md", "Dockerfile"} {
+	for _, page := range []string{"README.md", "docs/reference.md", "Dockerfile"} {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
@@ -105,7 +105,7 @@ func TestReferenceHasEveryStageReasonAndFault(t *testing.T) {
 	for typeName, heading := range map[string]string{"Stage": "## Stages", "Reason": "## Reasons", "Fault": "## Faults"} {
 		got := slices.Sorted(maps.Keys(rows(section(t, text, heading))))
 		if diff := cmp.Diff(slices.Sorted(slices.Values(words[typeName])), got); diff != "" {
-			t.Errorf("%s (-the program +REFERENCE.md):\n%s", heading, diff)
+			t.Errorf("%s (-the program +docs/reference.md):\n%s", heading, diff)
 		}
 	}
 }
@@ -142,7 +142,7 @@ func TestReferenceExamplesLoad(t *testing.T) {
 	t.Setenv("STATUS_PASSWORD", "secret")
 	examples := regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```\n").FindAllStringSubmatch(reference(t), -1)
 	if len(examples) == 0 {
-		t.Fatal("REFERENCE.md has no YAML example")
+		t.Fatal("docs/reference.md has no YAML example")
 	}
 	for i, example := range examples {
 		if _, err := config.Parse(fmt.Sprintf("example-%d.yml", i+1), []byte(example[1])); err != nil {
@@ -158,12 +158,12 @@ func TestReferenceHasEveryOption(t *testing.T) {
 	collectOptions(reflect.TypeFor[config.Options](), want, map[reflect.Type]bool{})
 	for key := range want {
 		if _, ok := got[key]; !ok {
-			t.Errorf("REFERENCE.md lacks the option %s", key)
+			t.Errorf("docs/reference.md lacks the option %s", key)
 		}
 	}
 	for key := range got {
 		if !want[key] {
-			t.Errorf("REFERENCE.md has %s, which is no option", key)
+			t.Errorf("docs/reference.md has %s, which is no option", key)
 		}
 	}
 }
@@ -253,7 +253,7 @@ func compare(t *testing.T, what string, want map[string]bool, got map[string]str
 	t.Helper()
 	diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got)))
 	if diff != "" {
-		t.Errorf("%s (-the program +REFERENCE.md):\n%s", what, diff)
+		t.Errorf("%s (-the program +docs/reference.md):\n%s", what, diff)
 	}
 }
 

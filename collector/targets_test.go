@@ -144,7 +144,7 @@ func manyTargets(n int) []Target {
 	return every(time.Minute, "http_2xx", names...)
 }
 
-// TestATargetIsCheap holds what PERFORMANCE.md builds on: the memory for each, nothing for what /probe was
+// TestATargetIsCheap holds what docs/performance.md builds on: the memory for each, nothing for what /probe was
 // asked, and a reply that takes the same memory however many there are.
 func TestATargetIsCheap(t *testing.T) {
 	const n = 20_000

@@ -56,7 +56,7 @@ func TestEveryStageAndReasonIsShown(t *testing.T) {
 // the way to a proxy or a token server has as well.
 func possiblePairs(t *testing.T) (possible, takenOver map[string]bool) {
 	t.Helper()
-	text, err := os.ReadFile("../REFERENCE.md")
+	text, err := os.ReadFile("../docs/reference.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ var differences = []difference{
 		in: `^http_up_scheme_in_capitals$`, diff: `.`,
 	},
 	{
-		what: "cloud metadata addresses", peer: "probed", ours: "refused, see [guard](REFERENCE.md#the-file-and-a-module)", because: "they hand out credentials",
+		what: "cloud metadata addresses", peer: "probed", ours: "refused, see [guard](docs/reference.md#the-file-and-a-module)", because: "they hand out credentials",
 		held: "probe/guard_test.go: 169.254.169.254",
 	},
 	{

@@ -22,7 +22,7 @@ const (
 // Reason is why the target is down. Like the stages the list is fixed.
 type Reason string
 
-// The reasons. REFERENCE.md says for each at which stages it can occur; a test holds it to that.
+// The reasons. docs/reference.md says for each at which stages it can occur; a test holds it to that.
 const (
 	ReasonTimeout            Reason = "timeout"             // the probe's time ran out at this stage
 	ReasonConnectionRefused  Reason = "connection_refused"  // nobody listens
