@@ -13,6 +13,9 @@ import (
 	"rollcall/alert"
 	"rollcall/config"
 	"rollcall/probe"
+	"rollcall/probe/httpprobe"
+	"rollcall/probe/tcpprobe"
+	"rollcall/redact"
 )
 
 // check is `rollcall check`: one probe, told to a person, with the arguments of the cron script that it replaces.
@@ -144,19 +147,19 @@ func (c *check) selectModule(kind string) (*probe.Module, error) {
 }
 
 func scriptModule(kind string) (*probe.Module, error) {
-	options := probe.ModuleOptions{Prober: kind}
+	options := config.ModuleOptions{Prober: kind}
 	switch kind {
 	case "tcp":
-		options.TCP = new(probe.TCPOptions)
+		options.TCP = new(tcpprobe.Options)
 		options.TCP.SetDefaults()
 		options.TCP.IPProtocol = "ip4"
 	case "http":
-		options.HTTP = new(probe.HTTPOptions)
+		options.HTTP = new(httpprobe.Options)
 		options.HTTP.SetDefaults()
 		options.HTTP.IPProtocol = "ip4"
 		options.HTTP.BodySizeLimit = 0 // nothing of it is kept; the timeout bounds it
 	}
-	return options.Compile("check_" + kind)
+	return options.Compile("check_"+kind, nil)
 }
 
 // notChecked says why nothing is known about the target, and whose doing that is.
@@ -173,7 +176,7 @@ func (c *check) notChecked(err error) int {
 		return exitUsage
 	default:
 		fmt.Fprintf(c.stderr, "rollcall check: the check could not be made, so nothing is known about %s: %s\n",
-			printable(probe.RedactTarget(c.serverInfo)), err)
+			printable(redact.Target(c.serverInfo)), err)
 		return exitOurs
 	}
 }

@@ -16,12 +16,22 @@ import (
 // ourImports says which of our packages a package may use; one that is not listed may not exist. The programs among
 // them (package main) put things together and may use every one.
 var ourImports = map[string][]string{
-	"probe":     {},
-	"collector": {"probe"},
-	"alert":     {"probe"},
-	"schedule":  {"probe"},
-	"config":    {"alert", "probe", "schedule"},
-	"web":       {"collector", "probe"},
+	"probe":           {},
+	"probe/option":    {"probe"},
+	"probe/network":   {"probe", "probe/option"},
+	"probe/guard":     {"probe", "probe/network", "probe/option"},
+	"probe/tlsclient": {"probe", "probe/network", "probe/option"},
+	"probe/tcpprobe":  {"probe", "probe/network", "probe/option", "probe/tlsclient"},
+	"probe/httpprobe": {"probe", "probe/network", "probe/option", "probe/tlsclient", "redact"},
+	"probe/dnsprobe":  {"probe", "probe/network", "probe/option", "probe/tlsclient"},
+	"probe/icmpprobe": {"probe", "probe/guard", "probe/network", "probe/option"},
+	"probe/probetest": {"probe", "probe/option"},
+	"redact":          {},
+	"collector":       {"probe", "redact"},
+	"alert":           {"probe", "probe/option", "redact"},
+	"schedule":        {"probe", "probe/option", "redact"},
+	"config":          {"alert", "probe", "probe/dnsprobe", "probe/guard", "probe/httpprobe", "probe/icmpprobe", "probe/option", "probe/tcpprobe", "redact", "schedule"},
+	"web":             {"collector", "probe", "probe/network", "redact"},
 }
 
 // theirImports says which of our packages may use a module (by the beginning of its import path) that has its one

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/probe"
+	"rollcall/redact"
 )
 
 // What Nagios, Icinga and their like read of a plugin: its exit code, and one line on stdout. Code 1 is a warning,
@@ -33,7 +34,7 @@ func writeNagios(w io.Writer, testType string, record probe.Record, limit time.D
 		detail = fmt.Sprintf("%s (at stage %s): %s", f.Reason, f.Stage, f.Err)
 	}
 	fmt.Fprintf(w, "%s %s - %s: %s | %s\n", strings.ToUpper(testType), verdict,
-		pluginText(probe.RedactTarget(record.Target)), pluginText(detail), perfdata(result, limit))
+		pluginText(redact.Target(record.Target)), pluginText(detail), perfdata(result, limit))
 }
 
 // writeNagiosUnknown tells why there is no verdict.

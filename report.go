@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"rollcall/probe"
+	"rollcall/redact"
 )
 
 // writeReport tells a person what a check found. What the remote side said is data: its control characters are escaped.
@@ -25,7 +26,7 @@ func writeReport(w io.Writer, testType string, record probe.Record, colour bool)
 	if colour {
 		verdict = paint + verdict + "\x1b[0m"
 	}
-	fmt.Fprintf(w, "%s  %s %s\n\n", verdict, testType, printable(probe.RedactTarget(record.Target)))
+	fmt.Fprintf(w, "%s  %s %s\n\n", verdict, testType, printable(redact.Target(record.Target)))
 
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {

@@ -22,7 +22,7 @@ import (
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 
 	"rollcall/config"
-	"rollcall/probe"
+	"rollcall/probe/network"
 )
 
 const (
@@ -176,7 +176,7 @@ func (s *serve) serve(logger *slog.Logger) error {
 	}
 	manage := systemd{logger}
 	reload := manage.around(func() error { return reload(manager, logger) })
-	probe.Prepare()
+	network.Prepare()
 	parts, err := s.assemble(logger, manager, reload, open.public[0].Addr())
 	if err != nil {
 		return err

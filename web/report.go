@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"rollcall/probe"
+	"rollcall/redact"
 )
 
 // report is the text about one result for a person: the verdict first, then where the time went, what was seen
@@ -21,7 +22,7 @@ func (s *Server) report(r *probe.Record, config Config) []byte {
 	if result.Failure != nil {
 		verdict = "down"
 	}
-	fmt.Fprintf(&b, "%s is %s\n\n", shown(probe.RedactTarget(r.Target)), verdict)
+	fmt.Fprintf(&b, "%s is %s\n\n", shown(redact.Target(r.Target)), verdict)
 	if f := result.Failure; f != nil {
 		line(&b, "stage", string(f.Stage))
 		line(&b, "reason", string(f.Reason))
