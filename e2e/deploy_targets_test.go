@@ -28,7 +28,7 @@ func TestOneScrapeBringsTheConfiguredTargets(t *testing.T) {
 	address := p.await(t, `msg="rollcall listens" address=(\S+)`)[1]
 
 	sample := readFile(t, "../deploy/prometheus/prometheus.yml")
-	others := sample[strings.Index(sample, "\n# Targets in a list."):]
+	others := sample[strings.Index(sample, "\n# A list of targets."):]
 	api := prometheusWith(t, "prometheus.yml", others, "\n", "rollcall:9115", address, "alertmanager:9093", zoo.Refused(t),
 		"global:\n", "global:\n  evaluation_interval: 1s\n", "for: 30s", "for: 1s", "for: 15m", "for: 1s")
 	for _, c := range []struct {
