@@ -85,7 +85,7 @@ func get[T any](t *testing.T, all objects, name string) T {
 func TestDeployment(t *testing.T) {
 	all := resolve(t, "kubernetes/base")
 	d := get[*apps.Deployment](t, all, "Deployment rollcall")
-	judgePod(t, all, d.Spec.Selector, d.Spec.Template)
+	checkPod(t, all, d.Spec.Selector, d.Spec.Template)
 	if *d.Spec.Replicas < 2 {
 		t.Errorf("%d replicas: one lost node takes all", *d.Spec.Replicas)
 	}
@@ -94,7 +94,7 @@ func TestDeployment(t *testing.T) {
 func TestPingVariantAllowsPings(t *testing.T) {
 	all := resolve(t, "kubernetes/ping")
 	d := get[*apps.Deployment](t, all, "Deployment rollcall")
-	judgePod(t, all, d.Spec.Selector, d.Spec.Template)
+	checkPod(t, all, d.Spec.Selector, d.Spec.Template)
 	security := d.Spec.Template.Spec.SecurityContext
 	group := fmt.Sprintf("%d %[1]d", *security.RunAsGroup)
 	if want := []core.Sysctl{{Name: "net.ipv4.ping_group_range", Value: group}}; !slices.Equal(security.Sysctls, want) {
@@ -108,7 +108,7 @@ func TestStatefulVariantKeepsTheOutbox(t *testing.T) {
 		t.Error("the Deployment is still there: mail would be sent twice")
 	}
 	s := get[*apps.StatefulSet](t, all, "StatefulSet rollcall")
-	judgePod(t, all, s.Spec.Selector, s.Spec.Template)
+	checkPod(t, all, s.Spec.Selector, s.Spec.Template)
 	if *s.Spec.Replicas != 1 {
 		t.Errorf("%d replicas: each would send its own mail", *s.Spec.Replicas)
 	}
@@ -120,8 +120,8 @@ func TestStatefulVariantKeepsTheOutbox(t *testing.T) {
 	}
 }
 
-// judgePod checks what the API server does not: that selectors, ports, volumes and the configuration fit together.
-func judgePod(t *testing.T, all objects, selector *metav1.LabelSelector, pod core.PodTemplateSpec) {
+// checkPod checks what the API server does not: that selectors, ports, volumes and the configuration fit together.
+func checkPod(t *testing.T, all objects, selector *metav1.LabelSelector, pod core.PodTemplateSpec) {
 	t.Helper()
 	own := labels.Set(pod.Labels)
 	service := get[*core.Service](t, all, "Service rollcall")

@@ -12,9 +12,9 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// TestOneScrapeBringsTheConfiguredTargets: a real Prometheus with the sample's job for /targets, and no other for
-// targets, knows each of them by name; the rules fire for them, and the dashboard is full.
-func TestOneScrapeBringsTheConfiguredTargets(t *testing.T) {
+// TestTargetsEndpointWithPrometheus runs a real Prometheus with only the sample's job for /targets: it has a series for each
+// configured target, the rules fire, and the dashboard has data.
+func TestTargetsEndpointWithPrometheus(t *testing.T) {
 	t.Parallel()
 	web, database, denied := "http://"+zoo.HTTP(t, zoo.Site())+"/", zoo.Refused(t), "localhost:80"
 	secure := "https://" + zoo.HTTPS(t, zoo.Config(zoo.Good()), zoo.Site()) + "/"
@@ -47,7 +47,7 @@ func TestOneScrapeBringsTheConfiguredTargets(t *testing.T) {
 	} {
 		awaitAnswer(t, api, c.expr, c.want)
 	}
-	judgeDashboard(t, api, "port", web)
+	checkDashboard(t, api, "port", web)
 
 	rewrite(t, file, kept)
 	reload(t, &exporter{p, "http://" + address})

@@ -59,8 +59,8 @@ func newJudge() *judge {
 	return &judge{rules: append(append(slices.Clone(versions), differences...), renamed), seen: make(map[string]bool)}
 }
 
-// hear fails t for each difference that no rule explains.
-func (j *judge) hear(t *testing.T, in string, diffs []string) {
+// check fails t for each difference that no rule explains.
+func (j *judge) check(t *testing.T, in string, diffs []string) {
 	t.Helper()
 	for _, diff := range diffs {
 		explained := false

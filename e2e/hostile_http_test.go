@@ -62,7 +62,7 @@ func httpRows() []row {
 		}},
 		{41, "broken gzip and an encoding that nobody asked for", []visit{gzip}, func(t *testing.T, h *hostile) {
 			h.visit(t, gzip, "down body/content_encoding")
-			h.visit(t, to("oddencoding"), "up") // nobody looks inside: the bytes are as they came
+			h.visit(t, to("oddencoding"), "up") // the body is not decoded
 		}},
 		{42, "broken status lines, odd codes, HTTP/0.9", nil, func(t *testing.T, h *hostile) {
 			h.visit(t, to("badstatus"), "down response/protocol_error")
@@ -122,14 +122,14 @@ func guardedHops(t *testing.T, h *hostile) {
 		h.probe(t, probePath("module", "w_http", "target", target), 4*time.Second, "down redirect/denied", "down connect/denied")
 	}
 	if got := seen.Requests(); len(got) != 0 {
-		t.Errorf("the denied address was asked for %s", got[0].RequestURI)
+		t.Errorf("the denied address got a request for %s", got[0].RequestURI)
 	}
 	for _, scheme := range []string{"file:///etc/passwd", "gopher://127.0.0.1/", "javascript:alert(1)"} {
 		h.probe(t, probePath("module", "w_http", "target", "http://"+site+"/redirect?to="+scheme), 4*time.Second, "down redirect/bad_redirect")
 	}
 }
 
-// secretsStayHome visits a server that answers with code and points at another host, which must see no secret.
+// secretsStayHome probes a server that redirects with code to another host, which must not get a secret.
 func secretsStayHome(t *testing.T, h *hostile, code int) {
 	seen := &zoo.Seen{Handler: zoo.Site()}
 	elsewhere := zoo.HTTPOn(t, "127.0.0.3", nil, seen)
@@ -146,7 +146,7 @@ func secretsStayHome(t *testing.T, h *hostile, code int) {
 	for _, r := range requests {
 		for name, values := range r.Header {
 			if text := strings.Join(values, " "); strings.Contains(text, "secret") && name != "Referer" || name == "Authorization" {
-				t.Errorf("another host was sent %s: %s", name, text)
+				t.Errorf("another host got %s: %s", name, text)
 			}
 		}
 	}

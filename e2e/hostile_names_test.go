@@ -32,7 +32,7 @@ func fourReasons(t *testing.T, h *hostile) {
 func rebinding(t *testing.T, h *hostile) {
 	site := "rebind.zoo.test:" + portOf(h.park.at("site"))
 	h.probe(t, probePath("module", "n_tcp", "target", site), 4*time.Second, "up")
-	// The name server now says 127.0.0.2, which the guard denies, and where nobody must be asked.
+	// The name server now answers 127.0.0.2, which the guard denies and which must not be dialled.
 	h.status(t, "GET", probePath("module", "n_tcp", "target", site), 403)
 	h.status(t, "GET", probePath("module", "n_http", "target", "http://"+site+"/"), 403)
 }
