@@ -110,7 +110,7 @@ func (r *report) latencyTable(out *bytes.Buffer) {
 			l.Case, l.Exporter, number(l.ReachedPerSec, 0), number(l.UnloadedMs, 3), number(l.LoadedMs, 3), number(l.Loaded99Ms, 3), gap,
 		})
 	}
-	fmt.Fprint(out, "\nThe duration that replies tell, at rest and under load.\n\n")
+	fmt.Fprint(out, "\nProbe durations in the replies, idle and under load.\n\n")
 	writeTable(out, table)
 }
 

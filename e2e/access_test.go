@@ -85,7 +85,7 @@ func TestStrictSetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := caller(t, certificate)
-	for name, stranger := range map[string]*http.Client{"no certificate": caller(t), "a certificate of somebody else": caller(t, zoo.UnknownAuthority())} {
+	for name, stranger := range map[string]*http.Client{"no certificate": caller(t), "a certificate of another authority": caller(t, zoo.UnknownAuthority())} {
 		for _, address := range []string{s.public, s.admin} {
 			if reply, err := stranger.Get(address + "/-/healthy"); err == nil {
 				t.Errorf("%s: %s", name, reply.Status)

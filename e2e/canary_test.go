@@ -106,7 +106,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 	}
 	within(t, 20*time.Second, func() error { // until the mail and the post have been attempted
 		if text := ex.text(); !strings.Contains(text, "channel=email") || !strings.Contains(text, "channel=alertmanager") {
-			return errors.New("the log does not tell how sending failed")
+			return errors.New("the log has no error of sending")
 		}
 		return nil
 	})

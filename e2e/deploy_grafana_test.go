@@ -67,18 +67,18 @@ func checkDashboard(t *testing.T, api, module, target string) {
 			return value
 		})
 	}
-	asked := 0
+	found := 0
 	for _, p := range board.Panels {
 		for _, target := range p.Targets {
-			asked++
+			found++
 			if target.Datasource.UID != "${datasource}" {
 				t.Errorf("%s uses the data source %q, not the variable", p.Title, target.Datasource.UID)
 			}
 			awaitSeries(t, api, p.Title, fill(target.Expr))
 		}
 	}
-	if asked < 20 {
-		t.Errorf("only %d expressions were found", asked)
+	if found < 20 {
+		t.Errorf("only %d expressions were found", found)
 	}
 	for name, label := range map[string]string{"module": module, "target": target} {
 		for _, v := range board.Templating.List {

@@ -77,7 +77,7 @@ func notifications(t *testing.T) (socket string, states <-chan string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := make(chan string, 1000)
+	received := make(chan string, 1000)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -87,7 +87,7 @@ func notifications(t *testing.T) (socket string, states <-chan string) {
 			if err != nil {
 				return // closed below
 			}
-			told <- string(buffer[:n])
+			received <- string(buffer[:n])
 		}
 	}()
 	t.Cleanup(func() {
@@ -95,7 +95,7 @@ func notifications(t *testing.T) (socket string, states <-chan string) {
 		<-done
 		os.RemoveAll(dir)
 	})
-	return socket, told
+	return socket, received
 }
 
 // awaitState reads notifications until one begins with want, and fails for any other except those for the watchdog.

@@ -28,29 +28,29 @@ func gossip(t *testing.T) string {
 		if err != nil {
 			return
 		}
-		var told []string
+		var secrets []string
 		for _, name := range []string{"Authorization", "Proxy-Authorization", "X-Secret", "X-File", "X-Api-Key", "Cookie"} {
 			for _, value := range r.Header.Values(name) {
-				told = append(told, value)
+				secrets = append(secrets, value)
 				if _, encoded, ok := strings.Cut(value, "Basic "); ok {
 					plain, _ := base64.StdEncoding.DecodeString(encoded)
-					told = append(told, string(plain))
+					secrets = append(secrets, string(plain))
 				}
 			}
 		}
 		if r.FormValue("client_secret") != "" {
-			told = append(told, r.FormValue("client_secret"))
+			secrets = append(secrets, r.FormValue("client_secret"))
 		}
-		news := strings.Join(told, " ")
+		secret := strings.Join(secrets, " ")
 		switch r.URL.Path {
 		case "/broken":
-			fmt.Fprintf(c, "HTTP/1.1 %s\r\n\r\n", news)
+			fmt.Fprintf(c, "HTTP/1.1 %s\r\n\r\n", secret)
 		case "/length":
-			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n", news)
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n", secret)
 		case "/redirect":
-			fmt.Fprintf(c, "HTTP/1.1 302 Found\r\nLocation: /?%s\r\nContent-Length: 0\r\n\r\n", url.QueryEscape(news))
+			fmt.Fprintf(c, "HTTP/1.1 302 Found\r\nLocation: /?%s\r\nContent-Length: 0\r\n\r\n", url.QueryEscape(secret))
 		default:
-			fmt.Fprintf(c, "HTTP/1.1 401 %s\r\nX-Echo: %s\r\nWWW-Authenticate: Basic realm=%q\r\nContent-Length: %d\r\n\r\n%s", news, news, news, len(news), news)
+			fmt.Fprintf(c, "HTTP/1.1 401 %s\r\nX-Echo: %s\r\nWWW-Authenticate: Basic realm=%q\r\nContent-Length: %d\r\n\r\n%s", secret, secret, secret, len(secret), secret)
 		}
 	})
 }

@@ -24,11 +24,11 @@ func httpRows() []row {
 	toSecure := func(who string) visit { return visit{name: "w_http", target: "https://<" + who + ">/"} }
 	return []row{
 		{32, "compression bombs stay small", bombs, func(t *testing.T, h *hostile) { compressionBombs(t, h, bombs) }},
-		{33, "a body without an end, chunked or not", []visit{web}, func(t *testing.T, h *hostile) {
+		{33, "an endless body, chunked or not", []visit{web}, func(t *testing.T, h *hostile) {
 			h.visit(t, to("endlessbody"), "down body/body_too_large")
 			h.visit(t, to("endlesschunks"), "down body/body_too_large", "down body/timeout")
 		}},
-		{34, "a dripping body ends by the deadline", nil, func(t *testing.T, h *hostile) {
+		{34, "a dripping body stops at the deadline", nil, func(t *testing.T, h *hostile) {
 			began := time.Now()
 			h.visit(t, to("trickle"), "down body/timeout")
 			if took := time.Since(began); took > 2500*time.Millisecond {
@@ -40,7 +40,7 @@ func httpRows() []row {
 			h.visit(t, to("longheader"), "up", "down response/headers_too_large")
 			h.visit(t, to("longerheader"), "down response/headers_too_large")
 		}},
-		{36, "interim responses without an end", nil, func(t *testing.T, h *hostile) {
+		{36, "endless interim responses", nil, func(t *testing.T, h *hostile) {
 			h.visit(t, to("interim"), "down response/too_many_interim_responses")
 			h.visit(t, to("oneinterim"), "up")
 		}},
@@ -50,9 +50,9 @@ func httpRows() []row {
 				t.Errorf("%v redirects were counted", n)
 			}
 		}},
-		{38, "the guard judges each hop of a redirect", nil, guardedHops},
+		{38, "the guard checks each hop of a redirect", nil, guardedHops},
 		{39, "no secret follows a redirect to another host", []visit{secrets}, func(t *testing.T, h *hostile) { secretsStayHome(t, h, http.StatusFound) }},
-		{40, "a content length that lies", nil, func(t *testing.T, h *hostile) {
+		{40, "a wrong content length", nil, func(t *testing.T, h *hostile) {
 			h.visit(t, to("shortbody"), "down body/connection_closed", "down body/protocol_error")
 			h.visit(t, to("longbody"), "down body/protocol_error")
 			h.visit(t, to("twolengths"), "down response/protocol_error")
@@ -60,7 +60,7 @@ func httpRows() []row {
 			h.visit(t, to("badchunk"), "down body/protocol_error")
 			h.visit(t, to("cutchunk"), "down body/connection_closed", "down body/protocol_error")
 		}},
-		{41, "broken gzip and an encoding that nobody asked for", []visit{gzip}, func(t *testing.T, h *hostile) {
+		{41, "broken gzip and an encoding that was not requested", []visit{gzip}, func(t *testing.T, h *hostile) {
 			h.visit(t, gzip, "down body/content_encoding")
 			h.visit(t, to("oddencoding"), "up") // the body is not decoded
 		}},

@@ -12,8 +12,8 @@ func nameRows() []row {
 	tcp := visit{name: "n_tcp", module: `{prober: tcp, timeout: 2s}`}
 	web := visit{name: "n_http", module: `{prober: http, timeout: 2s}`}
 	return []row{
-		{13, "NXDOMAIN, SERVFAIL, silence and emptiness are four reasons", []visit{tcp, web}, fourReasons},
-		{14, "a name that changes its address is resolved once and that address is judged", nil, rebinding},
+		{13, "NXDOMAIN, SERVFAIL, no answer and no address are four reasons", []visit{tcp, web}, fourReasons},
+		{14, "a name that changes its address is resolved once and that address is checked", nil, rebinding},
 		{15, "thousands of addresses and an endless alias are bounded", nil, manyAddresses},
 		{16, "a blackholed first address ends by the deadline", nil, blackholedFirst},
 	}

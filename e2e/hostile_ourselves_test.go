@@ -22,7 +22,7 @@ func ourselvesRows() []row {
 	web := visit{name: "o_http", module: `{prober: http, timeout: 3s}`}
 	return []row{
 		{46, "without descriptors nothing is down", []visit{web}, noDescriptors},
-		{47, "a machine that sleeps makes nothing down", nil, sleepingMachine},
+		{47, "a suspended machine makes nothing down", nil, sleepingMachine},
 		{48, "a full disk loses no mail", nil, fullDisk},
 		{49, "a broken configuration changes nothing", nil, brokenReload},
 		{50, "load leaves nothing behind", nil, load},

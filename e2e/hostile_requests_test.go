@@ -29,12 +29,12 @@ func requestRows() []row {
 		{2, "a missing, repeated or huge target is refused", nil, missingTarget},
 		{3, "a target is decoded once", nil, decodedOnce},
 		{4, "other schemes are refused and userinfo is never shown", nil, schemesAndUserinfo},
-		{5, "the guard judges the address that is dialled", nil, oddAddresses},
+		{5, "the guard checks the address that is dialled", nil, oddAddresses},
 		{6, "impossible ports are refused", nil, impossiblePorts},
 		{7, "a nonsense scrape timeout never fails a probe", nil, nonsenseTimeouts},
 		{8, "an unknown module is refused and counted once", nil, unknownModule},
 		{9, "HTML is escaped on every page", []visit{{name: "r_html", module: `{prober: tcp, timeout: 2s, tcp: {query_response: [{expect: "^POP3"}]}}`}}, htmlEscaped},
-		{10, "a client that hangs up cancels its probe and proves nothing", []visit{{name: "r_slow", module: `{prober: http, timeout: 30s}`}}, hangUp},
+		{10, "a client that disconnects cancels its probe, without a result", []visit{{name: "r_slow", module: `{prober: http, timeout: 30s}`}}, hangUp},
 		{11, "ten thousand probes at once are answered or shed", nil, tenThousand},
 		{12, "every endpoint keeps to its methods and parameters", nil, methodsAndParameters},
 	}
@@ -217,7 +217,7 @@ func hangUp(t *testing.T, h *hostile) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("the request ended with %v", err)
 	}
-	await(t, gone, "the probe went on without its asker")
+	await(t, gone, "the probe continued after its client was gone")
 	reply := h.status(t, "GET", strings.Replace(path, "/probe?", "/logs?", 1), 404)
 	if strings.Contains(reply.Body, "down") {
 		t.Errorf("a cancelled probe was recorded: %s", reply.Body)

@@ -21,7 +21,7 @@ func tlsRows() []row {
 		}
 	}
 	return []row{
-		{25, "four ways of being invalid are four reasons, and the expiry is still told", []visit{stream, web}, func(t *testing.T, h *hostile) {
+		{25, "four kinds of invalid certificates have four reasons and an expiry", []visit{stream, web}, func(t *testing.T, h *hostile) {
 			for who, want := range map[string]string{
 				"expired": "down tls/certificate_expired", "notyetvalid": "down tls/certificate_not_yet_valid",
 				"wrongname": "down tls/certificate_name", "stranger": "down tls/certificate_authority",
@@ -68,7 +68,7 @@ func tlsRows() []row {
 			late := zoo.HTTPS(t, zoo.Config(zoo.Good(), zoo.DemandClient), zoo.Site())
 			h.probe(t, probePath("module", "s_http", "target", "https://"+late+"/"), 4*time.Second, "down tls/client_certificate", "down response/connection_closed", "down response/connection_reset")
 		}},
-		{31, "plaintext injected behind STARTTLS", []visit{mail}, func(t *testing.T, h *hostile) {
+		{31, "plain text injected after STARTTLS", []visit{mail}, func(t *testing.T, h *hostile) {
 			h.visit(t, visit{name: "s_mail", target: "<mail>"}, "up")
 			h.visit(t, visit{name: "s_mail", target: "<injecting>"}, "down conversation/data_before_tls", "down tls/data_before_tls")
 		}},

@@ -70,17 +70,17 @@ func withoutPorts(t *testing.T) {
 		}
 		return reply.StatusCode, string(text)
 	}
-	told := 0
+	reported := 0
 	for until := time.Now().Add(3 * time.Second); time.Now().Before(until); {
 		status, body := probe()
 		switch {
 		case status == http.StatusInternalServerError && strings.Contains(body, "assign requested address"):
-			told++
+			reported++
 		case status != http.StatusOK || !strings.Contains(body, "\nprobe_success 1\n"):
 			t.Errorf("%d %s", status, body)
 		}
 	}
-	if told == 0 {
+	if reported == 0 {
 		t.Error("no reply reported missing ports")
 	}
 	if n := e.metric(t, "rollcall_exporter_errors_total", `reason="ports"`); n == 0 {

@@ -52,7 +52,7 @@ func (p *park) at(name string) string {
 	defer p.mu.Unlock()
 	at, ok := p.known[name]
 	if !ok {
-		make, ok := inhabitants[name]
+		make, ok := servers[name]
 		if !ok {
 			p.t.Fatalf("there is no server or file named %q", name)
 		}
@@ -67,8 +67,8 @@ const (
 	closing = "HTTP/1.1 200 OK\r\nConnection: close\r\n"
 )
 
-// inhabitants lists the servers that a park can have, and the files that modules need for them. It is never changed.
-var inhabitants = map[string]func(testing.TB) string{
+// servers lists the servers that a park can have, and the files that modules need for them. It is never changed.
+var servers = map[string]func(testing.TB) string{
 	"ca":     zoo.CAFile,
 	"cert":   func(t testing.TB) string { cert, _ := zoo.ClientFiles(t); return cert },
 	"key":    func(t testing.TB) string { _, key := zoo.ClientFiles(t); return key },

@@ -28,9 +28,9 @@ func dnsVisits() []visit {
 		asking("dns_up_truncated", "truncated", ""),
 		asking("dns_up_after_other_ids", "late", ""),
 		asking("dns_up_over_512_bytes", "large", ""),
-		asking("dns_up_code_that_is_valid", "nobody", "valid_rcodes: [NXDOMAIN], "),
+		asking("dns_up_code_that_is_valid", "absent", "valid_rcodes: [NXDOMAIN], "),
 		asking("dns_up_serial", "zone", "query_type: SOA, "),
-		asking("dns_up_serial_of_no_zone", "nobody", "query_type: SOA, valid_rcodes: [NXDOMAIN], "),
+		asking("dns_up_serial_of_no_zone", "absent", "query_type: SOA, valid_rcodes: [NXDOMAIN], "),
 		overTCP("dns_up_tcp", "www", ""),
 		overTLS("dns_up_tls", "<securenames>", trusting),
 		overTLS("dns_up_tls_not_verified", "<securenames>", "tls_config: {insecure_skip_verify: true}, "),
@@ -38,7 +38,7 @@ func dnsVisits() []visit {
 		{name: "dns_resolve_other_family_refused", module: dnsModule("www", "preferred_ip_protocol: ip6, ip_protocol_fallback: false, "), target: "<names>"},
 
 		// Checks of options.
-		asking("dns_check_name_that_does_not_exist", "nobody", ""),
+		asking("dns_check_name_that_does_not_exist", "absent", ""),
 		asking("dns_check_refused", "refused", ""),
 		asking("dns_check_code_that_is_not_valid", "www", "valid_rcodes: [NXDOMAIN, SERVFAIL], "),
 		asking("dns_check_matches", "www", `validate_answer_rrs: {fail_if_matches_regexp: ["\\.2$"]}, `),

@@ -16,7 +16,7 @@ import (
 //	www           two addresses, an authority, an additional record
 //	zone          an SOA record, whose mailbox has a dot in a label
 //	empty         no record
-//	nobody        NXDOMAIN, with the SOA record as authority
+//	absent        NXDOMAIN, with the SOA record as authority
 //	refused       REFUSED
 //	truncated     one of two addresses, marked as truncated
 //	large         600 bytes
@@ -79,7 +79,7 @@ func nameReplies(query []byte) [][]byte {
 		return [][]byte{dotted(build(func(b *dnsmessage.Builder, h dnsmessage.ResourceHeader) { b.SOAResource(h, soa) }))}
 	case "empty":
 		return [][]byte{build(func(*dnsmessage.Builder, dnsmessage.ResourceHeader) {})}
-	case "nobody":
+	case "absent":
 		header.RCode = dnsmessage.RCodeNameError
 		return [][]byte{dotted(build(func(b *dnsmessage.Builder, h dnsmessage.ResourceHeader) {
 			b.StartAuthorities()
