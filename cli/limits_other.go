@@ -1,6 +1,6 @@
 //go:build !linux
 
-package main
+package cli
 
 // descriptorLimit is not known here; 3,000 stands for a system with modest defaults.
 func descriptorLimit() uint64 { return 3000 }

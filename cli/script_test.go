@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"crypto/x509"
@@ -25,7 +25,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"rollcall": main})
+	testscript.Main(m, map[string]func(){"rollcall": Main})
 }
 
 // TestScripts runs testdata/script: the program as its users meet it. In the scripts $HTTP and $TCP are host:port of

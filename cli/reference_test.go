@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -26,7 +26,7 @@ import (
 
 func reference(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("docs/reference.md")
+	text, err := os.ReadFile("../docs/reference.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestDocsNameOnlyFlagsThatExist(t *testing.T) {
 		}
 	}
 	for _, page := range []string{"README.md", "docs/reference.md", "Dockerfile"} {
-		text, err := os.ReadFile(page)
+		text, err := os.ReadFile("../" + page)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func TestDocsNameOnlyFlagsThatExist(t *testing.T) {
 
 func TestReferenceHasEveryStageReasonAndFault(t *testing.T) {
 	text := reference(t)
-	words := constants(t, "probe/failure.go")
+	words := constants(t, "../probe/failure.go")
 	for typeName, heading := range map[string]string{"Stage": "## Stages", "Reason": "## Reasons", "Fault": "## Faults"} {
 		got := slices.Sorted(maps.Keys(rows(section(t, text, heading))))
 		if diff := cmp.Diff(slices.Sorted(slices.Values(words[typeName])), got); diff != "" {
