@@ -1,6 +1,7 @@
-package cli
+package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/common/version"
 
 	"rollcall/alert"
@@ -20,8 +20,9 @@ import (
 	"rollcall/web"
 )
 
-// components are what serving is made of, put together by assemble.
+// components are the parts of a running exporter.
 type components struct {
+	routePrefix string
 	app         *web.Server
 	runner      *probe.Runner
 	hook        *alert.Hook
@@ -30,21 +31,19 @@ type components struct {
 	connections *web.Connections
 }
 
-// assemble makes the components and connects them: the runner tells the counters, the history, the alert hook and the
-// last verdicts.
-func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload func() error, listener net.Addr) (*components, error) {
+// assemble makes the components and connects them: the runner's records go to the counters, the pages, the alert hook and
+// the configured targets. reload is what the endpoint calls; listener is the first address we listen on.
+func assemble(o Options, manager *config.Manager, reload func() error, listener net.Addr) (*components, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("asking for this machine's name: %w; give --web.external-url", err)
 	}
-	external, err := externalURL(s.externalURL, s.routePrefix, listener, hostname)
+	external, err := externalURL(o.ExternalURL, o.RoutePrefix, listener, hostname)
 	if err != nil {
 		return nil, err
 	}
-	if s.routePrefix == "" {
-		s.routePrefix = external.Path
-	}
-	runner := &probe.Runner{MaxInFlight: s.maxInFlight, Bodies: bodyMemory(memoryLimit()), Logger: logger}
+	routePrefix := cmp.Or(o.RoutePrefix, external.Path)
+	runner := &probe.Runner{MaxInFlight: o.MaxInFlight, Bodies: bodyMemory(memoryLimit()), Logger: o.Logger}
 	if runner.MaxInFlight == 0 {
 		runner.MaxInFlight = defaultMaxInFlight(descriptorLimit(), memoryLimit())
 	}
@@ -57,17 +56,17 @@ func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload fu
 		Runner:        runner,
 		Exporter:      exporter,
 		Targets:       targets,
-		HistoryLimit:  s.historyLimit,
-		TimeoutOffset: s.timeoutOffset,
+		HistoryLimit:  o.HistoryLimit,
+		TimeoutOffset: o.TimeoutOffset,
 		ExternalURL:   external,
-		RoutePrefix:   s.routePrefix,
-		SeparateAdmin: s.adminAddress != "",
-		EnablePprof:   s.pprof,
+		RoutePrefix:   routePrefix,
+		SeparateAdmin: o.AdminAddress != "",
+		EnablePprof:   o.EnablePprof,
 		Version:       version.Version,
-		ProbeLog:      promslog.New(&promslog.Config{Level: s.logProbe, Format: s.log.Format, Writer: s.stderr}),
+		ProbeLog:      o.ProbeLog,
 	})
 	hook := alert.NewHook(alert.HookOptions{
-		StoragePath: s.storagePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: logger,
+		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
 	})
 	exporter.ReportAlerts(alertStats(hook))
 	runner.Observers = []probe.Observer{exporter, app, hook, targets}
@@ -75,21 +74,21 @@ func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload fu
 		Runner: runner,
 		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
 		Failed: exporter.Failed,
-		Logger: logger,
+		Logger: o.Logger,
 	}
 	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
-	return &components{app, runner, hook, targets, scheduler, connections}, nil
+	return &components{routePrefix, app, runner, hook, targets, scheduler, connections}, nil
 }
 
-// follow puts the present targets into force, and every later configuration's together with its alert section.
+// follow applies the current targets, and the targets and alert section of every later configuration.
 func (c *components) follow(ctx context.Context, manager *config.Manager) {
 	apply := func(present *config.Config) {
 		c.targets.Apply(configured(present)) // before a result can come
 		c.scheduler.Apply(present.Targets())
 	}
 	apply(manager.Current())
-	// The hook comes first: a configuration whose alerts cannot be kept (no room for the store, another process has it)
-	// must fail loudly instead of telling nobody.
+	// The hook comes first: a reload fails when the alert store of its configuration cannot be opened (the disk is full,
+	// another process has it), because without the store no mail would be sent.
 	manager.BeforeReload(func(next *config.Config) error {
 		ctx, cancel := context.WithTimeout(ctx, mailPatience)
 		defer cancel()
@@ -98,19 +97,19 @@ func (c *components) follow(ctx context.Context, manager *config.Manager) {
 	manager.OnReload(apply)
 }
 
-// mailPatience is how long mail that is under way may hold up a shutdown, or a reload that ends the alerting.
+// mailPatience limits how long a mail that is being sent delays a shutdown, or a reload that ends alerting.
 const mailPatience = 10 * time.Second
 
-// closeHook writes down what is yet to be told.
+// closeHook stores pending notifications.
 func (c *components) closeHook(logger *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), mailPatience)
 	defer cancel()
 	if err := c.hook.Close(ctx); err != nil {
-		logError(logger, "the alert store is not closed", err)
+		LogError(logger, "the alert store is not closed", err)
 	}
 }
 
-// configured hands the file's targets to collector, which shows how they are.
+// configured are the file's targets as collector shows them.
 func configured(c *config.Config) []collector.Target {
 	targets := make([]collector.Target, len(c.Targets()))
 	for i, t := range c.Targets() {
@@ -121,7 +120,7 @@ func configured(c *config.Config) []collector.Target {
 	return targets
 }
 
-// alertStats hands the hook's numbers to the package that exports them: neither knows the other.
+// alertStats passes the hook's numbers to collector: neither package imports the other.
 func alertStats(hook *alert.Hook) func() collector.AlertStats {
 	return func() collector.AlertStats {
 		m := hook.Metrics()

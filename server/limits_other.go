@@ -1,6 +1,6 @@
 //go:build !linux
 
-package cli
+package server
 
 // descriptorLimit is not known here; 3,000 stands for a system with modest defaults.
 func descriptorLimit() uint64 { return 3000 }

@@ -1,4 +1,4 @@
-package cli
+package server
 
 import (
 	"context"
@@ -25,25 +25,25 @@ import (
 // drainTime bounds how long requests in flight may go on after SIGTERM; a probe ends by its own deadline before.
 const drainTime = 30 * time.Second
 
-// listeners are the addresses we listen on: everybody's, and the administrator's if there is one.
+// listeners are the addresses we listen on.
 type listeners struct {
 	public []net.Listener // at least one
 	admin  net.Listener   // nil: the public ones serve everything
 }
 
 // listen opens every address before anything is served, so that a port in use is known at once and by its name.
-func (s *serve) listen() (open listeners, err error) {
-	if open.public, err = s.listenPublic(); err != nil || s.adminAddress == "" {
+func (o *Options) listen() (open listeners, err error) {
+	if open.public, err = o.listenPublic(); err != nil || o.AdminAddress == "" {
 		return open, err
 	}
-	if open.admin, err = listenOn(s.adminAddress); err != nil {
+	if open.admin, err = listenOn(o.AdminAddress); err != nil {
 		closeAll(open.public)
 	}
 	return open, err
 }
 
-func (s *serve) listenPublic() (open []net.Listener, err error) {
-	if *s.toolkit.WebSystemdSocket {
+func (o *Options) listenPublic() (open []net.Listener, err error) {
+	if o.SystemdSocket {
 		open, err = activation.Listeners()
 		if err == nil && len(open) == 0 {
 			err = errors.New("systemd passed none; start rollcall by its .socket unit, or leave the flag out")
@@ -53,7 +53,7 @@ func (s *serve) listenPublic() (open []net.Listener, err error) {
 		}
 		return open, nil
 	}
-	for _, address := range *s.toolkit.WebListenAddresses {
+	for _, address := range o.ListenAddresses {
 		l, err := listenOn(address)
 		if err != nil {
 			closeAll(open)
@@ -100,7 +100,7 @@ func withHint(err error) error {
 	return err
 }
 
-// notAnAddress tells whether err is about how an address is written.
+// notAnAddress reports whether err is about how an address is written.
 func notAnAddress(err error) bool {
 	_, form := errors.AsType[*net.AddrError](err)
 	_, number := errors.AsType[*strconv.NumError](err)
@@ -110,12 +110,12 @@ func notAnAddress(err error) bool {
 
 // servers are one http.Server for each listener: the toolkit changes the server that it serves with.
 type servers struct {
-	flags       *toolkit.FlagConfig
-	logger      *slog.Logger
-	connections *web.Connections
-	all         []*http.Server
-	running     sync.WaitGroup
-	failed      chan error // what kept a server from going on
+	webConfigFile string // empty: plain HTTP without passwords
+	logger        *slog.Logger
+	connections   *web.Connections
+	all           []*http.Server
+	running       sync.WaitGroup
+	failed        chan error // capacity 1: why a server ended
 }
 
 func (s *servers) start(l net.Listener, handler http.Handler) {
@@ -123,8 +123,9 @@ func (s *servers) start(l net.Listener, handler http.Handler) {
 	l = s.connections.Listen(l)
 	s.all = append(s.all, server)
 	serve := server.Serve
-	if *s.flags.WebConfigFile != "" {
-		serve = func(l net.Listener) error { return toolkit.Serve(l, server, s.flags, s.logger) }
+	if s.webConfigFile != "" {
+		flags := &toolkit.FlagConfig{WebConfigFile: &s.webConfigFile}
+		serve = func(l net.Listener) error { return toolkit.Serve(l, server, flags, s.logger) }
 	}
 	s.running.Go(func() {
 		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -153,8 +154,8 @@ func (s *servers) drain(logger *slog.Logger) {
 	s.running.Wait()
 }
 
-// externalURL is where others reach us: the flag's, or else made of this machine's name, the first listener's port and
-// the prefix that every path has.
+// externalURL is the URL under which others reach us: the flag's, or else one of this machine's name, the first
+// listener's port and the prefix of every path.
 func externalURL(flag, routePrefix string, listener net.Addr, hostname string) (*url.URL, error) {
 	if flag == "" {
 		u := &url.URL{Scheme: "http", Host: hostname, Path: path.Join("/", routePrefix)}
