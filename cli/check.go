@@ -13,6 +13,7 @@ import (
 	"rollcall/alert"
 	"rollcall/config"
 	"rollcall/probe"
+	"rollcall/report"
 )
 
 // check is `rollcall check`: one probe, told to a person, with the arguments of the cron script that it replaces.
@@ -85,7 +86,7 @@ func (c *check) run() int {
 	case c.nagios:
 		writeNagios(c.stdout, kind, record, request.Timeout)
 	case !up || !c.quiet:
-		writeReport(c.stdout, kind, record, hasColour(c.stdout))
+		writeReport(c.stdout, kind, &record, hasColour(c.stdout))
 	}
 	if up {
 		return exitOK
@@ -173,7 +174,7 @@ func (c *check) notChecked(err error) int {
 		return exitUsage
 	default:
 		fmt.Fprintf(c.stderr, "rollcall check: the check could not be made, so nothing is known about %s: %s\n",
-			printable(probe.RedactTarget(c.serverInfo)), err)
+			report.Printable(probe.RedactTarget(c.serverInfo)), err)
 		return exitOurs
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/probe"
+	"rollcall/report"
 )
 
 // What Nagios, Icinga and their like read of a plugin: its exit code, and one line on stdout. Code 1 is a warning,
@@ -50,7 +51,10 @@ func perfdata(result probe.Result, limit time.Duration) string {
 		numbers = append(numbers, fmt.Sprintf("size=%dB;;;0", h.UncompressedBodyLength))
 	}
 	p := result.Phases
-	for _, phase := range []phase{
+	for _, phase := range []struct {
+		name string
+		took time.Duration
+	}{
 		{"time_resolve", p.Resolve}, {"time_connect", p.Connect}, {"time_ssl", p.TLS}, {"time_firstbyte", p.Processing}, {"time_transfer", p.Transfer},
 	} {
 		if phase.took > 0 {
@@ -61,4 +65,4 @@ func perfdata(result probe.Result, limit time.Duration) string {
 }
 
 // pluginText keeps what the remote side said from ending the line or beginning the numbers.
-func pluginText(s string) string { return strings.ReplaceAll(printable(s), "|", "¦") }
+func pluginText(s string) string { return strings.ReplaceAll(report.Printable(s), "|", "¦") }

@@ -8,9 +8,9 @@ import (
 	"rollcall/probe"
 )
 
-func TestReportEscapesWhatATerminalWouldObey(t *testing.T) {
+func TestReportEscapesControlCharacters(t *testing.T) {
 	var b strings.Builder
-	writeReport(&b, "tcp", probe.Record{
+	writeReport(&b, "tcp", &probe.Record{
 		Target: "example.com:1\x1b]0;owned\a",
 		Result: probe.Result{
 			Failure: &probe.Failure{Stage: probe.StageConversation, Reason: probe.ReasonNoMatch, Err: errors.New("got \x1b[2J\r\u202e über")},

@@ -14,6 +14,7 @@ import (
 
 	"rollcall/collector"
 	"rollcall/probe"
+	"rollcall/report"
 )
 
 //go:embed templates static
@@ -86,7 +87,7 @@ func newTargetStates(summary collector.TargetSummary, now time.Time) *targetStat
 	}
 	for _, down := range summary.Failing {
 		t.Failing = append(t.Failing, row{
-			Time: down.Since.UTC(), Age: age(now.Sub(down.Since)), Module: down.Module, Target: shown(down.Target),
+			Time: down.Since.UTC(), Age: age(now.Sub(down.Since)), Module: down.Module, Target: report.Printable(down.Target),
 			Stage: down.Stage, Reason: down.Reason,
 		})
 	}
@@ -97,7 +98,7 @@ func newRow(kept *result, now time.Time) row {
 	record := &kept.record
 	r := row{
 		ID: kept.id, Time: record.Result.Start.UTC(), Age: age(now.Sub(record.Result.Start)), Module: record.Module,
-		Target: shown(probe.RedactTarget(record.Target)), Up: record.Result.Up(), Took: took(record.Result.Duration),
+		Target: report.Printable(probe.RedactTarget(record.Target)), Up: record.Result.Up(), Took: took(record.Result.Duration),
 	}
 	if f := record.Result.Failure; f != nil {
 		r.Stage, r.Reason = string(f.Stage), string(f.Reason)

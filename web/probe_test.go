@@ -303,8 +303,8 @@ func TestDebugTellsTheStory(t *testing.T) {
 	}
 	order := []string{
 		"tcp://***@example.org:1 is down\n", "stage       connect", "reason      connection_refused",
-		"cause       connecting to 192.0.2.7:1: refused", "module      tcp_connect (tcp)", "\nPhases\n", "192.0.2.7",
-		"connect     2.00 ms", "\nSteps\n", "asked for", "\nMetrics\n", "probe_success 0\n", "\nModule", "prober: of_tcp_connect\n",
+		"cause       connecting to 192.0.2.7:1: refused", "address     192.0.2.7", "module      tcp_connect (tcp)",
+		"\nPhases\n", "connect          2.00 ms", "\nSteps\n", "asked for", "\nMetrics\n", "probe_success 0\n", "\nModule", "prober: of_tcp_connect\n",
 	}
 	rest := text
 	for _, part := range order {
