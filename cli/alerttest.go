@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -12,7 +13,7 @@ import (
 	"rollcall/config"
 )
 
-// alertTest is `rollcall alert test`: does mail get through, and if not, why?
+// alertTest is `rollcall alert test`: it tries whether mails and alerts are accepted.
 type alertTest struct {
 	configFile     string
 	address        givenText
@@ -21,11 +22,11 @@ type alertTest struct {
 
 func addAlertTest(app *kingpin.Application, commands map[string]func() int, stdout, stderr io.Writer) {
 	a := &alertTest{stdout: stdout, stderr: stderr}
-	group := app.Command("alert", "What concerns the mails and alerts about servers that are down.")
+	group := app.Command("alert", "Commands for the mails and alerts about servers that are down.")
 	cmd := group.Command("test", "Send a test mail, and a test alert to each Alertmanager, as the configuration file says, and show each step. "+
 		"Exit code: 0 all were accepted, 1 not all.")
-	cmd.Flag("config.file", "Configuration file.").Default(defaultConfigFile).StringVar(&a.configFile)
-	cmd.Arg("address", "Who gets the mail instead of the configured recipients.").SetValue(&a.address)
+	cmd.Flag("config.file", "Configuration file with the alert section.").Default(defaultConfigFile).StringVar(&a.configFile)
+	cmd.Arg("address", "Recipient of the mail, instead of the configured ones: username or username@domain.com.").SetValue(&a.address)
 	commands[cmd.FullCommand()] = a.run
 }
 
@@ -39,11 +40,14 @@ func (a *alertTest) run() int {
 
 func (a *alertTest) test() error {
 	cfg, err := config.Load(a.configFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no file %s; give the one with the alert section by --config.file", a.configFile)
+	}
 	if err != nil {
 		return err
 	}
 	if cfg.Alert() == nil {
-		return errors.New(a.configFile + " has no alert section")
+		return fmt.Errorf("%s has no alert section, e.g. alert: {email: {to: [ops@example.com]}}", a.configFile)
 	}
 	var to alert.Address
 	if a.address.given {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 	"rollcall/report"
 )
 
-// check is `rollcall check`: one probe, told to a person, with the arguments of the cron script that it replaces.
+// check is `rollcall check`: one probe for a person or for cron, with the arguments of the cron script that it replaces.
 type check struct {
 	testType, serverInfo string
 	address              givenText
@@ -25,10 +26,10 @@ type check struct {
 	configFile, module   string
 	quiet, nagios        bool
 
-	config         *config.Config // of configFile; the built-in one without
-	recipient      alert.Address  // of address; empty: nobody gets a mail
+	config         *config.Config  // of configFile; the built-in one without
+	recipients     []alert.Address // of address; none: no mail is sent
 	stdout, stderr io.Writer
-	wrongUse       func(complaint string) int
+	wrongUse       func(problem string) int
 }
 
 func addCheck(app *kingpin.Application, commands map[string]func() int, stdout, stderr io.Writer) {
@@ -37,27 +38,27 @@ func addCheck(app *kingpin.Application, commands map[string]func() int, stdout, 
 		"3 rollcall itself failed. With --nagios: 0 up, 2 down, 3 unknown.")
 	cmd.HelpLong("  rollcall check tcp example.com:9000\n  rollcall check http https://example.com/\n" +
 		"  rollcall check http example.com:80 admin@example.com")
-	c.wrongUse = func(complaint string) int { return wrongUse(app, []string{cmd.FullCommand()}, stderr, complaint) }
-	cmd.Arg("test-type", "tcp or http.").Required().HintOptions("tcp", "http").StringVar(&c.testType)
-	cmd.Arg("server-info", "tcp: hostname:port. http: a URL, or hostname:port.").Required().StringVar(&c.serverInfo)
-	cmd.Arg("email-address", "Who gets a mail when the server is down.").SetValue(&c.address)
+	c.wrongUse = func(problem string) int { return wrongUse(app, []string{cmd.FullCommand()}, stderr, problem) }
+	cmd.Arg("test-type", "tcp or http").Required().HintOptions("tcp", "http").StringVar(&c.testType)
+	cmd.Arg("server-info", "tcp: hostname:port. http: http://hostname/page, https://hostname/page or hostname:port.").Required().StringVar(&c.serverInfo)
+	cmd.Arg("email-address", "username or username@domain.com: gets a mail when the server is down. Several: with commas.").SetValue(&c.address)
 	cmd.Arg("surplus", "").Hidden().StringsVar(&c.surplus)
-	addFlag(cmd, "timeout", "How long the whole check may take.", "30s", "a time span above 0, as 5s", above0(&c.timeout, duration))
-	cmd.Flag("config.file", "Configuration file with the module, and with how mail is sent. Default: the local sendmail.").PlaceHolder("<file>").StringVar(&c.configFile)
+	addFlag(cmd, "timeout", "How long the whole check may take.", "30s", "a duration above 0, e.g. 5s", duration(&c.timeout))
+	cmd.Flag("config.file", "Configuration file with the module, and with how mail is sent. Default: the built-in modules, the local sendmail.").PlaceHolder("<file>").StringVar(&c.configFile)
 	cmd.Flag("module", "Check as this module of the configuration file (or of the built-in ones) says.").
 		PlaceHolder("<name>").StringVar(&c.module)
-	cmd.Flag("quiet", "Print nothing about a server that is up; for cron, which mails whatever a job prints.").
+	cmd.Flag("quiet", "Print nothing about a server that is up. With an email-address nothing is printed anyway, unless the mail fails.").
 		Short('q').BoolVar(&c.quiet)
 	cmd.Flag(nagiosFlag[2:], "Answer as a plugin of Nagios or Icinga: one line with performance data, and its exit codes.").BoolVar(&c.nagios)
 	commands[cmd.FullCommand()] = c.run
 }
 
 func (c *check) run() int {
-	kind, complaint := c.validate()
-	if complaint != "" {
-		return c.refuse(complaint)
+	kind, problem := c.validate()
+	if problem != "" {
+		return c.refuse(problem)
 	}
-	// A file that does not load is found out now, and not on the night when mail has to leave by it.
+	// The file is loaded even if only the mail needs it: an error in it has to show while the server is still up.
 	var err error
 	if c.config = config.Default(); c.configFile != "" {
 		c.config, err = config.Load(c.configFile)
@@ -81,38 +82,46 @@ func (c *check) run() int {
 	if err != nil {
 		return c.notChecked(err)
 	}
+	return c.finish(kind, record, request.Timeout)
+}
+
+// finish mails and prints the verdict, and returns its exit code.
+func (c *check) finish(kind string, record probe.Record, limit time.Duration) int {
 	up := record.Result.Up()
+	var unsent error
+	if !up {
+		unsent = c.notify(record)
+	}
+	silent := up && c.quiet || len(c.recipients) > 0 && unsent == nil // cron would mail what is printed once more
 	switch {
 	case c.nagios:
-		writeNagios(c.stdout, kind, record, request.Timeout)
-	case !up || !c.quiet:
+		writeNagios(c.stdout, kind, record, limit)
+	case !silent:
 		writeReport(c.stdout, kind, &record, hasColour(c.stdout))
 	}
-	if up {
+	if unsent != nil {
+		fmt.Fprintln(c.stderr, unsent)
+	}
+	switch {
+	case up:
 		return exitOK
-	}
-	if c.recipient != "" {
-		if err := c.notify(record); err != nil {
-			fmt.Fprintf(c.stderr, "rollcall check: no mail was sent to %s: %s\n", c.recipient, err)
-		}
-	}
-	if c.nagios {
+	case c.nagios:
 		return nagiosCritical
+	default:
+		return exitFailed
 	}
-	return exitFailed
 }
 
-// refuse says what is wrong with the arguments, to whom it concerns.
-func (c *check) refuse(complaint string) int {
+// refuse prints what is wrong with the arguments.
+func (c *check) refuse(problem string) int {
 	if c.nagios {
-		return writeNagiosUnknown(c.stdout, complaint)
+		return writeNagiosUnknown(c.stdout, problem)
 	}
-	return c.wrongUse(complaint)
+	return c.wrongUse(problem)
 }
 
-// validate judges the arguments as the script did, and reads the address: it returns the prober's name, or what is
-// wrong, for a person.
-func (c *check) validate() (kind, complaint string) {
+// validate checks the arguments as the script did and reads the addresses. It returns the prober's name, or what is wrong.
+func (c *check) validate() (kind, problem string) {
 	kind = strings.ToLower(c.testType)
 	switch {
 	case len(c.surplus) > 0:
@@ -122,11 +131,31 @@ func (c *check) validate() (kind, complaint string) {
 	}
 	if c.address.given {
 		var err error
-		if c.recipient, err = alert.ParseAddress(c.address.text); err != nil {
+		if c.recipients, err = parseAddresses(c.address.text); err != nil {
 			return "", fmt.Sprintf("Invalid email-address: %s.", err)
 		}
 	}
 	return kind, ""
+}
+
+// parseAddresses reads one address, or several between commas or spaces as mail(1) takes them.
+func parseAddresses(text string) ([]alert.Address, error) {
+	one, err := alert.ParseAddress(text)
+	parts := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+	if err == nil || len(parts) < 2 {
+		return []alert.Address{one}, err
+	}
+	var all []alert.Address
+	for _, part := range parts {
+		one, err := alert.ParseAddress(part)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(all, one) {
+			all = append(all, one)
+		}
+	}
+	return all, nil
 }
 
 // selectModule is the configured module, or what the script did: IPv4 first, any answer of 2xx, the body read whole.
@@ -160,7 +189,7 @@ func scriptModule(kind string) (*probe.Module, error) {
 	return options.Compile("check_" + kind)
 }
 
-// notChecked says why nothing is known about the target, and whose doing that is.
+// notChecked prints why nothing is known about the target.
 func (c *check) notChecked(err error) int {
 	var target *probe.TargetError
 	var denied *probe.DeniedError
@@ -179,12 +208,18 @@ func (c *check) notChecked(err error) int {
 	}
 }
 
-// notify mails what record says to the recipient and waits for the outcome: as the configuration file says how mail
-// leaves, or through the local sendmail, as the script did.
+// notify mails record to each recipient and waits for the outcome. Mail goes as the configuration file says, or through
+// the local sendmail, as the script's did. The error has a line for each recipient whose mail was not sent.
 func (c *check) notify(record probe.Record) error {
 	mail := alert.LocalMail()
 	if c.config.Alert() != nil {
 		mail = c.config.Alert()
 	}
-	return mail.MailDown(context.Background(), c.recipient, record)
+	var unsent []error
+	for _, to := range c.recipients {
+		if err := mail.MailDown(context.Background(), to, record); err != nil {
+			unsent = append(unsent, fmt.Errorf("rollcall check: no mail was sent to %s: %w", to, err))
+		}
+	}
+	return errors.Join(unsent...)
 }

@@ -20,7 +20,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // the target is down, the configuration is broken, the port is taken
 	exitUsage  = 2 // the command line is wrong; nothing was done
-	exitOurs   = 3 // a check that failed for a reason of our own, so nothing is known about the target
+	exitOurs   = 3 // rollcall itself failed, so nothing is known about the target
 )
 
 // Main is the program. It ends the process.
@@ -30,40 +30,37 @@ func Main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the program from its arguments to its exit code. --help, --version and their like end the process themselves.
+// run runs the command that args select and returns its exit code. --help, --version and their like end the process
+// themselves.
 func run(args []string, stdout, stderr io.Writer) int {
 	stampVersion()
 	app, commands := newApp(stdout, stderr)
-	name, err := app.Parse(withoutHalfACommand(args))
+	name, err := app.Parse(completable(args))
 	if err != nil {
-		complaint := "rollcall: " + err.Error()
-		if tooFewArguments(app, args) {
-			complaint = "Wrong number of arguments. " + complaint
-		}
+		problem := usageProblem(app, args, err)
 		if slices.Contains(args, nagiosFlag) {
-			return writeNagiosUnknown(stdout, complaint)
+			return writeNagiosUnknown(stdout, problem)
 		}
-		return wrongUse(app, args, stderr, complaint)
+		return wrongUse(app, args, stderr, problem)
 	}
 	return commands[name]()
 }
 
-// withoutHalfACommand drops the first word when a shell asks how it may go on: kingpin takes half a command for an
-// argument of the default command, and suggests nothing. Without it, kingpin names all commands, and the shell
-// chooses those that begin as the word does.
-func withoutHalfACommand(args []string) []string {
+// completable drops the first word when a shell completes half a command: kingpin takes it for an argument of the default
+// command, and suggests nothing. Without it kingpin names all commands, and the shell filters them.
+func completable(args []string) []string {
 	if len(args) == 2 && args[0] == "--completion-bash" && !strings.HasPrefix(args[1], "-") {
 		return args[:1]
 	}
 	return args
 }
 
-// newApp puts the command line together; commands are what the commands' names do, with an exit code.
+// newApp declares the command line. commands maps the name of each command to what runs it and returns the exit code.
 func newApp(stdout, stderr io.Writer) (app *kingpin.Application, commands map[string]func() int) {
-	app = kingpin.New("rollcall", "Asks every service whether it is there: the answer for Prometheus, a mail when one is down.")
+	app = kingpin.New("rollcall", "Probes services for Prometheus, and sends a mail when one is down.")
 	app.UsageWriter(stdout).ErrorWriter(stderr).UsageTemplate(usageTemplate)
 	app.HelpFlag.Short('h').Help("Show this help, or that of a command. --help-man writes a man page.")
-	// Not app.Version: its several lines would tear the man page's title apart.
+	// Not app.Version: its text of several lines breaks the title of the man page.
 	app.Flag("version", "Show the version.").PreAction(func(*kingpin.ParseContext) error {
 		fmt.Fprintln(stdout, version.Print("rollcall"))
 		os.Exit(exitOK)
@@ -78,21 +75,68 @@ func newApp(stdout, stderr io.Writer) (app *kingpin.Application, commands map[st
 	return app, commands
 }
 
-// wrongUse says what is wrong with the command line, and how the command that args select is used.
-func wrongUse(app *kingpin.Application, args []string, stderr io.Writer, complaint string) int {
-	fmt.Fprintf(stderr, "%s\n\n", complaint)
-	if context, _ := app.ParseContext(args); context != nil { // its error is what we complain of
+// wrongUse prints what is wrong with the command line, and how the command that args select is used.
+func wrongUse(app *kingpin.Application, args []string, stderr io.Writer, problem string) int {
+	fmt.Fprintf(stderr, "%s\n\n", problem)
+	if context, _ := app.ParseContext(args); context != nil { // its error is the problem
 		app.UsageWriter(stderr).UsageTemplate(shortUsageTemplate)
-		_ = app.UsageForContext(context) // to a broken stderr nothing more can be said
+		_ = app.UsageForContext(context) // fails only when stderr does
 	}
 	return exitUsage
 }
 
-// tooFewArguments tells whether the command that args select wants more.
-func tooFewArguments(app *kingpin.Application, args []string) bool {
+// usageProblem says what is wrong with args: kingpin's err, or where that does not say what is accepted, what is.
+func usageProblem(app *kingpin.Application, args []string, err error) string {
 	context, _ := app.ParseContext(args)
-	if context == nil || context.SelectedCommand == nil {
-		return false
+	if context == nil {
+		return "rollcall: " + err.Error()
+	}
+	var left *kingpin.Token
+	if token := context.Peek(); token != nil && token.Type == kingpin.TokenArg {
+		left = token
+	}
+	command := context.SelectedCommand
+	switch {
+	case command != nil && len(command.Model().Commands) > 0 && left == nil:
+		return fmt.Sprintf("rollcall %s: a command is missing; accepted: %s", command.FullCommand(), strings.Join(commandNames(command.Model().FlattenedCommands()), ", "))
+	case command != nil && len(command.Model().Commands) > 0:
+		return fmt.Sprintf("rollcall %s: unknown command %q; accepted: %s", command.FullCommand(), left.Value, strings.Join(commandNames(command.Model().FlattenedCommands()), ", "))
+	case left != nil && (command == nil || command.Model().Default):
+		return fmt.Sprintf("rollcall: unknown command %q; accepted: %s", left.Value, strings.Join(commandNames(app.Model().FlattenedCommands()), ", "))
+	case left != nil:
+		return fmt.Sprintf("rollcall %s: unexpected argument %q; accepted: %s", command.FullCommand(), left.Value, accepts(command.Model()))
+	case missingArguments(context) > 0:
+		return "Wrong number of arguments. rollcall: " + err.Error()
+	}
+	return "rollcall: " + err.Error()
+}
+
+func commandNames(commands []*kingpin.CmdModel) (names []string) {
+	for _, command := range commands {
+		names = append(names, command.FullCommand)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// accepts names the arguments of a command, or its flags when it has no arguments.
+func accepts(command *kingpin.CmdModel) string {
+	var names []string
+	for _, arg := range command.Args {
+		names = append(names, "<"+arg.Name+">")
+	}
+	if len(names) == 0 {
+		for _, flag := range command.Flags {
+			names = append(names, "--"+flag.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// missingArguments is how many required arguments of the selected command are not there.
+func missingArguments(context *kingpin.ParseContext) int {
+	if context.SelectedCommand == nil {
+		return 0
 	}
 	missing := 0
 	for _, arg := range context.SelectedCommand.Model().Args {
@@ -105,10 +149,10 @@ func tooFewArguments(app *kingpin.Application, args []string) bool {
 			missing--
 		}
 	}
-	return missing > 0
+	return missing
 }
 
-// stampVersion gives a binary that was not built by `make build` (go install, go run) the version Go knows of.
+// stampVersion gives a binary that `make build` did not build (go install, go run) the version that Go recorded.
 func stampVersion() {
 	if version.Version != "" {
 		return

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
-	"github.com/prometheus/common/model"
+
+	"rollcall/probe"
 )
 
-// usageTemplate is kingpin's, with the flags of the default command on the first page: who swaps the binary looks for
-// them there.
+// usageTemplate is kingpin's, with the flags of the default command on the first page: blackbox_exporter shows its flags
+// there.
 const usageTemplate = usageHead + `{{if .Context.Flags}}
 Flags:
 {{.Context.Flags|FlagsToTwoColumns|FormatTwoColumns}}
@@ -32,8 +33,9 @@ Flags of {{.FullCommand}}:
 {{- end}}`
 
 // shortUsageTemplate is what follows the message about a wrong command line.
-const shortUsageTemplate = usageHead + `
-{{.App.Name}}{{with .Context.SelectedCommand}} {{.FullCommand}}{{end}} --help tells more.
+const shortUsageTemplate = usageHead + `{{if .Context.Args}}
+{{.Context.Args|ArgsToTwoColumns|FormatTwoColumns}}{{end}}
+{{.App.Name}}{{with .Context.SelectedCommand}} {{.FullCommand}}{{end}} --help says more.
 `
 
 const usageHead = `{{define "arguments"}}
@@ -52,7 +54,7 @@ usage: {{.App.Name}} [<command>] [<flags>] [<arguments>]
 {{.App.Help|Wrap 0}}
 {{- end}}`
 
-// flagValue is a flag whose error names the flag and what it accepts; those of kingpin's own types do not.
+// flagValue is a flag whose error names the flag and what it accepts, which those of kingpin's own types do not.
 type flagValue struct {
 	name, accepted string
 	text           string
@@ -63,14 +65,14 @@ func (v *flagValue) String() string { return v.text }
 
 func (v *flagValue) Set(text string) error {
 	if !v.set(text) {
-		return fmt.Errorf("--%s=%s is not understood; accepted: %s", v.name, text, v.accepted)
+		return fmt.Errorf("--%s=%s is not valid; accepted: %s", v.name, text, v.accepted)
 	}
 	v.text = text
 	return nil
 }
 
-// givenText is an argument that may be left out, which is another thing than empty: an address from a variable that
-// is not set would otherwise tell nobody.
+// givenText is an argument that may be left out. An empty one is not left out: an address from a variable that is not
+// set is an error, or no mail would be sent.
 type givenText struct {
 	text  string
 	given bool
@@ -90,10 +92,11 @@ func addFlag(cmd *kingpin.CmdClause, name, help, byDefault, accepted string, set
 	return clause
 }
 
-// seconds accepts a number of seconds of at least 0, as blackbox_exporter's flags do, or a duration.
+// seconds accepts a number of seconds of at least 0, as blackbox_exporter's flags do, with or without "s", or any other
+// duration.
 func seconds(into *time.Duration) func(string) bool {
 	return func(text string) bool {
-		if number, err := strconv.ParseFloat(text, 64); err == nil {
+		if number, err := strconv.ParseFloat(strings.TrimSuffix(text, "s"), 64); err == nil {
 			if !(number >= 0 && number <= math.MaxInt32) {
 				return false
 			}
@@ -104,23 +107,14 @@ func seconds(into *time.Duration) func(string) bool {
 	}
 }
 
-// duration accepts a time span of at least 0 as Prometheus or Go writes it.
+// duration accepts what a duration of the configuration file may be.
 func duration(into *time.Duration) func(string) bool {
-	return func(text string) bool {
-		span, err := time.ParseDuration(text)
-		if err != nil {
-			var prometheus model.Duration
-			prometheus, err = model.ParseDuration(text)
-			span = time.Duration(prometheus)
-		}
-		*into = span
-		return err == nil && span >= 0
-	}
+	return func(text string) bool { return (*probe.Duration)(into).UnmarshalText([]byte(text)) == nil }
 }
 
-// above0 is seconds or duration without 0.
-func above0(into *time.Duration, parse func(*time.Duration) func(string) bool) func(string) bool {
-	set := parse(into)
+// above0 is seconds without 0.
+func above0(into *time.Duration) func(string) bool {
+	set := seconds(into)
 	return func(text string) bool { return set(text) && *into > 0 }
 }
 
@@ -133,10 +127,10 @@ func count(into *int) func(string) bool {
 	}
 }
 
-// setter makes a flag of a type of promslog.
+// setter accepts what a type of promslog does.
 func setter(value interface{ Set(string) error }) func(string) bool {
 	return func(text string) bool { return value.Set(text) == nil }
 }
 
-// oneOf writes the accepted words for a person.
+// oneOf lists the accepted words.
 func oneOf(words []string) string { return strings.Join(words, ", ") }

@@ -14,7 +14,7 @@ import (
 	"rollcall/probe"
 )
 
-// guard is `rollcall guard`: may this target be probed, and which entry of the configuration decides?
+// guard is `rollcall guard`: it says whether a target may be probed, and which entry of the configuration decides.
 type guard struct {
 	configFile      string
 	configFileGiven bool
@@ -29,11 +29,11 @@ func addGuard(app *kingpin.Application, commands map[string]func() int, stdout, 
 	cmd := app.Command("guard", "Say whether a target may be probed, and which entry of the configuration's guard decides. "+
 		"Nothing is probed, but a name is looked up. Exit code: 0 it may, 1 it may not, 2 wrong use, 3 the name has no address.")
 	cmd.HelpLong("  rollcall guard https://status.example.org/\n  rollcall guard --module=tcp_connect 169.254.169.254:80")
-	cmd.Arg("target", "As /probe takes it: a URL, host:port.").Required().StringVar(&g.target)
-	cmd.Flag("config.file", "Configuration file. Without the flag and without the file the built-in modules and guard are judged by.").
+	cmd.Arg("target", "As /probe takes it, e.g. a URL or host:port.").Required().StringVar(&g.target)
+	cmd.Flag("config.file", "Configuration file. Without the flag and without the file the built-in modules and guard are used.").
 		Default(defaultConfigFile).IsSetByUser(&g.configFileGiven).StringVar(&g.configFile)
 	cmd.Flag("module", "The module that would probe it. Default: the one that /probe chooses.").PlaceHolder("<name>").StringVar(&g.module)
-	addFlag(cmd, "timeout", "How long looking up the name may take.", "10s", "a time span above 0, as 5s", above0(&g.timeout, duration))
+	addFlag(cmd, "timeout", "How long looking up the name may take.", "10s", "a duration above 0, e.g. 5s", duration(&g.timeout))
 	commands[cmd.FullCommand()] = g.run
 }
 
@@ -44,8 +44,8 @@ func (g *guard) run() int {
 	if err != nil {
 		fmt.Fprintf(g.stderr, "rollcall guard: %s\n", err)
 		var failure *probe.Failure
-		var fault *probe.ExporterError
-		if errors.As(err, &failure) || errors.As(err, &fault) {
+		var ours *probe.ExporterError
+		if errors.As(err, &failure) || errors.As(err, &ours) {
 			return exitOurs
 		}
 		return exitUsage
@@ -53,7 +53,7 @@ func (g *guard) run() int {
 	code := exitOK
 	for _, verdict := range verdicts {
 		fmt.Fprintln(g.stdout, verdict)
-		if !verdict.Allowed { // which of several addresses is dialled, DNS decides anew each time
+		if !verdict.Allowed { // which of several addresses is dialled may change with each look-up
 			code = exitFailed
 		}
 	}

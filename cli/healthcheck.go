@@ -11,8 +11,8 @@ import (
 	"rollcall/server"
 )
 
-// healthcheck is `rollcall healthcheck`: it asks a rollcall on this machine whether it is alive, for a container whose
-// image holds nothing else that could ask.
+// healthcheck is `rollcall healthcheck`: it asks a rollcall on this machine whether it is alive. A container needs it
+// whose image holds no other program.
 type healthcheck struct {
 	listenAddress, routePrefix string
 	timeout                    time.Duration
@@ -22,9 +22,9 @@ type healthcheck struct {
 func addHealthcheck(app *kingpin.Application, commands map[string]func() int, stdout, stderr io.Writer) {
 	h := &healthcheck{stdout: stdout, stderr: stderr}
 	cmd := app.Command("healthcheck", "Ask a running rollcall on this machine whether it is alive. Exit code: 0 it is, 1 it is not.")
-	cmd.Flag("web.listen-address", "The address given to serve.").Default(defaultListenAddress).StringVar(&h.listenAddress)
+	cmd.Flag("web.listen-address", "The address given to serve: host:port or :port.").Default(defaultListenAddress).StringVar(&h.listenAddress)
 	cmd.Flag("web.route-prefix", "The prefix given to serve.").PlaceHolder("<path>").StringVar(&h.routePrefix)
-	addFlag(cmd, "timeout", "How long the answer may take.", "3s", "a time span above 0, as 5s", above0(&h.timeout, duration))
+	addFlag(cmd, "timeout", "How long the answer may take.", "3s", "a duration above 0, e.g. 5s", duration(&h.timeout))
 	commands[cmd.FullCommand()] = h.run
 }
 

@@ -10,18 +10,17 @@ import (
 	"rollcall/report"
 )
 
-// What Nagios, Icinga and their like read of a plugin: its exit code, and one line on stdout. Code 1 is a warning,
-// which a check that knows only up and down has no use for.
+// The exit codes of a Nagios plugin; 0 is up. Code 1 is a warning, which this check does not have.
 const (
 	nagiosCritical = 2
 	nagiosUnknown  = 3
 )
 
-// nagiosFlag is looked for also in a command line that is not understood: its exit code 2 would be taken for an outage.
+// nagiosFlag is looked for in a wrong command line, too: Nagios takes its exit code 2 for an outage.
 const nagiosFlag = "--nagios"
 
-// writeNagios tells a verdict in a plugin's line: for a person up to the bar, for a graph behind it. The graphs' names
-// are those of check_http and check_tcp.
+// writeNagios prints a verdict as a plugin does: one line, with text for people before the bar and performance data behind
+// it, under the names of check_http and check_tcp.
 func writeNagios(w io.Writer, testType string, record probe.Record, limit time.Duration) {
 	result := record.Result
 	verdict := "OK"
@@ -37,7 +36,7 @@ func writeNagios(w io.Writer, testType string, record probe.Record, limit time.D
 		pluginText(probe.RedactTarget(record.Target)), pluginText(detail), perfdata(result, limit))
 }
 
-// writeNagiosUnknown tells why there is no verdict.
+// writeNagiosUnknown prints why there is no verdict.
 func writeNagiosUnknown(w io.Writer, why string) int {
 	first, _, _ := strings.Cut(why, "\n")
 	fmt.Fprintf(w, "ROLLCALL UNKNOWN - %s\n", pluginText(first))
@@ -64,5 +63,5 @@ func perfdata(result probe.Result, limit time.Duration) string {
 	return strings.Join(numbers, " ")
 }
 
-// pluginText keeps what the remote side said from ending the line or beginning the numbers.
+// pluginText keeps text of the remote side from ending the line or beginning the performance data.
 func pluginText(s string) string { return strings.ReplaceAll(report.Printable(s), "|", "¦") }

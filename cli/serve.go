@@ -32,17 +32,17 @@ func addServe(app *kingpin.Application, commands map[string]func() int, stdout, 
 		Default(defaultConfigFile).IsSetByUser(&s.configFileGiven).StringVar(&s.ConfigFile)
 	cmd.Flag("config.check", "Print what is wrong with the configuration file, or OK, and exit: 1 or 0.").BoolVar(&s.configCheck)
 	cmd.Flag("config.enable-auto-reload", "Reload the configuration file when it has changed.").BoolVar(&s.AutoReload)
-	addFlag(cmd, "config.auto-reload-interval", "How often to look whether it has: seconds, or a time span.", "30",
-		"a number of seconds or a time span above 0, as 30 or 1m", above0(&s.ReloadInterval, seconds))
+	addFlag(cmd, "config.auto-reload-interval", "How often to look for a change: seconds, or a duration.", "30",
+		"a number of seconds or a duration above 0, e.g. 30 or 1m", above0(&s.ReloadInterval))
 
 	addFlag(cmd, "timeout-offset", "Seconds before the end of a scrape's timeout at which the probe ends.", "0.5",
-		"a number of seconds or a time span, as 0.5 or 500ms", seconds(&s.TimeoutOffset))
-	addFlag(cmd, "probe.max-in-flight", "Probes at the same time; what is over it gets 503 at once. 0: as many as descriptors and memory carry.", "0",
-		"a whole number", count(&s.MaxInFlight))
-	addFlag(cmd, "history.limit", "Results to keep for the landing page and /logs; as many failures are kept beside them.", "100",
-		"a whole number", count(&s.HistoryLimit))
+		"a number of seconds from 0 on or a duration, e.g. 0.5 or 500ms", seconds(&s.TimeoutOffset))
+	addFlag(cmd, "probe.max-in-flight", "Probes at the same time; excess requests get 503 at once. 0: as many as file descriptors and memory allow.", "0",
+		"a whole number from 0 on; 0: as many as file descriptors and memory allow", count(&s.MaxInFlight))
+	addFlag(cmd, "history.limit", "Results to keep for the landing page and /logs; as many older failures are kept as well.", "100",
+		"a whole number from 0 on; 0: none", count(&s.HistoryLimit))
 
-	cmd.Flag("storage.path", "Directory for what alerting must not forget: incidents, and mail that is not yet sent. Unused without an alert section.").
+	cmd.Flag("storage.path", "Directory for incidents and mail that is not yet sent. Unused without an alert section.").
 		Default("data/").StringVar(&s.StoragePath)
 
 	s.addLogFlags(cmd)
@@ -64,16 +64,16 @@ func (s *serve) addLogFlags(cmd *kingpin.CmdClause) {
 }
 
 func (s *serve) addWebFlags(cmd *kingpin.CmdClause) {
-	cmd.Flag("web.listen-address", "Address to listen on, as :9115, [::1]:9115, vsock://:9115. Repeatable.").
+	cmd.Flag("web.listen-address", "Address to listen on, e.g. :9115, [::1]:9115, vsock://:9115. Repeatable.").
 		Default(defaultListenAddress).StringsVar(&s.ListenAddresses)
 	cmd.Flag("web.systemd-socket", "Listen on the sockets that systemd passes instead (Linux only).").BoolVar(&s.SystemdSocket)
 	cmd.Flag("web.config.file", "File that turns on TLS, client certificates and passwords for our own port "+
 		"(https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md).").Default("").StringVar(&s.WebConfigFile)
-	cmd.Flag("web.external-url", "The URL under which others reach rollcall, as behind a reverse proxy; for links.").
+	cmd.Flag("web.external-url", "The URL under which others reach rollcall, e.g. through a reverse proxy; for links.").
 		PlaceHolder("<url>").StringVar(&s.ExternalURL)
 	cmd.Flag("web.route-prefix", "Prefix of every path served. Default: the path of --web.external-url.").
 		PlaceHolder("<path>").StringVar(&s.RoutePrefix)
-	cmd.Flag("web.admin-address", "Address for /config, /logs, /-/reload and /debug/pprof, which the others then do not serve.").
+	cmd.Flag("web.admin-address", "Address for /config, /logs, /-/reload and /debug/pprof, which the other addresses then do not serve.").
 		PlaceHolder("<address>").StringVar(&s.AdminAddress)
 	cmd.Flag("web.enable-pprof", "Serve Go's profiles under /debug/pprof.").BoolVar(&s.EnablePprof)
 }

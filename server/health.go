@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -14,7 +15,7 @@ import (
 func AskHealth(ctx context.Context, listenAddress, routePrefix string) error {
 	host, port, err := net.SplitHostPort(listenAddress)
 	if err != nil {
-		return fmt.Errorf("--web.listen-address=%s: %w; accepted: host:port or :port", listenAddress, err)
+		return fmt.Errorf("--web.listen-address=%s is not an address; accepted: host:port or :port, without scheme and path", listenAddress)
 	}
 	dial := new(net.Dialer).DialContext
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
@@ -23,8 +24,8 @@ func AskHealth(ctx context.Context, listenAddress, routePrefix string) error {
 	return askHealth(ctx, dial, net.JoinHostPort(host, port), routePrefix)
 }
 
-// dialLoopback connects to this machine by whichever protocol the server listens on. Nothing is looked up: an image may
-// have no /etc/hosts.
+// dialLoopback connects to the port of address on this machine, by IPv4 or IPv6. It looks nothing up: an image may have no
+// /etc/hosts.
 func dialLoopback(ctx context.Context, network, address string) (net.Conn, error) {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -42,43 +43,50 @@ func dialLoopback(ctx context.Context, network, address string) (net.Conn, error
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// askHealth gets /-/healthy, encrypted or, where the server speaks no TLS, in plain. In this order, because a server that
-// wants TLS logs every plain request, and one that does not is silent about TLS. The certificate is not verified: the
-// question never leaves the machine. That the server wants to know who asks shows that it is alive, too.
+// askHealth gets /-/healthy by HTTPS or, where the server speaks no TLS, by HTTP. In this order, because a server with TLS
+// logs every plain request, and one without is silent about TLS. The certificate is not verified: the request does not
+// leave the machine. A demand for a password or a client certificate is an answer, too: the server is alive.
 func askHealth(ctx context.Context, dial dialFunc, address, routePrefix string) error {
 	path := "/-/healthy"
 	if prefix := strings.Trim(routePrefix, "/"); prefix != "" {
 		path = "/" + prefix + path
 	}
-	status, err := get(ctx, dial, "https://"+address+path)
+	url := "https://" + address + path
+	status, err := get(ctx, dial, url)
 	if errors.Is(err, http.ErrSchemeMismatch) {
-		status, err = get(ctx, dial, "http://"+address+path)
+		url = "http://" + address + path
+		status, err = get(ctx, dial, url)
 	}
 	var remote *net.OpError
 	if errors.As(err, &remote) && remote.Op == "remote error" { // a TLS alert: it demands a client certificate
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	if status != http.StatusOK && status != http.StatusUnauthorized {
-		return fmt.Errorf("%s answered %d %s", path, status, http.StatusText(status))
+	switch {
+	case err != nil:
+		return fmt.Errorf("asking %s: %w", url, err)
+	case status == http.StatusNotFound:
+		return fmt.Errorf("asking %s: %d %s; a server with --web.route-prefix needs the same here", url, status, http.StatusText(status))
+	case status != http.StatusOK && status != http.StatusUnauthorized:
+		return fmt.Errorf("asking %s: %d %s", url, status, http.StatusText(status))
 	}
 	return nil
 }
 
-func get(ctx context.Context, dial dialFunc, url string) (status int, err error) {
+func get(ctx context.Context, dial dialFunc, address string) (status int, err error) {
 	client := http.Client{Transport: &http.Transport{
 		DialContext:       dial,
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return 0, err
 	}
 	response, err := client.Do(request)
 	if err != nil {
+		if failed, ok := errors.AsType[*url.Error](err); ok {
+			err = failed.Err // without the URL, which the caller names
+		}
 		return 0, err
 	}
 	return response.StatusCode, response.Body.Close()

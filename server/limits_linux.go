@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// descriptorLimit is how many files the process may open. The Go runtime has already raised the soft limit to the
-// hard one.
+// descriptorLimit is how many files the process may open; 0: not known. The Go runtime has already raised the soft limit
+// to the hard one.
 func descriptorLimit() uint64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -21,10 +21,10 @@ func descriptorLimit() uint64 {
 	return limit.Cur
 }
 
-// memoryLimit is what the process may use: the least of GOMEMLIMIT, the limits of its control groups and the machine's
-// memory.
+// memoryLimit is the bytes that the process may use: the least of GOMEMLIMIT, the limits of its control groups and the
+// machine's memory; 0: not known.
 func memoryLimit() uint64 {
-	limit := uint64(debug.SetMemoryLimit(-1)) // a negative argument only asks
+	limit := uint64(debug.SetMemoryLimit(-1)) // a negative argument changes nothing
 	var info syscall.Sysinfo_t
 	if err := syscall.Sysinfo(&info); err == nil {
 		limit = min(limit, uint64(info.Totalram)*uint64(info.Unit))

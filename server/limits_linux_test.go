@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestCgroupMemoryLimitIsTheLeastOnTheWayUp(t *testing.T) {
+func TestCgroupMemoryLimitIsTheLeastUpToTheRoot(t *testing.T) {
 	root := t.TempDir()
 	for path, text := range map[string]string{
 		"system.slice/memory.max":                    "200000\n",
@@ -42,7 +42,7 @@ func TestCgroupMemoryLimitIsTheLeastOnTheWayUp(t *testing.T) {
 	}
 }
 
-func TestThisMachineHasLimits(t *testing.T) {
+func TestLimitsAreKnownOnLinux(t *testing.T) {
 	if descriptorLimit() == 0 || memoryLimit() == 0 {
 		t.Errorf("descriptors %d, memory %d: both are known on Linux", descriptorLimit(), memoryLimit())
 	}

@@ -30,7 +30,7 @@ func TestMaxConnections(t *testing.T) {
 		maxInFlight, want   int
 	}{
 		{"nothing is known", 0, 0, 100, 1_000_000},
-		{"few descriptors: every probe has its asker, and others are answered", 256, 0, 64, 96},
+		{"few descriptors: every probe has its client, and others are answered", 256, 0, 64, 96},
 		{"hardly any descriptor", 64, 0, 8, 16},
 		{"more probes than descriptors", 256, 0, 1000, 128},
 		{"the usual descriptors", 1024, 64 << 30, 320, 352},

@@ -22,16 +22,16 @@ import (
 	"rollcall/web"
 )
 
-// drainTime bounds how long requests in flight may go on after SIGTERM; a probe ends by its own deadline before.
+// drainTime limits how long requests in flight may go on after SIGTERM. A probe ends by its own deadline before.
 const drainTime = 30 * time.Second
 
 // listeners are the addresses we listen on.
 type listeners struct {
 	public []net.Listener // at least one
-	admin  net.Listener   // nil: the public ones serve everything
+	admin  net.Listener   // nil: the public ones serve all paths
 }
 
-// listen opens every address before anything is served, so that a port in use is known at once and by its name.
+// listen opens every address before any is served, so that a port in use is an error at once.
 func (o *Options) listen() (open listeners, err error) {
 	if open.public, err = o.listenPublic(); err != nil || o.AdminAddress == "" {
 		return open, err
@@ -89,13 +89,13 @@ func listenOn(address string) (l net.Listener, err error) {
 func withHint(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w: another program holds the port, perhaps another exporter; end it, or choose another port with --web.listen-address", err)
+		return fmt.Errorf("%w: another program uses the port, perhaps another exporter; end it, or choose another port with --web.listen-address", err)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("%w: choose a port from 1024 on with --web.listen-address", err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%w: this machine has no such address", err)
 	case notAnAddress(err):
-		return fmt.Errorf("%w; accepted: as :9115, 127.0.0.1:9115, [::1]:9115, vsock://:9115", err)
+		return fmt.Errorf("%w; accepted: e.g. :9115, 127.0.0.1:9115, [::1]:9115, vsock://:9115", err)
 	}
 	return err
 }
@@ -131,13 +131,13 @@ func (s *servers) start(l net.Listener, handler http.Handler) {
 		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 			select {
 			case s.failed <- fmt.Errorf("serving on %s: %w", l.Addr(), err):
-			default: // one reason to end is enough
+			default: // the first one is enough
 			}
 		}
 	})
 }
 
-// drain lets requests in flight end, for drainTime at most, and returns when every server has.
+// drain waits for requests in flight, for drainTime at most, and returns when every server has ended.
 func (s *servers) drain(logger *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()

@@ -13,11 +13,11 @@ func TestExternalURL(t *testing.T) {
 		listener           net.Addr
 		want               string
 	}{
-		{"nothing is said", "", "", tcp, "http://host:9115/"},
+		{"no flag", "", "", tcp, "http://host:9115/"},
 		{"a prefix is part of it", "", "probes/", tcp, "http://host:9115/probes"},
 		{"a Unix socket has no port", "", "", &net.UnixAddr{Name: "/run/rollcall", Net: "unix"}, "http://host/"},
 		{"the flag decides", "https://status.example.com/roll/", "", tcp, "https://status.example.com/roll"},
-		{"a proxy may take the prefix away", "https://status.example.com/roll/", "/", tcp, "https://status.example.com/roll"},
+		{"a proxy may remove the prefix", "https://status.example.com/roll/", "/", tcp, "https://status.example.com/roll"},
 		{"no server", "status.example.com", "", tcp, "error: --web.external-url=status.example.com is not a URL of a server"},
 		{"another scheme", "ftp://status.example.com", "", tcp, "error: --web.external-url=ftp://status.example.com is not a URL"},
 		{"nonsense", "http://a b/", "", tcp, "error: --web.external-url: parse"},

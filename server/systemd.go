@@ -10,48 +10,48 @@ import (
 	"github.com/mdlayher/vsock"
 )
 
-// systemd tells the service manager how we are, where one listens (Type=notify); elsewhere it does nothing.
+// systemd notifies the service manager of our state where one listens (Type=notify); elsewhere it does nothing.
 type systemd struct {
 	logger *slog.Logger
 }
 
-func (s systemd) tell(state string) {
-	// The environment stays: it is needed for the next time.
+func (s systemd) notify(state string) {
+	// The environment stays: later notifications need it.
 	if _, err := sdnotify.SdNotify(false, state); err != nil {
-		s.logger.Warn("the service manager could not be told", "state", state, "err", err)
+		s.logger.Warn("the service manager was not notified", "state", state, "err", err)
 	}
 }
 
-func (s systemd) ready()    { s.tell(sdnotify.SdNotifyReady) }
-func (s systemd) stopping() { s.tell(sdnotify.SdNotifyStopping) }
+func (s systemd) ready()    { s.notify(sdnotify.SdNotifyReady) }
+func (s systemd) stopping() { s.notify(sdnotify.SdNotifyStopping) }
 
-// around tells of a reload while it goes on.
+// around notifies of a reload when it starts and when it ends.
 func (s systemd) around(reload func() error) func() error {
 	return func() error {
-		s.tell(sdnotify.SdNotifyReloading + "\n" + sdnotify.SdNotifyMonotonicUsec())
+		s.notify(sdnotify.SdNotifyReloading + "\n" + sdnotify.SdNotifyMonotonicUsec())
 		defer s.ready()
 		return reload()
 	}
 }
 
-// keepAlive feeds the service manager's watchdog until ctx ends, but only while our own port answers: who hangs is to
-// be restarted. It returns at once where there is no watchdog.
+// keepAlive keeps the service manager's watchdog from restarting us until ctx ends, but only while our own port answers.
+// It returns at once where there is no watchdog.
 func (s systemd) keepAlive(ctx context.Context, l net.Listener, routePrefix string) {
 	limit, err := sdnotify.SdWatchdogEnabled(false)
 	if err != nil {
-		s.logger.Warn("the service manager's watchdog is left hungry", "err", err)
+		s.logger.Warn("the service manager's watchdog is not used", "err", err)
 	}
 	if limit == 0 {
 		return
 	}
-	interval := limit / 4 // one lost answer does no harm
+	interval := limit / 4 // a single lost answer is no restart
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		if err := askSelf(ctx, l.Addr(), routePrefix, interval); err == nil {
-			s.tell(sdnotify.SdNotifyWatchdog)
+			s.notify(sdnotify.SdNotifyWatchdog)
 		} else if ctx.Err() == nil {
-			s.logger.Error("our own port does not answer; the watchdog is not fed", "address", l.Addr().String(), "err", err)
+			s.logger.Error("our own port does not answer; the watchdog will restart rollcall", "address", l.Addr().String(), "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -61,7 +61,7 @@ func (s systemd) keepAlive(ctx context.Context, l net.Listener, routePrefix stri
 	}
 }
 
-// askSelf is a health check of one of our own listeners, over whatever it listens on.
+// askSelf is a health check of one of our own listeners, by TCP, Unix socket or vsock.
 func askSelf(ctx context.Context, address net.Addr, routePrefix string, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
