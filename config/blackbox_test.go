@@ -61,7 +61,7 @@ func TestBlackboxFileUsesEveryOption(t *testing.T) {
 }
 
 func TestValuesMeanWhatTheyMeanToThePeer(t *testing.T) {
-	modules := loadBlackbox(t).Options().Modules
+	modules := loadBlackbox(t).options.Modules
 	plain := modules["http_plain_options"].HTTP
 	for what, pair := range map[string][2]any{
 		"a duration":                    {modules["http_plain_options"].Timeout, probe.Duration(90 * time.Second)},
