@@ -23,7 +23,7 @@ FROM ${RUN_IMAGE}
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="rollcall" \
-	org.opencontainers.image.description="Asks every service whether it is there, for Prometheus and by mail" \
+	org.opencontainers.image.description="Probes services for Prometheus, and sends a mail when one is down" \
 	org.opencontainers.image.licenses="Apache-2.0" \
 	org.opencontainers.image.version="${VERSION}" \
 	org.opencontainers.image.revision="${REVISION}"

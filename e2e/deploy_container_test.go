@@ -22,7 +22,7 @@ import (
 )
 
 // maxImageBytes is what everything in the image may take together, before a registry compresses it.
-const maxImageBytes = 25_000_000
+const maxImageBytes = 45_000_000
 
 // buildah makes and runs images without a daemon, in a store that ends with the test.
 type buildah struct {
