@@ -57,7 +57,7 @@ func TestTargetsAreMetrics(t *testing.T) {
 	}
 }
 
-func TestLandingPageTellsHowTheTargetsAre(t *testing.T) {
+func TestLandingPageShowsTargets(t *testing.T) {
 	h := newFixture(t, nil)
 	if page := h.get("/").Body.String(); strings.Contains(page, "<h2>Targets") {
 		t.Errorf("there are none: %s", page)
@@ -92,7 +92,7 @@ func TestLandingPageTellsHowTheTargetsAre(t *testing.T) {
 	}
 }
 
-func TestWhatATargetIsConfiguredAsStaysText(t *testing.T) {
+func TestConfiguredTargetIsEscaped(t *testing.T) {
 	tame := newFixture(t, nil)
 	tame.targets.Apply(configured("x"))
 	tame.roll(t, downResult(), "x")
