@@ -87,12 +87,8 @@ func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {
 
 // TestReadmeListsEveryDirectDependency: what is imported, and nothing else.
 func TestReadmeListsEveryDirectDependency(t *testing.T) {
-	mod, err := os.ReadFile("../go.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var modules []string
-	for _, line := range regexp.MustCompile(`(?m)^\t(\S+) v\S+`).FindAllStringSubmatch(string(mod), -1) {
+	for _, line := range regexp.MustCompile(`(?m)^\t(\S+) v\S+`).FindAllStringSubmatch(readFile(t, "../go.mod"), -1) {
 		modules = append(modules, line[1])
 	}
 	direct := map[string]bool{}
@@ -105,11 +101,7 @@ func TestReadmeListsEveryDirectDependency(t *testing.T) {
 			}
 		}
 	}
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	compare(t, "dependencies", direct, rows(section(t, string(readme), "## What it is made of")))
+	compare(t, "dependencies", direct, rows(section(t, readFile(t, "../README.md"), "## What it is made of")))
 }
 
 // goFile is a file of ours and what it imports.

@@ -26,7 +26,12 @@ import (
 
 func reference(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../docs/reference.md")
+	return readFile(t, "../docs/reference.md")
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +82,7 @@ func TestReferenceHasEveryFlagWithItsDefault(t *testing.T) {
 	}
 }
 
-// TestDocsNameOnlyFlagsThatExist: flags with a dot in their name are nobody else's.
+// TestDocsNameOnlyFlagsThatExist looks at flags with a dot in their name, which other programs do not have.
 func TestDocsNameOnlyFlagsThatExist(t *testing.T) {
 	app, _ := newApp(io.Discard, io.Discard)
 	known := map[string]bool{}
@@ -87,11 +92,8 @@ func TestDocsNameOnlyFlagsThatExist(t *testing.T) {
 		}
 	}
 	for _, page := range []string{"README.md", "docs/reference.md", "Dockerfile"} {
-		text, err := os.ReadFile("../" + page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, flag := range regexp.MustCompile(`--([a-z-]+\.[a-z.-]*[a-z])`).FindAllStringSubmatch(string(text), -1) {
+		text := readFile(t, "../"+page)
+		for _, flag := range regexp.MustCompile(`--([a-z-]+\.[a-z.-]*[a-z])`).FindAllStringSubmatch(text, -1) {
 			if !known[flag[1]] {
 				t.Errorf("%s names --%s, which is no flag", page, flag[1])
 			}
@@ -151,7 +153,7 @@ func TestReferenceExamplesLoad(t *testing.T) {
 	}
 }
 
-// TestReferenceHasEveryOption walks the option structs: each key that the file may have stands in the tables.
+// TestReferenceHasEveryOption visits the option structs: each key that the file may have stands in the tables.
 func TestReferenceHasEveryOption(t *testing.T) {
 	got := rows(section(t, reference(t), "## The configuration file"))
 	want := map[string]bool{}
@@ -168,7 +170,7 @@ func TestReferenceHasEveryOption(t *testing.T) {
 	}
 }
 
-// collectOptions notes the YAML keys of a struct and of those below it. Keys ending in _ref name a secret in a manager
+// collectOptions collects the YAML keys of a struct and of those below it. Keys ending in _ref name a secret in a manager
 // that rollcall does not have, and are refused.
 func collectOptions(typ reflect.Type, into map[string]bool, seen map[reflect.Type]bool) {
 	switch typ.Kind() {

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script: the program as its users meet it. In the scripts $HTTP and $TCP are host:port of
-// servers that are well, $SLOW of one that never answers, and $REFUSED of none.
+// servers that are up, $SLOW of one that never answers, and $REFUSED of none.
 func TestScripts(t *testing.T) {
 	web := zoo.HTTP(t, zoo.Site())
 	tcp := zoo.TCP(t, zoo.Say("220 zoo ready\r\n"))
