@@ -15,7 +15,8 @@ import (
 
 	"github.com/prometheus/common/config"
 
-	"rollcall/probe"
+	"rollcall/probe/option"
+	"rollcall/redact"
 )
 
 // alertmanagerConfig is how to post alerts.
@@ -122,11 +123,11 @@ func (a *alertmanagerConfig) hush(text string) string {
 	}
 	password := string(a.auth.Password)
 	if a.auth.PasswordFile != "" {
-		content, err := probe.ReadFile(a.auth.PasswordFile)
+		content, err := option.ReadFile(a.auth.PasswordFile)
 		if err != nil {
 			return "" // what is not known cannot be taken out
 		}
 		password = strings.TrimSpace(string(content))
 	}
-	return probe.Hush(text, a.auth.Username+":"+password, password)
+	return redact.Text(text, a.auth.Username+":"+password, password)
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/prometheus/common/config"
 
-	"rollcall/probe"
+	"rollcall/probe/option"
 )
 
 // defaultSendmail is where Unix systems have the program that takes mail for the local mail system.
@@ -109,7 +109,7 @@ func (o *SMTPOptions) password() (string, error) {
 	if o.PasswordFile == "" {
 		return string(o.Password), nil
 	}
-	b, err := probe.ReadFile(o.PasswordFile)
+	b, err := option.ReadFile(o.PasswordFile)
 	if err != nil {
 		return "", fmt.Errorf("reading the mail server's password: %w", err)
 	}

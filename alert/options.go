@@ -23,7 +23,7 @@ import (
 	"github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
 
-	"rollcall/probe"
+	"rollcall/probe/option"
 )
 
 // Options is the `alert:` section of the configuration file.
@@ -136,7 +136,7 @@ const (
 type faults []error
 
 func (f *faults) add(path, format string, args ...any) {
-	*f = append(*f, &probe.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
+	*f = append(*f, &option.Error{Path: path, Err: fmt.Errorf(format, args...)})
 }
 
 // validate reports every fault in the options as joined *probe.OptionErrors, with paths relative to the section.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/probe"
+	"rollcall/probe/option"
 )
 
 // sound is a section that is accepted; change makes it something else.
@@ -70,7 +70,7 @@ func TestOptionsAreJudgedAtLoad(t *testing.T) {
 			}
 			if joined, ok := err.(interface{ Unwrap() []error }); ok {
 				for _, e := range joined.Unwrap() {
-					if _, ok := e.(*probe.OptionError); !ok {
+					if _, ok := e.(*option.Error); !ok {
 						t.Errorf("%v has no path", e)
 					}
 				}

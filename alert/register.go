@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"rollcall/probe"
+	"rollcall/redact"
 )
 
 // The bounds of what is watched. A stranger who may call /probe can invent targets; those have a share of their own,
@@ -241,7 +242,7 @@ func (r *register) counts() (watched int, refused, deferred uint64) {
 // stored, mailed and shown.
 func identity(target string) string {
 	if strings.IndexByte(target, '@') >= 0 {
-		target = probe.RedactTarget(target)
+		target = redact.Target(target)
 	}
 	if !utf8.ValidString(target) {
 		target = strings.ToValidUTF8(target, "\uFFFD")

@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/common/config"
 	"github.com/wneessen/go-mail/smtp"
 
-	"rollcall/probe"
+	"rollcall/redact"
 )
 
 // smtpServer delivers by SMTP. It leads the dialogue itself, command by command, with go-mail's smtp.Client, because
@@ -254,9 +254,9 @@ func (s *smtpSession) close() {
 // hushReply is cleanReply for a server that knows a secret.
 func hushReply(err error, secrets []string) error {
 	if reply := (*textproto.Error)(nil); errors.As(err, &reply) {
-		return &textproto.Error{Code: reply.Code, Msg: clean(probe.Hush(reply.Msg, secrets...), maxDetail)}
+		return &textproto.Error{Code: reply.Code, Msg: clean(redact.Text(reply.Msg, secrets...), maxDetail)}
 	}
-	return errors.New(probe.Hush(err.Error(), secrets...))
+	return errors.New(redact.Text(err.Error(), secrets...))
 }
 
 // cleanReply makes the server's words fit for a log.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/wneessen/go-mail/log"
 
-	"rollcall/probe"
+	"rollcall/redact"
 )
 
 // transcript shows an SMTP dialogue line by line to a person. A nil one shows nothing.
@@ -27,7 +27,7 @@ func (t *transcript) note(format string, args ...any) {
 // refusal shows the reply that became err, which go-mail leaves out.
 func (t *transcript) refusal(err error) {
 	if reply := (*textproto.Error)(nil); t != nil && errors.As(err, &reply) {
-		fmt.Fprintf(t.w, "S: %d %s\n", reply.Code, clean(probe.Hush(reply.Msg, t.secrets...), maxDetail))
+		fmt.Fprintf(t.w, "S: %d %s\n", reply.Code, clean(redact.Text(reply.Msg, t.secrets...), maxDetail))
 	}
 }
 
@@ -38,7 +38,7 @@ func (t *transcript) Debugf(l log.Log) {
 		who = "C: "
 	}
 	for line := range strings.Lines(fmt.Sprintf(l.Format, l.Messages...)) {
-		fmt.Fprintf(t.w, "%s%s\n", who, clean(probe.Hush(strings.TrimRight(line, "\r\n"), t.secrets...), 200))
+		fmt.Fprintf(t.w, "%s%s\n", who, clean(redact.Text(strings.TrimRight(line, "\r\n"), t.secrets...), 200))
 	}
 }
 

@@ -14,6 +14,9 @@ import (
 	"rollcall/alert"
 	"rollcall/config"
 	"rollcall/probe"
+	"rollcall/probe/httpprobe"
+	"rollcall/probe/tcpprobe"
+	"rollcall/redact"
 	"rollcall/report"
 )
 
@@ -174,19 +177,19 @@ func (c *check) selectModule(kind string) (*probe.Module, error) {
 }
 
 func scriptModule(kind string) (*probe.Module, error) {
-	options := probe.ModuleOptions{Prober: kind}
+	options := config.ModuleOptions{Prober: kind}
 	switch kind {
 	case "tcp":
-		options.TCP = new(probe.TCPOptions)
+		options.TCP = new(tcpprobe.Options)
 		options.TCP.SetDefaults()
 		options.TCP.IPProtocol = "ip4"
 	case "http":
-		options.HTTP = new(probe.HTTPOptions)
+		options.HTTP = new(httpprobe.Options)
 		options.HTTP.SetDefaults()
 		options.HTTP.IPProtocol = "ip4"
 		options.HTTP.BodySizeLimit = 0 // nothing of it is kept; the timeout bounds it
 	}
-	return options.Compile("check_" + kind)
+	return options.Compile("check_"+kind, nil)
 }
 
 // notChecked prints why nothing is known about the target.
@@ -203,7 +206,7 @@ func (c *check) notChecked(err error) int {
 		return exitUsage
 	default:
 		fmt.Fprintf(c.stderr, "rollcall check: the check could not be made, so nothing is known about %s: %s\n",
-			report.Printable(probe.RedactTarget(c.serverInfo)), err)
+			report.Printable(redact.Target(c.serverInfo)), err)
 		return exitOurs
 	}
 }

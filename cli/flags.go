@@ -9,7 +9,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
-	"rollcall/probe"
+	"rollcall/probe/option"
 )
 
 // usageTemplate is kingpin's, with the flags of the default command on the first page: blackbox_exporter shows its flags
@@ -109,7 +109,7 @@ func seconds(into *time.Duration) func(string) bool {
 
 // duration accepts what a duration of the configuration file may be.
 func duration(into *time.Duration) func(string) bool {
-	return func(text string) bool { return (*probe.Duration)(into).UnmarshalText([]byte(text)) == nil }
+	return func(text string) bool { return (*option.Duration)(into).UnmarshalText([]byte(text)) == nil }
 }
 
 // above0 is seconds without 0.

@@ -12,10 +12,11 @@ import (
 
 	"rollcall/config"
 	"rollcall/probe"
+	"rollcall/probe/guard"
 )
 
-// guard is `rollcall guard`: it says whether a target may be probed, and which entry of the configuration decides.
-type guard struct {
+// guardCommand is `rollcall guard`: it says whether a target may be probed, and which entry of the configuration decides.
+type guardCommand struct {
 	configFile      string
 	configFileGiven bool
 	module          string
@@ -25,7 +26,7 @@ type guard struct {
 }
 
 func addGuard(app *kingpin.Application, commands map[string]func() int, stdout, stderr io.Writer) {
-	g := &guard{stdout: stdout, stderr: stderr}
+	g := &guardCommand{stdout: stdout, stderr: stderr}
 	cmd := app.Command("guard", "Say whether a target may be probed, and which entry of the configuration's guard decides. "+
 		"Nothing is probed, but a name is looked up. Exit code: 0 it may, 1 it may not, 2 wrong use, 3 the name has no address.")
 	cmd.HelpLong("  rollcall guard https://status.example.org/\n  rollcall guard --module=tcp_connect 169.254.169.254:80")
@@ -37,7 +38,7 @@ func addGuard(app *kingpin.Application, commands map[string]func() int, stdout, 
 	commands[cmd.FullCommand()] = g.run
 }
 
-func (g *guard) run() int {
+func (g *guardCommand) run() int {
 	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
 	defer cancel()
 	verdicts, err := g.judge(ctx)
@@ -60,7 +61,7 @@ func (g *guard) run() int {
 	return code
 }
 
-func (g *guard) judge(ctx context.Context) ([]probe.GuardVerdict, error) {
+func (g *guardCommand) judge(ctx context.Context) ([]guard.Verdict, error) {
 	cfg, err := config.Load(g.configFile)
 	if !g.configFileGiven && errors.Is(err, fs.ErrNotExist) {
 		cfg, err = config.Default(), nil
@@ -75,5 +76,5 @@ func (g *guard) judge(ctx context.Context) ([]probe.GuardVerdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	return module.Explain(ctx, g.target)
+	return guard.Explain(ctx, module, g.target)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/probe"
+	"rollcall/redact"
 	"rollcall/report"
 )
 
@@ -33,7 +34,7 @@ func writeNagios(w io.Writer, testType string, record probe.Record, limit time.D
 		detail = fmt.Sprintf("%s (at stage %s): %s", f.Reason, f.Stage, f.Err)
 	}
 	fmt.Fprintf(w, "%s %s - %s: %s | %s\n", strings.ToUpper(testType), verdict,
-		pluginText(probe.RedactTarget(record.Target)), pluginText(detail), perfdata(result, limit))
+		pluginText(redact.Target(record.Target)), pluginText(detail), perfdata(result, limit))
 }
 
 // writeNagiosUnknown prints why there is no verdict.

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"rollcall/probe"
+	"rollcall/redact"
 	"rollcall/report"
 )
 
@@ -19,7 +20,7 @@ func writeReport(w io.Writer, testType string, record *probe.Record, colour bool
 	if colour {
 		verdict = paint + verdict + "\x1b[0m"
 	}
-	fmt.Fprintf(w, "%s  %s %s\n\n", verdict, testType, report.Printable(probe.RedactTarget(record.Target)))
+	fmt.Fprintf(w, "%s  %s %s\n\n", verdict, testType, report.Printable(redact.Target(record.Target)))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, section := range report.Sections(record) {
 		for _, row := range section.Rows {

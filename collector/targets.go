@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/probe"
+	"rollcall/redact"
 )
 
 // Target is one that rollcall probes by itself.
@@ -57,7 +58,7 @@ type verdict struct {
 func (t *Targets) Apply(configured []Target) {
 	targets := make([]target, len(configured))
 	for i, c := range configured {
-		name := probe.RedactTarget(c.Target)
+		name := redact.Target(c.Target)
 		targets[i] = target{module: c.Module, name: name, interval: c.Interval, labels: beginLabels(c.Module, name, c.Labels)}
 	}
 	slices.SortFunc(targets, func(a, b target) int { return a.compare(b.module, b.name) })
@@ -107,7 +108,7 @@ func (t *Targets) Observe(r probe.Record) {
 	t.builders.Put(b)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	place, ok := t.find(r.Module, probe.RedactTarget(r.Target))
+	place, ok := t.find(r.Module, redact.Target(r.Target))
 	if !ok {
 		return // a reload took the target away meanwhile
 	}

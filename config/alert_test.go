@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/probe"
+	"rollcall/probe/option"
 )
 
 const alerting = `
@@ -47,7 +47,7 @@ func TestAlertAndTargetsLoad(t *testing.T) {
 	}
 	targets := c.Targets()
 	if len(targets) != 3 || targets[0].ModuleName() != "tcp_connect" || targets[1].ModuleName() != "http_2xx" ||
-		targets[0].Interval != probe.Duration(time.Minute) || targets[2].Interval != probe.Duration(30*time.Second) || targets[2].Labels["team"] != "data" {
+		targets[0].Interval != option.Duration(time.Minute) || targets[2].Interval != option.Duration(30*time.Second) || targets[2].Labels["team"] != "data" {
 		t.Errorf("targets: %+v", targets)
 	}
 	shown := string(c.YAML())

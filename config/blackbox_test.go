@@ -18,6 +18,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rollcall/probe"
+	"rollcall/probe/dnsprobe"
+	"rollcall/probe/httpprobe"
+	"rollcall/probe/icmpprobe"
+	"rollcall/probe/option"
+	"rollcall/probe/tcpprobe"
 )
 
 // TestBlackboxFileLoads is the promise of a drop-in: a file with every option of the peer's http, tcp, icmp and dns modules
@@ -51,7 +56,7 @@ func TestBlackboxFileUsesEveryOption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, options := range []any{probe.HTTPOptions{}, probe.TCPOptions{}, probe.QueryResponse{}, probe.ICMPOptions{}, probe.DNSOptions{}, probe.RecordOptions{}, probe.ModuleOptions{}} {
+	for _, options := range []any{httpprobe.Options{}, tcpprobe.Options{}, tcpprobe.QueryResponse{}, icmpprobe.Options{}, dnsprobe.Options{}, dnsprobe.RecordOptions{}, ModuleOptions{}} {
 		for _, f := range schemaOf(reflect.TypeOf(options)).fields {
 			if !ours[f.name] && !strings.Contains(string(data), f.name+":") {
 				t.Errorf("%T: testdata/blackbox.yml does not use %s", options, f.name)
@@ -64,25 +69,25 @@ func TestValuesMeanWhatTheyMeanToThePeer(t *testing.T) {
 	modules := loadBlackbox(t).options.Modules
 	plain := modules["http_plain_options"].HTTP
 	for what, pair := range map[string][2]any{
-		"a duration":                    {modules["http_plain_options"].Timeout, probe.Duration(90 * time.Second)},
+		"a duration":                    {modules["http_plain_options"].Timeout, option.Duration(90 * time.Second)},
 		"yes and no are booleans":       {[]bool{plain.FailIfSSL, plain.IPProtocolFallback, plain.HTTPClientConfig.FollowRedirects}, []bool{true, false, false}},
 		"a number in a text option":     {plain.Headers["X-Count"], "12"},
 		"a boolean in a text option":    {plain.Headers["X-Flag"], "true"},
 		"an empty text":                 {plain.Headers["User-Agent"], ""},
-		"a size":                        {plain.BodySizeLimit, probe.Size(10 << 20)},
-		"no limit":                      {modules["http_unlimited"].HTTP.BodySizeLimit, probe.Size(0)},
-		"a limit by default":            {modules["http_json"].HTTP.BodySizeLimit, probe.DefaultBodySizeLimit},
+		"a size":                        {plain.BodySizeLimit, option.Size(10 << 20)},
+		"no limit":                      {modules["http_unlimited"].HTTP.BodySizeLimit, option.Size(0)},
+		"a limit by default":            {modules["http_json"].HTTP.BodySizeLimit, httpprobe.DefaultBodySizeLimit},
 		"defaults of the client":        {modules["http_json"].HTTP.HTTPClientConfig.FollowRedirects, true},
-		"an empty list of labels":       {modules["tcp_all"].TCP.QueryResponse[2].Labels, []probe.ExpectLabel{}},
+		"an empty list of labels":       {modules["tcp_all"].TCP.QueryResponse[2].Labels, []tcpprobe.ExpectLabel{}},
 		"recursion by default":          {modules["dns_defaults"].DNS.RecursionDesired, true},
 		"no recursion":                  {modules["dns_tls"].DNS.RecursionDesired, false},
 		"codes by default":              {modules["dns_defaults"].DNS.ValidRcodes, []string(nil)},
-		"no labels":                     {modules["tcp_all"].TCP.QueryResponse[1].Labels, []probe.ExpectLabel(nil)},
+		"no labels":                     {modules["tcp_all"].TCP.QueryResponse[1].Labels, []tcpprobe.ExpectLabel(nil)},
 		"an empty item is dropped":      {len(modules["tcp_bytes"].TCP.QueryResponse), 2},
 		"an alias":                      {modules["http_defaults"].HTTP.HTTPClientConfig.TLSConfig.CAFile, "ca.pem"},
-		"a merge keeps what is there":   {modules["http_merged"].Timeout, probe.Duration(20 * time.Second)},
-		"a merge adds":                  {modules["http_merged"].HTTP.IPProtocol, probe.IPProtocol("ip4")},
-		"of several the first counts":   {modules["http_merged_deeper"].Timeout, probe.Duration(10 * time.Second)},
+		"a merge keeps what is there":   {modules["http_merged"].Timeout, option.Duration(20 * time.Second)},
+		"a merge adds":                  {modules["http_merged"].HTTP.IPProtocol, option.IPProtocol("ip4")},
+		"of several the first counts":   {modules["http_merged_deeper"].Timeout, option.Duration(10 * time.Second)},
 		"merges of merges":              {modules["http_merged_deeper"].HTTP.HTTPClientConfig.TLSConfig.CAFile, "ca.pem"},
 		"a bearer token authorizes":     {string(modules["http_bearer"].HTTP.HTTPClientConfig.Authorization.Credentials), "mysecret"},
 		"a line break in double quotes": {modules["tcp_bytes"].TCP.QueryResponse[1].ExpectBytes, "+PONG\r\n"},

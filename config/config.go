@@ -18,6 +18,8 @@ import (
 
 	"rollcall/alert"
 	"rollcall/probe"
+	"rollcall/probe/guard"
+	"rollcall/probe/option"
 	"rollcall/schedule"
 )
 
@@ -27,10 +29,10 @@ import (
 // (prometheus/common): there, and nowhere else, ${NAME} stands for an environment variable, and they are never shown.
 // What must agree between sections belongs into a method Validate of Options.
 type Options struct {
-	Modules map[string]probe.ModuleOptions `yaml:"modules"`
-	Targets []schedule.TargetOptions       `yaml:"targets,omitempty"`
-	Alert   *alert.Options                 `yaml:"alert,omitempty"`
-	Guard   probe.GuardOptions             `yaml:"guard"`
+	Modules map[string]ModuleOptions `yaml:"modules"`
+	Targets []schedule.TargetOptions `yaml:"targets,omitempty"`
+	Alert   *alert.Options           `yaml:"alert,omitempty"`
+	Guard   guard.Options            `yaml:"guard"`
 }
 
 // SetDefaults puts in what holds for sections that the file does not mention.
@@ -39,7 +41,7 @@ func (o *Options) SetDefaults() { o.Guard.SetDefaults() }
 // Config is one loaded configuration. It never changes, so many goroutines may use it.
 type Config struct {
 	options     Options
-	guard       *probe.Guard
+	guard       *guard.Guard
 	alert       *alert.Config // nil: nobody is told
 	modules     map[string]*probe.Module
 	unsupported map[string]error // the modules whose prober is not built in
@@ -65,7 +67,7 @@ func read(path string, again bool) ([]byte, error) {
 	if err == nil && !again && !info.Mode().IsRegular() {
 		data, err = readStream(path)
 	} else if err == nil {
-		data, err = probe.ReadFile(path)
+		data, err = option.ReadFile(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
@@ -140,10 +142,9 @@ func (c *Config) compile(d *decoder, root *yaml.Node, top *place) {
 	for _, e := range d.quietEntries(resolved(section.value)) {
 		at := under.at(e.name, e.line())
 		options := c.options.Modules[e.name]
-		module, err := options.Compile(e.name)
+		module, err := options.Compile(e.name, c.guard)
 		switch {
 		case err == nil:
-			module.Guard = module.Guard.Within(c.guard)
 			c.modules[e.name] = module
 		case errors.Is(err, probe.ErrUnsupportedProber):
 			c.unsupported[e.name] = fmt.Errorf("module %q: prober %q: %w", e.name, options.Prober, probe.ErrUnsupportedProber)

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rollcall/probe"
+	"rollcall/probe/guard"
 )
 
 func TestDefaultHasTheSampleModules(t *testing.T) {
@@ -139,7 +140,7 @@ func TestGuardHoldsForEveryModule(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			verdicts, err := m.Explain(t.Context(), test.target)
+			verdicts, err := guard.Explain(t.Context(), m, test.target)
 			if err != nil {
 				t.Fatal(err)
 			}

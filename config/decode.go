@@ -20,8 +20,8 @@ type decoder struct {
 	file     string
 	problems Problems
 	warnings []string
-	files    []string // named by options ending in "_file"
-	void     []option // that do not hold what the file says
+	files    []string        // named by options ending in "_file"
+	void     []locatedOption // that do not hold what the file says
 	verdicts []verdict
 	visits   int                 // left
 	stopped  bool                // the file is refused as a whole

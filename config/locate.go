@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"rollcall/probe"
+	"rollcall/probe/option"
 )
 
 // verdict is what a struct said of itself when it was decoded.
@@ -31,8 +32,8 @@ func (d *decoder) locate(n *yaml.Node, at *place, section string, err error) {
 		return
 	}
 	path := section
-	if option := (*probe.OptionError)(nil); errors.As(err, &option) {
-		path, err = joined(section, option.Path), option.Err
+	if at := (*option.Error)(nil); errors.As(err, &at) {
+		path, err = joined(section, at.Path), at.Err
 	}
 	at, missing := d.follow(n, at, path)
 	p := Problem{File: d.file, Line: at.line, Path: joined(at.String(), missing), Text: err.Error()}
@@ -57,10 +58,10 @@ func (d *decoder) known(p Problem) bool {
 }
 
 // option is a path taken apart; the indexes at its end count to neither section nor key.
-type option struct{ path, section, key string }
+type locatedOption struct{ path, section, key string }
 
-func optionAt(path string) option {
-	o := option{path: path}
+func optionAt(path string) locatedOption {
+	o := locatedOption{path: path}
 	for strings.HasSuffix(path, "]") {
 		path = path[:strings.LastIndexByte(path, '[')]
 	}

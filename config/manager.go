@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"rollcall/probe"
+	"rollcall/probe/option"
 )
 
 // Manager holds the configuration in force and replaces it as a whole. Its methods may be called concurrently,
@@ -175,7 +175,7 @@ func newStamp(data []byte, files []string) stamp {
 	fmt.Fprintf(h, "%d\n%s", len(data), data)
 	for _, name := range files {
 		fmt.Fprintf(h, "\n%q", name)
-		content, _ := probe.ReadFile(name) // unreadable counts as empty
+		content, _ := option.ReadFile(name) // unreadable counts as empty
 		h.Write(content)
 	}
 	return stamp{files: files, sum: [sha256.Size]byte(h.Sum(nil))}

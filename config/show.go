@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
 
-	"rollcall/probe"
+	"rollcall/redact"
 )
 
 // hiddenText stands where a secret was.
@@ -139,7 +139,7 @@ func showMap(v reflect.Value, hidden bool) *yaml.Node {
 	slices.SortFunc(keys, func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
 	for _, key := range keys {
 		name := key.String()
-		hide := (hidden || free && probe.CredentialName(name)) && !isFileName(name)
+		hide := (hidden || free && redact.IsCredential(name)) && !isFileName(name)
 		m.Content = append(m.Content, scalar(name), show(v.MapIndex(key), hide))
 	}
 	return m

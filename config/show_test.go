@@ -8,7 +8,8 @@ import (
 
 	"github.com/prometheus/common/config"
 
-	"rollcall/probe"
+	"rollcall/probe/option"
+	"rollcall/redact"
 )
 
 const canary = "canary-5f3a"
@@ -43,7 +44,7 @@ func plant(v reflect.Value, name string) int {
 	case *config.URL:
 		p.URL = &url.URL{Scheme: "http", User: url.UserPassword("user", canary), Host: "example.com"}
 		return 1
-	case *probe.Regexp:
+	case *option.Regexp:
 		return 0
 	}
 	n := 0
@@ -187,7 +188,7 @@ func TestHiddenCredentialsAreRecognizedByName(t *testing.T) {
 		"X-Auth-Token": true, "X-Vault-Token": true, "client_secret": true, "X-Amz-Signature": true,
 		"Accept": false, "User-Agent": false, "Host": false, "Content-Type": false, "audience": false,
 	} {
-		if got := probe.CredentialName(name); got != want {
+		if got := redact.IsCredential(name); got != want {
 			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
 	}

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"rollcall/probe"
+	"rollcall/probe/guard"
+	"rollcall/probe/option"
+	"rollcall/redact"
 )
 
 // judgeTargets finds what does not agree between sections: a target's module exists, can be probed with, takes the
@@ -16,8 +18,8 @@ import (
 // can never be probed would be down without anybody hearing of it.
 func (c *Config) judgeTargets() error {
 	var faults []error
-	add := func(i int, option, format string, args ...any) {
-		faults = append(faults, &probe.OptionError{Path: fmt.Sprintf("targets[%d]%s", i, option), Err: fmt.Errorf(format, args...)})
+	add := func(i int, sub, format string, args ...any) {
+		faults = append(faults, &option.Error{Path: fmt.Sprintf("targets[%d]%s", i, sub), Err: fmt.Errorf(format, args...)})
 	}
 	type probed struct{ module, target string }
 	seen := map[probed]string{} // as it is shown: as it is
@@ -25,21 +27,21 @@ func (c *Config) judgeTargets() error {
 		if t.Target == "" {
 			continue // reported
 		}
-		name, option := t.ModuleName(), ""
+		name, sub := t.ModuleName(), ""
 		if t.Module != "" {
-			option = ".module"
+			sub = ".module"
 		}
 		if _, ok := c.options.Modules[name]; !ok {
 			accepted := cmp.Or(strings.Join(slices.Sorted(maps.Keys(c.options.Modules)), ", "), anyModule)
-			add(i, option, "there is no module %q; accepted: %s", name, accepted)
+			add(i, sub, "there is no module %q; accepted: %s", name, accepted)
 		} else if err := c.unsupported[name]; err != nil {
-			add(i, option, "%v", err)
+			add(i, sub, "%v", err)
 		} else if module := c.modules[name]; module != nil { // one with faults has told them
-			if err := module.Check(t.Target); err != nil {
+			if err := guard.Check(module, t.Target); err != nil {
 				add(i, "", "%w", err)
 			}
 		}
-		shown := probed{name, probe.RedactTarget(t.Target)}
+		shown := probed{name, redact.Target(t.Target)}
 		switch before, twice := seen[shown]; {
 		case twice && before == t.Target:
 			add(i, "", "%s is there twice with the module %q", shown.target, name)

@@ -17,15 +17,15 @@ func NewBodyMemory(limit int64) *BodyMemory { return &BodyMemory{limit: limit} }
 
 // take asks for n bytes more. When they are not to be had, the error is an *ExporterError: nothing is wrong with the
 // target.
-func (m *BodyMemory) take(n int64) error {
+func (m *BodyMemory) Take(n int64) error {
 	if m == nil || m.held.Add(n) <= m.limit {
 		return nil
 	}
 	m.held.Add(-n)
-	return &ExporterError{FaultMemory, fmt.Errorf("keeping the body: the probes in flight already keep %d bytes of bodies, and the limit for all is %d", m.held.Load(), m.limit)}
+	return &ExporterError{Fault: FaultMemory, Err: fmt.Errorf("keeping the body: the probes in flight already keep %d bytes of bodies, and the limit for all is %d", m.held.Load(), m.limit)}
 }
 
-func (m *BodyMemory) give(n int64) {
+func (m *BodyMemory) Give(n int64) {
 	if m != nil {
 		m.held.Add(-n)
 	}

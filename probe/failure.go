@@ -1,6 +1,10 @@
 package probe
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
 
 // Stage is where a probe stopped. The list is fixed: the words are label values, log fields and mail text.
 type Stage string
@@ -87,12 +91,12 @@ func (f *Failure) Error() string { return f.Err.Error() }
 
 func (f *Failure) Unwrap() error { return f.Err }
 
-func fail(stage Stage, reason Reason, err error) *Failure {
+func Fail(stage Stage, reason Reason, err error) *Failure {
 	return &Failure{Stage: stage, Reason: reason, Err: err}
 }
 
-func failf(stage Stage, reason Reason, format string, args ...any) *Failure {
-	return fail(stage, reason, fmt.Errorf(format, args...))
+func Failf(stage Stage, reason Reason, format string, args ...any) *Failure {
+	return Fail(stage, reason, fmt.Errorf(format, args...))
 }
 
 // Fault is why the exporter itself could not probe: a fixed list, the label of rollcall_exporter_errors_total.
@@ -144,3 +148,24 @@ type DeniedError struct{ Err error }
 func (e *DeniedError) Error() string { return e.Err.Error() }
 
 func (e *DeniedError) Unwrap() error { return e.Err }
+
+// isClassified reports whether err is one of the four errors that a prober may return.
+func IsClassified(err error) bool {
+	return Is[*Failure](err) || Is[*ExporterError](err) || Is[*DeniedError](err) || Is[*TargetError](err)
+}
+
+// is reports whether an E is in err's tree.
+func Is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+// isFailure reports whether err is a *Failure with one of the reasons.
+func HasReason(err error, reasons ...Reason) bool {
+	failure, ok := errors.AsType[*Failure](err)
+	return ok && slices.Contains(reasons, failure.Reason)
+}
+
+func BadTarget(text string) error {
+	return &TargetError{Err: errors.New("the target " + text)}
+}

@@ -10,7 +10,7 @@ import (
 // connection, and the connection watches the asker, so a limit needs no timer and no place among the asker's
 // children before somebody asks for Done. A few thousand probes that time out at once would otherwise start as
 // many goroutines just to be told.
-type limit struct {
+type Limit struct {
 	context.Context // the asker's
 	deadline        time.Time
 
@@ -21,16 +21,16 @@ type limit struct {
 }
 
 // newLimit limits asker to span from now. Call release when the probe is over.
-func newLimit(asker context.Context, span time.Duration) *limit {
+func NewLimit(asker context.Context, span time.Duration) *Limit {
 	deadline := time.Now().Add(span)
 	if sooner, ok := asker.Deadline(); ok && sooner.Before(deadline) {
 		deadline = sooner
 	}
-	return &limit{Context: asker, deadline: deadline}
+	return &Limit{Context: asker, deadline: deadline}
 }
 
 // release ends the context, as the function that context.WithDeadline returns does.
-func (l *limit) release() {
+func (l *Limit) Release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.over = true
@@ -39,9 +39,9 @@ func (l *limit) release() {
 	}
 }
 
-func (l *limit) Deadline() (time.Time, bool) { return l.deadline, true }
+func (l *Limit) Deadline() (time.Time, bool) { return l.deadline, true }
 
-func (l *limit) Done() <-chan struct{} {
+func (l *Limit) Done() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.timed == nil {
@@ -53,7 +53,7 @@ func (l *limit) Done() <-chan struct{} {
 	return l.timed.Done()
 }
 
-func (l *limit) Err() error {
+func (l *Limit) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -72,7 +72,7 @@ func (l *limit) Err() error {
 
 // Value finds the same as the asker's context does. Package context asks it for the one that Done belongs to, in
 // order to tell the contexts below without a goroutine.
-func (l *limit) Value(key any) any {
+func (l *Limit) Value(key any) any {
 	l.mu.Lock()
 	timed := l.timed
 	l.mu.Unlock()
@@ -84,8 +84,8 @@ func (l *limit) Value(key any) any {
 
 // asker is the context of whoever asked for the probe that ctx limits: it ends when nobody waits any longer, and
 // not when the time is up, which a deadline on a connection sees to. A context that is no limit is its own.
-func asker(ctx context.Context) context.Context {
-	if l, ok := ctx.(*limit); ok {
+func Caller(ctx context.Context) context.Context {
+	if l, ok := ctx.(*Limit); ok {
 		return l.Context
 	}
 	return ctx

@@ -10,8 +10,8 @@ import (
 
 func TestLimitEndsAtItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimit(t.Context(), time.Second)
-		defer l.release()
+		l := NewLimit(t.Context(), time.Second)
+		defer l.Release()
 		if err := l.Err(); err != nil {
 			t.Fatalf("Err at the start = %v", err)
 		}
@@ -28,8 +28,8 @@ func TestLimitEndsAtItsDeadline(t *testing.T) {
 
 func TestLimitTellsTheTimeWithoutATimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimit(t.Context(), time.Second)
-		defer l.release()
+		l := NewLimit(t.Context(), time.Second)
+		defer l.Release()
 		time.Sleep(time.Second)
 		if err := l.Err(); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Err = %v, want DeadlineExceeded", err)
@@ -43,7 +43,7 @@ func TestLimitTellsTheTimeWithoutATimer(t *testing.T) {
 func TestLimitEndsWithTheAsker(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		parent, cancel := context.WithCancel(t.Context())
-		l := newLimit(parent, time.Hour)
+		l := NewLimit(parent, time.Hour)
 		if asked {
 			l.Done()
 		}
@@ -52,15 +52,15 @@ func TestLimitEndsWithTheAsker(t *testing.T) {
 		if err := l.Err(); !errors.Is(err, context.Canceled) {
 			t.Errorf("asked before for Done %v: Err = %v, want Canceled", asked, err)
 		}
-		l.release()
+		l.Release()
 	}
 }
 
 func TestLimitKeepsTheAskersSoonerDeadline(t *testing.T) {
 	parent, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	l := newLimit(parent, time.Hour)
-	defer l.release()
+	l := NewLimit(parent, time.Hour)
+	defer l.Release()
 	want, _ := parent.Deadline()
 	if got, ok := l.Deadline(); !ok || !got.Equal(want) {
 		t.Errorf("Deadline = %v, want the asker's %v", got, want)
@@ -69,11 +69,11 @@ func TestLimitKeepsTheAskersSoonerDeadline(t *testing.T) {
 
 func TestReleasedLimitIsDone(t *testing.T) {
 	for _, asked := range []bool{false, true} {
-		l := newLimit(t.Context(), time.Hour)
+		l := NewLimit(t.Context(), time.Hour)
 		if asked {
 			l.Done()
 		}
-		l.release()
+		l.Release()
 		if err := l.Err(); !errors.Is(err, context.Canceled) {
 			t.Errorf("asked before for Done %v: Err = %v, want Canceled", asked, err)
 		}
@@ -86,8 +86,8 @@ func TestReleasedLimitIsDone(t *testing.T) {
 func TestContextsBelowALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
-		l := newLimit(context.WithValue(t.Context(), key{}, "kept"), time.Second)
-		defer l.release()
+		l := NewLimit(context.WithValue(t.Context(), key{}, "kept"), time.Second)
+		defer l.Release()
 		below, cancel := context.WithCancel(l)
 		defer cancel()
 		if got := below.Value(key{}); got != "kept" {

@@ -9,6 +9,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 )
@@ -42,8 +43,10 @@ type Request struct {
 	// Trace collects the steps for somebody who will read them; nil (the usual case) records nothing.
 	Trace *Trace
 
-	guard  *Guard      // the module's, set by the Runner; nil allows every address
-	memory *BodyMemory // the Runner's
+	// Guard judges every address before it is dialled; the Runner sets the module's. nil allows every address.
+	Guard Guard
+	// Memory bounds what the probe may keep of bodies; the Runner sets its own. nil: no bound.
+	Memory *BodyMemory
 }
 
 // Result is what one check found out. A nil section was never reached; a zero inside a section was measured as zero.
@@ -160,4 +163,16 @@ type Record struct {
 // Observer is told of every Record. Observe is called on the probe's own goroutine and must not block.
 type Observer interface {
 	Observe(Record)
+}
+
+// settle ends a probe with err: a failure of the target belongs to the Result, any other error beside it.
+func (r *Result) Settle(err error) (Result, error) {
+	if err == nil {
+		return *r, nil
+	}
+	if failure, ok := errors.AsType[*Failure](err); ok {
+		r.Failure = failure
+		return *r, nil
+	}
+	return Result{}, err
 }

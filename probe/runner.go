@@ -40,9 +40,9 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	if err := r.admit(inFlight, req.Timeout, req.Late); err != nil {
 		return Record{}, err
 	}
-	req.guard, req.memory = m.Guard, r.Bodies
-	probing := newLimit(ctx, req.Timeout-req.Late)
-	defer probing.release()
+	req.Guard, req.Memory = m.Guard, r.Bodies
+	probing := NewLimit(ctx, req.Timeout-req.Late)
+	defer probing.Release()
 
 	start := time.Now()
 	result, err := r.guarded(probing, m, req)
@@ -77,11 +77,11 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 func (r *Runner) admit(inFlight int64, timeout, late time.Duration) error {
 	switch {
 	case r.closing.Load():
-		return &ExporterError{FaultShutdown, errors.New("rollcall is shutting down")}
+		return &ExporterError{Fault: FaultShutdown, Err: errors.New("rollcall is shutting down")}
 	case r.MaxInFlight > 0 && inFlight > int64(r.MaxInFlight):
-		return &ExporterError{FaultBusy, fmt.Errorf("%d probes are in flight, the limit", r.MaxInFlight)}
+		return &ExporterError{Fault: FaultBusy, Err: fmt.Errorf("%d probes are in flight, the limit", r.MaxInFlight)}
 	case late >= timeout:
-		return &ExporterError{FaultBusy, fmt.Errorf("the request waited for its turn until its %v were over", timeout)}
+		return &ExporterError{Fault: FaultBusy, Err: fmt.Errorf("the request waited for its turn until its %v were over", timeout)}
 	}
 	return nil
 }
@@ -95,10 +95,10 @@ const maxOverdue = time.Second
 // least nine tenths of its time, and our attention at the end.
 func judgeTimeout(timeout, late, took time.Duration) error {
 	if late > timeout/10 {
-		return &ExporterError{FaultStalled, fmt.Errorf("the request waited for its turn for %v of the target's %v: rollcall was suspended, or starved of CPU", late, timeout)}
+		return &ExporterError{Fault: FaultStalled, Err: fmt.Errorf("the request waited for its turn for %v of the target's %v: rollcall was suspended, or starved of CPU", late, timeout)}
 	}
 	if overdue := late + took - timeout; overdue > maxOverdue {
-		return &ExporterError{FaultStalled, fmt.Errorf("the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)}
+		return &ExporterError{Fault: FaultStalled, Err: fmt.Errorf("the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)}
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (r *Runner) guarded(ctx context.Context, m *Module, req Request) (result Re
 			if r.Logger != nil {
 				r.Logger.Error("a probe panicked; this is a bug in rollcall", "module", m.Name, "panic", p, "stack", string(debug.Stack()))
 			}
-			err = &ExporterError{FaultPanic, fmt.Errorf("probing with module %q panicked: this is a bug in rollcall", m.Name)}
+			err = &ExporterError{Fault: FaultPanic, Err: fmt.Errorf("probing with module %q panicked: this is a bug in rollcall", m.Name)}
 		}
 	}()
 	return m.Prober.Probe(ctx, req)

@@ -1,22 +1,24 @@
-package probe
+package probe_test
 
 import (
 	"context"
 	"errors"
-	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"rollcall/probe"
+	"rollcall/probe/probetest"
 )
 
 // late finds that the time is up so much later than it was.
 type late time.Duration
 
-func (l late) Probe(ctx context.Context, _ Request) (Result, error) {
+func (l late) Probe(ctx context.Context, _ probe.Request) (probe.Result, error) {
 	<-ctx.Done()
 	time.Sleep(time.Duration(l))
-	return Result{Failure: failf(StageResponse, ReasonTimeout, "waiting for the answer: %w", ctx.Err())}, nil
+	return probe.Result{Failure: probe.Failf(probe.StageResponse, probe.ReasonTimeout, "waiting for the answer: %w", ctx.Err())}, nil
 }
 
 func TestATimeoutThatIsNoticedFarTooLateSaysNothingAboutTheTarget(t *testing.T) {
@@ -30,9 +32,9 @@ func TestATimeoutThatIsNoticedFarTooLateSaysNothingAboutTheTarget(t *testing.T) 
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				record, err := new(Runner).Do(t.Context(), &Module{Timeout: time.Second, Prober: late(c.overdue)}, Request{})
-				var fault *ExporterError
-				if stalled := errors.As(err, &fault) && fault.Fault == FaultStalled; stalled != c.stalled {
+				record, err := new(probe.Runner).Do(t.Context(), &probe.Module{Timeout: time.Second, Prober: late(c.overdue)}, probe.Request{})
+				var fault *probe.ExporterError
+				if stalled := errors.As(err, &fault) && fault.Fault == probe.FaultStalled; stalled != c.stalled {
 					t.Errorf("got %v and %v", record.Result.Failure, err)
 				}
 			})
@@ -45,33 +47,33 @@ func TestTheTimeThatARequestWaited(t *testing.T) {
 	for name, c := range map[string]struct {
 		late  time.Duration
 		takes time.Duration // until the target answers
-		fault Fault         // "": a verdict
+		fault probe.Fault   // "": a verdict
 		after time.Duration
 	}{
 		"little, no answer":     {late: time.Second, takes: time.Hour, after: 9 * time.Second},
-		"much, no answer":       {late: time.Second + 1, takes: time.Hour, fault: FaultStalled, after: 9*time.Second - 1},
+		"much, no answer":       {late: time.Second + 1, takes: time.Hour, fault: probe.FaultStalled, after: 9*time.Second - 1},
 		"much, an answer":       {late: 9 * time.Second, takes: time.Second / 2, after: time.Second / 2},
-		"all":                   {late: 10 * time.Second, takes: 0, fault: FaultBusy},
-		"more than there is":    {late: time.Minute, takes: 0, fault: FaultBusy},
+		"all":                   {late: 10 * time.Second, takes: 0, fault: probe.FaultBusy},
+		"more than there is":    {late: time.Minute, takes: 0, fault: probe.FaultBusy},
 		"none, answered at 9.9": {takes: 9900 * time.Millisecond, after: 9900 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				prober := proberFunc(func(ctx context.Context, _ Request) (Result, error) {
+				prober := proberFunc(func(ctx context.Context, _ probe.Request) (probe.Result, error) {
 					select {
 					case <-ctx.Done():
-						return Result{Failure: failf(StageResponse, ReasonTimeout, "waiting for the answer: %w", ctx.Err())}, nil
+						return probe.Result{Failure: probe.Failf(probe.StageResponse, probe.ReasonTimeout, "waiting for the answer: %w", ctx.Err())}, nil
 					case <-time.After(c.takes):
-						return Result{}, nil
+						return probe.Result{}, nil
 					}
 				})
 				start := time.Now()
-				record, err := new(Runner).Do(t.Context(), &Module{Prober: prober}, Request{Timeout: 10 * time.Second, Late: c.late})
+				record, err := new(probe.Runner).Do(t.Context(), &probe.Module{Prober: prober}, probe.Request{Timeout: 10 * time.Second, Late: c.late})
 				if took := time.Since(start); took != c.after {
 					t.Errorf("it took %v, want %v", took, c.after)
 				}
 				if c.fault != "" {
-					wantFault(t, err, c.fault)
+					probetest.WantExporterError(t, err, c.fault)
 				} else if down := record.Result.Failure != nil; err != nil || down != (c.takes == time.Hour) {
 					t.Errorf("got %v and %v", record.Result.Failure, err)
 				}
@@ -81,19 +83,21 @@ func TestTheTimeThatARequestWaited(t *testing.T) {
 }
 
 // proberFunc is a prober by its one method.
-type proberFunc func(context.Context, Request) (Result, error)
+type proberFunc func(context.Context, probe.Request) (probe.Result, error)
 
-func (f proberFunc) Probe(ctx context.Context, r Request) (Result, error) { return f(ctx, r) }
+func (f proberFunc) Probe(ctx context.Context, r probe.Request) (probe.Result, error) {
+	return f(ctx, r)
+}
 
 // told counts what observers are told.
 type told int
 
-func (n *told) Observe(Record) { *n++ }
+func (n *told) Observe(probe.Record) { *n++ }
 
 func TestRunnerTellsObserversOfVerdictsOnly(t *testing.T) {
-	down := Result{Failure: failf(StageConnect, ReasonConnectionRefused, "refused")}
+	down := probe.Result{Failure: probe.Failf(probe.StageConnect, probe.ReasonConnectionRefused, "refused")}
 	for name, c := range map[string]struct {
-		result Result
+		result probe.Result
 		err    error
 		panics bool
 		gone   bool // the asker, before the probe ends
@@ -101,14 +105,14 @@ func TestRunnerTellsObserversOfVerdictsOnly(t *testing.T) {
 	}{
 		"up":              {},
 		"down":            {result: down},
-		"a fault of ours": {err: &ExporterError{FaultMemory, down.Failure}, want: &ExporterError{Fault: FaultMemory}},
-		"a panic":         {panics: true, want: &ExporterError{Fault: FaultPanic}},
+		"a fault of ours": {err: &probe.ExporterError{Fault: probe.FaultMemory, Err: down.Failure}, want: &probe.ExporterError{Fault: probe.FaultMemory}},
+		"a panic":         {panics: true, want: &probe.ExporterError{Fault: probe.FaultPanic}},
 		"nobody waits":    {result: down, gone: true, want: context.Canceled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, hangUp := context.WithCancel(t.Context())
 			defer hangUp()
-			prober := proberFunc(func(context.Context, Request) (Result, error) {
+			prober := proberFunc(func(context.Context, probe.Request) (probe.Result, error) {
 				if c.panics {
 					panic("a bug")
 				}
@@ -118,13 +122,13 @@ func TestRunnerTellsObserversOfVerdictsOnly(t *testing.T) {
 				return c.result, c.err
 			})
 			var heard told
-			r := Runner{Observers: []Observer{&heard}}
-			_, err := r.Do(ctx, &Module{Name: "m", Prober: prober}, Request{Target: "x"})
+			r := probe.Runner{Observers: []probe.Observer{&heard}}
+			_, err := r.Do(ctx, &probe.Module{Name: "m", Prober: prober}, probe.Request{Target: "x"})
 			if (heard == 1) != (c.want == nil) {
 				t.Errorf("the observer heard %d times", heard)
 			}
-			got, _ := errors.AsType[*ExporterError](err)
-			want, _ := errors.AsType[*ExporterError](c.want)
+			got, _ := errors.AsType[*probe.ExporterError](err)
+			want, _ := errors.AsType[*probe.ExporterError](c.want)
 			switch {
 			case want != nil && (got == nil || got.Fault != want.Fault), want == nil && !errors.Is(err, c.want):
 				t.Errorf("the error is %v, want %v", err, c.want)
@@ -137,10 +141,10 @@ func TestRunnerTellsObserversOfVerdictsOnly(t *testing.T) {
 
 func TestRunnerKeepsTheDurationThatAProberMeasured(t *testing.T) {
 	for _, measured := range []time.Duration{0, time.Hour} {
-		m := &Module{Prober: proberFunc(func(context.Context, Request) (Result, error) {
-			return Result{Duration: measured}, nil
+		m := &probe.Module{Prober: proberFunc(func(context.Context, probe.Request) (probe.Result, error) {
+			return probe.Result{Duration: measured}, nil
 		})}
-		record, err := new(Runner).Do(t.Context(), m, Request{})
+		record, err := new(probe.Runner).Do(t.Context(), m, probe.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,37 +154,26 @@ func TestRunnerKeepsTheDurationThatAProberMeasured(t *testing.T) {
 	}
 }
 
-// TestHTTPPhasesAreTheWholeDuration holds that an answer takes no time that no phase accounts for.
-func TestHTTPPhasesAreTheWholeDuration(t *testing.T) {
-	s := serve(t, func(http.ResponseWriter, *http.Request) { time.Sleep(20 * time.Millisecond) })
-	r := ask(t, httpModule(t, ""), Request{Target: s.URL})
-	p := r.Phases
-	sum := p.Resolve + p.Connect + p.TLS + p.Processing + p.Transfer
-	if gap := r.Duration - sum; gap < 0 || gap > r.Duration/20 {
-		t.Errorf("phases %+v sum to %v of %v", p, sum, r.Duration)
-	}
-}
-
 func TestRunnerRefusesWhatIsTooMuchOrTooLate(t *testing.T) {
 	wait, enter := make(chan struct{}), make(chan struct{})
-	m := &Module{Name: "m", Prober: proberFunc(func(context.Context, Request) (Result, error) {
+	m := &probe.Module{Name: "m", Prober: proberFunc(func(context.Context, probe.Request) (probe.Result, error) {
 		enter <- struct{}{}
 		<-wait
-		return Result{}, nil
+		return probe.Result{}, nil
 	})}
-	r := Runner{MaxInFlight: 1}
+	r := probe.Runner{MaxInFlight: 1}
 	var first sync.WaitGroup
 	first.Go(func() {
-		if _, err := r.Do(t.Context(), m, Request{}); err != nil {
+		if _, err := r.Do(t.Context(), m, probe.Request{}); err != nil {
 			t.Errorf("the probe in flight ends with %v", err)
 		}
 	})
 	<-enter
-	_, err := r.Do(t.Context(), m, Request{})
-	wantFault(t, err, FaultBusy)
+	_, err := r.Do(t.Context(), m, probe.Request{})
+	probetest.WantExporterError(t, err, probe.FaultBusy)
 	r.Close()
 	close(wait)
 	first.Wait()
-	_, err = r.Do(t.Context(), m, Request{})
-	wantFault(t, err, FaultShutdown)
+	_, err = r.Do(t.Context(), m, probe.Request{})
+	probetest.WantExporterError(t, err, probe.FaultShutdown)
 }

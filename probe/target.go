@@ -17,21 +17,3 @@ func DefaultModule(target string) string {
 	}
 	return defaultHTTPModule
 }
-
-// RedactTarget returns target as it may be shown, logged or mailed: userinfo, which can hold a password, becomes
-// "***". It works on the text, so that a target that does not parse gives nothing away either.
-func RedactTarget(target string) string {
-	start := 0
-	if i := strings.Index(target, "://"); i >= 0 {
-		start = i + len("://")
-	}
-	authority := target[start:]
-	if end := strings.IndexAny(authority, "/?#\\"); end >= 0 {
-		authority = authority[:end]
-	}
-	at := strings.LastIndexByte(authority, '@')
-	if at < 0 {
-		return target
-	}
-	return target[:start] + "***" + target[start+at:]
-}

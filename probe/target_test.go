@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"rollcall/redact"
 )
 
 func TestDefaultModule(t *testing.T) {
@@ -36,7 +38,7 @@ func TestRedactTargetHidesUserinfoAndNothingElse(t *testing.T) {
 		"http://u:%zz@broken":                 "http://***@broken",
 		"https://@example.org":                "https://***@example.org",
 	} {
-		if got := RedactTarget(target); got != want {
+		if got := redact.Target(target); got != want {
 			t.Errorf("RedactTarget(%q) = %q, want %q", target, got, want)
 		}
 	}
@@ -47,9 +49,9 @@ func FuzzRedactTarget(f *testing.F) {
 	f.Add("user:canary@example.org:80")
 	f.Add("x://a:canary@b@c")
 	f.Fuzz(func(t *testing.T, target string) {
-		shown := RedactTarget(target)
-		if RedactTarget(shown) != shown {
-			t.Errorf("%q is shown as %q, and that as %q", target, shown, RedactTarget(shown))
+		shown := redact.Target(target)
+		if redact.Target(shown) != shown {
+			t.Errorf("%q is shown as %q, and that as %q", target, shown, redact.Target(shown))
 		}
 		u, err := url.Parse(target)
 		if err != nil || u.User == nil || u.Host == "" {

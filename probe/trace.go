@@ -2,8 +2,11 @@ package probe
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // maxTraceBytes bounds what one probe may write into its Trace, whatever the remote side sends.
@@ -49,4 +52,32 @@ func (t *Trace) Steps() []Step {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return append([]Step(nil), t.steps...)
+}
+
+// quoted shows the beginning of what a peer sent.
+func Quoted[T string | []byte](text T) string {
+	const most = 200
+	if len(text) <= most {
+		return strconv.Quote(string(text))
+	}
+	return strconv.Quote(string(text[:most])) + "…"
+}
+
+// maxLabelValue bounds, in bytes, a label value that a remote side fills.
+const MaxLabelValue = 1 << 10
+
+// labelValue makes s, which came from a remote side, fit for a label: valid UTF-8 and cut to maxLabelValue.
+func LabelValue(s string) string {
+	if len(s) > MaxLabelValue {
+		s = s[:min(len(s), MaxLabelValue+utf8.UTFMax)]
+	}
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= MaxLabelValue {
+		return s
+	}
+	cut := MaxLabelValue
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut]
 }

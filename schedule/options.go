@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/common/model"
 
 	"rollcall/probe"
+	"rollcall/probe/option"
+	"rollcall/redact"
 )
 
 // defaultInterval is how often a target is probed when its entry does not say.
@@ -30,12 +32,12 @@ var ownLabels = []string{"alertname", "module", "phase", "reason", "stage", "tar
 type TargetOptions struct {
 	Target   string            `yaml:"target"`
 	Module   string            `yaml:"module,omitempty"` // empty: as /probe chooses
-	Interval probe.Duration    `yaml:"interval,omitempty"`
+	Interval option.Duration   `yaml:"interval,omitempty"`
 	Labels   map[string]string `yaml:"labels,omitempty"`
 }
 
 // SetDefaults puts in what an entry says when it does not mention an option.
-func (o *TargetOptions) SetDefaults() { o.Interval = probe.Duration(defaultInterval) }
+func (o *TargetOptions) SetDefaults() { o.Interval = option.Duration(defaultInterval) }
 
 // UnmarshalText implements encoding.TextUnmarshaler for an entry that is the target alone.
 func (o *TargetOptions) UnmarshalText(text []byte) error {
@@ -56,13 +58,13 @@ func (o TargetOptions) ModuleName() string {
 func (o *TargetOptions) Validate() error {
 	var faults []error
 	add := func(path, format string, args ...any) {
-		faults = append(faults, &probe.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
+		faults = append(faults, &option.Error{Path: path, Err: fmt.Errorf(format, args...)})
 	}
 	switch {
 	case o.Target == "":
 		add("target", "is required; accepted: what the module's prober takes, as host:port or a URL")
 	case !utf8.ValidString(o.Target) || strings.IndexFunc(o.Target, unicode.IsControl) >= 0:
-		add("target", "%q holds a control character", probe.RedactTarget(o.Target))
+		add("target", "%q holds a control character", redact.Target(o.Target))
 	}
 	if time.Duration(o.Interval) < minInterval {
 		add("interval", "%s is too short; accepted: at least %s", time.Duration(o.Interval), minInterval)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rollcall/probe"
+	"rollcall/redact"
 )
 
 // Scheduler probes targets, each at its own time. Its fields are set before Run and not changed afterwards.
@@ -135,7 +136,7 @@ func (s *Scheduler) probe(ctx context.Context, t TargetOptions, state *state) {
 	// Nobody reads this answer, and a target that is not probed is never down: the log has to say it, though not each time.
 	denied := (*probe.DeniedError)(nil)
 	if refused := errors.As(err, &denied); state.refused.Swap(refused) != refused && refused {
-		s.Logger.Warn("a target may not be probed, so nobody will hear when it is down", "module", m.Name, "target", probe.RedactTarget(t.Target), "err", err)
+		s.Logger.Warn("a target may not be probed, so nobody will hear when it is down", "module", m.Name, "target", redact.Target(t.Target), "err", err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rollcall/probe"
+	"rollcall/probe/option"
 )
 
 // log keeps when each target was probed, and how long each probe takes.
@@ -57,7 +58,7 @@ func (l *log) of(target string) []time.Time {
 func every(interval time.Duration, targets ...string) []TargetOptions {
 	var all []TargetOptions
 	for _, t := range targets {
-		all = append(all, TargetOptions{Target: t, Module: "m", Interval: probe.Duration(interval)})
+		all = append(all, TargetOptions{Target: t, Module: "m", Interval: option.Duration(interval)})
 	}
 	return all
 }
@@ -240,14 +241,14 @@ func TestEntriesAreJudged(t *testing.T) {
 		entry TargetOptions
 		want  string
 	}{
-		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Second)}, ""},
-		{TargetOptions{Interval: probe.Duration(time.Second)}, "target: is required"},
-		{TargetOptions{Target: "a\nb", Interval: probe.Duration(time.Second)}, "target: "},
-		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Millisecond)}, "interval: 1ms is too short"},
-		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Second), Labels: map[string]string{"a-b": ""}}, "labels.a-b: "},
-		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Second), Labels: map[string]string{"target": ""}}, "labels.target: "},
-		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Second), Labels: map[string]string{"__name__": "x"}}, "labels.__name__: "},
-		{TargetOptions{Target: "host:1", Interval: probe.Duration(time.Second), Labels: map[string]string{"stage": "x"}}, "labels.stage: "},
+		{TargetOptions{Target: "host:1", Interval: option.Duration(time.Second)}, ""},
+		{TargetOptions{Interval: option.Duration(time.Second)}, "target: is required"},
+		{TargetOptions{Target: "a\nb", Interval: option.Duration(time.Second)}, "target: "},
+		{TargetOptions{Target: "host:1", Interval: option.Duration(time.Millisecond)}, "interval: 1ms is too short"},
+		{TargetOptions{Target: "host:1", Interval: option.Duration(time.Second), Labels: map[string]string{"a-b": ""}}, "labels.a-b: "},
+		{TargetOptions{Target: "host:1", Interval: option.Duration(time.Second), Labels: map[string]string{"target": ""}}, "labels.target: "},
+		{TargetOptions{Target: "host:1", Interval: option.Duration(time.Second), Labels: map[string]string{"__name__": "x"}}, "labels.__name__: "},
+		{TargetOptions{Target: "host:1", Interval: option.Duration(time.Second), Labels: map[string]string{"stage": "x"}}, "labels.stage: "},
 	} {
 		err := c.entry.Validate()
 		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
@@ -256,7 +257,7 @@ func TestEntriesAreJudged(t *testing.T) {
 	}
 	var alone TargetOptions
 	alone.SetDefaults()
-	if err := alone.UnmarshalText([]byte("tcp://host:1")); err != nil || alone.ModuleName() != "tcp_connect" || alone.Interval != probe.Duration(time.Minute) {
+	if err := alone.UnmarshalText([]byte("tcp://host:1")); err != nil || alone.ModuleName() != "tcp_connect" || alone.Interval != option.Duration(time.Minute) {
 		t.Errorf("an entry that is the target alone: %+v, %v", alone, err)
 	}
 }

@@ -22,7 +22,7 @@ import (
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 
 	"rollcall/config"
-	"rollcall/probe"
+	"rollcall/probe/network"
 )
 
 // Options are what an exporter is started with. docs/reference.md explains each under the flag of the same name.
@@ -83,7 +83,7 @@ func Run(o Options) error {
 	}
 	manage := systemd{o.Logger}
 	reload := manage.around(func() error { return reload(manager, o.Logger) })
-	probe.Prepare()
+	network.Prepare()
 	parts, err := assemble(o, manager, reload, open.public[0].Addr())
 	if err != nil {
 		return err

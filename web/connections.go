@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"rollcall/probe"
+	"rollcall/probe/network"
 )
 
 // Connections limits how many connections our ports hold, so that probes always find a descriptor and slow clients do not
@@ -107,7 +107,7 @@ func (l *listener) Close() error {
 func (l *listener) Accept() (net.Conn, error) {
 	accepted, err := l.Listener.Accept()
 	if err != nil {
-		if fault := probe.LocalFault(err); fault != nil {
+		if fault := network.LocalFault(err); fault != nil {
 			l.connections.failed(fault)
 			l.connections.evict(time.Now())
 		}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"rollcall/collector"
-	"rollcall/probe"
+	"rollcall/redact"
 	"rollcall/report"
 )
 
@@ -98,7 +98,7 @@ func newRow(kept *result, now time.Time) row {
 	record := &kept.record
 	r := row{
 		ID: kept.id, Time: record.Result.Start.UTC(), Age: age(now.Sub(record.Result.Start)), Module: record.Module,
-		Target: report.Printable(probe.RedactTarget(record.Target)), Up: record.Result.Up(), Took: took(record.Result.Duration),
+		Target: report.Printable(redact.Target(record.Target)), Up: record.Result.Up(), Took: took(record.Result.Duration),
 	}
 	if f := record.Result.Failure; f != nil {
 		r.Stage, r.Reason = string(f.Stage), string(f.Reason)
@@ -213,12 +213,12 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Targets are compared as they are shown, so that a password cannot be guessed here.
-	target := probe.RedactTarget(p.target)
+	target := redact.Target(p.target)
 	found, ok := s.history.find(func(kept *result) bool {
 		if p.id != "" {
 			return kept.id == id
 		}
-		return (p.module == "" || p.module == kept.record.Module) && probe.RedactTarget(kept.record.Target) == target
+		return (p.module == "" || p.module == kept.record.Module) && redact.Target(kept.record.Target) == target
 	})
 	if !ok {
 		http.Error(w, "no such result is kept; the history is limited, see --history.limit", http.StatusNotFound)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"rollcall/probe"
+	"rollcall/redact"
 )
 
 // probe answers /probe: it checks one target with one module and replies with the metrics. A reply that is not a
@@ -125,7 +126,7 @@ func (s *Server) logVerdict(r probe.Record) {
 	if s.options.ProbeLog == nil || !s.options.ProbeLog.Enabled(ctx, level) {
 		return
 	}
-	log := s.options.ProbeLog.With("module", r.Module, "target", probe.RedactTarget(r.Target))
+	log := s.options.ProbeLog.With("module", r.Module, "target", redact.Target(r.Target))
 	for _, step := range r.Trace.Steps() {
 		log.Log(ctx, slog.LevelDebug, step.Text)
 	}

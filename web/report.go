@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/probe"
+	"rollcall/redact"
 	"rollcall/report"
 )
 
@@ -19,7 +20,7 @@ func (s *Server) report(r *probe.Record, config Config) []byte {
 	if !r.Result.Up() {
 		verdict = "down"
 	}
-	fmt.Fprintf(&b, "%s is %s\n\n", report.Printable(probe.RedactTarget(r.Target)), verdict)
+	fmt.Fprintf(&b, "%s is %s\n\n", report.Printable(redact.Target(r.Target)), verdict)
 	sections := report.Sections(r)
 	if sections[0].Title == "" {
 		writeRows(&b, sections[0])

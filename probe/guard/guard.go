@@ -1,0 +1,185 @@
+// Package guard decides which targets and addresses may be probed, by lists of networks and names that allow and deny. It
+// judges addresses only; resolving and dialling are package network's.
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"rollcall/probe"
+	"rollcall/probe/option"
+)
+
+// GuardOptions is a `guard:` section: which targets may be probed. An address that a deny entry matches may not;
+// of the others, with an empty Allow every one may, otherwise those that an allow entry matches, by the address or
+// by the name that was asked for. So a name that is allowed may resolve to any address that is not denied.
+type Options struct {
+	Allow []string `yaml:"allow,omitempty"`
+	Deny  []string `yaml:"deny"` // no omitempty: an empty list is not the default
+}
+
+// SetDefaults denies the cloud metadata addresses, which hand out credentials to whoever can connect. It holds for
+// a section that does not mention deny, and for a configuration without a section.
+func (o *Options) SetDefaults() {
+	o.Deny = []string{"169.254.169.254", "fd00:ec2::254"}
+}
+
+// Compile parses the entries. Its errors are joined *OptionErrors, one for each fault, as "allow[2]".
+func (o Options) Compile() (*Guard, error) {
+	allow, allowErr := parseEntries("allow", o.Allow)
+	deny, denyErr := parseEntries("deny", o.Deny)
+	if err := errors.Join(allowErr, denyErr); err != nil {
+		return nil, err
+	}
+	return &Guard{allows: allow, denies: deny, section: "guard"}, nil
+}
+
+func parseEntries(list string, texts []string) ([]entry, error) {
+	var (
+		entries []entry
+		errs    []error
+	)
+	for i, text := range texts {
+		entry, err := parseGuardEntry(text)
+		if err != nil {
+			errs = append(errs, &option.Error{Path: option.Index(list, i), Err: err})
+		}
+		entries = append(entries, entry)
+	}
+	return entries, errors.Join(errs...)
+}
+
+// ListGuard decides which addresses may be dialled. A nil Guard allows every one. It is never changed.
+type Guard struct {
+	outer          *Guard // nil: none
+	allows, denies []entry
+	section        string // for people: whose section it is
+}
+
+// Within is a guard that allows what both allow: a module's own section narrows the configuration's, outer. Either
+// may be nil.
+func (g *Guard) Within(outer *Guard) *Guard {
+	if g == nil {
+		return outer
+	}
+	return &Guard{outer: outer, allows: g.allows, denies: g.denies, section: "the module's guard"}
+}
+
+// allow judges the address that is about to be dialled for host (the name or address as it was asked for, in ASCII,
+// without port and brackets). Its error is a *DeniedError.
+func (g *Guard) Allow(host string, addr netip.AddrPort) error {
+	if g == nil {
+		return nil
+	}
+	if v := g.judge(host, addr); !v.Allowed {
+		return &probe.DeniedError{Err: errors.New(v.String())}
+	}
+	return nil
+}
+
+// GuardVerdict is what a guard says about one address of a target, and which entry decides.
+type Verdict struct {
+	Host    string
+	Addr    netip.AddrPort // without an address: a proxy looks the name up
+	Allowed bool
+	Section string // "guard", "the module's guard"
+	List    string // "allow", "deny"; empty: no entry matched
+	Entry   string // as it stands in the list
+	Proxy   string // the URL, without userinfo, of the proxy that a probe goes through; empty: none
+}
+
+// String is the verdict as a sentence.
+func (v Verdict) String() string {
+	switch {
+	case v.Proxy == "":
+		return v.sentence()
+	case v.Addr.Addr().IsValid():
+		return fmt.Sprintf("%s (through the proxy %s)", v.sentence(), v.Proxy)
+	default:
+		return fmt.Sprintf("%s (through the proxy %s, which looks the name up: the guard judges no address)", v.sentence(), v.Proxy)
+	}
+}
+
+func (v Verdict) sentence() string {
+	subject := v.Addr.String()
+	if v.Addr.Port() == 0 { // of a ping
+		subject = v.Addr.Addr().String()
+	}
+	if !v.Addr.Addr().IsValid() {
+		subject = fmt.Sprintf("%.255q at port %d", v.Host, v.Addr.Port())
+	} else if _, err := netip.ParseAddr(v.Host); err != nil {
+		subject = fmt.Sprintf("%s (%.255q)", subject, v.Host)
+	}
+	switch {
+	case v.List != "":
+		return fmt.Sprintf("%s is %s by %s, %s: %q", subject, v.word(), v.Section, v.List, v.Entry)
+	case v.Allowed:
+		return fmt.Sprintf("%s is %s: no entry denies it, and all else is allowed", subject, v.word())
+	default:
+		return fmt.Sprintf("%s is %s by %s: no entry of allow matches", subject, v.word(), v.Section)
+	}
+}
+
+func (v Verdict) word() string {
+	if v.Allowed {
+		return "allowed"
+	}
+	return "denied"
+}
+
+// judge asks each guard of the chain; the first one that denies decides, otherwise the innermost.
+func (g *Guard) judge(host string, addr netip.AddrPort) Verdict {
+	plain := addr.Addr().Unmap().WithZone("")
+	host = strings.TrimSuffix(host, ".")
+	var first Verdict
+	for inner := g; g != nil; g = g.outer {
+		v := g.judgeAlone(host, plain, addr.Port())
+		v.Host, v.Addr, v.Section = host, addr, g.section
+		if !v.Allowed {
+			return v
+		}
+		if g == inner || first.List == "" {
+			first = v
+		}
+	}
+	return first
+}
+
+func (g *Guard) judgeAlone(host string, addr netip.Addr, port uint16) Verdict {
+	reached := Reached(addr)
+	for i := range g.denies {
+		if e := &g.denies[i]; e.matchesAddr(addr, port) || e.matchesAddr(reached, port) || e.matchesName(host, port) {
+			return Verdict{List: "deny", Entry: e.text}
+		}
+	}
+	for i := range g.allows {
+		if e := &g.allows[i]; e.matchesAddr(addr, port) || e.matchesName(host, port) {
+			return Verdict{Allowed: true, List: "allow", Entry: e.text}
+		}
+	}
+	return Verdict{Allowed: len(g.allows) == 0}
+}
+
+// destination is where a connection to addr ends when that is elsewhere: Linux takes the unspecified address for
+// its own, and a NAT64 gateway (RFC 6052) or 6to4 relay (RFC 3056) passes on to the IPv4 address inside.
+func Reached(addr netip.Addr) netip.Addr {
+	if addr.IsUnspecified() {
+		if addr.Is4() {
+			return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		}
+		return netip.IPv6Loopback()
+	}
+	if !addr.Is6() {
+		return addr
+	}
+	b := addr.As16()
+	switch {
+	case [12]byte(b[:12]) == [12]byte{0, 0x64, 0xff, 0x9b}:
+		return netip.AddrFrom4([4]byte(b[12:]))
+	case b[0] == 0x20 && b[1] == 0x02:
+		return netip.AddrFrom4([4]byte(b[2:6]))
+	}
+	return addr
+}

@@ -1,0 +1,185 @@
+package httpprobe
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/net/http/httpguts"
+
+	"rollcall/probe"
+	"rollcall/probe/network"
+	"rollcall/probe/option"
+	"rollcall/probe/tlsclient"
+)
+
+// HTTPVersion is a protocol version as blackbox_exporter spells it: "HTTP/1.1", "HTTP/2.0".
+type Version string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (v *Version) UnmarshalText(text []byte) error {
+	switch s := string(text); s {
+	case "HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0":
+		*v = Version(s)
+	case "HTTP/2", "HTTP/3":
+		*v = Version(s + ".0")
+	default:
+		return fmt.Errorf("%q is unknown; accepted: HTTP/1.0, HTTP/1.1, HTTP/2.0, HTTP/3.0", s)
+	}
+	return nil
+}
+
+// Compression is the content coding that a body is expected in: "gzip", "br", "deflate", "identity". Empty: the body
+// is taken as it comes.
+type Compression string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (c *Compression) UnmarshalText(text []byte) error {
+	switch s := strings.ToLower(string(text)); s {
+	case "", "gzip", "br", "deflate", "identity":
+		*c = Compression(s)
+		return nil
+	default:
+		return fmt.Errorf("%q is unknown; accepted: gzip, br, deflate, identity", text)
+	}
+}
+
+func (o *Options) Compile() (probe.Prober, error) {
+	var f option.Collector
+	p := &prober{
+		method:      o.Method,
+		policy:      network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback},
+		follow:      o.HTTPClientConfig.FollowRedirects,
+		http3:       o.EnableHTTP3,
+		limit:       int64(o.BodySizeLimit),
+		compression: o.Compression,
+		wires:       &sync.Pool{New: newWire},
+		buffers:     &sync.Pool{New: newBuffer},
+		decoders:    newDecoders(),
+	}
+	if o.NoFollowRedirects != nil && *o.NoFollowRedirects {
+		p.follow = false
+	}
+	switch {
+	case p.method == "":
+		p.method = http.MethodGet
+	case p.method == http.MethodConnect:
+		f.Addf("method", "CONNECT opens a tunnel and asks for nothing; accepted: GET, HEAD, POST and the like")
+	case !isToken(p.method):
+		f.Addf("method", "%q is not a method; accepted: GET, HEAD, POST and the like", p.method)
+	}
+	if p.limit < 0 {
+		f.Addf("body_size_limit", "is negative; accepted: a size, or 0 for none")
+	}
+
+	var err error
+	p.body, err = compileBody(o.Body, o.BodyFile)
+	f.Join(err)
+	p.checks, err = o.compileChecks()
+	f.Join(err)
+	p.headers, err = o.compileHeaders()
+	f.Join(err)
+	p.auth, err = compileAuthorization(&o.HTTPClientConfig)
+	f.Join(err)
+	p.tls, err = tlsclient.Compile("tls_config", &o.HTTPClientConfig.TLSConfig)
+	f.Join(err)
+	p.proxy, err = compileProxy(&o.HTTPClientConfig.ProxyConfig)
+	f.Join(err)
+	p.skipResolve = o.SkipResolvePhaseWithProxy && p.proxy != nil && !o.HTTPClientConfig.ProxyFromEnvironment
+	if p.http3 && p.proxy != nil {
+		f.Addf("enable_http3", "does not go with a proxy; accepted: one of enable_http3, proxy_url and proxy_from_environment")
+	}
+	if p.http3 && p.headers.upgrade {
+		f.Addf("enable_http3", "does not go with an Upgrade header, which HTTP/3 does not have")
+	}
+	if err := f.Err(); err != nil {
+		return nil, err
+	}
+	if o.HTTPClientConfig.EnableHTTP2 && !p.headers.upgrade { // HTTP/2 has no Upgrade header
+		if p.http2, err = newHTTP2(); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func compileBody(inline, file string) (requestBody, error) {
+	switch {
+	case inline != "" && file != "":
+		return requestBody{}, option.Errorf("body_file", "stands beside body; accepted: one of them")
+	case file != "":
+		f, err := option.OpenFile(file, false)
+		if err != nil {
+			return requestBody{}, &option.Error{Path: "body_file", Err: err}
+		}
+		return requestBody{file: f}, nil
+	default:
+		return requestBody{inline: []byte(inline)}, nil
+	}
+}
+
+func (o *Options) compileChecks() (checks, error) {
+	var f option.Collector
+	c := checks{
+		codes: o.ValidStatusCodes, versions: o.ValidHTTPVersions,
+		failIfTLS: o.FailIfSSL, failIfNotTLS: o.FailIfNotSSL,
+		bodyMatches: o.FailIfBodyMatchesRegexp, bodyNotMatches: o.FailIfBodyNotMatchesRegexp,
+		celMatches: o.FailIfBodyJSONMatchesCEL, celNotMatches: o.FailIfBodyJSONNotMatchesCEL,
+	}
+	for i, code := range o.ValidStatusCodes {
+		if code < 100 || code > 999 {
+			f.Addf("valid_status_codes["+strconv.Itoa(i)+"]", "%d is not a status code; accepted: 100 to 999", code)
+		}
+	}
+	for i, re := range o.FailIfBodyMatchesRegexp {
+		if re.Regexp == nil {
+			f.Add(fmt.Sprintf("fail_if_body_matches_regexp[%d]", i), option.ErrRequired)
+		}
+	}
+	for i, re := range o.FailIfBodyNotMatchesRegexp {
+		if re.Regexp == nil {
+			f.Add(fmt.Sprintf("fail_if_body_not_matches_regexp[%d]", i), option.ErrRequired)
+		}
+	}
+	if o.FailIfSSL && o.FailIfNotSSL {
+		f.Addf("fail_if_not_ssl", "contradicts fail_if_ssl: every probe would fail; accepted: one of them")
+	}
+	var err error
+	c.headerMatches, err = compileHeaderMatches("fail_if_header_matches", o.FailIfHeaderMatchesRegexp)
+	f.Join(err)
+	c.headerNotMatches, err = compileHeaderMatches("fail_if_header_not_matches", o.FailIfHeaderNotMatchesRegexp)
+	f.Join(err)
+	return c, f.Err()
+}
+
+// compileHeaderMatches gives each header its canonical name.
+func compileHeaderMatches(path string, matches []HeaderMatch) ([]HeaderMatch, error) {
+	var f option.Collector
+	compiled := make([]HeaderMatch, 0, len(matches))
+	for i, m := range matches {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		switch {
+		case m.Header == "":
+			f.Add(at+".header", option.ErrRequired)
+		case !httpguts.ValidHeaderFieldName(m.Header):
+			f.Addf(at+".header", "%q is not a header's name", m.Header)
+		}
+		if m.Regexp.Regexp == nil || m.Regexp.String() == "" {
+			f.Add(at+".regexp", option.ErrRequired)
+		}
+		m.Header = http.CanonicalHeaderKey(m.Header)
+		compiled = append(compiled, m)
+	}
+	return compiled, f.Err()
+}
+
+func isToken(s string) bool {
+	for _, r := range s {
+		if !httpguts.IsTokenRune(r) {
+			return false
+		}
+	}
+	return s != ""
+}

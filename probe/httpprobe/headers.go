@@ -1,0 +1,251 @@
+package httpprobe
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/version"
+	"golang.org/x/net/http/httpguts"
+
+	"rollcall/probe"
+	"rollcall/probe/option"
+)
+
+// defaultUserAgent is what requests say unless a header says otherwise. The version is stamped into the binary.
+func defaultUserAgent() string {
+	if version.Version == "" {
+		return "rollcall"
+	}
+	return "rollcall/" + version.Version
+}
+
+// field is one header of a request.
+type field struct{ name, value string }
+
+// headerSet is what a module puts on its requests.
+type headerSet struct {
+	fixed         []field     // by canonical name
+	files         []fieldFile // values that are read from files
+	host          string      // empty: the URL's
+	public        []field     // of fixed, what may go to any host: it says what answer is wanted, and no more
+	userAgent     string      // empty: none is sent
+	foreignAgent  string      // userAgent for other hosts: not what the module says, unless it says nothing
+	cookie        string      // of the module itself; a redirect's cookies come after it
+	referer       string      // of the module itself
+	authorization bool        // fixed has an Authorization
+	upgrade       bool        // the module asks for another protocol (a WebSocket)
+	accepts       acceptedCodings
+	secret        []string // names of those whose values nobody may read, beside those that are named so
+}
+
+type fieldFile struct {
+	name string
+	file *option.File
+}
+
+// publicHeaders are the only ones of a module that follow a redirect to another host.
+var publicHeaders = []string{"Accept", "Accept-Encoding", "Accept-Language", "Content-Type"}
+
+// withoutContent drops what described a body that a redirect has taken away.
+func withoutContent(fields []field) []field {
+	return slices.DeleteFunc(fields, func(f field) bool { return strings.HasPrefix(f.name, "Content-") })
+}
+
+// compileHeaders makes the header set from `headers` and `http_headers`. Framing headers are ours: the peer ignores
+// a configured Content-Length, Transfer-Encoding or Trailer, and so do we.
+func (o *Options) compileHeaders() (headerSet, error) {
+	var f option.Collector
+	h := headerSet{userAgent: defaultUserAgent()}
+	upgrade, seen := "", map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(o.Headers)) {
+		path, value, name := "headers."+key, strings.TrimSpace(o.Headers[key]), http.CanonicalHeaderKey(key)
+		if !checkField(&f, path, key, value) {
+			continue
+		}
+		if twin, ok := seen[name]; ok {
+			f.Addf(path, "is the same header as %s; accepted: one of them, or http_headers for several values", twin)
+		}
+		seen[name] = key
+		switch name {
+		case "Host":
+			if !httpguts.ValidHostHeader(value) {
+				f.Addf(path, "%q is not a host", value)
+			}
+			h.host = value
+		case "User-Agent":
+			h.userAgent = value
+		case "Cookie":
+			h.cookie = value
+		case "Referer":
+			h.referer = value
+		case "Content-Length", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Trailer":
+		case "Connection":
+			h.upgrade = hasToken(value, "upgrade")
+		case "Upgrade":
+			upgrade = value
+		case "Accept-Encoding":
+			h.accepts = parseAcceptEncoding(value)
+			if !h.accepts.covers(o.Compression) {
+				f.Addf(path, "%q does not accept what compression expects, %q", value, o.Compression)
+			}
+			h.fixed = append(h.fixed, field{name, value})
+		default:
+			h.authorization = h.authorization || name == "Authorization"
+			h.fixed = append(h.fixed, field{name, value})
+		}
+	}
+	// One without the other means nothing (RFC 9110, section 7.8), and HTTP/2 forbids it.
+	if h.upgrade = h.upgrade && upgrade != ""; h.upgrade {
+		h.fixed = append(h.fixed, field{"Upgrade", upgrade})
+	}
+	if h.accepts == nil && o.Compression != "" && o.Compression != "identity" {
+		h.accepts = parseAcceptEncoding(string(o.Compression))
+		h.fixed = append(h.fixed, field{"Accept-Encoding", string(o.Compression)})
+	}
+	if h.userAgent != "" {
+		h.foreignAgent = defaultUserAgent()
+	}
+	for _, field := range h.fixed {
+		if slices.Contains(publicHeaders, field.name) {
+			h.public = append(h.public, field)
+		}
+	}
+	f.Join(h.addClientHeaders(o.HTTPClientConfig.HTTPHeaders))
+	return h, f.Err()
+}
+
+// addClientHeaders adds `http_headers`: values, secrets and files.
+func (h *headerSet) addClientHeaders(headers *config.Headers) error {
+	if headers == nil {
+		return nil
+	}
+	var f option.Collector
+	for _, key := range slices.Sorted(maps.Keys(headers.Headers)) {
+		path, name, header := "http_headers."+key, http.CanonicalHeaderKey(key), headers.Headers[key]
+		if _, reserved := config.ReservedHeaders[name]; reserved {
+			f.Addf(path, "%s may not be set here; it has its own option, or is set by the prober", name)
+			continue
+		}
+		if name == "Transfer-Encoding" || name == "Trailer" {
+			continue
+		}
+		for i, value := range header.Values {
+			if checkField(&f, fmt.Sprintf("%s.values[%d]", path, i), key, value) {
+				h.fixed = append(h.fixed, field{name, value})
+			}
+		}
+		if len(header.Secrets)+len(header.Files) > 0 {
+			h.secret = append(h.secret, name)
+		}
+		for i, value := range header.Secrets {
+			if checkField(&f, fmt.Sprintf("%s.secrets[%d]", path, i), key, string(value)) {
+				h.fixed = append(h.fixed, field{name, string(value)})
+			}
+		}
+		for i, file := range header.Files {
+			at := fmt.Sprintf("%s.files[%d]", path, i)
+			watched, err := option.OpenFile(file, true)
+			if err != nil {
+				f.Add(at, err)
+				continue
+			}
+			content, err := watched.Read()
+			f.Add(at, err)
+			if checkField(&f, at, key, string(bytes.TrimSpace(content))) {
+				h.files = append(h.files, fieldFile{name, watched})
+			}
+		}
+	}
+	return f.Err()
+}
+
+// checkField refuses what would break a request apart. It does not quote the value, which may be a secret.
+func checkField(f *option.Collector, path, name, value string) bool {
+	switch {
+	case !httpguts.ValidHeaderFieldName(name):
+		f.Addf(path, "%q is not a header's name", name)
+	case !httpguts.ValidHeaderFieldValue(value):
+		f.Addf(path, "the value holds a control character (a line break?)")
+	default:
+		return true
+	}
+	return false
+}
+
+// checkHostname judges a request's hostname; its errors are *TargetErrors.
+func (h *headerSet) checkHostname(hostname string) error {
+	switch {
+	case hostname == "":
+		return nil
+	case !httpguts.ValidHostHeader(hostname) || strings.ContainsFunc(hostname, isControl):
+		return &probe.TargetError{Err: errors.New("the hostname is not a valid host")}
+	case h.host != "" && h.host != hostname:
+		return &probe.TargetError{Err: fmt.Errorf("the module sets the Host header to %q and the request asks for %q; accepted: one of them", h.host, hostname)}
+	}
+	return nil
+}
+
+// appendTo adds the module's own headers to a request's.
+func (h *headerSet) appendTo(fields []field) ([]field, error) {
+	fields = append(fields, h.fixed...)
+	for _, f := range h.files {
+		content, err := f.file.Read()
+		if err != nil {
+			return nil, err
+		}
+		value := string(bytes.TrimSpace(content))
+		if !httpguts.ValidHeaderFieldValue(value) {
+			return nil, &probe.ExporterError{Fault: probe.FaultFile, Err: fmt.Errorf("the header file %q holds a control character", f.file.Path)}
+		}
+		fields = append(fields, field{f.name, value})
+	}
+	return fields, nil
+}
+
+// acceptedCodings is an Accept-Encoding header: content codings and their weights. nil: there is none.
+type acceptedCodings map[string]float64
+
+func parseAcceptEncoding(value string) acceptedCodings {
+	accepted := acceptedCodings{}
+	for part := range strings.SplitSeq(value, ",") {
+		coding, parameters, _ := strings.Cut(part, ";")
+		weight := 1.0
+		if q, ok := strings.CutPrefix(strings.TrimSpace(parameters), "q="); ok {
+			weight, _ = strconv.ParseFloat(q, 64) // nonsense weighs 0
+		}
+		if coding = strings.ToLower(strings.TrimSpace(coding)); coding != "" {
+			accepted[coding] = weight
+		}
+	}
+	return accepted
+}
+
+// covers reports whether a body in this coding is acceptable (RFC 9110, section 12.5.3).
+func (a acceptedCodings) covers(coding Compression) bool {
+	if coding == "" || len(a) == 0 {
+		return true
+	}
+	if weight, ok := a[string(coding)]; ok {
+		return weight > 0
+	}
+	if weight, ok := a["*"]; ok {
+		return weight > 0
+	}
+	return coding == "identity"
+}
+
+func hasToken(list, token string) bool {
+	for part := range strings.SplitSeq(list, ",") {
+		if strings.EqualFold(strings.TrimSpace(part), token) {
+			return true
+		}
+	}
+	return false
+}

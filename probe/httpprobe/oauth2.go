@@ -1,0 +1,267 @@
+package httpprobe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/prometheus/common/config"
+	"golang.org/x/net/http/httpguts"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"rollcall/probe"
+	"rollcall/probe/network"
+	"rollcall/probe/option"
+)
+
+const (
+	grantClientCredentials = "client_credentials"
+	grantJWTBearer         = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	// maxTokenAnswer bounds the body of a token server's answer.
+	maxTokenAnswer = 1 << 20
+)
+
+// tokenSource authorizes with an OAuth 2.0 token, which it fetches when there is none or it expires. The fetch is
+// part of the probe: within its deadline, through its guard.
+type tokenSource struct {
+	options   *config.OAuth2
+	secret    secret // or the private key
+	algorithm *jwt.SigningMethodRSA
+	client    *prober // reaches the token server
+
+	lock   chan struct{} // holds one value while somebody fetches; the fields below are theirs
+	grant  func(context.Context) oauth2.TokenSource
+	sealed string // the secret that grant was made with
+	token  *oauth2.Token
+	since  time.Time // when token was asked for
+}
+
+func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
+	var f option.Collector
+	s := &tokenSource{options: o, lock: make(chan struct{}, 1)}
+	if o.ClientID == "" {
+		f.Add("client_id", option.ErrRequired)
+	}
+	if o.TokenURL == "" {
+		f.Add("token_url", option.ErrRequired)
+	} else if u, err := url.Parse(o.TokenURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") {
+		f.Addf("token_url", "is not a URL; accepted: http or https")
+	} else {
+		f.Add("token_url", checkHTTPURL(u))
+	}
+	switch o.GrantType {
+	case "", grantClientCredentials:
+		s.secret = compileSecret(&f, "client_secret", string(o.ClientSecret), o.ClientSecretFile, o.ClientSecretRef)
+	case grantJWTBearer:
+		s.secret = compileSecret(&f, "client_certificate_key", string(o.ClientCertificateKey), o.ClientCertificateKeyFile, o.ClientCertificateKeyRef)
+		f.Join(s.compileSigning())
+	default:
+		f.Addf("grant_type", "%q is unknown; accepted: %s, %s", o.GrantType, grantClientCredentials, grantJWTBearer)
+	}
+	client, err := compileTokenClient(o)
+	f.Join(err)
+	if err := f.Err(); err != nil {
+		return nil, err
+	}
+	s.client = client
+	return s, nil
+}
+
+// compileSigning checks what signs the assertions of a JWT grant (RFC 7523).
+func (s *tokenSource) compileSigning() error {
+	var f option.Collector
+	switch s.options.SignatureAlgorithm {
+	case "", "RS256":
+		s.algorithm = jwt.SigningMethodRS256
+	case "RS384":
+		s.algorithm = jwt.SigningMethodRS384
+	case "RS512":
+		s.algorithm = jwt.SigningMethodRS512
+	default:
+		f.Addf("signature_algorithm", "%q is unknown; accepted: RS256, RS384, RS512", s.options.SignatureAlgorithm)
+	}
+	if key, err := s.secret.raw(); err == nil {
+		if _, err := jwt.ParseRSAPrivateKeyFromPEM(key); err != nil {
+			f.Addf("client_certificate_key", "is not an RSA key in PEM form")
+		}
+	}
+	return f.Err()
+}
+
+// compileTokenClient makes what reaches the token server: a prober without any expectations.
+func compileTokenClient(o *config.OAuth2) (*prober, error) {
+	options := Options{IPProtocol: "ip4", IPProtocolFallback: true, SkipResolvePhaseWithProxy: true}
+	options.HTTPClientConfig.TLSConfig = o.TLSConfig
+	options.HTTPClientConfig.ProxyConfig = o.ProxyConfig
+	p, err := options.Compile()
+	if err != nil {
+		return nil, err
+	}
+	return p.(*prober), nil
+}
+
+// authorize implements authorizer.
+func (s *tokenSource) authorize(ctx context.Context, g probe.Guard) (string, error) {
+	return s.renew(ctx, g, "", time.Time{})
+}
+
+// renew is authorize where refused, an earlier one's header, was not accepted: unless the token was asked for after
+// began, it is fetched anew.
+func (s *tokenSource) renew(ctx context.Context, g probe.Guard, refused string, began time.Time) (string, error) {
+	key, err := s.secret.raw()
+	if err != nil {
+		return "", err
+	}
+	select {
+	case s.lock <- struct{}{}:
+		defer func() { <-s.lock }()
+	case <-ctx.Done():
+		return "", network.Classify(ctx, probe.StageRequest, fmt.Errorf("waiting for a token: %w", ctx.Err()))
+	}
+	if s.grant == nil || s.sealed != string(key) {
+		s.grant, s.sealed, s.token = s.newGrant(key), string(key), nil
+	}
+	if !s.token.Valid() || s.header() == refused && s.since.Before(began) {
+		s.since = time.Now()
+		if s.token, err = s.fetch(ctx, g); err != nil {
+			return "", redactError(err, []string{string(key)})
+		}
+	}
+	return s.header(), nil
+}
+
+func (s *tokenSource) header() string { return s.token.Type() + " " + s.token.AccessToken }
+
+// newGrant prepares requests for tokens.
+func (s *tokenSource) newGrant(key []byte) func(context.Context) oauth2.TokenSource {
+	o := s.options
+	parameters := make(url.Values, len(o.EndpointParams))
+	for name, value := range o.EndpointParams {
+		parameters.Set(name, value)
+	}
+	if o.GrantType != grantJWTBearer {
+		c := &clientcredentials.Config{
+			ClientID: o.ClientID, ClientSecret: string(key), Scopes: o.Scopes, TokenURL: o.TokenURL, EndpointParams: parameters,
+		}
+		return c.TokenSource
+	}
+	issuer := o.Iss
+	if issuer == "" {
+		issuer = o.ClientID
+	}
+	c := &config.JwtGrantTypeConfig{
+		Iss: issuer, Subject: o.ClientID, Audience: o.Audience, PrivateClaims: o.Claims, Scopes: o.Scopes,
+		PrivateKey: key, PrivateKeyID: o.ClientCertificateKeyID, SigningAlgorithm: s.algorithm,
+		TokenURL: o.TokenURL, EndpointParams: parameters,
+	}
+	return c.TokenSource
+}
+
+func (s *tokenSource) fetch(ctx context.Context, g probe.Guard) (*oauth2.Token, error) {
+	client := &http.Client{
+		Transport: tokenTransport{ctx, s.client, g},
+		CheckRedirect: func(next *http.Request, via []*http.Request) error {
+			if next.URL.Host != via[0].URL.Host || next.URL.Scheme != via[0].URL.Scheme || len(via) > maxRedirects {
+				return http.ErrUseLastResponse // the request holds a secret: it is for this server only
+			}
+			return nil
+		},
+	}
+	token, err := s.grant(context.WithValue(ctx, oauth2.HTTPClient, client)).Token()
+	if err != nil {
+		return nil, tokenError(ctx, err)
+	}
+	if token.AccessToken == "" || !httpguts.ValidHeaderFieldValue(token.Type()+token.AccessToken) {
+		return nil, probe.Failf(probe.StageRequest, probe.ReasonTokenRefused, "fetching a token: the answer of the token server holds none")
+	}
+	return token, nil
+}
+
+// tokenError says why there is no token, without what the server's text may quote: the secret that it was sent.
+func tokenError(ctx context.Context, err error) error {
+	var (
+		failure *probe.Failure
+		denied  *probe.DeniedError
+		refused *oauth2.RetrieveError
+	)
+	switch {
+	case errors.As(err, &failure):
+		return atStage(probe.StageRequest, "fetching a token", failure)
+	case errors.As(err, &denied):
+		return probe.Failf(probe.StageRequest, probe.ReasonDenied, "fetching a token: %w", denied.Err)
+	case probe.IsClassified(err):
+		return err
+	case ctx.Err() != nil:
+		return network.Classify(ctx, probe.StageRequest, fmt.Errorf("fetching a token: %w", ctx.Err()))
+	case errors.As(err, &refused) && refused.Response != nil:
+		code := refused.ErrorCode
+		if !slices.Contains(tokenErrors, code) {
+			code = "no reason that RFC 6749 knows"
+		}
+		return probe.Failf(probe.StageRequest, probe.ReasonTokenRefused, "fetching a token: the token server answers %d (%s)", refused.Response.StatusCode, code)
+	default:
+		return probe.Failf(probe.StageRequest, probe.ReasonTokenRefused, "fetching a token: the answer of the token server holds none")
+	}
+}
+
+// tokenErrors are the error codes of RFC 6749, section 5.2.
+var tokenErrors = []string{
+	"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
+}
+
+// tokenTransport carries the requests of one fetch. It holds the probe's context, because the JWT grant makes its
+// requests without one.
+type tokenTransport struct {
+	ctx    context.Context
+	client *prober
+	guard  probe.Guard
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	req := &request{method: r.Method, url: r.URL, host: hostHeader(r.URL), userAgent: t.client.headers.userAgent}
+	for name, values := range r.Header {
+		for _, value := range values {
+			req.fields = append(req.fields, field{name, value})
+		}
+	}
+	if r.Body != nil {
+		body, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+		req.body = body
+	}
+	w := walk{p: t.client, req: probe.Request{Guard: t.guard}, result: probe.Result{HTTP: new(probe.HTTPFacts)}, home: r.URL}
+	defer w.hangUp(true)
+	if err := w.connect(t.ctx, &hop{url: r.URL, body: req.body, own: true}); err != nil {
+		return nil, err
+	}
+	if via := w.link.absolute; via != nil {
+		req.absolute = true
+		if via.User != nil {
+			req.fields = append(req.fields, field{"Proxy-Authorization", userinfoCredentials(via.User)})
+		}
+	}
+	resp, err := w.exchange(t.ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	sink := bodySink{limit: maxTokenAnswer, keep: true}
+	if err := t.client.readBody(t.ctx, resp, &sink, make([]byte, 0, 1024)); err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		StatusCode: resp.status, Status: fmt.Sprint(resp.status), Proto: resp.proto, ProtoMajor: resp.major, ProtoMinor: resp.minor,
+		Header: resp.header, Body: io.NopCloser(bytes.NewReader(sink.kept)), ContentLength: int64(len(sink.kept)), Request: r,
+	}, nil
+}

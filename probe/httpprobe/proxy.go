@@ -1,0 +1,262 @@
+package httpprobe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"syscall"
+
+	"github.com/prometheus/common/config"
+	"golang.org/x/net/proxy"
+
+	"rollcall/probe"
+	"rollcall/probe/network"
+	"rollcall/probe/option"
+)
+
+// proxyClient reaches targets through the proxies that a module names. nil: there are none.
+type proxyClient struct {
+	rule          func(*http.Request) (*url.URL, error)
+	connectHeader []field
+	policy        network.Resolver // of the proxies' own names
+}
+
+func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
+	var f option.Collector
+	named := c.ProxyURL.URL != nil && c.ProxyURL.String() != ""
+	switch {
+	case c.ProxyFromEnvironment && named:
+		f.Addf("proxy_from_environment", "stands beside proxy_url; accepted: one of them")
+	case c.ProxyFromEnvironment && c.NoProxy != "":
+		f.Addf("no_proxy", "stands beside proxy_from_environment, which reads NO_PROXY; accepted: one of them")
+	case !named && c.NoProxy != "":
+		f.Addf("no_proxy", "needs proxy_url")
+	case !named && !c.ProxyFromEnvironment && len(c.ProxyConnectHeader) > 0:
+		f.Addf("proxy_connect_header", "needs proxy_url or proxy_from_environment")
+	}
+	if named {
+		if err := checkProxyURL(c.ProxyURL.URL); err != nil {
+			f.Add("proxy_url", err)
+		}
+	}
+	p := &proxyClient{policy: network.Resolver{Prefer: "ip4", Fallback: true}}
+	for _, key := range slices.Sorted(maps.Keys(c.ProxyConnectHeader)) {
+		for i, value := range c.ProxyConnectHeader[key] {
+			if checkField(&f, fmt.Sprintf("proxy_connect_header.%s[%d]", key, i), key, string(value)) {
+				p.connectHeader = append(p.connectHeader, field{http.CanonicalHeaderKey(key), string(value)})
+			}
+		}
+	}
+	if err := f.Err(); err != nil {
+		return nil, err
+	}
+	if p.rule = c.Proxy(); p.rule == nil {
+		return nil, nil
+	}
+	if c.ProxyFromEnvironment {
+		return p, p.tryEnvironment()
+	}
+	return p, nil
+}
+
+// tryEnvironment finds at load what is wrong with the environment's proxies: it is ours, and no target is down for it.
+func (c *proxyClient) tryEnvironment() error {
+	for _, scheme := range []string{"http", "https"} {
+		if _, err := c.choose(&url.URL{Scheme: scheme, Host: "rollcall.invalid"}); err != nil {
+			return option.Errorf("proxy_from_environment", "the environment's proxy for %s cannot be used: %w", scheme, err)
+		}
+	}
+	return nil
+}
+
+// checkProxyURL names no part of the URL that may be a password.
+func checkProxyURL(u *url.URL) error {
+	switch u.Scheme {
+	case "http", "https", "socks5", "socks5h":
+	default:
+		return fmt.Errorf("has the scheme %q; accepted: http, https, socks5, socks5h", u.Scheme)
+	}
+	return checkHTTPURL(u)
+}
+
+// choose returns the proxy for u, nil when it is reached directly.
+func (c *proxyClient) choose(u *url.URL) (*url.URL, error) {
+	if c == nil {
+		return nil, nil
+	}
+	chosen, err := c.rule(&http.Request{URL: u})
+	if err != nil {
+		return nil, probe.Failf(probe.StageProxy, probe.ReasonProtocolError, "choosing a proxy: %w", parseCause(err))
+	}
+	if chosen == nil {
+		return nil, nil
+	}
+	if err := checkProxyURL(chosen); err != nil {
+		return nil, probe.Failf(probe.StageProxy, probe.ReasonProtocolError, "the proxy's URL %w", err)
+	}
+	return chosen, nil
+}
+
+// chooseFor is choose for the address that a URL's host has: no_proxy may spare the address, too.
+func (c *proxyClient) chooseFor(scheme string, at netip.AddrPort) (*url.URL, error) {
+	return c.choose(&url.URL{Scheme: scheme, Host: at.String()})
+}
+
+// dial makes a connection to u through the proxy. The guard judges the target, not the proxy, which the
+// configuration names; dest's address is not valid when the proxy is to resolve u's host.
+func (c *proxyClient) dial(ctx context.Context, p *prober, g probe.Guard, via, u *url.URL, dest netip.AddrPort) (link, error) {
+	if err := probe.Allow(g, u.Hostname(), dest); err != nil {
+		return link{}, err
+	}
+	target := net.JoinHostPort(u.Hostname(), strconv.Itoa(int(dest.Port())))
+	if dest.Addr().IsValid() {
+		target = dest.String()
+	}
+	l, err := c.reach(ctx, p, via)
+	if err != nil {
+		return link{}, atStage(probe.StageProxy, "reaching the proxy", err)
+	}
+	switch {
+	case via.Scheme == "socks5" || via.Scheme == "socks5h":
+		err = socks(ctx, l.raw, via, target)
+	case u.Scheme == "https":
+		err = c.tunnel(ctx, p, l.conn(), via, target)
+	default:
+		l.absolute = via
+	}
+	if err != nil {
+		l.raw.Close()
+		return link{}, err
+	}
+	if l.tls != nil {
+		// The target's TLS, or its plain HTTP, goes over the proxy's TLS as over any connection.
+		l.raw, l.tls = tunnelled{Conn: l.tls, below: l.raw}, nil
+	}
+	return l, nil
+}
+
+// judgeHostname has the guard judge the request's hostname as well as the target: a proxy that is asked in plain
+// connects to the host of the Host header, which stands in the request line, too. Where the proxy resolves, or only it
+// can, the guard judges the name.
+func (w *walk) judgeHostname(ctx context.Context, h *hop) error {
+	if w.req.Guard == nil || w.req.Hostname == "" || !h.own || h.url.Scheme != "http" {
+		return nil
+	}
+	asked := &url.URL{Scheme: h.url.Scheme, Host: w.req.Hostname}
+	host := asked.Hostname()
+	addr, err := netip.ParseAddr(host)
+	if err != nil && !w.p.skipResolve {
+		found, err := w.p.policy.Resolve(ctx, host)
+		if err != nil && !probe.Is[*probe.Failure](err) {
+			return err
+		}
+		addr = found.Addr
+	}
+	return probe.Allow(w.req.Guard, host, netip.AddrPortFrom(addr, urlPort(asked)))
+}
+
+// tunnelled is a TLS connection to a proxy, over which another protocol goes. Closing it never waits for the proxy.
+type tunnelled struct {
+	net.Conn
+	below net.Conn
+}
+
+func (t tunnelled) Close() error { return t.below.Close() }
+
+// reach connects to the proxy itself.
+func (c *proxyClient) reach(ctx context.Context, p *prober, via *url.URL) (link, error) {
+	host := via.Hostname()
+	found, err := c.policy.Resolve(ctx, host)
+	if err != nil {
+		return link{}, err
+	}
+	raw, err := network.Dial(ctx, nil, "tcp", host, netip.AddrPortFrom(found.Addr, proxyPort(via)), netip.Addr{})
+	if err != nil {
+		return link{}, err
+	}
+	l := link{raw: raw}
+	if via.Scheme == "https" {
+		if l.tls, _, err = p.tls.Handshake(ctx, raw, host, nil, nil); err != nil {
+			raw.Close()
+			return link{}, err
+		}
+	}
+	return l, nil
+}
+
+func proxyPort(u *url.URL) uint16 {
+	if u.Port() == "" && (u.Scheme == "socks5" || u.Scheme == "socks5h") {
+		return 1080
+	}
+	return urlPort(u)
+}
+
+// tunnel asks the proxy for a connection to the target.
+func (c *proxyClient) tunnel(ctx context.Context, p *prober, conn net.Conn, via *url.URL, target string) error {
+	w := p.wires.Get().(*wire)
+	defer p.release(w)
+	req := &request{
+		method: http.MethodConnect, url: via, tunnel: target, host: target, userAgent: p.headers.foreignAgent,
+		fields: slices.Clone(c.connectHeader),
+	}
+	if via.User != nil {
+		req.fields = append(req.fields, field{"Proxy-Authorization", userinfoCredentials(via.User)})
+	}
+	resp, err := w.exchange(ctx, conn, req)
+	if err != nil {
+		return atStage(probe.StageProxy, "asking the proxy for a tunnel", err)
+	}
+	if resp.status < 200 || resp.status > 299 {
+		return probe.Failf(probe.StageProxy, probe.ReasonProxyRefused, "asking the proxy for a tunnel: it answers %d", resp.status)
+	}
+	if w.in.Buffered() > 0 {
+		return probe.Failf(probe.StageProxy, probe.ReasonProtocolError, "asking the proxy for a tunnel: bytes come before the tunnel is used")
+	}
+	return nil
+}
+
+// socks asks a SOCKS5 proxy, over conn, for a connection to the target.
+func socks(ctx context.Context, conn net.Conn, via *url.URL, target string) error {
+	var auth *proxy.Auth
+	if via.User != nil {
+		password, _ := via.User.Password()
+		auth = &proxy.Auth{User: via.User.Username(), Password: password}
+	}
+	dialer, err := proxy.SOCKS5("tcp", via.Host, auth, connected{conn})
+	if err == nil {
+		_, err = dialer.(proxy.ContextDialer).DialContext(ctx, "tcp", target)
+	}
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("asking the SOCKS proxy for a connection: %w", err)
+	classified := network.Classify(ctx, probe.StageProxy, err)
+	var errno syscall.Errno
+	if probe.HasReason(classified, probe.ReasonNetworkError) && !errors.As(err, &errno) {
+		return probe.Fail(probe.StageProxy, probe.ReasonProxyRefused, err)
+	}
+	return classified
+}
+
+// connected hands the SOCKS client the connection that we have made.
+type connected struct{ conn net.Conn }
+
+func (c connected) Dial(string, string) (net.Conn, error) { return c.conn, nil }
+
+func (c connected) DialContext(context.Context, string, string) (net.Conn, error) { return c.conn, nil }
+
+// atStage moves a failure to another stage: the steps of reaching a proxy are not those of reaching the target.
+func atStage(stage probe.Stage, doing string, err error) error {
+	var failure *probe.Failure
+	if errors.As(err, &failure) {
+		return probe.Fail(stage, failure.Reason, fmt.Errorf("%s: %w", doing, failure.Err))
+	}
+	return err
+}

@@ -1,0 +1,150 @@
+package httpprobe
+
+import (
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/net/publicsuffix"
+
+	"rollcall/probe"
+)
+
+const (
+	// maxRedirects are followed; one more ends the probe.
+	maxRedirects = 10
+	// maxLocation is the longest redirect that is followed.
+	maxLocation = 16 << 10
+	// maxSetCookies of one redirect are kept, and maxCookieHeader bytes of cookies sent.
+	maxSetCookies   = 64
+	maxCookieHeader = 16 << 10
+)
+
+// redirect reads where an answer leads. Without follow the answer is the last one; a failure beside it says why it
+// may not be judged.
+func (w *walk) redirect(h *hop, resp *response) (next hop, follow bool, err error) {
+	switch resp.status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		return hop{}, false, nil
+	}
+	location := resp.header.Get("Location")
+	if location == "" {
+		return hop{}, false, nil // an answer like any other, as in net/http
+	}
+	w.result.HTTP.Redirects++
+	if !w.p.follow {
+		return hop{}, false, nil
+	}
+	if w.result.HTTP.Redirects > maxRedirects {
+		return hop{}, false, probe.Failf(probe.StageRedirect, probe.ReasonTooManyRedirects, "stopped after %d redirects", maxRedirects)
+	}
+	u, err := parseLocation(h.url, location)
+	if err != nil {
+		return hop{}, false, err
+	}
+	next = hop{url: u, method: h.method, body: h.body, bodyDropped: h.bodyDropped, own: w.staysOwn(h, u), referer: w.referer(h, u)}
+	if resp.status < http.StatusTemporaryRedirect {
+		next.body, next.bodyDropped = nil, h.bodyDropped || len(h.body) > 0
+		if next.method != http.MethodHead {
+			next.method = http.MethodGet
+		}
+	}
+	return next, true, w.setCookies(h, resp)
+}
+
+// parseLocation resolves a Location header against the URL that it answers.
+func parseLocation(from *url.URL, location string) (*url.URL, error) {
+	if len(location) > maxLocation {
+		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is %d bytes long", len(location))
+	}
+	u, err := from.Parse(location)
+	if err != nil {
+		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is not a URL: %w", parseCause(err))
+	}
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads to the scheme %q; followed: http, https", cut(u.Scheme))
+	}
+	if err := checkHTTPURL(u); err != nil {
+		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads nowhere: %w", err)
+	}
+	return u, nil
+}
+
+// staysOwn reports whether credentials may go to u: the target's own host by name, not left before, and not in
+// clear text after an encrypted hop.
+func (w *walk) staysOwn(h *hop, u *url.URL) bool {
+	return h.own && strings.EqualFold(w.home.Hostname(), u.Hostname()) && !(h.url.Scheme == "https" && u.Scheme == "http")
+}
+
+// referer tells the next server where the redirect came from, as net/http does: not when leaving an encrypted hop
+// for a plain one, and never with userinfo.
+func (w *walk) referer(h *hop, u *url.URL) string {
+	switch {
+	case h.url.Scheme == "https" && u.Scheme == "http":
+		return ""
+	case w.p.headers.referer != "":
+		if w.staysOwn(h, u) {
+			return w.p.headers.referer
+		}
+		return ""
+	}
+	return shownURL(h.url)
+}
+
+// setCookies keeps what a redirect sets for the hops to come.
+func (w *walk) setCookies(h *hop, resp *response) error {
+	lines := resp.header["Set-Cookie"]
+	if len(lines) == 0 {
+		return nil
+	}
+	if w.jar == nil {
+		jar, err := cookiejar.New(&cookiejar.Options{PublicSuffixList: publicsuffix.List})
+		if err != nil {
+			return err
+		}
+		w.jar = jar
+	}
+	limited := http.Response{Header: http.Header{"Set-Cookie": lines[:min(len(lines), maxSetCookies)]}}
+	w.jar.SetCookies(h.url, limited.Cookies())
+	return nil
+}
+
+// cookies is h's Cookie header: the module's own and those that redirects set for h's host.
+func (w *walk) cookies(h *hop) string {
+	own := ""
+	if h.own {
+		own = w.p.headers.cookie
+	}
+	if w.jar == nil {
+		return own
+	}
+	var b strings.Builder
+	b.WriteString(own)
+	for _, c := range w.jar.Cookies(h.url) {
+		if b.Len()+len(c.Name)+len(c.Value) > maxCookieHeader {
+			break
+		}
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		// String quotes and cleans the value: what a server set must not break the next request apart.
+		b.WriteString((&http.Cookie{Name: c.Name, Value: c.Value, Quoted: c.Quoted}).String())
+	}
+	return b.String()
+}
+
+// lastModified reads the header of this name; the zero Time when it is not valid.
+func lastModified(header http.Header) time.Time {
+	value := header.Get("Last-Modified")
+	if value == "" {
+		return time.Time{}
+	}
+	t, err := http.ParseTime(value)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}

@@ -1,0 +1,171 @@
+package httpprobe
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"rollcall/probe/option"
+)
+
+// httpRequest is one request of a hop, whatever version of HTTP carries it.
+type request struct {
+	method string
+	url    *url.URL
+	host   string // the Host header
+	// absolute: the request goes to a proxy, which wants the whole URL.
+	absolute bool
+	// tunnel: the request is a CONNECT for this host:port, and the connection stays open.
+	tunnel    string
+	userAgent string // empty: none
+	fields    []field
+	upgrade   bool // fields ask for another protocol
+	body      []byte
+}
+
+// sendsLength reports whether the request announces its body's length, which some methods do also without a body.
+func (r *request) sendsLength() bool {
+	return len(r.body) > 0 || r.method == http.MethodPost || r.method == http.MethodPut || r.method == http.MethodPatch
+}
+
+// requestBody is what a module sends.
+type requestBody struct {
+	inline []byte
+	file   *option.File // nil: inline
+}
+
+func (b requestBody) get() ([]byte, error) {
+	if b.file == nil {
+		return b.inline, nil
+	}
+	return b.file.Read()
+}
+
+// hostOverride is the Host header that replaces the URL's, empty when none does.
+func (w *walk) hostOverride() string {
+	if w.req.Hostname != "" {
+		return w.req.Hostname
+	}
+	return w.p.headers.host
+}
+
+// request composes what h sends.
+func (w *walk) request(h *hop) (*request, error) {
+	r := &request{method: h.method, url: h.url, host: hostHeader(h.url), userAgent: w.p.headers.userAgent, body: h.body}
+	var err error
+	fields := w.fields[:0]
+	if h.own {
+		if host := w.hostOverride(); host != "" {
+			r.host = host
+		}
+		r.upgrade = w.p.headers.upgrade
+		fields, err = w.p.headers.appendTo(fields)
+	} else {
+		r.userAgent = w.p.headers.foreignAgent
+		fields = append(fields, w.p.headers.public...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if h.bodyDropped {
+		fields = withoutContent(fields)
+	}
+	if w.credentials != "" {
+		fields = append(fields, field{"Authorization", w.credentials})
+	}
+	if cookies := w.cookies(h); cookies != "" {
+		fields = append(fields, field{"Cookie", cookies})
+	}
+	if h.referer != "" {
+		fields = append(fields, field{"Referer", h.referer})
+	}
+	if w.link.absolute != nil {
+		r.absolute = true
+		if user := w.link.absolute.User; user != nil {
+			fields = append(fields, field{"Proxy-Authorization", userinfoCredentials(user)})
+		}
+	}
+	r.fields, w.sent = fields, fields
+	return r, nil
+}
+
+// authorize is h's Authorization header: of the module's headers, of the URL, of the module's options, in this
+// order. Empty: none, or it is among the module's headers.
+func (w *walk) authorize(ctx context.Context, h *hop) (string, error) {
+	switch {
+	case h.own && w.p.headers.authorization:
+		return "", nil
+	case h.url.User != nil:
+		return userinfoCredentials(h.url.User), nil
+	case !h.own:
+		return "", nil
+	case w.home.User != nil:
+		return userinfoCredentials(w.home.User), nil
+	case w.p.auth != nil:
+		return w.p.auth.authorize(ctx, w.req.Guard)
+	default:
+		return "", nil
+	}
+}
+
+// renewCredentials reports whether a target that answered 401 is to be asked again, with a new token: one that an
+// earlier probe fetched may have been revoked since, which is no fault of the target.
+func (w *walk) renewCredentials(ctx context.Context) (bool, error) {
+	tokens, ok := w.p.auth.(*tokenSource)
+	if !ok || slices.Contains(w.p.checks.codes, http.StatusUnauthorized) {
+		return false, nil
+	}
+	renewed, err := tokens.renew(ctx, w.req.Guard, w.credentials, w.began)
+	if err != nil || renewed == w.credentials {
+		return false, err
+	}
+	if w.req.Trace != nil {
+		w.req.Trace.Step("the answer is 401: asking again with a new token")
+	}
+	return true, nil
+}
+
+// appendHead writes the request line and the header. Every value in it was checked: no line break can get in.
+func (r *request) appendHead(b []byte) []byte {
+	b = append(b, r.method...)
+	b = append(b, ' ')
+	switch {
+	case r.tunnel != "":
+		b = append(b, r.tunnel...)
+	case r.absolute:
+		b = append(append(append(b, r.url.Scheme...), "://"...), r.host...)
+		b = append(b, r.url.RequestURI()...)
+	default:
+		b = append(b, r.url.RequestURI()...)
+	}
+	b = append(b, " HTTP/1.1\r\n"...)
+	b = appendField(b, "Host", r.host)
+	if r.userAgent != "" {
+		b = appendField(b, "User-Agent", r.userAgent)
+	}
+	if r.sendsLength() {
+		b = append(b, "Content-Length: "...)
+		b = strconv.AppendInt(b, int64(len(r.body)), 10)
+		b = append(b, "\r\n"...)
+	}
+	for _, f := range r.fields {
+		b = appendField(b, f.name, f.value)
+	}
+	switch {
+	case r.tunnel != "":
+		return append(b, "\r\n"...)
+	case r.upgrade:
+		return append(b, "Connection: Upgrade\r\n\r\n"...)
+	default:
+		return append(b, "Connection: close\r\n\r\n"...)
+	}
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(b, name...)
+	b = append(b, ": "...)
+	b = append(b, value...)
+	return append(b, "\r\n"...)
+}

@@ -1,0 +1,156 @@
+package httpprobe
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+	"golang.org/x/net/idna"
+
+	"rollcall/probe"
+)
+
+// maxShownURL bounds a URL that is kept for people to read.
+const maxShownURL = 2048
+
+// parseHTTPTarget reads a URL as people write targets: without a scheme it is http, and a scheme is in any case.
+// Its errors are *TargetErrors and never quote a password.
+func parseTarget(target string) (*url.URL, error) {
+	if target == "" {
+		return nil, &probe.TargetError{Err: errors.New("the target is empty; accepted: a URL, as https://example.com/path, or host:port")}
+	}
+	if strings.ContainsFunc(target, isControl) {
+		return nil, &probe.TargetError{Err: errors.New("the target holds a control character")}
+	}
+	raw := target
+	if scheme, rest, ok := strings.Cut(target, "://"); ok && isScheme(scheme) {
+		if scheme = strings.ToLower(scheme); scheme != "http" && scheme != "https" {
+			return nil, &probe.TargetError{Err: fmt.Errorf("the target has the scheme %q; accepted: http, https", scheme)}
+		}
+		raw = scheme + "://" + rest
+	} else {
+		raw = "http://" + target
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		if strings.Contains(target, "@") {
+			return nil, &probe.TargetError{Err: errors.New("the target is not a URL (it is not shown, for it may hold a password)")}
+		}
+		return nil, &probe.TargetError{Err: fmt.Errorf("the target is not a URL: %w", parseCause(err))}
+	}
+	if err := checkHTTPURL(u); err != nil {
+		return nil, &probe.TargetError{Err: err}
+	}
+	return u, nil
+}
+
+// checkHTTPURL refuses what cannot be asked for, and turns an international name into its ASCII form.
+func checkHTTPURL(u *url.URL) error {
+	host := u.Hostname()
+	if host == "" {
+		return errors.New("the URL has no host")
+	}
+	if strings.HasPrefix(u.Host, "[") {
+		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() {
+			return errors.New("the URL's host is in brackets and not an IPv6 address")
+		}
+	} else if strings.Contains(host, ":") {
+		return errors.New("the URL's host is an IPv6 address without brackets, as in http://[::1]:8080/")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fmt.Errorf("the URL's port is %q; accepted: 1 to 65535", port)
+		}
+	}
+	if !isASCII(host) {
+		ascii, err := idna.Lookup.ToASCII(host)
+		if err != nil {
+			return errors.New("the URL's host is not a valid international name")
+		}
+		if port := u.Port(); port != "" {
+			ascii += ":" + port
+		}
+		u.Host = ascii
+	}
+	if !httpguts.ValidHostHeader(u.Host) || strings.ContainsAny(host, " <>\"\\^`{|}") {
+		return errors.New("the URL's host holds a character that no host name has")
+	}
+	return nil
+}
+
+// urlPort is the port that u's connection goes to.
+func urlPort(u *url.URL) uint16 {
+	if port := u.Port(); port != "" {
+		n, _ := strconv.ParseUint(port, 10, 16) // checkHTTPURL has seen it
+		return uint16(n)
+	}
+	if u.Scheme == "https" {
+		return 443
+	}
+	return 80
+}
+
+// hostHeader is u's host as the Host header has it: without an IPv6 zone, which means something on this machine only.
+func hostHeader(u *url.URL) string {
+	host, zone, ok := strings.Cut(u.Host, "%")
+	if !ok {
+		return u.Host
+	}
+	if _, port, ok := strings.Cut(zone, "]"); ok {
+		return host + "]" + port
+	}
+	return host
+}
+
+// withoutPort cuts the port off a Host header, and an IPv6 address's brackets.
+func withoutPort(host string) string {
+	u := url.URL{Host: host}
+	return u.Hostname()
+}
+
+// shownURL is u for people: without userinfo and fragment, and bounded.
+func shownURL(u *url.URL) string {
+	shown := *u
+	shown.User, shown.Fragment, shown.RawFragment = nil, "", ""
+	s := shown.String()
+	if len(s) > maxShownURL {
+		s = strings.ToValidUTF8(s[:maxShownURL], "") + "…"
+	}
+	return s
+}
+
+// parseCause is what url.Parse found wrong, without the URL that it quotes.
+func parseCause(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}
+
+func isScheme(s string) bool {
+	for i, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		case i > 0 && ('0' <= c && c <= '9' || c == '+' || c == '-' || c == '.'):
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}

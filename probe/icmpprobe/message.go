@@ -1,0 +1,203 @@
+package icmpprobe
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"net/netip"
+
+	"rollcall/probe"
+)
+
+const (
+	echoHeader     = 8  // type, code, checksum, identifier, sequence number
+	nonceSize      = 16 // of a payload that has the room
+	defaultPayload = 28 // blackbox_exporter's
+	maxPayload     = 65535 - 20 - echoHeader
+)
+
+// The types of ICMP messages that a ping has to do with (RFC 792, RFC 4443).
+const (
+	echoReply4, echoRequest4 = 0, 8
+	echoReply6, echoRequest6 = 129, 128
+)
+
+// echo is an echo request that nobody else sends: besides the numbers in its header, the payload begins with a nonce.
+// Its message is eight bytes and the payload, so it is put together here, into memory that is at hand.
+type echo struct {
+	ip6     bool
+	id      uint16 // 0: the kernel chooses it, and hands over only what bears it
+	seq     uint16
+	payload int // bytes; what follows the nonce is zero
+	nonce   [nonceSize]byte
+}
+
+func newEcho(ip6 bool, payload int) echo {
+	e := echo{ip6: ip6, payload: payload}
+	var numbers [2]byte
+	rand.Read(numbers[:])
+	rand.Read(e.nonce[:])
+	e.seq = binary.BigEndian.Uint16(numbers[:])
+	return e
+}
+
+// chooseID gives the request an identifier of its own.
+func (e *echo) chooseID() {
+	var b [2]byte
+	rand.Read(b[:])
+	e.id = max(1, binary.BigEndian.Uint16(b[:]))
+}
+
+func (e *echo) shownNonce() []byte { return e.nonce[:min(nonceSize, e.payload)] }
+
+func (e *echo) types() (request, reply byte) {
+	if e.ip6 {
+		return echoRequest6, echoReply6
+	}
+	return echoRequest4, echoReply4
+}
+
+// size is the length of the message.
+func (e *echo) size() int { return echoHeader + e.payload }
+
+// write puts the request into b, which is as long as it. The checksum is IPv4's; that of IPv6 is the kernel's matter.
+func (e *echo) write(b []byte) {
+	clear(b)
+	b[0], _ = e.types()
+	binary.BigEndian.PutUint16(b[4:], e.id)
+	binary.BigEndian.PutUint16(b[6:], e.seq)
+	copy(b[echoHeader:], e.shownNonce())
+	binary.BigEndian.PutUint16(b[2:], e.checksum(e.id, nil))
+}
+
+// checksum is the message's with this identifier. It also covers what stands before the message: nothing in IPv4, a
+// pseudo header in IPv6.
+func (e *echo) checksum(id uint16, before []byte) uint16 {
+	request, _ := e.types()
+	sum := uint32(request)<<8 + uint32(id) + uint32(e.seq) + sum16(e.shownNonce()) + sum16(before)
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}
+
+func sum16(b []byte) (sum uint32) {
+	for ; len(b) > 1; b = b[2:] {
+		sum += uint32(binary.BigEndian.Uint16(b))
+	}
+	if len(b) > 0 {
+		sum += uint32(b[0]) << 8
+	}
+	return sum
+}
+
+// isAnsweredBy reports whether a message that came from the right address is the reply to this request: all that was
+// sent comes back.
+func (e *echo) isAnsweredBy(message []byte) bool {
+	_, reply := e.types()
+	if len(message) != e.size() || message[0] != reply || message[1] != 0 || !e.bears(message) {
+		return false
+	}
+	rest, isNonce := bytes.CutPrefix(message[echoHeader:], e.shownNonce())
+	return isNonce && len(bytes.TrimLeft(rest, "\x00")) == 0
+}
+
+// bears reports whether the header of a message has our numbers.
+func (e *echo) bears(message []byte) bool {
+	return binary.BigEndian.Uint16(message[6:]) == e.seq && (e.id == 0 || binary.BigEndian.Uint16(message[4:]) == e.id)
+}
+
+// isQuotedBy reports whether an ICMP error quotes this request, as it left source for dest. A router has to quote no more
+// than the header (RFC 792), and pads that with zeros (RFC 4884); its checksum proves that the sender of the error has
+// seen the nonce.
+func (e *echo) isQuotedBy(quote []byte, source, dest netip.Addr) bool {
+	request, _ := e.types()
+	if len(quote) < echoHeader || quote[0] != request || quote[1] != 0 || !e.bears(quote) {
+		return false
+	}
+	var before []byte
+	if e.ip6 {
+		from, to := source.As16(), dest.As16()
+		before = append(append(make([]byte, 0, 40), from[:]...), to[:]...)
+		before = binary.BigEndian.AppendUint32(before, uint32(e.size()))
+		before = binary.BigEndian.AppendUint32(before, 58) // the next header, ICMPv6
+	}
+	return binary.BigEndian.Uint16(quote[2:]) == e.checksum(binary.BigEndian.Uint16(quote[4:]), before)
+}
+
+// withoutIPHeader is the message in an IPv4 packet, empty when it has none.
+func withoutIPHeader(packet []byte) []byte {
+	if len(packet) == 0 {
+		return nil
+	}
+	return packet[min(len(packet), int(packet[0]&0x0f)*4):]
+}
+
+// icmpError is the type and code of an ICMP error.
+type icmpError struct {
+	ip6        bool
+	kind, code uint8
+}
+
+// The types and codes of ICMP errors that are told apart; the others of unreachable are about the host.
+const (
+	unreachable4, timeExceeded4, parameterProblem4          = 3, 11, 12
+	unreachable6, tooBig6, timeExceeded6, parameterProblem6 = 1, 2, 3, 4
+)
+
+// reason is what the error means, and its name in RFC 792 or 4443. Empty: it is no error but advice.
+func (e icmpError) reason() (probe.Reason, string) {
+	switch {
+	case e.ip6 && e.kind == unreachable6:
+		return e.unreachable6()
+	case e.ip6 && e.kind == tooBig6:
+		return probe.ReasonPacketTooBig, "packet too big"
+	case !e.ip6 && e.kind == unreachable4:
+		return e.unreachable4()
+	case e.kind == timeExceeded4 && !e.ip6, e.kind == timeExceeded6 && e.ip6:
+		if e.code != 0 {
+			return probe.ReasonNetworkError, "fragment reassembly time exceeded"
+		}
+		return probe.ReasonTTLExceeded, "time to live exceeded in transit"
+	case e.kind == parameterProblem4 && !e.ip6, e.kind == parameterProblem6 && e.ip6:
+		return probe.ReasonNetworkError, "parameter problem"
+	default:
+		return "", ""
+	}
+}
+
+func (e icmpError) unreachable4() (probe.Reason, string) {
+	switch e.code {
+	case 0, 6, 11:
+		return probe.ReasonNetworkUnreachable, "network unreachable"
+	case 2:
+		return probe.ReasonConnectionRefused, "protocol unreachable"
+	case 3:
+		return probe.ReasonConnectionRefused, "port unreachable"
+	case 4:
+		return probe.ReasonPacketTooBig, "fragmentation needed and DF set"
+	case 9:
+		return probe.ReasonNetworkUnreachable, "network administratively prohibited"
+	case 10, 13:
+		return probe.ReasonHostUnreachable, "administratively prohibited"
+	default:
+		return probe.ReasonHostUnreachable, "host unreachable"
+	}
+}
+
+func (e icmpError) unreachable6() (probe.Reason, string) {
+	switch e.code {
+	case 0:
+		return probe.ReasonNetworkUnreachable, "no route to destination"
+	case 1:
+		return probe.ReasonHostUnreachable, "administratively prohibited"
+	case 4:
+		return probe.ReasonConnectionRefused, "port unreachable"
+	case 5:
+		return probe.ReasonHostUnreachable, "source address failed a policy"
+	case 6:
+		return probe.ReasonNetworkUnreachable, "reject route to destination"
+	default:
+		return probe.ReasonHostUnreachable, "address unreachable"
+	}
+}

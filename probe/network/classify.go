@@ -1,0 +1,126 @@
+package network
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"syscall"
+
+	"rollcall/probe"
+)
+
+// classify says what an error met at stage means. What it already knows (a *Failure, *ExporterError, *DeniedError or
+// *TargetError) passes through; the asker's going away stays context.Canceled; a fault of this machine becomes an
+// *ExporterError; the rest is about the target, a *Failure. nil stays nil.
+func Classify(ctx context.Context, stage probe.Stage, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case probe.IsClassified(err):
+		return err
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ctx.Err() // whatever broke, it broke because nobody waits any longer
+	}
+	if fault := LocalFault(err); fault != nil {
+		return fault
+	}
+	if alert, ok := RemoteAlert(err); ok {
+		return probe.Fail(probe.StageTLS, AlertReason(alert), err) // TLS 1.3 servers refuse us only after the handshake
+	}
+	return probe.Fail(stage, Reason(ctx, err), err)
+}
+
+// networkReason names what the network, or the peer's end of it, did.
+func Reason(ctx context.Context, err error) probe.Reason {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		switch errno {
+		case syscall.ECONNREFUSED:
+			return probe.ReasonConnectionRefused
+		case syscall.ECONNRESET, syscall.ECONNABORTED:
+			return probe.ReasonConnectionReset
+		case syscall.EPIPE:
+			return probe.ReasonConnectionClosed
+		case syscall.EHOSTUNREACH, syscall.EHOSTDOWN:
+			return probe.ReasonHostUnreachable
+		case syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EAFNOSUPPORT:
+			return probe.ReasonNetworkUnreachable // EAFNOSUPPORT: a kernel without IPv6
+		case syscall.ETIMEDOUT:
+			return probe.ReasonTimeout
+		}
+	}
+	timeout, ok := errors.AsType[net.Error](err)
+	switch {
+	case ok && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
+		return probe.ReasonTimeout
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return probe.ReasonConnectionClosed
+	case ctx.Err() != nil:
+		return probe.ReasonTimeout // something was closed because the time is up
+	default:
+		return probe.ReasonNetworkError
+	}
+}
+
+// LocalFault returns what err says about this machine, nil when it is about something else. Which call failed
+// matters: an address that cannot be bound is the configured source address, one that cannot be connected from
+// means that no ephemeral port is left.
+func LocalFault(err error) *probe.ExporterError {
+	errno, ok := errors.AsType[syscall.Errno](err)
+	if !ok {
+		return nil
+	}
+	call := ""
+	if sys, ok := errors.AsType[*os.SyscallError](err); ok {
+		call = sys.Syscall
+	}
+	switch errno {
+	case syscall.EMFILE, syscall.ENFILE:
+		return &probe.ExporterError{Fault: probe.FaultDescriptors, Err: err}
+	case syscall.ENOBUFS, syscall.ENOMEM:
+		return &probe.ExporterError{Fault: probe.FaultMemory, Err: err}
+	case syscall.EADDRNOTAVAIL:
+		if call == "bind" {
+			return &probe.ExporterError{Fault: probe.FaultSourceAddress, Err: err}
+		}
+		return &probe.ExporterError{Fault: probe.FaultPorts, Err: err}
+	case syscall.EADDRINUSE:
+		return &probe.ExporterError{Fault: probe.FaultPorts, Err: err}
+	case syscall.EAGAIN:
+		if call == "connect" {
+			return &probe.ExporterError{Fault: probe.FaultPorts, Err: err}
+		}
+	case syscall.EPERM, syscall.EACCES:
+		return &probe.ExporterError{Fault: probe.FaultPermission, Err: err}
+	}
+	return nil
+}
+
+// remoteAlert returns the TLS alert that the peer sent. Outside QUIC crypto/tls keeps the alert's type to itself,
+// inside a net.OpError; its kind is as much as can be asked for.
+func RemoteAlert(err error) (tls.AlertError, bool) {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != "remote error" {
+		return 0, false
+	}
+	v := reflect.ValueOf(op.Err)
+	if v.Kind() != reflect.Uint8 {
+		return 0, false
+	}
+	return tls.AlertError(v.Uint()), true
+}
+
+// alertReason names what the peer's alert means (RFC 8446, section 6.2).
+func AlertReason(alert tls.AlertError) probe.Reason {
+	switch alert {
+	case 70, 86: // protocol_version, inappropriate_fallback
+		return probe.ReasonTLSVersion
+	case 41, 42, 43, 44, 45, 46, 48, 116: // about our certificate: none, bad, unsupported … unknown CA, required
+		return probe.ReasonClientCertificate
+	default:
+		return probe.ReasonTLSHandshake
+	}
+}

@@ -1,0 +1,69 @@
+package option
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// indexed is the path of one item of a list.
+func Index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+// errRequired is the fault of an option that is empty and must not be.
+var ErrRequired = errors.New("is required")
+
+// OptionError is one fault in a module's options.
+type Error struct {
+	Path string // from the module downwards, as "http.fail_if_header_matches[2].header"
+	Err  error  // what is wrong and what is accepted
+}
+
+func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+func Errorf(path, format string, args ...any) error {
+	return &Error{Path: path, Err: fmt.Errorf(format, args...)}
+}
+
+// under puts a section's name before the path of each OptionError in err.
+func Under(section string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, Under(section, e))
+		}
+		return errors.Join(all...)
+	}
+	var option *Error
+	if errors.As(err, &option) {
+		return &Error{Path: section + "." + option.Path, Err: option.Err}
+	}
+	return &Error{Path: section, Err: err}
+}
+
+// faults gathers what is wrong with a module's options, so that one load tells everything.
+type Collector struct{ errs []error }
+
+func (f *Collector) Addf(path, format string, args ...any) {
+	f.errs = append(f.errs, Errorf(path, format, args...))
+}
+
+// join takes in the errors of another part; it may be nil.
+func (f *Collector) Join(err error) {
+	if err != nil {
+		f.errs = append(f.errs, err)
+	}
+}
+
+// option reports err, unless nil, as the fault of one option.
+func (f *Collector) Add(path string, err error) {
+	if err != nil {
+		f.errs = append(f.errs, &Error{Path: path, Err: err})
+	}
+}
+
+func (f *Collector) Err() error { return errors.Join(f.errs...) }

@@ -1,0 +1,166 @@
+// Package probetest has what the tests of the probers share: servers on loopback, certificates, name servers and checks of
+// results. Only tests use it.
+package probetest
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"rollcall/probe"
+	"rollcall/probe/option"
+)
+
+// ask probes target once, with a limit that no test should need.
+func Ask(t testing.TB, m *probe.Module, req probe.Request) probe.Result {
+	t.Helper()
+	if req.Timeout == 0 {
+		req.Timeout = 5 * time.Second
+	}
+	record, err := new(probe.Runner).Do(t.Context(), m, req)
+	if err != nil {
+		t.Fatalf("probing %s: %v", req.Target, err)
+	}
+	return record.Result
+}
+
+func WantUp(t testing.TB, r probe.Result) {
+	t.Helper()
+	if !r.Up() {
+		t.Fatalf("down at %s for %s: %v", r.Failure.Stage, r.Failure.Reason, r.Failure.Err)
+	}
+}
+
+func WantDown(t testing.TB, r probe.Result, stage probe.Stage, reason probe.Reason) {
+	t.Helper()
+	if r.Up() {
+		t.Fatalf("up; want down at %s for %s", stage, reason)
+	}
+	if r.Failure.Stage != stage || r.Failure.Reason != reason {
+		t.Fatalf("down at %s for %s (%v); want %s for %s", r.Failure.Stage, r.Failure.Reason, r.Failure.Err, stage, reason)
+	}
+}
+
+// listen serves each connection on a loopback port with serve, and closes it afterwards, until the test ends.
+func Listen(t testing.TB, serve func(net.Conn)) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(c)
+			}()
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-done
+	})
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// closedPort is an address that nobody listens on.
+func ClosedPort(t testing.TB) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// wantFailure checks that err says that the target failed at stage for reason.
+func WantFailure(t *testing.T, err error, stage probe.Stage, reason probe.Reason) {
+	t.Helper()
+	var f *probe.Failure
+	if !errors.As(err, &f) {
+		t.Fatalf("got %v (%T), want a failure at %s: %s", err, err, stage, reason)
+	}
+	if f.Stage != stage || f.Reason != reason {
+		t.Errorf("got %s %s (%v), want %s %s", f.Stage, f.Reason, f.Err, stage, reason)
+	}
+}
+
+func WantExporterError(t *testing.T, err error, fault probe.Fault) {
+	t.Helper()
+	var e *probe.ExporterError
+	if !errors.As(err, &e) || e.Fault != fault {
+		t.Errorf("got %v (%T), want the exporter's fault %s", err, err, fault)
+	}
+}
+
+func MustRegexp(text string) option.Regexp {
+	re, err := option.CompileRegexp(text)
+	if err != nil {
+		panic(err)
+	}
+	return re
+}
+
+const (
+	Enough = 5 * time.Second        // for what must not time out
+	Soon   = 100 * time.Millisecond // for what must
+)
+
+// SlowRegexp takes some ten thousand steps for each byte of a text of a's.
+const SlowRegexp = "(a{0,30}){0,30}(a{0,30}){0,30}(a{0,30}){0,30}(a{0,30}){0,30}b"
+
+// says is a server that writes text and then closes its side when it has read all.
+func Says(text string) func(net.Conn) {
+	return func(c net.Conn) {
+		io.WriteString(c, text)
+		c.(*net.TCPConn).CloseWrite()
+		io.Copy(io.Discard, c)
+	}
+}
+
+func PortOf(addr netip.AddrPort) string {
+	_, port, _ := net.SplitHostPort(addr.String())
+	return port
+}
+
+// reset is a server that ends a connection by RST.
+func Reset(c net.Conn) { c.(*net.TCPConn).SetLinger(0) }
+
+// optionFaults lists the OptionErrors in err, each as its text.
+func OptionErrorTexts(err error) []string {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []string
+		for _, e := range joined.Unwrap() {
+			all = append(all, OptionErrorTexts(e)...)
+		}
+		return all
+	}
+	if option, ok := err.(*option.Error); ok {
+		return []string{option.Error()}
+	}
+	return []string{"not an OptionError: " + err.Error()}
+}
+
+func WriteFile(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// drain reads until the peer is done, so that closing sends no RST.
+func Drain(c net.Conn) { io.Copy(io.Discard, c) }

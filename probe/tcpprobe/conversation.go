@@ -1,0 +1,211 @@
+package tcpprobe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"slices"
+
+	"github.com/prometheus/common/model"
+
+	"rollcall/probe"
+	"rollcall/probe/network"
+	"rollcall/probe/option"
+)
+
+const (
+	// maxLine bounds, in bytes, a line that an expect may meet.
+	maxLine = 128 << 10
+	// maxConversation bounds, in bytes, what the peer of a conversation may send altogether.
+	maxConversation = 1 << 20
+	// firstBuffer is what a conversation starts to read with; a banner fits.
+	firstBuffer = 1 << 10
+)
+
+// conversation is a query_response, compiled. It needs nothing but a stream: tcp's is one of several.
+type conversation []turn
+
+// turn is one entry: the parts that are set happen in the order of the fields.
+type turn struct {
+	expect      option.Regexp // of nil: no line is waited for
+	labels      []ExpectLabel // nil: none; empty: an entry without labels
+	expectBytes []byte
+	send        string // without the newline that ends it
+	startTLS    bool
+}
+
+// compileConversation checks what cannot work and makes label names valid. secured means that the stream is
+// encrypted before the first turn. The errors are joined *OptionErrors below path.
+func compileConversation(path string, entries []QueryResponse, secured bool) (conversation, error) {
+	var (
+		turns conversation
+		errs  []error
+	)
+	for i, entry := range entries {
+		at := option.Index(path, i)
+		t := turn{expect: entry.Expect, expectBytes: []byte(entry.ExpectBytes), send: entry.Send, startTLS: entry.StartTLS}
+		if entry.StartTLS {
+			if secured {
+				errs = append(errs, option.Errorf(at+".starttls", "the connection is encrypted already at this point; accepted: either tls: true, or one starttls: true"))
+			}
+			secured = true
+		}
+		if entry.Labels != nil {
+			var err error
+			if t.labels, err = compileLabels(at+".labels", entry.Labels); err != nil {
+				errs = append(errs, err)
+			}
+			if t.expect.Regexp == nil {
+				errs = append(errs, option.Errorf(at+".labels", "needs an expect in the same entry, whose match it reports"))
+			}
+		}
+		turns = append(turns, t)
+	}
+	return turns, errors.Join(errs...)
+}
+
+func compileLabels(path string, labels []ExpectLabel) ([]ExpectLabel, error) {
+	var errs []error
+	valid := make([]ExpectLabel, 0, len(labels))
+	for i, label := range labels {
+		at := option.Index(path, i) + ".name"
+		name := model.EscapeName(label.Name, model.UnderscoreEscaping)
+		switch {
+		case name == "":
+			errs = append(errs, &option.Error{Path: at, Err: option.ErrRequired})
+		case len(name) >= 2 && name[:2] == "__":
+			errs = append(errs, option.Errorf(at, "%q is reserved: Prometheus keeps names that begin with __ to itself", label.Name))
+		case slices.ContainsFunc(valid, func(l ExpectLabel) bool { return l.Name == name }):
+			errs = append(errs, option.Errorf(at, "%q is there twice (as %s)", label.Name, name))
+		}
+		valid = append(valid, ExpectLabel{Name: name, Value: label.Value})
+	}
+	return valid, errors.Join(errs...)
+}
+
+// reads reports whether the conversation ever waits for the peer.
+func (c conversation) reads() bool {
+	return slices.ContainsFunc(c, func(t turn) bool { return t.expect.Regexp != nil || len(t.expectBytes) > 0 })
+}
+
+// sends reports whether a turn says anything.
+func (c conversation) sends() bool {
+	return slices.ContainsFunc(c, func(t turn) bool { return t.send != "" })
+}
+
+// run holds the conversation on conn, which ends with ctx. startTLS makes the stream a secure one. What was found
+// is in facts also when there is an error; the errors are classify's.
+func (c conversation) run(ctx context.Context, conn net.Conn, facts *probe.TCPFacts, trace *probe.Trace, startTLS func(net.Conn) (net.Conn, error)) error {
+	s, m := &stream{conn: conn}, option.Matcher{Ctx: ctx}
+	for i := range c {
+		t := &c[i]
+		if err := t.run(s, &m, facts, trace); err != nil {
+			return network.Classify(ctx, probe.StageConversation, err)
+		}
+		if !t.startTLS {
+			continue
+		}
+		if s.buffered() > 0 {
+			// Somebody on the way may have put commands behind the plaintext reply, to be taken for encrypted ones
+			// (CVE-2011-0411). An honest peer waits for the handshake.
+			return probe.Failf(probe.StageConversation, probe.ReasonEarlyData, "starting TLS: the peer sent %d more bytes in plaintext", s.buffered())
+		}
+		secure, err := startTLS(s.conn)
+		if err != nil {
+			return err
+		}
+		s.conn = secure
+	}
+	return nil
+}
+
+// run takes a turn but for its startTLS.
+func (t *turn) run(s *stream, m *option.Matcher, facts *probe.TCPFacts, trace *probe.Trace) error {
+	send := t.send
+	if t.expect.Regexp != nil {
+		line, match, err := t.await(s, m, trace)
+		if err != nil {
+			facts.FailedRegexp = probe.HasReason(err, probe.ReasonNoMatch)
+			return err
+		}
+		if t.labels != nil {
+			addLabels(facts, t.expand(line, match))
+		}
+		if send != "" {
+			send = string(t.expect.Expand(nil, []byte(send), line, match))
+		}
+	}
+	if len(t.expectBytes) > 0 {
+		if err := t.awaitBytes(s); err != nil {
+			facts.FailedBytes = probe.HasReason(err, probe.ReasonBytesMismatch)
+			return err
+		}
+		trace.Step("the expected bytes arrived")
+	}
+	if send == "" {
+		return nil
+	}
+	if trace != nil {
+		trace.Step("sending %s", probe.Quoted(send))
+	}
+	_, err := io.WriteString(s.conn, send+"\n")
+	return err
+}
+
+// await reads lines until one matches. The line is valid until the next read.
+func (t *turn) await(s *stream, m *option.Matcher, trace *probe.Trace) (line []byte, match []int, err error) {
+	for {
+		line, err := s.line()
+		if err == io.EOF {
+			return nil, nil, probe.Failf(probe.StageConversation, probe.ReasonNoMatch, "waiting for a line that matches %q: the peer ended the stream before", t.expect)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		match, err := m.Find(t.expect, line)
+		if err != nil {
+			return nil, nil, err
+		}
+		if trace != nil {
+			trace.Step("received %s, which matches: %t", probe.Quoted(line), match != nil)
+		}
+		if match != nil {
+			return line, match, nil
+		}
+	}
+}
+
+// awaitBytes reads as many bytes as are expected, however many pieces they come in, and no byte more.
+func (t *turn) awaitBytes(s *stream) error {
+	for want := t.expectBytes; len(want) > 0; {
+		if err := s.fill(); err != nil {
+			return err
+		}
+		n := min(len(want), s.buffered())
+		got := s.take(n)
+		if !bytes.Equal(got, want[:n]) {
+			return probe.Failf(probe.StageConversation, probe.ReasonBytesMismatch, "waiting for the bytes %s: got %s", probe.Quoted(want), probe.Quoted(got))
+		}
+		want = want[n:]
+	}
+	return nil
+}
+
+// expand makes the labels that a matching line yields.
+func (t *turn) expand(line []byte, match []int) probe.ExpectLabels {
+	labels := make(probe.ExpectLabels, 0, len(t.labels))
+	for _, l := range t.labels {
+		value := t.expect.Expand(nil, []byte(l.Value), line, match)
+		labels = append(labels, probe.Label{Name: l.Name, Value: probe.LabelValue(string(value))})
+	}
+	return labels
+}
+
+// addLabels adds labels to f once: a series may stand only once in an exposition.
+func addLabels(f *probe.TCPFacts, labels probe.ExpectLabels) {
+	if !slices.ContainsFunc(f.Expects, func(have probe.ExpectLabels) bool { return slices.Equal(have, labels) }) {
+		f.Expects = append(f.Expects, labels)
+	}
+}

@@ -1,0 +1,63 @@
+package tlsclient
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"rollcall/probe"
+)
+
+// setFacts records what a peer presented, verified or not. The peer may not have proved yet that it owns the leaf's key.
+func setFacts(f *probe.TLSFacts, state tls.ConnectionState) {
+	f.Version, f.CipherSuite = state.Version, state.CipherSuite
+	f.EarliestExpiry = earliestExpiry(state.PeerCertificates)
+	f.Leaf = certificateFacts(state.PeerCertificates[0])
+}
+
+func earliestExpiry(certificates []*x509.Certificate) time.Time {
+	earliest := certificates[0].NotAfter
+	for _, c := range certificates[1:] {
+		if c.NotAfter.Before(earliest) {
+			earliest = c.NotAfter
+		}
+	}
+	return earliest
+}
+
+// chainExpiry is when the last of the verified chains ends; each ends with its first certificate to expire.
+func chainExpiry(chains [][]*x509.Certificate) time.Time {
+	var latest time.Time
+	for _, chain := range chains {
+		if expiry := earliestExpiry(chain); expiry.After(latest) {
+			latest = expiry
+		}
+	}
+	return latest
+}
+
+func certificateFacts(c *x509.Certificate) probe.CertificateFacts {
+	fingerprint := sha256.Sum256(c.Raw)
+	return probe.CertificateFacts{
+		FingerprintSHA256:  hex.EncodeToString(fingerprint[:]),
+		Subject:            probe.LabelValue(c.Subject.String()),
+		Issuer:             probe.LabelValue(c.Issuer.String()),
+		SubjectAlternative: probe.LabelValue(joinNames(c.DNSNames)),
+		SerialNumber:       probe.LabelValue(c.SerialNumber.Text(16)),
+	}
+}
+
+// joinNames joins no more names than fit into a label: a certificate may hold thousands.
+func joinNames(names []string) string {
+	length := 0
+	for i, name := range names {
+		if length += len(name) + len(","); length > probe.MaxLabelValue {
+			names = names[:i+1]
+			break
+		}
+	}
+	return strings.Join(names, ",")
+}

@@ -1,0 +1,102 @@
+package tlsclient
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/binary"
+	"sync"
+	"time"
+)
+
+// verifications remembers for which certificates a chain to a root was found: checking the same signatures anew at
+// every probe costs as much as the rest of a probe does. Only success is remembered, for exactly the same presented
+// certificates, roots and name, and only while every certificate of every chain that was found is valid; so what is
+// remembered cannot outlive an expiry. The peer proves at each handshake that it has the leaf's key; that is
+// crypto/tls's doing and never skipped. The zero value is ready for many goroutines.
+type verifications struct {
+	mu    sync.Mutex
+	roots *x509.CertPool // that known is about; nil: the system's, which Go loads once
+	known map[verifiedKey]verified
+}
+
+// verifiedKey is all that verifying depends on beside the time and the roots. Roots never change: a reloaded file
+// makes new ones, with which remembering starts anew, so that the old ones are not kept.
+type verifiedKey struct {
+	name      string
+	presented [sha256.Size]byte
+}
+
+// verified is what was found at the time of checking.
+type verified struct {
+	expiry      time.Time // chainExpiry of the chains
+	from, until time.Time // every certificate of every chain is valid then
+	checked     time.Time
+}
+
+const (
+	// maxVerified bounds how many are remembered. When that is reached, remembering starts anew.
+	maxVerified = 16 << 10
+	// verifiedFor is how long an entry serves. With time a root that was not valid yet could make one more chain,
+	// with a later expiry; that shows after this time at the latest.
+	verifiedFor = 5 * time.Minute
+)
+
+// chainExpiry verifies like verify, and returns when the last of the chains ends.
+func (v *verifications) chainExpiry(presented []*x509.Certificate, roots *x509.CertPool, name string) (time.Time, error) {
+	key := verifiedKey{name, digest(presented)}
+	now := time.Now()
+	v.mu.Lock()
+	if v.roots != roots {
+		v.roots, v.known = roots, nil
+	}
+	found, ok := v.known[key]
+	v.mu.Unlock()
+	if ok && !now.Before(found.from) && !now.After(found.until) && now.Sub(found.checked) < verifiedFor {
+		return found.expiry, nil
+	}
+	chains, err := verify(presented, roots, name)
+	if err != nil {
+		return time.Time{}, err
+	}
+	found = verified{expiry: chainExpiry(chains), checked: now}
+	found.from, found.until = validity(chains)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.roots != roots {
+		return found.expiry, nil // the file has been reloaded meanwhile
+	}
+	if v.known == nil || len(v.known) >= maxVerified {
+		v.known = make(map[verifiedKey]verified)
+	}
+	v.known[key] = found
+	return found.expiry, nil
+}
+
+// digest tells lists of certificates apart, also those that are the same bytes cut at other places.
+func digest(certificates []*x509.Certificate) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	var length [8]byte
+	for _, c := range certificates {
+		binary.BigEndian.PutUint64(length[:], uint64(len(c.Raw)))
+		h.Write(length[:])
+		h.Write(c.Raw)
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
+// validity is the time in which all certificates of all chains are valid.
+func validity(chains [][]*x509.Certificate) (from, until time.Time) {
+	until = earliestExpiry(chains[0])
+	for _, chain := range chains {
+		for _, c := range chain {
+			if c.NotBefore.After(from) {
+				from = c.NotBefore
+			}
+		}
+		if expiry := earliestExpiry(chain); expiry.Before(until) {
+			until = expiry
+		}
+	}
+	return from, until
+}

@@ -1,0 +1,34 @@
+package redact
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestHushTakesSecretsOutInEveryForm(t *testing.T) {
+	for text, want := range map[string]string{
+		"nothing":                                   "nothing",
+		"you sent p@ss word":                        "you sent <secret>",
+		"http://x/?q=p%40ss+word&r=p@ss%20word":     "http://x/?q=<secret>&r=<secret>",
+		"Basic cEBzcyB3b3Jk":                        "Basic <secret>",
+		"cut off: p@ss w…":                          "cut off: <secret>…",
+		"cut off here p@ss…, and here: Y2/cEBzcyB…": "cut off here <secret>…, and here: Y2/<secret>…",
+		"p@s…": "p@s…",
+	} {
+		if got := Text(text, "p@ss word", "ab"); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func FuzzHush(f *testing.F) {
+	f.Add("you sent p@ss word …", "p@ss word")
+	f.Add("…………", "……")
+	f.Add("<secret>", "secret")
+	f.Fuzz(func(t *testing.T, text, secret string) {
+		if hushed := Text(text, secret); len(secret) >= shortestSecret && !strings.Contains(hiddenText, secret) && strings.Contains(hushed, secret) &&
+			!strings.Contains(secret, "<") && !strings.Contains(secret, ">") {
+			t.Errorf("%q is still in %q", secret, hushed)
+		}
+	})
+}
