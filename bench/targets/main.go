@@ -129,7 +129,7 @@ func holdOpen(conn net.Conn) {
 	_ = conn.(*net.TCPConn).SetLinger(0) // it may be gone already
 }
 
-// reservePort binds a port without listening on it: connections are refused, and nobody else can take it.
+// reservePort binds a port without listening on it: connections are refused, and no other process can take it.
 func reservePort() (int, error) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
