@@ -84,8 +84,8 @@ func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {
 	}
 }
 
-// TestReadmeListsEveryDirectDependency: what is imported, and nothing else.
-func TestReadmeListsEveryDirectDependency(t *testing.T) {
+// TestDesignListsEveryDirectDependency: what is imported, and nothing else.
+func TestDesignListsEveryDirectDependency(t *testing.T) {
 	var modules []string
 	for _, line := range regexp.MustCompile(`(?m)^\t(\S+) v\S+`).FindAllStringSubmatch(readFile(t, "../go.mod"), -1) {
 		modules = append(modules, line[1])
@@ -100,7 +100,7 @@ func TestReadmeListsEveryDirectDependency(t *testing.T) {
 			}
 		}
 	}
-	compare(t, "dependencies", direct, rows(section(t, readFile(t, "../README.md"), "## What it is made of")))
+	compare(t, "dependencies", direct, rows(section(t, readFile(t, "../docs/design.md"), "## Dependencies")))
 }
 
 // goFile is a file of ours and what it imports.
