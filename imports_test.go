@@ -21,6 +21,7 @@ var ourImports = map[string][]string{
 	"alert":     {"probe"},
 	"schedule":  {"probe"},
 	"config":    {"alert", "probe", "schedule"},
+	"history":   {"probe"},
 	"web":       {"collector", "probe"},
 }
 
