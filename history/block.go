@@ -17,6 +17,9 @@ import (
 // maxRow bounds what a row is unpacked to: a damaged one must not fill the memory.
 const maxRow = 64 << 20
 
+// maxDeflation is more than how much shorter than its content a compressed row can be.
+const maxDeflation = 1100
+
 // maxPoints bounds the results of a block: those of a day at one a second, and some.
 const maxPoints = 1 << 20
 
@@ -46,6 +49,7 @@ func pack(row []byte) []byte {
 		packed.Write(row)
 	} else {
 		packed.Bytes()[4] = deflated
+		packed.Write(binary.AppendUvarint(nil, uint64(len(row))))
 		w := packers.Get().(*flate.Writer)
 		defer packers.Put(w)
 		w.Reset(packed)
@@ -78,18 +82,23 @@ func unpack(b []byte) ([]byte, error) {
 
 var unpackers = sync.Pool{New: func() any { return flate.NewReader(bytes.NewReader(nil)) }}
 
+// inflate reads a length and that many bytes in compressed form.
 func inflate(b []byte) ([]byte, error) {
+	n, used := binary.Uvarint(b)
+	if used <= 0 || n > maxRow || n > maxDeflation*uint64(len(b)) {
+		return nil, errFormat
+	}
+	b = b[used:]
 	r := unpackers.Get().(io.ReadCloser)
 	defer unpackers.Put(r)
 	if err := r.(flate.Resetter).Reset(bytes.NewReader(b), nil); err != nil {
 		return nil, err
 	}
-	row := bytes.NewBuffer(make([]byte, 0, 4*len(b)))
-	n, err := row.ReadFrom(io.LimitReader(r, maxRow+1))
-	if err != nil || n > maxRow {
+	row := make([]byte, n)
+	if _, err := io.ReadFull(r, row); err != nil {
 		return nil, errFormat
 	}
-	return row.Bytes(), nil
+	return row, nil
 }
 
 // block is the results of a target, in the order of time, with the turn before the first.

@@ -67,9 +67,23 @@ func (h *histogram) addBin(b bin) {
 }
 
 func (h *histogram) merge(o histogram) {
-	for _, b := range o {
-		h.addBin(b)
+	if len(o) == 0 {
+		return
 	}
+	a := *h
+	merged := make(histogram, 0, len(a)+len(o))
+	for len(a) > 0 && len(o) > 0 {
+		switch {
+		case a[0].code < o[0].code:
+			merged, a = append(merged, a[0]), a[1:]
+		case a[0].code > o[0].code:
+			merged, o = append(merged, o[0]), o[1:]
+		default:
+			merged = append(merged, bin{a[0].code, a[0].n + o[0].n})
+			a, o = a[1:], o[1:]
+		}
+	}
+	*h = append(append(merged, a...), o...)
 }
 
 func (h histogram) count() (n uint64) {

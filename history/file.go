@@ -36,6 +36,7 @@ var (
 	bucketByID     = []byte("incidents_by_id")     // incident → start
 	bucketOpen     = []byte("open_incidents")      // start, incident → nothing
 	bucketEvidence = []byte("evidence")            // start, incident → evidenceRow
+	bucketStates   = []byte("states")              // target → live.encodeState
 )
 
 var (
@@ -103,7 +104,7 @@ func prepareFile(db *bbolt.DB) error {
 	return db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{
 			bucketFormat, bucketTargets, bucketJournal, bucketHead, bucketResults, bucketMinutes, bucketHours, bucketDays,
-			bucketIncident, bucketByTarget, bucketByID, bucketOpen, bucketEvidence,
+			bucketIncident, bucketByTarget, bucketByID, bucketOpen, bucketEvidence, bucketStates,
 		} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err

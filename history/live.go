@@ -97,7 +97,7 @@ func (l *live) count(p *point) {
 	if l.first == 0 {
 		l.first, l.unsaved = p.time, true
 	}
-	for _, r := range []*ring{&l.halfHours, &l.threeHours, &l.days} {
+	for _, r := range l.rings() {
 		r.addGap(l.last.time, p.time, l.last.interval)
 		r.addPoint(p)
 	}

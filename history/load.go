@@ -3,6 +3,7 @@ package history
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -172,6 +173,12 @@ func (d *disk) loadLives(lives []*live) {
 	err := d.view(func(tx *bbolt.Tx) error {
 		refs := seals(tx)
 		for _, l := range lives {
+			d.mu.Lock()
+			resumed := d.resumeState(tx, l)
+			d.mu.Unlock()
+			if resumed {
+				continue
+			}
 			past := d.readPast(tx, refs, l.id, now)
 			d.mu.Lock()
 			d.load(l, past, now)
@@ -213,22 +220,29 @@ func (s *Store) readPast(tx *bbolt.Tx, refs []sealRef, id uint64, now int64) *pa
 			if d < finer.from {
 				continue
 			}
-			if ch := s.readChunk(tx.Bucket(finer.bucket), d, id); ch != nil {
+			if ch := s.readFiner(tx, finer.bucket, d, id); ch != nil {
 				*finer.chunks = append(*finer.chunks, ch)
 			}
-		}
-	}
-	if n := len(p.days); n > 0 {
-		d := dayOf(p.days[n-1].from)
-		p.last = point{time: p.days[n-1].last, interval: p.days[n-1].interval}
-		if bl := s.readBlock(tx.Bucket(bucketResults), dayTargetKey(d, id)); bl != nil && len(bl.points) > 0 {
-			p.last = bl.points[len(bl.points)-1]
 		}
 	}
 	if bl := s.readHead(tx, refs, id); bl != nil {
 		p.points, p.before, p.beforeInterval = bl.points, bl.before, bl.beforeInterval
 	}
-	prefix := numbers(nil, id)
+	if n := len(p.days); n > 0 {
+		p.last = point{time: p.days[n-1].last, interval: p.days[n-1].interval}
+		verdict := slices.ContainsFunc(p.points, func(p point) bool { return p.state != unknown })
+		if !verdict { // else the results of the day before say nothing that matters
+			if bl := s.readBlock(tx.Bucket(bucketResults), dayTargetKey(dayOf(p.days[n-1].from), id)); bl != nil && len(bl.points) > 0 {
+				p.last = bl.points[len(bl.points)-1]
+			}
+		}
+	}
+	p.incident = lastIncident(tx, id)
+	return p
+}
+
+// lastIncident is a target's last one in the file; nil: it has none.
+func lastIncident(tx *bbolt.Tx, id uint64) *Incident {
 	c := tx.Bucket(bucketByTarget).Cursor()
 	k, _ := c.Seek(numbers(nil, id+1))
 	if k == nil {
@@ -236,12 +250,25 @@ func (s *Store) readPast(tx *bbolt.Tx, refs []sealRef, id uint64, now int64) *pa
 	} else {
 		k, _ = c.Prev()
 	}
-	if bytes.HasPrefix(k, prefix) {
-		if i, err := decodeIncident(tx.Bucket(bucketIncident).Get(k[8:])); err == nil {
-			p.incident = &i
-		}
+	if !bytes.HasPrefix(k, numbers(nil, id)) {
+		return nil
 	}
-	return p
+	i, err := decodeIncident(tx.Bucket(bucketIncident).Get(k[8:]))
+	if err != nil {
+		return nil
+	}
+	return &i
+}
+
+// readFiner reads the rollups of a closed day, or makes them of its results.
+func (s *Store) readFiner(tx *bbolt.Tx, bucket []byte, d int64, id uint64) *chunk {
+	if ch := s.readChunk(tx.Bucket(bucket), d, id); ch != nil {
+		return ch
+	}
+	if bl := s.readBlock(tx.Bucket(bucketResults), dayTargetKey(d, id)); bl != nil {
+		return newChunk(bl, d, 5*minute)
+	}
+	return nil
 }
 
 // load counts what is in memory of a target anew. s.mu is held, and no seal is under way.

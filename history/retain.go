@@ -3,6 +3,7 @@ package history
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -207,7 +208,7 @@ func deleteTargets(tx *bbolt.Tx, before int64) error {
 	})
 	for _, k := range gone {
 		if err == nil {
-			err = b.Delete(k)
+			err = errors.Join(b.Delete(k), tx.Bucket(bucketStates).Delete(k))
 		}
 	}
 	return err

@@ -234,14 +234,7 @@ func (c *cell) append(b []byte) []byte {
 	for _, sum := range c.phases {
 		b = binary.AppendUvarint(b, uint64(encodeMicros(sum/n, fine)))
 	}
-	b = binary.AppendUvarint(b, uint64(len(c.durations)))
-	before := code(0)
-	for _, bin := range c.durations {
-		b = binary.AppendUvarint(b, uint64(bin.code-before))
-		b = binary.AppendUvarint(b, uint64(bin.n))
-		before = bin.code
-	}
-	return b
+	return c.durations.append(b)
 }
 
 // decodeChunk reads the rollups of a day.
@@ -292,15 +285,5 @@ func (r *reader) readCell(c *cell) {
 	for i := range c.phases {
 		c.phases[i] = min(r.code().micros(fine), maxMicros) * n
 	}
-	c.durations = make(histogram, 0, r.count(len(r.rest)/2))
-	before := code(0)
-	for range cap(c.durations) {
-		next := before + r.code()
-		if len(c.durations) > 0 && next <= before {
-			r.fail()
-			return
-		}
-		c.durations = append(c.durations, bin{next, uint32(r.count(1<<32 - 1))})
-		before = next
-	}
+	c.durations = r.histogram()
 }

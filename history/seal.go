@@ -29,7 +29,11 @@ func (d *disk) seal(now time.Time) error {
 	d.journal = nil
 	number := d.sealed + 1
 	var sealing []*live
+	var states []row
 	for _, l := range d.byID {
+		if l.loaded {
+			states = append(states, row{numbers(nil, l.id), l.encodeState(number)})
+		}
 		if l.incident != nil {
 			d.changes.incidents[l.incident.ID] = l.incident // its number of failures, which the journal had
 		}
@@ -40,10 +44,11 @@ func (d *disk) seal(now time.Time) error {
 	}
 	save := d.beginSaving()
 	d.mu.Unlock()
+	slices.SortFunc(states, func(a, b row) int { return bytes.Compare(a.key, b.key) })
 
 	rows, err := headRows(sealing, number)
 	if err == nil {
-		err = d.update(func(tx *bbolt.Tx) error { return putSeal(tx, rows, number, save) })
+		err = d.update(func(tx *bbolt.Tx) error { return putSeal(tx, rows, states, number, save) })
 	}
 
 	d.mu.Lock()
@@ -87,7 +92,7 @@ func (d *disk) unseal(l *live) {
 	d.openBytes += len(l.open.bytes)
 }
 
-func putSeal(tx *bbolt.Tx, rows []row, number uint64, save *saving) error {
+func putSeal(tx *bbolt.Tx, rows, states []row, number uint64, save *saving) error {
 	b := tx.Bucket(bucketHead)
 	b.FillPercent = appendFill
 	for _, r := range rows {
@@ -102,6 +107,9 @@ func putSeal(tx *bbolt.Tx, rows []row, number uint64, save *saving) error {
 		return err
 	}
 	if err := tx.Bucket(bucketFormat).Put(keySeal, numbers(nil, number)); err != nil {
+		return err
+	}
+	if err := putStates(tx, states); err != nil {
 		return err
 	}
 	return save.put(tx)
@@ -234,7 +242,8 @@ func (d *disk) closeDay(tx *bbolt.Tx, c *closing, id uint64) error {
 	if old != nil {
 		bl = joinBlocks(old, bl)
 	}
-	if err := results.Put(key, bl.encode()); err != nil {
+	packed := bl.encode()
+	if err := results.Put(key, packed); err != nil {
 		return err
 	}
 	onlyRollups := before != nil && old == nil
@@ -248,12 +257,23 @@ func (d *disk) closeDay(tx *bbolt.Tx, c *closing, id uint64) error {
 				ch = there
 			}
 		}
-		if err := b.Put(key, ch.encode()); err != nil {
+		rollups := ch.encode()
+		if level.step < hour && !onlyRollups && len(rollups)*worthRollingUp > len(packed) {
+			if err := b.Delete(key); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := b.Put(key, rollups); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// worthRollingUp is how many times shorter than the results the rollups of 5 minutes have to be to be kept beside
+// them. They are with an interval of some seconds; with one of a minute they would take as much as what they save.
+const worthRollingUp = 2
 
 // joinBlocks merges two blocks of a day.
 func joinBlocks(a, b *block) *block {

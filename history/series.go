@@ -136,7 +136,10 @@ func (s *Store) fill(ctx context.Context, tx *bbolt.Tx, q *pastQuery, addChunk f
 	}
 	refs := seals(tx)
 	// A day later there is what ends a gap that begins in the last.
-	firstDay, lastDay := max(dayOf(q.from), 0), dayOf(q.to-1)+1
+	firstDay, lastDay := max(dayOf(q.from), 0), dayOf(q.to-1)
+	if addChunk != nil {
+		lastDay++
+	}
 	open := new(block)
 	for d := firstDay; d <= lastDay; d++ {
 		if ctx.Err() != nil {
@@ -164,7 +167,8 @@ func (s *Store) fill(ctx context.Context, tx *bbolt.Tx, q *pastQuery, addChunk f
 
 // fillDay passes a closed day on, from the level asked for or the next that is there.
 func (s *Store) fillDay(tx *bbolt.Tx, q *pastQuery, d int64, addChunk func(*chunk), addBlock func(*block)) {
-	if q.level < 0 {
+	minutes := q.level == 0 && tx.Bucket(bucketMinutes).Get(dayTargetKey(d, q.id)) != nil
+	if q.level < 0 || q.level == 0 && !minutes { // see worthRollingUp
 		if bl := s.readBlock(tx.Bucket(bucketResults), dayTargetKey(d, q.id)); bl != nil {
 			addBlock(bl)
 			return
