@@ -62,6 +62,14 @@ type disk struct {
 	looked    time.Time // when the clock was last looked at
 	expired   time.Time // when a day was last deleted for its age
 	closing   closing
+
+	journalled map[uint64][]journalledFailure // by target; nil once the incidents have been taken over
+}
+
+// journalledFailure is a down result and the row of the journal that it was found in.
+type journalledFailure struct {
+	seq uint64
+	at  int64
 }
 
 // start opens and reads the file.
@@ -76,27 +84,39 @@ func (d *disk) start() {
 	d.mu.Unlock()
 }
 
-// reopen opens the file if it is not open and takes over what it has.
+// reopen opens the file if it is not open and takes over what it has. A damaged one is set aside, and what is in memory
+// goes into a new one.
 func (d *disk) reopen(now time.Time) bool {
+	aside := d.abandon()
 	if d.file.Load() != nil {
 		return true
 	}
-	if now.Before(d.retryAt) {
+	if now.Before(d.retryAt) && aside == nil {
 		return false
 	}
-	err := d.open()
-	if err == nil {
-		err = d.replay()
+	err := d.takeOver()
+	if errors.Is(err, errDamaged) && d.damaged.Load() {
+		if err = errors.Join(aside, d.abandon()); err == nil {
+			err = d.takeOver()
+		}
 	}
 	if err != nil {
 		d.retryAt = now.Add(retryEvery)
 		d.failed(err)
 		return false
 	}
+	d.retryAt = time.Time{}
 	d.succeeded()
 	d.loadAll()
 	d.measure()
 	return true
+}
+
+func (d *disk) takeOver() error {
+	if err := d.open(); err != nil {
+		return err
+	}
+	return d.replay()
 }
 
 // tick does what is due.
@@ -269,15 +289,21 @@ func decodeJournal(packed []byte) ([]entry, error) {
 func (d *disk) replay() error {
 	var entries []entry
 	var sealed uint64
+	d.journalled = make(map[uint64][]journalledFailure)
 	err := d.view(func(tx *bbolt.Tx) error {
 		if b := tx.Bucket(bucketFormat).Get(keySeal); len(b) == 8 {
 			sealed = binary.BigEndian.Uint64(b)
 		}
-		return tx.Bucket(bucketJournal).ForEach(func(_, value []byte) error {
+		return tx.Bucket(bucketJournal).ForEach(func(key, value []byte) error {
 			row, err := decodeJournal(value)
 			if err != nil {
 				d.unreadable(err)
 				return nil
+			}
+			for i := range row {
+				if p := &row[i].point; p.state == down {
+					d.journalled[row[i].target] = append(d.journalled[row[i].target], journalledFailure{keyNumber(key, 0), p.time})
+				}
 			}
 			entries = append(entries, row...)
 			return nil
@@ -288,7 +314,7 @@ func (d *disk) replay() error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.sealed = max(d.sealed, sealed)
+	d.sealed = sealed
 	later := make(map[uint64][]point)
 	for id, l := range d.byID {
 		points, err := readPoints(l.open.bytes)

@@ -31,7 +31,7 @@ var (
 	bucketMinutes  = []byte("5m")                  // day, target → chunk
 	bucketHours    = []byte("1h")                  // day, target → chunk
 	bucketDays     = []byte("1d")                  // day, target → chunk
-	bucketIncident = []byte("incidents")           // start, incident → end (0: open), Incident
+	bucketIncident = []byte("incidents")           // start, incident → end (0: open), journal sequence, Incident
 	bucketByTarget = []byte("incidents_by_target") // target, start, incident → nothing
 	bucketByID     = []byte("incidents_by_id")     // incident → start
 	bucketOpen     = []byte("open_incidents")      // start, incident → nothing
@@ -76,7 +76,7 @@ func openFile(dir string, sizeLimit int64) (*bbolt.DB, error) {
 		return nil, err
 	}
 	if sizeLimit > 0 {
-		db.AllocSize = int(min(max(sizeLimit/32, 1<<20), 16<<20))
+		db.AllocSize = int(min(max(sizeLimit/32, 64<<10), 16<<20)) // by how much the file grows at once
 	}
 	if err := prepareFile(db); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
@@ -168,11 +168,18 @@ func (s *Store) update(f func(*bbolt.Tx) error) error {
 	err := guarded(func() error { return db.Update(f) })
 	s.counters.writing.Add(int64(time.Since(start)))
 	if errors.Is(err, errDamaged) {
-		// bbolt may hold its lock, so that the file cannot even be closed.
-		s.file.Store(nil)
-		err = errors.Join(err, s.setAside(err))
+		s.damaged.Store(true)
 	}
 	return err
+}
+
+// abandon sets a file aside that turned out to be damaged while it was open. It stays open: bbolt may hold its locks.
+func (s *Store) abandon() error {
+	if !s.damaged.CompareAndSwap(true, false) {
+		return nil
+	}
+	s.file.Store(nil)
+	return s.setAside(errDamaged)
 }
 
 // view runs a reading transaction.
@@ -184,6 +191,9 @@ func (s *Store) view(f func(*bbolt.Tx) error) error {
 	err := guarded(func() error { return db.View(f) })
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return errNoFile
+	}
+	if errors.Is(err, errDamaged) {
+		s.damaged.Store(true) // the disk goroutine will see to it
 	}
 	if err != nil {
 		return fmt.Errorf("reading the history: %w", err)

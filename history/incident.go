@@ -3,6 +3,7 @@ package history
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"slices"
 	"time"
@@ -64,7 +65,9 @@ func (save *saving) put(tx *bbolt.Tx) error {
 			return err
 		}
 	}
+	seq := tx.Bucket(bucketJournal).Sequence()
 	for id, value := range save.rows {
+		binary.BigEndian.PutUint64(value[8:], seq)
 		if err := putIncident(tx, save.incidents[id], value); err != nil {
 			return err
 		}
@@ -82,7 +85,11 @@ func incidentKey(from time.Time, id string) []byte {
 	return numbers(nil, uint64(max(from.UnixMilli(), 0)), rowID(id))
 }
 
-// incidentRow is the end and the rest; the end stands apart so that a search need not decode it all.
+// incidentHead is the length of what stands before the JSON of an incident: its end, so that a search need not decode
+// it all, and the last row of the journal whose failures it has counted.
+const incidentHead = 16
+
+// incidentRow encodes an incident; put fills in the row of the journal.
 func incidentRow(i *Incident) []byte {
 	end := uint64(0)
 	if !i.To.IsZero() {
@@ -90,14 +97,14 @@ func incidentRow(i *Incident) []byte {
 	}
 	bare := *i
 	bare.Target, bare.Evidence, bare.Good = Target{}, nil, nil
-	return append(numbers(nil, end), encodeJSON(bare)...)
+	return append(numbers(nil, end, 0), encodeJSON(bare)...)
 }
 
 func decodeIncident(value []byte) (i Incident, err error) {
-	if len(value) < 8 {
+	if len(value) < incidentHead {
 		return i, errFormat
 	}
-	return i, json.Unmarshal(value[8:], &i)
+	return i, json.Unmarshal(value[incidentHead:], &i)
 }
 
 // putIncident writes an incident. Of i it reads only what never changes; the rest is in value.
@@ -232,7 +239,7 @@ func (q *incidentQuery) run(ctx context.Context, tx *bbolt.Tx, fresh map[string]
 			return nil, ctx.Err()
 		}
 		value := incidents.Get(k[len(prefix):])
-		if len(value) < 8 {
+		if len(value) < incidentHead {
 			continue
 		}
 		if end := int64(keyNumber(value, 0)); end != 0 && (q.filter.Open || end < q.from) {

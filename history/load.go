@@ -55,6 +55,7 @@ func (d *disk) install() {
 	d.loadLives(fresh)
 	if first {
 		d.endOthers(now)
+		d.journalled = nil
 	}
 	if len(left) > 0 {
 		err := d.update(func(tx *bbolt.Tx) error {
@@ -200,6 +201,7 @@ type past struct {
 	target               targetRow
 	last                 point     // of the closed days; zero: none
 	incident             *Incident // the last one; nil: none
+	incidentSeq          uint64    // the last row of the journal that it has counted
 }
 
 func (s *Store) readPast(tx *bbolt.Tx, refs []sealRef, id uint64, now int64) *past {
@@ -237,12 +239,12 @@ func (s *Store) readPast(tx *bbolt.Tx, refs []sealRef, id uint64, now int64) *pa
 			}
 		}
 	}
-	p.incident = lastIncident(tx, id)
+	p.incident, p.incidentSeq = lastIncident(tx, id)
 	return p
 }
 
 // lastIncident is a target's last one in the file; nil: it has none.
-func lastIncident(tx *bbolt.Tx, id uint64) *Incident {
+func lastIncident(tx *bbolt.Tx, id uint64) (last *Incident, seq uint64) {
 	c := tx.Bucket(bucketByTarget).Cursor()
 	k, _ := c.Seek(numbers(nil, id+1))
 	if k == nil {
@@ -251,13 +253,14 @@ func lastIncident(tx *bbolt.Tx, id uint64) *Incident {
 		k, _ = c.Prev()
 	}
 	if !bytes.HasPrefix(k, numbers(nil, id)) {
-		return nil
+		return nil, 0
 	}
-	i, err := decodeIncident(tx.Bucket(bucketIncident).Get(k[8:]))
+	value := tx.Bucket(bucketIncident).Get(k[8:])
+	i, err := decodeIncident(value)
 	if err != nil {
-		return nil
+		return nil, 0
 	}
-	return &i
+	return &i, keyNumber(value, 8)
 }
 
 // readFiner reads the rollups of a closed day, or makes them of its results.
@@ -365,21 +368,20 @@ func (d *disk) loadState(l *live, p *past, points []point) {
 		}
 		return
 	}
-	d.resume(l, p.incident, points)
+	d.resume(l, p.incident, p.incidentSeq)
 }
 
 // resume continues the incident that is open in the file.
-func (d *disk) resume(l *live, i *Incident, points []point) {
+func (d *disk) resume(l *live, i *Incident, counted uint64) {
 	if l.incident != nil { // begun before the file could be opened, and the same
 		i.Failures, i.Last = i.Failures+l.incident.Failures, l.incident.Last
 		delete(d.changes.incidents, l.incident.ID)
 		delete(d.changes.evidence, l.incident.ID)
 	} else {
-		counted := i.Last.UnixMilli()
-		for n := range points {
-			if points[n].state == down && points[n].time > counted {
+		for _, f := range d.journalled[l.id] {
+			if f.seq > counted {
 				i.Failures++
-				i.Last = timeOf(points[n].time)
+				i.Last = timeOf(f.at)
 			}
 		}
 	}

@@ -141,7 +141,7 @@ func (d *disk) shrink() error {
 	if limit <= 0 {
 		return nil
 	}
-	limit -= min(limit/16, 16<<20) // the file grows by so much at once
+	limit -= min(limit/4, 64<<20) // for what is written until the next look
 	bound := limit
 	for {
 		var used int64

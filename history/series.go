@@ -213,13 +213,7 @@ func (s *Store) Results(ctx context.Context, id string, from, to time.Time, limi
 		if s.targetOf(tx, id).Module == "" {
 			return ErrNotFound
 		}
-		oldest, found := oldestDay(tx)
-		if !found {
-			oldest = dayOf(end)
-		}
-		if oldest = min(oldest, dayOf(time.Now().UnixMilli())); dayOf(start) < oldest {
-			start = max(start, oldest*day)
-		}
+		start := max(start, s.oldestOf(tx, id))
 		for until := end; until > start && len(results) < limit; {
 			since := max(start, dayOf(until-1)*day)
 			q := pastQuery{id: rowID(id), from: since, to: until, level: -1}
@@ -239,4 +233,18 @@ func (s *Store) Results(ctx context.Context, id string, from, to time.Time, limi
 		return nil
 	})
 	return results, err
+}
+
+// oldestOf is a time before which nothing is known of a target.
+func (s *Store) oldestOf(tx *bbolt.Tx, id string) int64 {
+	oldest, found := oldestDay(tx)
+	if !found {
+		oldest = dayOf(time.Now().UnixMilli())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.byID[rowID(id)]; l != nil && l.first != 0 {
+		oldest = min(oldest, dayOf(l.first))
+	}
+	return oldest * day
 }

@@ -168,7 +168,7 @@ func (d *disk) resumeState(tx *bbolt.Tx, l *live) bool {
 	}
 	p := new(past)
 	p.target, _ = readTarget(tx, l.id)
-	p.incident = lastIncident(tx, l.id)
+	p.incident, p.incidentSeq = lastIncident(tx, l.id)
 	l.loaded = true
 	d.loadState(l, p, points)
 	return true

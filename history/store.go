@@ -32,6 +32,7 @@ type Store struct {
 	logger   *slog.Logger
 	counters counters
 	file     atomic.Pointer[bbolt.DB] // nil: not open
+	damaged  atomic.Bool              // the open file
 
 	queueLock      sync.Mutex
 	waiting, spare []queued
