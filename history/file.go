@@ -34,7 +34,7 @@ var (
 	bucketIncident = []byte("incidents")           // start, incident → end (0: open), journal sequence, Incident
 	bucketByTarget = []byte("incidents_by_target") // target, start, incident → nothing
 	bucketByID     = []byte("incidents_by_id")     // incident → start
-	bucketOpen     = []byte("open_incidents")      // start, incident → nothing
+	bucketOpen     = []byte("open_incidents")      // start, incident → target
 	bucketEvidence = []byte("evidence")            // start, incident → evidenceRow
 	bucketStates   = []byte("states")              // target → live.encodeState
 )

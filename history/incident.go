@@ -120,7 +120,7 @@ func putIncident(tx *bbolt.Tx, i *Incident, value []byte) error {
 		return err
 	}
 	if keyNumber(value, 0) == 0 {
-		return tx.Bucket(bucketOpen).Put(key, nil)
+		return tx.Bucket(bucketOpen).Put(key, numbers(nil, rowID(i.TargetID)))
 	}
 	return tx.Bucket(bucketOpen).Delete(key)
 }

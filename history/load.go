@@ -173,14 +173,18 @@ func (d *disk) loadLives(lives []*live) {
 	now := time.Now().UnixMilli()
 	err := d.view(func(tx *bbolt.Tx) error {
 		refs := seals(tx)
+		open, err := openIncidents(tx)
+		if err != nil {
+			return err
+		}
 		for _, l := range lives {
 			d.mu.Lock()
-			resumed := d.resumeState(tx, l)
+			resumed := d.resumeState(tx, l, open)
 			d.mu.Unlock()
 			if resumed {
 				continue
 			}
-			past := d.readPast(tx, refs, l.id, now)
+			past := d.readPast(tx, refs, open, l.id, now)
 			d.mu.Lock()
 			d.load(l, past, now)
 			d.mu.Unlock()
@@ -204,7 +208,7 @@ type past struct {
 	incidentSeq          uint64    // the last row of the journal that it has counted
 }
 
-func (s *Store) readPast(tx *bbolt.Tx, refs []sealRef, id uint64, now int64) *past {
+func (s *Store) readPast(tx *bbolt.Tx, refs []sealRef, open map[uint64][]byte, id uint64, now int64) *past {
 	p := new(past)
 	p.target, _ = readTarget(tx, id)
 	today := dayOf(now)
@@ -239,28 +243,42 @@ func (s *Store) readPast(tx *bbolt.Tx, refs []sealRef, id uint64, now int64) *pa
 			}
 		}
 	}
-	p.incident, p.incidentSeq = lastIncident(tx, id)
+	p.lastIncident(tx, id, open)
 	return p
 }
 
-// lastIncident is a target's last one in the file; nil: it has none.
-func lastIncident(tx *bbolt.Tx, id uint64) (last *Incident, seq uint64) {
-	c := tx.Bucket(bucketByTarget).Cursor()
-	k, _ := c.Seek(numbers(nil, id+1))
-	if k == nil {
-		k, _ = c.Last()
-	} else {
-		k, _ = c.Prev()
+// openIncidents are the keys of the incidents that are open in the file, by target.
+func openIncidents(tx *bbolt.Tx) (map[uint64][]byte, error) {
+	open := make(map[uint64][]byte)
+	err := tx.Bucket(bucketOpen).ForEach(func(k, target []byte) error {
+		if len(target) == 8 {
+			open[keyNumber(target, 0)] = bytes.Clone(k)
+		}
+		return nil
+	})
+	return open, err
+}
+
+// lastIncident takes the target's open incident from the file or, without one, the last.
+func (p *past) lastIncident(tx *bbolt.Tx, id uint64, open map[uint64][]byte) {
+	key := open[id]
+	if key == nil {
+		c := tx.Bucket(bucketByTarget).Cursor()
+		k, _ := c.Seek(numbers(nil, id+1))
+		if k == nil {
+			k, _ = c.Last()
+		} else {
+			k, _ = c.Prev()
+		}
+		if !bytes.HasPrefix(k, numbers(nil, id)) {
+			return
+		}
+		key = k[8:]
 	}
-	if !bytes.HasPrefix(k, numbers(nil, id)) {
-		return nil, 0
+	value := tx.Bucket(bucketIncident).Get(key)
+	if i, err := decodeIncident(value); err == nil {
+		p.incident, p.incidentSeq = &i, keyNumber(value, 8)
 	}
-	value := tx.Bucket(bucketIncident).Get(k[8:])
-	i, err := decodeIncident(value)
-	if err != nil {
-		return nil, 0
-	}
-	return &i, keyNumber(value, 8)
 }
 
 // readFiner reads the rollups of a closed day, or makes them of its results.

@@ -163,33 +163,36 @@ func (d *disk) shrink() error {
 	}
 }
 
-// deleteLeastMissed deletes rows of one day: single results go first, then rollups from the finest on. What is of the
-// last days goes only when nothing else is left.
+// expendable is in which order to delete, and how many days to keep for the time being: single results, rollups of 5
+// minutes and incidents that are older than two days, then the newer ones, and the long rollups only when all else is
+// gone.
+var expendable = []struct {
+	bucket []byte
+	keep   int64
+}{
+	{bucketResults, 2}, {bucketMinutes, 2}, {bucketIncident, 2}, {bucketResults, 0}, {bucketMinutes, 0}, {bucketIncident, 0},
+	{bucketHours, 0}, {bucketDays, 0}, {bucketHead, 0},
+}
+
+// deleteLeastMissed deletes rows of the oldest day of what is most expendable.
 func deleteLeastMissed(tx *bbolt.Tx) (n int, err error) {
-	for _, keepDays := range []int64{2, 0} {
-		for _, name := range [][]byte{bucketResults, bucketMinutes, bucketIncident, bucketHours, bucketDays, bucketHead} {
-			b := tx.Bucket(name)
-			first, _ := b.Cursor().First()
-			if first == nil {
-				continue
-			}
-			if bytes.Equal(name, bucketIncident) {
-				last, _ := b.Cursor().Last()
-				oldest, newest := int64(keyNumber(first, 0)), int64(keyNumber(last, 0))
-				if newest-oldest < keepDays*day {
-					continue
-				}
+	for _, e := range expendable {
+		b := tx.Bucket(e.bucket)
+		first, _ := b.Cursor().First()
+		if first == nil {
+			continue
+		}
+		last, _ := b.Cursor().Last()
+		if bytes.Equal(e.bucket, bucketIncident) {
+			oldest, newest := int64(keyNumber(first, 0)), int64(keyNumber(last, 0))
+			if newest-oldest >= e.keep*day {
 				n, err = deleteIncidents(tx, oldest+day, rowsPerDelete)
-			} else {
-				last, _ := b.Cursor().Last()
-				if keyDay(last)-keyDay(first) < keepDays {
-					continue
-				}
-				n, err = deleteDay(b, keyDay(first), rowsPerDelete)
 			}
-			if n > 0 || err != nil {
-				return n, err
-			}
+		} else if keyDay(last)-keyDay(first) >= e.keep {
+			n, err = deleteDay(b, keyDay(first), rowsPerDelete)
+		}
+		if n > 0 || err != nil {
+			return n, err
 		}
 	}
 	return 0, nil

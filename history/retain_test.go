@@ -109,19 +109,19 @@ func TestRetentionSize(t *testing.T) {
 	}
 	s.Apply(targets)
 	flush(t, s)
-	const days = 30
+	const days = 14
 	begin := time.Now().UTC().Truncate(24 * time.Hour).Add(-days * 24 * time.Hour)
 	at := begin
 	for n := 0; at.Before(begin.Add((days - 1) * 24 * time.Hour)); n++ {
 		at = at.Add(time.Minute)
 		for i, target := range targets {
 			state := StateUp
-			if (n+i)%50 == 0 {
+			if (n+i)%500 == 0 {
 				state = StateDown
 			}
 			s.Observe(testRecord(target, at, state, time.Duration(1+(n*7919+i*104729)%20000)*time.Microsecond))
 		}
-		if n%120 != 0 {
+		if n%360 != 0 {
 			continue
 		}
 		s.mu.Lock()
@@ -133,7 +133,7 @@ func TestRetentionSize(t *testing.T) {
 			t.Fatal(err)
 		}
 		if info.Size() > limit {
-			t.Fatalf("after %d results the file has %d bytes, the limit is %d", n*len(targets), info.Size(), limit)
+			t.Fatalf("after %d results the file has %d bytes, the limit is %d: %+v", n*len(targets), info.Size(), limit, s.Stats())
 		}
 	}
 	flush(t, s)

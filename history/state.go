@@ -143,7 +143,7 @@ func putStates(tx *bbolt.Tx, states []row) error {
 }
 
 // resumeState takes over the state of the last seal and the results since. It reports whether there was one.
-func (d *disk) resumeState(tx *bbolt.Tx, l *live) bool {
+func (d *disk) resumeState(tx *bbolt.Tx, l *live, open map[uint64][]byte) bool {
 	if l.loaded || l.last.time != 0 {
 		return false // results have come before the file could be read
 	}
@@ -168,7 +168,7 @@ func (d *disk) resumeState(tx *bbolt.Tx, l *live) bool {
 	}
 	p := new(past)
 	p.target, _ = readTarget(tx, l.id)
-	p.incident, p.incidentSeq = lastIncident(tx, l.id)
+	p.lastIncident(tx, l.id, open)
 	l.loaded = true
 	d.loadState(l, p, points)
 	return true
