@@ -22,13 +22,15 @@ var ourImports = map[string][]string{
 	"schedule":  {"probe"},
 	"config":    {"alert", "probe", "schedule"},
 	"history":   {"probe"},
-	"web":       {"collector", "probe"},
+
+	"history/prometheus": {"history", "probe"},
+	"web":                {"collector", "probe"},
 }
 
 // theirImports says which of our packages may use a module (by the beginning of its import path) that has its one
 // place. "" is the program itself.
 var theirImports = map[string][]string{
-	"github.com/prometheus/client_golang/":    {"", "collector", "web"},
+	"github.com/prometheus/client_golang/":    {"", "collector", "history/prometheus", "web"},
 	"github.com/alecthomas/kingpin/":          {""},
 	"github.com/prometheus/exporter-toolkit/": {""},
 	"go.yaml.in/yaml/":                        {"config"},

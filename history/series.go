@@ -74,6 +74,9 @@ func (s *Store) coarserStep(from time.Time, step time.Duration) time.Duration {
 	s.mu.Lock()
 	begins := [...]time.Time{s.oldest.results, s.oldest.minutes, s.oldest.hours, s.oldest.days}
 	s.mu.Unlock()
+	if !begins[0].IsZero() && (begins[1].IsZero() || begins[0].Before(begins[1])) {
+		begins[1] = begins[0] // results are rolled up when they are read; see worthRollingUp
+	}
 	for {
 		level := levelFor(step.Milliseconds()) + 1 // its place in begins
 		next := level + 1
