@@ -98,6 +98,7 @@ func Run(o Options) error {
 	defer background.Wait()
 	defer stop()
 	parts.follow(ctx, manager)
+	background.Go(func() { parts.stalls.Run(ctx) })
 	background.Go(func() { parts.scheduler.Run(ctx) })
 	if o.AutoReload {
 		background.Go(func() { manager.Watch(ctx, o.ReloadInterval) })
