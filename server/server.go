@@ -82,7 +82,7 @@ func Run(o Options) error {
 		return err
 	}
 	manage := systemd{o.Logger}
-	reload := manage.around(func() error { return reload(manager, o.Logger) })
+	reload := coalesced(manage.around(func() error { return reload(manager, o.Logger) }))
 	network.Prepare()
 	parts, err := assemble(o, manager, reload, open.public[0].Addr())
 	if err != nil {
