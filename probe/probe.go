@@ -36,7 +36,7 @@ type Request struct {
 	Late time.Duration
 	// Scheduled is true when rollcall asked on its own clock, false for a /probe request.
 	Scheduled bool
-	// Debug is true when a person wants to look at this one probe: nobody is to be alerted by what they try.
+	// Debug is true when the result must not alert: a person looks at this one probe, or another site's page asked for it.
 	Debug bool
 	// Labels are the configured target's own; nil for a /probe request.
 	Labels map[string]string

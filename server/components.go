@@ -63,6 +63,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		HistoryLimit:  o.HistoryLimit,
 		TimeoutOffset: o.TimeoutOffset,
 		ExternalURL:   external,
+		Hostname:      hostname,
 		RoutePrefix:   routePrefix,
 		SeparateAdmin: o.AdminAddress != "",
 		EnablePprof:   o.EnablePprof,

@@ -21,7 +21,7 @@ func cleanPrefix(prefix string) string {
 // 405 and the allowed ones.
 func (s *Server) handler(admin bool) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc(s.route+"/probe", s.probe)
+	mux.HandleFunc(s.route+"/probe", s.probe(admin))
 	page := func(pattern string, handler http.HandlerFunc) {
 		method, path, _ := strings.Cut(pattern, " ")
 		mux.HandleFunc(method+" "+s.route+path, secured(handler))

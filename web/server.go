@@ -40,6 +40,7 @@ type Options struct {
 	HistoryLimit  int           // results kept for the pages, and as many older failures; 0: none
 	TimeoutOffset time.Duration // subtracted from Prometheus's time limit, to answer before it is over
 	ExternalURL   *url.URL      // where browsers find the server; nil: at RoutePrefix
+	Hostname      string        // of this machine; empty: not known
 	RoutePrefix   string        // what comes before every path; empty: ExternalURL's path
 	SeparateAdmin bool          // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
 	EnablePprof   bool
@@ -61,12 +62,13 @@ type Server struct {
 	index   *template.Template
 	ready   atomic.Bool
 
-	crossOrigin http.CrossOriginProtection
+	browsers *browsers
 }
 
 // New returns a Server. It is not ready until SetReady.
 func New(options Options) *Server {
 	s := &Server{options: options, history: newHistory(options.HistoryLimit), index: newIndex()}
+	s.browsers = newBrowsers(options.ExternalURL, options.Hostname)
 	if options.ExternalURL != nil {
 		s.outside = cleanPrefix(options.ExternalURL.Path)
 		s.route = s.outside
