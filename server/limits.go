@@ -9,6 +9,8 @@ const (
 	memoryPerProbe      = 128 << 10
 	descriptorsReserved = 64 // listeners, log, configuration, a file that is being reloaded
 
+	adminConnections = descriptorsReserved / 4 // on the administrator's address, which answers also when the others are full
+
 	memoryPerConnection = 16 << 10 // that is idle between requests
 )
 

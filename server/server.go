@@ -154,12 +154,12 @@ func reload(manager *config.Manager, logger *slog.Logger) error {
 
 // startServers serves the public addresses and the administrator's.
 func (o *Options) startServers(parts *components, open listeners) *servers {
-	serving := &servers{webConfigFile: o.WebConfigFile, logger: o.Logger, connections: parts.connections, failed: make(chan error, 1)}
+	serving := &servers{webConfigFile: o.WebConfigFile, logger: o.Logger, failed: make(chan error, 1)}
 	for _, l := range open.public {
-		serving.start(l, parts.app.Handler())
+		serving.start(l, parts.app.Handler(), parts.connections)
 	}
 	if open.admin != nil {
-		serving.start(open.admin, parts.app.AdminHandler())
+		serving.start(open.admin, parts.app.AdminHandler(), parts.connections.Reserve(adminConnections))
 	}
 	return serving
 }
