@@ -44,9 +44,9 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		return nil, err
 	}
 	routePrefix := cmp.Or(o.RoutePrefix, external.Path)
-	stalls := new(probe.StallMeter)
+	stalls, memory := new(probe.StallMeter), peerMemory(memoryLimit())
 	runner := &probe.Runner{
-		MaxInFlight: o.MaxInFlight, Bodies: bodyMemory(memoryLimit()), Stalls: stalls, Built: builtAt(version.BuildDate, o.Logger), Logger: o.Logger,
+		MaxInFlight: o.MaxInFlight, Memory: memory, Stalls: stalls, Built: builtAt(version.BuildDate, o.Logger), Logger: o.Logger,
 	}
 	if runner.MaxInFlight == 0 {
 		runner.MaxInFlight = defaultMaxInFlight(descriptorLimit(), memoryLimit())
@@ -67,6 +67,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		RoutePrefix:   routePrefix,
 		SeparateAdmin: o.AdminAddress != "",
 		EnablePprof:   o.EnablePprof,
+		Memory:        memory,
 		Version:       version.Version,
 		ProbeLog:      o.ProbeLog,
 	})

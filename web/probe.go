@@ -30,12 +30,17 @@ func (s *Server) answerProbe(w http.ResponseWriter, r *http.Request, admin bool)
 		s.refuseProbe(w, err)
 		return
 	}
+	s.held(replyMemory, func(w http.ResponseWriter, r *http.Request) { s.writeProbe(w, r, q, &record, admin) })(w, r)
+}
+
+// writeProbe replies with the metrics of record, or with a report about it.
+func (s *Server) writeProbe(w http.ResponseWriter, r *http.Request, q *query, record *probe.Record, admin bool) {
 	if q.report {
 		allowWriting(w, replyTimeout) // it may be long, and the client slow
-		s.writeReport(w, &record, q.config, admin)
+		s.writeReport(w, record, q.config, admin)
 		return
 	}
-	_ = s.replies.Write(w, r.Header.Get("Accept"), &record) // an error means that the client has gone
+	_ = s.replies.Write(w, r.Header.Get("Accept"), record) // an error means that the client has gone
 }
 
 // query is what a request to /probe asks for.

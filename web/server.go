@@ -44,7 +44,8 @@ type Options struct {
 	RoutePrefix   string        // what comes before every path; empty: ExternalURL's path
 	SeparateAdmin bool          // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
 	EnablePprof   bool
-	Version       string // shown on the landing page
+	Memory        *probe.Memory // what replies take that clients do not read; nil: no bound
+	Version       string        // shown on the landing page
 
 	// ProbeLog gets a line for each verdict: up at debug level, down at info level, and at debug level the
 	// steps of each /probe request as well. Nil: none.

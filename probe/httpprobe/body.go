@@ -123,7 +123,7 @@ type bodySink struct {
 	size  int64
 	kept  []byte
 
-	memory *probe.BodyMemory
+	memory *probe.Memory
 	held   int64 // of memory; to be given back once nobody looks at kept any more
 }
 
@@ -218,7 +218,7 @@ func (p *prober) readBody(ctx context.Context, resp *response, sink *bodySink, b
 	if resp.contentLength != 0 {
 		var decoded io.Reader
 		var done func()
-		if decoded, done, err = p.decoders.decode(p.compression, &source); err == nil {
+		if decoded, done, err = p.decoders.decode(p.compression, &source, probe.LimitOf(ctx)); err == nil {
 			err = sink.fill(decoded, buffer)
 			done()
 		}

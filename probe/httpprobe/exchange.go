@@ -75,7 +75,16 @@ type headReader struct {
 	inHead bool
 	read   int64 // bytes while inHead
 	err    error // what the connection met, its end included
+	limit  *probe.Limit
+	full   error // why the limit holds no more of the head
 }
+
+const (
+	// freeHead is the longest head within what every probe is expected to need.
+	freeHead = 4 << 10
+	// headCost is the bytes that one byte of a head takes, at worst: in lines of a few bytes, most is for the map.
+	headCost = 24
+)
 
 var errHeadTooLarge = fmt.Errorf("the response's header is over %d bytes long", maxHeadBytes)
 
@@ -84,9 +93,17 @@ func (r *headReader) Read(b []byte) (int, error) {
 		r.err = errHeadTooLarge
 		return 0, r.err
 	}
+	if r.full != nil {
+		return 0, r.full
+	}
 	n, err := r.conn.Read(b)
 	if r.inHead {
 		r.read += int64(n)
+		if r.read > freeHead && err == nil {
+			if r.full = r.limit.Hold(headCost * int64(n)); r.full != nil {
+				n, err = 0, r.full // bufio forgets an error that comes with bytes
+			}
+		}
 	}
 	if err != nil {
 		r.err = err
@@ -96,7 +113,7 @@ func (r *headReader) Read(b []byte) (int, error) {
 
 // exchange sends an HTTP/1.1 request and reads the answer's header. Interim responses are passed over.
 func (w *wire) exchange(ctx context.Context, conn net.Conn, req *request) (*response, error) {
-	w.head = headReader{conn: conn, inHead: true}
+	w.head = headReader{conn: conn, inHead: true, limit: probe.LimitOf(ctx)}
 	w.in.Reset(&w.head)
 	if len(req.body) > wholeRequest {
 		return w.exchangeLong(ctx, conn, req)
