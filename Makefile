@@ -30,6 +30,7 @@ dist: ## dist/: archives and Debian packages for every platform, checksums, SBOM
 	@VERSION='$(VERSION)' REVISION='$(REVISION)' sh deploy/package/dist
 
 test: peers lint fuzz-short bench-smoke unit ## everything that CI runs: linters, short fuzzing, a short benchmark, all tests with the race detector
+	@if [ -f .cache/notice ]; then cat .cache/notice; fi
 
 # Four tests in parallel even on two cores: many tests wait for other programs.
 unit: ## every test with the race detector, in random order

@@ -14,12 +14,12 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// manyTargets is a configuration of n targets, which are probed once a day.
-func manyTargets(n int) string {
+// manyTargets is a configuration of n targets with that path, which are probed once a day.
+func manyTargets(n int, path string) string {
 	var b strings.Builder
 	b.WriteString("modules: {web: {prober: http}}\ntargets:\n")
 	for i := range n {
-		fmt.Fprintf(&b, "- {target: 'http://127.0.0.1:1/%d', module: web, interval: 1d}\n", i)
+		fmt.Fprintf(&b, "- {target: 'http://127.0.0.1:1/%d/%s', module: web, interval: 24h}\n", i, path)
 	}
 	return b.String()
 }
@@ -44,7 +44,7 @@ func slowest(t *testing.T, e *exporter, ended <-chan struct{}) (longest time.Dur
 // TestUnreadTargetsKeepNoClientOut has 25 clients a second that request a long page and read none of it.
 func TestUnreadTargetsKeepNoClientOut(t *testing.T) {
 	prlimit := find(t, "prlimit", "util-linux")
-	e := startExporter(t, rollcall, manyTargets(20_000), []string{"--web.admin-address=127.0.0.1:0"}, prlimit, "--nofile=256:256")
+	e := startExporter(t, rollcall, manyTargets(8_000, strings.Repeat("a", 400)), []string{"--web.admin-address=127.0.0.1:0"}, prlimit, "--nofile=256:256")
 	admin := &exporter{e.process, "http://" + e.await(t, `for its administrator" address=(\S+)`)[1]}
 	site := zoo.HTTP(t, zoo.Site())
 	ended := make(chan struct{})
@@ -93,7 +93,7 @@ func TestUnreadTargetsKeepNoClientOut(t *testing.T) {
 
 // TestStormOfReloads asks 400 times at once for a reload of 50,000 targets.
 func TestStormOfReloads(t *testing.T) {
-	e := startExporter(t, rollcall, manyTargets(50_000), nil)
+	e := startExporter(t, rollcall, manyTargets(50_000, ""), nil)
 	ended := make(chan struct{})
 	var asking sync.WaitGroup
 	start := time.Now()
