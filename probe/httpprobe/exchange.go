@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -204,6 +205,9 @@ func (w *wire) readHead() (*response, error) {
 	line, err := w.text.ReadLine()
 	if err != nil {
 		return nil, err
+	}
+	if w.head.full != nil || errors.Is(w.head.err, os.ErrDeadlineExceeded) {
+		return nil, w.head.err // half a line came, which bufio returns like a whole one
 	}
 	resp, err := parseStatusLine(line)
 	if err != nil {

@@ -72,3 +72,18 @@ func TestBrotliWindowIsTakenBeforeItIsAllocated(t *testing.T) {
 		}
 	}
 }
+
+func TestHalfAStatusLineFollowedBySilenceIsATimeout(t *testing.T) {
+	for _, half := range []string{"H", "HTTP/1.1", "HTTP/1.1 2", "HTTP/1.1 200 OK"} {
+		ours, theirs := net.Pipe()
+		ours.SetDeadline(time.Now().Add(300 * time.Millisecond))
+		go io.Copy(io.Discard, theirs)
+		go io.WriteString(theirs, half)
+		_, err := newWire().(*wire).exchange(t.Context(), ours, &request{method: "GET", host: "x", url: &url.URL{Scheme: "http", Host: "x", Path: "/"}})
+		if !probe.HasReason(err, probe.ReasonTimeout) {
+			t.Errorf("%q: %v", half, err)
+		}
+		ours.Close()
+		theirs.Close()
+	}
+}
