@@ -144,19 +144,22 @@ func (c *check) selectModule(kind string) (*probe.Module, error) {
 }
 
 func scriptModule(kind string) (*probe.Module, error) {
-	options := probe.ModuleOptions{Prober: kind}
+	var prober probe.Prober
+	var err error
 	switch kind {
 	case "tcp":
-		options.TCP = new(probe.TCPOptions)
-		options.TCP.SetDefaults()
-		options.TCP.IPProtocol = "ip4"
+		options := new(probe.TCPOptions)
+		options.SetDefaults()
+		options.IPProtocol = "ip4"
+		prober, err = options.Compile()
 	case "http":
-		options.HTTP = new(probe.HTTPOptions)
-		options.HTTP.SetDefaults()
-		options.HTTP.IPProtocol = "ip4"
-		options.HTTP.BodySizeLimit = 0 // nothing of it is kept; the timeout bounds it
+		options := new(probe.HTTPOptions)
+		options.SetDefaults()
+		options.IPProtocol = "ip4"
+		options.BodySizeLimit = 0 // nothing of it is kept; the timeout bounds it
+		prober, err = options.Compile()
 	}
-	return options.Compile("check_" + kind)
+	return &probe.Module{Name: "check_" + kind, Kind: kind, Prober: prober}, err
 }
 
 // notChecked says why nothing is known about the target, and whose doing that is.

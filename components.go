@@ -50,6 +50,7 @@ func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload fu
 	}
 	exporter := collector.NewExporter(runner.InFlight)
 	exporter.ReportReloads(manager.LastReload)
+	exporter.ReportUnusableModules(func() int { return len(manager.Current().Unusable()) })
 	targets := new(collector.Targets)
 	app := web.New(web.Options{
 		Current:       func() web.Config { return manager.Current() },

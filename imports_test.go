@@ -16,12 +16,13 @@ import (
 // ourImports says which of our packages a package may use; one that is not listed may not exist. The programs among
 // them (package main) put things together and may use every one.
 var ourImports = map[string][]string{
-	"probe":     {},
-	"collector": {"probe"},
-	"alert":     {"probe"},
-	"schedule":  {"probe"},
-	"config":    {"alert", "probe", "schedule"},
-	"web":       {"collector", "probe"},
+	"probe":             {},
+	"collector":         {"probe"},
+	"alert":             {"probe"},
+	"schedule":          {"probe"},
+	"config":            {"alert", "config/strictyaml", "probe", "schedule"},
+	"config/strictyaml": {},
+	"web":               {"collector", "probe"},
 }
 
 // theirImports says which of our packages may use a module (by the beginning of its import path) that has its one
@@ -30,7 +31,7 @@ var theirImports = map[string][]string{
 	"github.com/prometheus/client_golang/":    {"", "collector", "web"},
 	"github.com/alecthomas/kingpin/":          {""},
 	"github.com/prometheus/exporter-toolkit/": {""},
-	"go.yaml.in/yaml/":                        {"config"},
+	"go.yaml.in/yaml/":                        {"config/strictyaml"},
 }
 
 func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {

@@ -135,6 +135,13 @@ func (s *serve) checkConfig() int {
 	for _, warning := range manager.Current().Warnings() {
 		fmt.Fprintln(s.stderr, "warning:", warning)
 	}
+	unusable := manager.Current().Unusable()
+	for _, module := range unusable {
+		fmt.Fprintln(s.stderr, module.Err)
+	}
+	if len(unusable) > 0 { // serving would go on without them, a check does not
+		return exitFailed
+	}
 	fmt.Fprintln(s.stdout, "OK")
 	return exitOK
 }

@@ -96,15 +96,25 @@ func (m *Manager) reload() error {
 	}
 	m.current.Store(next)
 	m.last.Store(&reloaded{ok: true, at: time.Now()})
-	for _, warning := range next.Warnings() {
-		m.logger.Warn("the configuration asks for what is not there", "warning", warning)
-	}
+	m.logRemarks(next)
 	if before != nil {
 		for _, f := range m.hooks {
 			f(next)
 		}
 	}
 	return nil
+}
+
+// logRemarks logs what is accepted and does not work, one line for each remark.
+func (m *Manager) logRemarks(c *Config) {
+	for _, warning := range c.Warnings() {
+		m.logger.Warn("the configuration is accepted with a warning", "warning", warning)
+	}
+	for _, module := range c.Unusable() {
+		for line := range strings.Lines(module.Err.Error()) {
+			m.logger.Error("a module cannot be used, the others can", "module", module.Name, "err", strings.TrimSuffix(line, "\n"))
+		}
+	}
 }
 
 // judge asks whoever may refuse a configuration that is valid in itself.

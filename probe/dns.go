@@ -53,7 +53,8 @@ type dnsProber struct {
 	memories sync.Pool // of *dnsMemory
 }
 
-func (o *DNSOptions) compile() (Prober, error) {
+// Compile makes the section ready to probe. Its errors are joined *OptionErrors.
+func (o *DNSOptions) Compile() (Prober, error) {
 	p := &dnsProber{ip: ipPolicy{prefer: o.IPProtocol, fallback: o.IPProtocolFallback}, port: dnsPort}
 	var (
 		errs []error

@@ -57,7 +57,7 @@ func FuzzDNSReply(f *testing.F) {
 	o := dnsOptions(overTCP)
 	o.ValidateAnswer.FailIfMatchesRegexp = []Regexp{mustRegexp("x")}
 	o.ValidateAdditional.FailIfNotMatchesRegexp = []Regexp{mustRegexp(".")}
-	p, err := o.compile()
+	p, err := o.Compile()
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -109,7 +109,7 @@ func TestDNSOptionsAreCheckedAtLoad(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := dnsOptions(c.change).compile()
+			_, err := dnsOptions(c.change).Compile()
 			if err == nil {
 				t.Fatal("it was accepted")
 			}

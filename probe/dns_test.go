@@ -122,7 +122,7 @@ func overTCP(o *DNSOptions) { o.TransportProtocol = "tcp" }
 
 func compiledDNS(t testing.TB, o *DNSOptions) *dnsProber {
 	t.Helper()
-	p, err := o.compile()
+	p, err := o.Compile()
 	if err != nil {
 		t.Fatal(err)
 	}

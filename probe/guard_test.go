@@ -132,13 +132,16 @@ func TestGuardEntriesAreCheckedAtLoad(t *testing.T) {
 func TestModuleExplainsWhatItsGuardSays(t *testing.T) {
 	g := guard(t, GuardOptions{Allow: []string{"127.0.0.0/8:443"}})
 	modules := map[string]*Module{}
-	for _, kind := range []string{"http", "tcp"} {
-		m, err := ModuleOptions{Prober: kind}.Compile(kind)
+	for kind, options := range map[string]interface {
+		SetDefaults()
+		Compile() (Prober, error)
+	}{"http": new(HTTPOptions), "tcp": new(TCPOptions)} {
+		options.SetDefaults()
+		p, err := options.Compile()
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.Guard = g
-		modules[kind] = m
+		modules[kind] = &Module{Name: kind, Kind: kind, Prober: p, Guard: g}
 	}
 	for _, c := range []struct{ kind, target, want string }{
 		{"http", "https://127.0.0.1/x", `127.0.0.1:443 is allowed by guard, allow: "127.0.0.0/8:443"`},

@@ -65,7 +65,8 @@ func (f *faults) option(path string, err error) {
 
 func (f *faults) err() error { return errors.Join(f.errs...) }
 
-func (o *HTTPOptions) compile() (Prober, error) {
+// Compile makes the section ready to probe. Its errors are joined *OptionErrors.
+func (o *HTTPOptions) Compile() (Prober, error) {
 	var f faults
 	p := &httpProber{
 		method:      o.Method,

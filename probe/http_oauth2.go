@@ -97,7 +97,7 @@ func compileTokenClient(o *config.OAuth2) (*httpProber, error) {
 	options := HTTPOptions{IPProtocol: "ip4", IPProtocolFallback: true, SkipResolvePhaseWithProxy: true}
 	options.HTTPClientConfig.TLSConfig = o.TLSConfig
 	options.HTTPClientConfig.ProxyConfig = o.ProxyConfig
-	p, err := options.compile()
+	p, err := options.Compile()
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,11 @@ func compileHTTP(options string) (*Module, error) {
 	if err := yaml.Unmarshal([]byte(options), o); err != nil {
 		return nil, err
 	}
-	return ModuleOptions{Prober: "http", HTTP: o}.Compile("test")
+	p, err := o.Compile()
+	if err != nil {
+		return nil, err
+	}
+	return &Module{Name: "test", Kind: "http", Prober: p}, nil
 }
 
 // ask probes target once, with a limit that no test should need.

@@ -33,10 +33,11 @@ type icmpProber struct {
 	buffers sync.Pool // of *pingBuffer
 }
 
-// compile wraps ErrUnsupportedProber on a system that offers no ping.
-func (o *ICMPOptions) compile() (Prober, error) {
+// Compile makes the section ready to probe. Its errors are joined *OptionErrors; it wraps ErrUnsupportedProber on a system
+// that offers no ping.
+func (o *ICMPOptions) Compile() (Prober, error) {
 	if !canPing {
-		return nil, ErrUnsupportedProber
+		return nil, &Unusable{ErrUnsupportedProber}
 	}
 	p := &icmpProber{
 		ip: ipPolicy{prefer: o.IPProtocol, fallback: o.IPProtocolFallback}, payload: o.PayloadSize,

@@ -25,11 +25,11 @@ func icmpModule(t testing.TB, options string) *Module {
 	if err := yaml.Unmarshal([]byte(options), o); err != nil {
 		t.Fatal(err)
 	}
-	m, err := ModuleOptions{Prober: "icmp", ICMP: o}.Compile("test")
+	p, err := o.Compile()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m
+	return &Module{Name: "test", Kind: "icmp", Prober: p}
 }
 
 // bySocket runs test with each kind of socket.
@@ -513,13 +513,13 @@ func TestICMPOptionsAreJudgedAtLoad(t *testing.T) {
 		options ICMPOptions
 		want    string
 	}{
-		{ICMPOptions{PayloadSize: -1}, "icmp.payload_size: -1 is out of range; accepted: 1 to 65507 bytes, and 0 for the 28 of the default"},
-		{ICMPOptions{PayloadSize: 65508}, "icmp.payload_size: 65508 is out of range; accepted: 1 to 65507 bytes, and 0 for the 28 of the default"},
-		{ICMPOptions{TTL: -1}, "icmp.ttl: -1 is out of range; accepted: 1 to 255, and 0 for the system's"},
-		{ICMPOptions{TTL: 256, SourceIPAddress: "localhost"}, "icmp.source_ip_address: \"localhost\" is not an IP address\nicmp.ttl: 256 is out of range; accepted: 1 to 255, and 0 for the system's"},
-		{ICMPOptions{SourceIPAddress: "::1", IPProtocol: "ip4"}, "icmp.source_ip_address: ::1 reaches no ip4 address, and preferred_ip_protocol without ip_protocol_fallback allows no other"},
+		{ICMPOptions{PayloadSize: -1}, "payload_size: -1 is out of range; accepted: 1 to 65507 bytes, and 0 for the 28 of the default"},
+		{ICMPOptions{PayloadSize: 65508}, "payload_size: 65508 is out of range; accepted: 1 to 65507 bytes, and 0 for the 28 of the default"},
+		{ICMPOptions{TTL: -1}, "ttl: -1 is out of range; accepted: 1 to 255, and 0 for the system's"},
+		{ICMPOptions{TTL: 256, SourceIPAddress: "localhost"}, "source_ip_address: \"localhost\" is not an IP address\nttl: 256 is out of range; accepted: 1 to 255, and 0 for the system's"},
+		{ICMPOptions{SourceIPAddress: "::1", IPProtocol: "ip4"}, "source_ip_address: ::1 reaches no ip4 address, and preferred_ip_protocol without ip_protocol_fallback allows no other"},
 	} {
-		_, err := ModuleOptions{Prober: "icmp", ICMP: &c.options}.Compile("test")
+		_, err := c.options.Compile()
 		if err == nil || err.Error() != c.want {
 			t.Errorf("%+v: %v, want %s", c.options, err, c.want)
 		}

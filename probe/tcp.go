@@ -49,7 +49,8 @@ type tcpProber struct {
 	conversation conversation
 }
 
-func (o *TCPOptions) compile() (Prober, error) {
+// Compile makes the section ready to probe. Its errors are joined *OptionErrors.
+func (o *TCPOptions) Compile() (Prober, error) {
 	p := &tcpProber{ip: ipPolicy{prefer: o.IPProtocol, fallback: o.IPProtocolFallback}, secured: o.TLS}
 	var (
 		errs []error

@@ -33,7 +33,7 @@ func tcpOptions(entries ...QueryResponse) *TCPOptions {
 
 func compiled(t testing.TB, o *TCPOptions) *tcpProber {
 	t.Helper()
-	p, err := o.compile()
+	p, err := o.Compile()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +373,7 @@ func TestTCPOptionsAreCheckedAtLoad(t *testing.T) {
 			if c.change != nil {
 				c.change(o)
 			}
-			_, err := o.compile()
+			_, err := o.Compile()
 			faults := optionFaults(err)
 			if len(faults) != len(c.want) {
 				t.Fatalf("got %q, want %q", faults, c.want)

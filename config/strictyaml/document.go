@@ -1,4 +1,10 @@
-package config
+// Package strictyaml decodes a YAML document into Go structs and finds every error in it at once, each with its line
+// and path. Keys that a struct does not have and keys that are there twice are errors, with a hint at what was meant.
+// It bounds the size, the depth and the expansion of aliases. It writes structs as YAML again, with secrets masked.
+//
+// It knows no option of any program: structs say by their yaml tags what may be there, by SetDefaults what holds when an
+// option is left out, and by Validate what does not fit together.
+package strictyaml
 
 import (
 	"bytes"
@@ -11,34 +17,57 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFileBytes bounds a configuration file; thousands of modules fit.
-const maxFileBytes = 4 << 20
+// MaxBytes bounds a document.
+const MaxBytes = 4 << 20
 
-var errTooLarge = fmt.Errorf("is larger than %d MiB, the limit", maxFileBytes>>20)
+var errTooLarge = fmt.Errorf("is larger than %d MiB, the limit", MaxBytes>>20)
 
-// readDocument parses data to the tree of its one document.
-func readDocument(data []byte) (root *yaml.Node, line int, err error) {
-	if len(data) > maxFileBytes {
-		return nil, 0, errTooLarge
+// Document is a parsed document.
+type Document struct {
+	name    string
+	root    *yaml.Node
+	scalars Scalars
+	ignored *Error // a further document; nil: there is none
+
+	void []string // paths of options that do not hold what the file says
+}
+
+// Parse reads data, whose one document must not be empty; a further document is ignored, with a warning when it is
+// decoded. Name stands for the file in messages. The error is Errors.
+func Parse(name string, data []byte, scalars Scalars) (*Document, error) {
+	root, ignored, line, err := readDocuments(data)
+	if err != nil {
+		return nil, Errors{{File: name, Line: line, Err: err}}
+	}
+	d := &Document{name: name, root: root, scalars: scalars}
+	if ignored != nil {
+		d.ignored = &Error{File: name, Line: ignored.Line, Err: warning{errors.New("a second document is ignored")}, node: ignored}
+	}
+	return d, nil
+}
+
+// readDocuments parses data to the tree of its first document. second is the one after it, if there is one.
+func readDocuments(data []byte) (root, second *yaml.Node, line int, err error) {
+	if len(data) > MaxBytes {
+		return nil, nil, 0, errTooLarge
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
-	var document yaml.Node
+	var document, next yaml.Node
 	err = nextDocument(dec, &document)
 	if err != nil && !errors.Is(err, io.EOF) {
 		line := syntaxLine(data, err)
-		return nil, line, syntaxError(data, line, err)
+		return nil, nil, line, syntaxError(data, line, err)
 	}
 	if err != nil || isNull(document.Content[0]) {
-		return nil, 0, errors.New("is empty; accepted: a file with at least `modules:`")
+		return nil, nil, 0, errors.New("is empty; accepted: a mapping with at least one key")
 	}
-	var second yaml.Node
-	if err := nextDocument(dec, &second); err == nil && !isNull(second.Content[0]) {
-		return nil, second.Content[0].Line, errors.New("is a second document; accepted: one document in a file")
+	if err := nextDocument(dec, &next); err == nil && !isNull(next.Content[0]) {
+		second = next.Content[0]
 	} else if err != nil && !errors.Is(err, io.EOF) {
 		line := syntaxLine(data, err)
-		return nil, line, syntaxError(data, line, err)
+		return nil, nil, line, syntaxError(data, line, err)
 	}
-	return document.Content[0], 0, nil
+	return document.Content[0], second, 0, nil
 }
 
 // nextDocument reads the next document. The YAML library panics on what it calls internal errors: to a running
@@ -95,24 +124,4 @@ func resolved(n *yaml.Node) *yaml.Node {
 		n = n.Alias
 	}
 	return n
-}
-
-// describe names a node's kind for a message, without its value.
-func describe(n *yaml.Node) string {
-	switch n = resolved(n); n.Kind {
-	case yaml.MappingNode:
-		return "a mapping"
-	case yaml.SequenceNode:
-		return "a list"
-	}
-	switch n.ShortTag() {
-	case "!!null":
-		return "empty"
-	case "!!bool":
-		return "a boolean"
-	case "!!int", "!!float":
-		return "a number"
-	default:
-		return "text"
-	}
 }
