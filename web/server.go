@@ -17,8 +17,8 @@ import (
 // Config is one loaded configuration. It never changes: a reload puts another in its place, so a request that
 // asks for it once sees one configuration from start to end.
 type Config interface {
-	// Module returns the module of that name. The error wraps probe.ErrUnknownModule when there is none, and
-	// probe.ErrUnsupportedProber when its prober is not built in.
+	// Module returns the module of that name. The error wraps probe.ErrUnknownModule when there is none, and is a
+	// *probe.UnusableModule when the module cannot be used.
 	Module(name string) (*probe.Module, error)
 	// ModuleYAML returns the module's configuration for a person, with secrets hidden.
 	ModuleYAML(name string) []byte
