@@ -108,7 +108,7 @@ func TestAcceptedAndRefusedAsByThePeer(t *testing.T) {
 		module("timeout: -5s"):                     "",
 		module("timeout: [5s]"):                    "is a list; accepted: a single value",
 		module("http: {body_size_limit: 10}"):      "not a size",
-		module("http: {body_size_limit: -1MB}"):    "not a size",
+		module("http: {body_size_limit: -1MB}"):    "",
 		module("http: {fail_if_ssl: 1}"):           "accepted: true or false",
 		module("http: {fail_if_ssl: 'true'}"):      "accepted: true or false",
 		module("http: {valid_status_codes: 200}"):  "is a number; accepted: a list",

@@ -44,7 +44,7 @@ func compileConversation(path string, entries []QueryResponse, secured bool) (co
 		t := turn{expect: entry.Expect, expectBytes: []byte(entry.ExpectBytes), send: entry.Send, startTLS: entry.StartTLS}
 		if entry.StartTLS {
 			if secured {
-				errs = append(errs, optionErrorf(at+".starttls", "the connection is encrypted already at this point; accepted: either tls: true, or one starttls: true"))
+				errs = append(errs, unusablef(at+".starttls", "the connection is encrypted already at this point; accepted: either tls: true, or one starttls: true"))
 			}
 			secured = true
 		}
@@ -52,9 +52,6 @@ func compileConversation(path string, entries []QueryResponse, secured bool) (co
 			var err error
 			if t.labels, err = compileLabels(at+".labels", entry.Labels); err != nil {
 				errs = append(errs, err)
-			}
-			if t.expect.Regexp == nil {
-				errs = append(errs, optionErrorf(at+".labels", "needs an expect in the same entry, whose match it reports"))
 			}
 		}
 		turns = append(turns, t)
@@ -70,11 +67,11 @@ func compileLabels(path string, labels []ExpectLabel) ([]ExpectLabel, error) {
 		name := model.EscapeName(label.Name, model.UnderscoreEscaping)
 		switch {
 		case name == "":
-			errs = append(errs, &OptionError{Path: at, Err: errRequired})
+			errs = append(errs, unusablef(at, "%w", errRequired))
 		case len(name) >= 2 && name[:2] == "__":
-			errs = append(errs, optionErrorf(at, "%q is reserved: Prometheus keeps names that begin with __ to itself", label.Name))
+			errs = append(errs, unusablef(at, "%q is reserved: Prometheus keeps names that begin with __ to itself", label.Name))
 		case slices.ContainsFunc(valid, func(l ExpectLabel) bool { return l.Name == name }):
-			errs = append(errs, optionErrorf(at, "%q is there twice (as %s)", label.Name, name))
+			errs = append(errs, unusablef(at, "%q is there twice (as %s)", label.Name, name))
 		}
 		valid = append(valid, ExpectLabel{Name: name, Value: label.Value})
 	}

@@ -66,17 +66,18 @@ func (o *DNSOptions) Compile() (Prober, error) {
 	switch o.TransportProtocol {
 	case "", "udp":
 		if o.DNSOverTLS {
-			errs = append(errs, optionErrorf("dns_over_tls", "needs transport_protocol: tcp"))
+			errs = append(errs, unusablef("dns_over_tls", "needs transport_protocol: tcp"))
 		}
 	case "tcp":
 		p.stream = true
 	default:
-		errs = append(errs, optionErrorf("transport_protocol", "%q is unknown; accepted: udp, tcp", o.TransportProtocol))
+		errs = append(errs, unusablef("transport_protocol", "%q is unknown; accepted: udp, tcp", o.TransportProtocol))
 	}
-	if client, err := compileTLS("tls_config", &o.TLSConfig); err != nil {
-		errs = append(errs, err)
-	} else if o.DNSOverTLS {
-		p.tls, p.port = client, dnsTLSPort
+	if o.DNSOverTLS { // otherwise the files of tls_config may be missing
+		p.port = dnsTLSPort
+		if p.tls, err = compileTLS("tls_config", &o.TLSConfig); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if err := p.compileQuery(o); err != nil {
 		errs = append(errs, err)
@@ -113,7 +114,7 @@ func (p *dnsProber) compileQuery(o *DNSOptions) error {
 	}
 	var err error
 	if p.query, err = newDNSQuery(o.QueryName, qtype, class, o.RecursionDesired); err != nil {
-		errs = append(errs, optionErrorf("query_name", "%q %w", o.QueryName, err))
+		errs = append(errs, unusablef("query_name", "%q %w", o.QueryName, err))
 	}
 	return errors.Join(errs...)
 }

@@ -27,7 +27,7 @@ func BenchmarkDNSOverUDP(b *testing.B) {
 		return [][]byte{first}
 	})
 	benchmarkDNS(b, dnsOptions(func(o *DNSOptions) {
-		o.ValidateAnswer.FailIfNotMatchesRegexp = []Regexp{mustRegexp(`192\.0\.2\.`)}
+		o.ValidateAnswer.FailIfNotMatchesRegexp = []LateRegexp{{mustRegexp(`192\.0\.2\.`)}}
 	}), addr)
 }
 

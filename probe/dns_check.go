@@ -9,10 +9,10 @@ import (
 // RecordOptions is what the records of one section of an answer must look like. The regular expressions see each
 // record as a line of a zone file.
 type RecordOptions struct {
-	FailIfMatchesRegexp     []Regexp `yaml:"fail_if_matches_regexp,omitempty"`
-	FailIfAllMatchRegexp    []Regexp `yaml:"fail_if_all_match_regexp,omitempty"`
-	FailIfNotMatchesRegexp  []Regexp `yaml:"fail_if_not_matches_regexp,omitempty"`
-	FailIfNoneMatchesRegexp []Regexp `yaml:"fail_if_none_matches_regexp,omitempty"`
+	FailIfMatchesRegexp     []LateRegexp `yaml:"fail_if_matches_regexp,omitempty"`
+	FailIfAllMatchRegexp    []LateRegexp `yaml:"fail_if_all_match_regexp,omitempty"`
+	FailIfNotMatchesRegexp  []LateRegexp `yaml:"fail_if_not_matches_regexp,omitempty"`
+	FailIfNoneMatchesRegexp []LateRegexp `yaml:"fail_if_none_matches_regexp,omitempty"`
 }
 
 // empty reports whether any records will do.
@@ -35,12 +35,12 @@ func compileDNSChecks(o *DNSOptions) (dnsChecks, error) {
 	}
 	var errs []error
 	if len(o.ValidRcodes) == 0 {
-		errs = append(errs, optionErrorf("valid_rcodes", "is empty, so that no answer would do; accepted: %s", namesOf(dnsCodes)))
+		errs = append(errs, unusablef("valid_rcodes", "is empty, so that no answer would do; accepted: %s", namesOf(dnsCodes)))
 	}
 	for i, name := range o.ValidRcodes {
 		code, ok := numberOf(dnsCodes, name)
 		if !ok {
-			errs = append(errs, optionErrorf(indexed("valid_rcodes", i), "%q is unknown; accepted: %s", name, namesOf(dnsCodes)))
+			errs = append(errs, unusablef(indexed("valid_rcodes", i), "%q is unknown; accepted: %s", name, namesOf(dnsCodes)))
 		}
 		c.codes = append(c.codes, code)
 	}
@@ -140,9 +140,9 @@ func (c *dnsChecks) section(m *matcher, section int, q dnsQuery, msg []byte, tex
 }
 
 // first is the first expression that matches text, or that does not; nil: there is none.
-func (m *matcher) first(all []Regexp, text []byte, matching bool) (*Regexp, error) {
+func (m *matcher) first(all []LateRegexp, text []byte, matching bool) (*LateRegexp, error) {
 	for i := range all {
-		matches, err := m.bytes(all[i], text)
+		matches, err := m.bytes(all[i].Regexp, text)
 		if err != nil {
 			return nil, err
 		}

@@ -55,8 +55,8 @@ func FuzzDNSReply(f *testing.F) {
 	f.Add([]byte{0x80})
 	f.Add([]byte{})
 	o := dnsOptions(overTCP)
-	o.ValidateAnswer.FailIfMatchesRegexp = []Regexp{mustRegexp("x")}
-	o.ValidateAdditional.FailIfNotMatchesRegexp = []Regexp{mustRegexp(".")}
+	o.ValidateAnswer.FailIfMatchesRegexp = []LateRegexp{{mustRegexp("x")}}
+	o.ValidateAdditional.FailIfNotMatchesRegexp = []LateRegexp{{mustRegexp(".")}}
 	p, err := o.Compile()
 	if err != nil {
 		f.Fatal(err)

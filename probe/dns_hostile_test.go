@@ -227,7 +227,7 @@ func TestDNSRegexpsHeedTheDeadline(t *testing.T) {
 		return withLength(msg)
 	}
 	o := dnsOptions(overTCP)
-	o.ValidateAnswer.FailIfMatchesRegexp = []Regexp{mustRegexp(`([\\0x.]{1,50}){1,20}y`)}
+	o.ValidateAnswer.FailIfMatchesRegexp = []LateRegexp{{mustRegexp(`([\\0x.]{1,50}){1,20}y`)}}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*soon)
 	defer cancel()
 	start := time.Now()

@@ -104,7 +104,10 @@ func TestDNSOptionsAreCheckedAtLoad(t *testing.T) {
 		"an unknown code":               {func(o *DNSOptions) { o.ValidRcodes = []string{"NOERROR", "OK"} }, []string{`valid_rcodes[1]: "OK" is unknown; accepted: NOERROR, FORMERR, `}},
 		"no code at all":                {func(o *DNSOptions) { o.ValidRcodes = []string{} }, []string{"valid_rcodes: is empty"}},
 		"a source that is no address":   {func(o *DNSOptions) { o.SourceIPAddress = "eth0" }, []string{`source_ip_address: "eth0" is not an IP address`}},
-		"several faults at once": {func(o *DNSOptions) { o.TLSConfig.CAFile, o.QueryType, o.QueryName = "/does/not/exist", "X", "" }, []string{
+		"several faults at once": {func(o *DNSOptions) {
+			o.TransportProtocol, o.DNSOverTLS = "tcp", true
+			o.TLSConfig.CAFile, o.QueryType, o.QueryName = "/does/not/exist", "X", ""
+		}, []string{
 			"tls_config.ca_file: cannot be read", `query_type: "X"`, "query_name: is required",
 		}},
 	} {

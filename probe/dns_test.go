@@ -182,9 +182,9 @@ func TestDNSAsksAndCounts(t *testing.T) {
 }
 
 func TestDNSJudgesTheAnswer(t *testing.T) {
-	re := func(patterns ...string) (all []Regexp) {
+	re := func(patterns ...string) (all []LateRegexp) {
 		for _, p := range patterns {
-			all = append(all, mustRegexp(p))
+			all = append(all, LateRegexp{mustRegexp(p)})
 		}
 		return all
 	}
@@ -332,8 +332,12 @@ func TestDNSUsesTheSourceAddress(t *testing.T) {
 			t.Errorf("the server saw %s", got)
 		}
 	}
-	stranger := dnsOptions(func(o *DNSOptions) { o.SourceIPAddress = "192.0.2.1" })
-	_, err = compiledDNS(t, stranger).Probe(t.Context(), Request{Target: c.LocalAddr().String()})
+	if _, err := dnsOptions(func(o *DNSOptions) { o.SourceIPAddress = "192.0.2.1" }).Compile(); !isUnusable(err) {
+		t.Errorf("an address that is not ours: %v", err)
+	}
+	lost := compiledDNS(t, dnsOptions(from))
+	lost.source = netip.MustParseAddr("192.0.2.1")
+	_, err = lost.Probe(t.Context(), Request{Target: c.LocalAddr().String()})
 	wantFault(t, err, FaultSourceAddress)
 }
 

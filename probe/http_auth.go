@@ -28,7 +28,7 @@ type secret struct {
 // which neither blackbox_exporter nor rollcall has.
 func compileSecret(f *faults, path, text, file, ref string) secret {
 	if ref != "" {
-		f.add(path+"_ref", "needs a secret manager, and there is none; accepted: %s, %s_file", path, path)
+		f.unusable(path+"_ref", "needs a secret manager, and there is none; accepted: %s, %s_file", path, path)
 	}
 	if file == "" {
 		return secret{text: text}
@@ -38,7 +38,7 @@ func compileSecret(f *faults, path, text, file, ref string) secret {
 	}
 	watched, err := watchFile(file, true)
 	if err != nil {
-		f.option(path+"_file", err)
+		f.unusable(path+"_file", "%w", err)
 		return secret{}
 	}
 	return secret{file: watched}
@@ -92,7 +92,7 @@ func compileAuthorization(c *config.HTTPClientConfig) (authorizer, error) {
 		case strings.EqualFold(scheme, "basic"):
 			f.add("authorization.type", "may not be Basic; accepted: basic_auth, which encodes the password")
 		case !httpguts.ValidHeaderFieldValue(scheme):
-			f.add("authorization.type", "holds a control character")
+			f.unusable("authorization.type", "holds a control character")
 		}
 		made = schemeAuth{scheme, compileSecret(&f, "authorization.credentials", string(a.Credentials), a.CredentialsFile, a.CredentialsRef)}
 	}
@@ -110,7 +110,7 @@ func compileAuthorization(c *config.HTTPClientConfig) (authorizer, error) {
 		f.add(ways[len(ways)-1], "stands beside %s; accepted: one of them", strings.Join(ways[:len(ways)-1], " and "))
 	}
 	if s, ok := made.(schemeAuth); ok && s.credentials.file == nil && !httpguts.ValidHeaderFieldValue(s.credentials.text) {
-		f.add(ways[0], "the credentials hold a control character (a line break?)")
+		f.unusable(ways[0], "the credentials hold a control character (a line break?)")
 	}
 	if err := f.err(); err != nil {
 		return nil, err

@@ -4,27 +4,30 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/net/http/httpguts"
 )
 
-// HTTPVersion is a protocol version as blackbox_exporter spells it: "HTTP/1.1", "HTTP/2.0".
+// HTTPVersion is a protocol version as blackbox_exporter spells it: "HTTP/1.1", "HTTP/2.0". "HTTP/2" means the latter.
+// Another word is accepted with a warning and never matches.
 type HTTPVersion string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (v *HTTPVersion) UnmarshalText(text []byte) error {
 	switch s := string(text); s {
-	case "HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0":
-		*v = HTTPVersion(s)
-	case "HTTP/2", "HTTP/3":
-		*v = HTTPVersion(s + ".0")
+	case "HTTP/2":
+		*v = "HTTP/2.0"
+		return nil
 	default:
-		return fmt.Errorf("%q is unknown; accepted: HTTP/1.0, HTTP/1.1, HTTP/2.0, HTTP/3.0", s)
+		*v = HTTPVersion(s)
+		if !slices.Contains([]string{"HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3", "HTTP/3.0"}, s) {
+			return &Warning{fmt.Errorf("%q is no version that a response can have; accepted: HTTP/1.0, HTTP/1.1, HTTP/2.0, HTTP/3.0", s)}
+		}
+		return nil
 	}
-	return nil
 }
 
 // Compression is the content coding that a body is expected in: "gzip", "br", "deflate", "identity". Empty: the body
@@ -38,7 +41,7 @@ func (c *Compression) UnmarshalText(text []byte) error {
 		*c = Compression(s)
 		return nil
 	default:
-		return fmt.Errorf("%q is unknown; accepted: gzip, br, deflate, identity", text)
+		return &Unusable{fmt.Errorf("%q is not built in; accepted: gzip, br, deflate, identity", text)}
 	}
 }
 
@@ -47,6 +50,11 @@ type faults struct{ errs []error }
 
 func (f *faults) add(path, format string, args ...any) {
 	f.errs = append(f.errs, optionErrorf(path, format, args...))
+}
+
+// unusable adds an Unusable.
+func (f *faults) unusable(path, format string, args ...any) {
+	f.errs = append(f.errs, unusablef(path, format, args...))
 }
 
 // join takes in the errors of another part; it may be nil.
@@ -86,12 +94,9 @@ func (o *HTTPOptions) Compile() (Prober, error) {
 	case p.method == "":
 		p.method = http.MethodGet
 	case p.method == http.MethodConnect:
-		f.add("method", "CONNECT opens a tunnel and asks for nothing; accepted: GET, HEAD, POST and the like")
+		f.unusable("method", "CONNECT opens a tunnel and asks for nothing; accepted: GET, HEAD, POST and the like")
 	case !isToken(p.method):
-		f.add("method", "%q is not a method; accepted: GET, HEAD, POST and the like", p.method)
-	}
-	if p.limit < 0 {
-		f.add("body_size_limit", "is negative; accepted: a size, or 0 for none")
+		f.unusable("method", "%q is not a method; accepted: GET, HEAD, POST and the like", p.method)
 	}
 
 	var err error
@@ -109,10 +114,10 @@ func (o *HTTPOptions) Compile() (Prober, error) {
 	f.join(err)
 	p.skipResolve = o.SkipResolvePhaseWithProxy && p.proxy != nil && !o.HTTPClientConfig.ProxyFromEnvironment
 	if p.http3 && p.proxy != nil {
-		f.add("enable_http3", "does not go with a proxy; accepted: one of enable_http3, proxy_url and proxy_from_environment")
+		f.unusable("enable_http3", "does not go with a proxy; accepted: one of enable_http3, proxy_url and proxy_from_environment")
 	}
 	if p.http3 && p.headers.upgrade {
-		f.add("enable_http3", "does not go with an Upgrade header, which HTTP/3 does not have")
+		f.unusable("enable_http3", "does not go with an Upgrade header, which HTTP/3 does not have")
 	}
 	if err := f.err(); err != nil {
 		return nil, err
@@ -132,7 +137,7 @@ func compileBody(inline, file string) (requestBody, error) {
 	case file != "":
 		f, err := watchFile(file, false)
 		if err != nil {
-			return requestBody{}, &OptionError{Path: "body_file", Err: err}
+			return requestBody{}, unusablef("body_file", "%w", err)
 		}
 		return requestBody{file: f}, nil
 	default:
@@ -143,14 +148,18 @@ func compileBody(inline, file string) (requestBody, error) {
 func (o *HTTPOptions) compileChecks() (httpChecks, error) {
 	var f faults
 	c := httpChecks{
-		codes: o.ValidStatusCodes, versions: o.ValidHTTPVersions,
+		codes:     o.ValidStatusCodes,
 		failIfTLS: o.FailIfSSL, failIfNotTLS: o.FailIfNotSSL,
 		bodyMatches: o.FailIfBodyMatchesRegexp, bodyNotMatches: o.FailIfBodyNotMatchesRegexp,
 		celMatches: o.FailIfBodyJSONMatchesCEL, celNotMatches: o.FailIfBodyJSONNotMatchesCEL,
 	}
-	for i, code := range o.ValidStatusCodes {
-		if code < 100 || code > 999 {
-			f.add("valid_status_codes["+strconv.Itoa(i)+"]", "%d is not a status code; accepted: 100 to 999", code)
+	c.versions = slices.Clone(o.ValidHTTPVersions)
+	for i, version := range c.versions {
+		switch {
+		case version == "HTTP/3.0" && !o.EnableHTTP3:
+			f.add(indexed("valid_http_versions", i), "HTTP/3.0 needs enable_http3")
+		case version == "HTTP/3" && o.EnableHTTP3:
+			c.versions[i] = "HTTP/3.0"
 		}
 	}
 	for i, re := range o.FailIfBodyMatchesRegexp {
@@ -162,9 +171,6 @@ func (o *HTTPOptions) compileChecks() (httpChecks, error) {
 		if re.Regexp == nil {
 			f.option(fmt.Sprintf("fail_if_body_not_matches_regexp[%d]", i), errRequired)
 		}
-	}
-	if o.FailIfSSL && o.FailIfNotSSL {
-		f.add("fail_if_not_ssl", "contradicts fail_if_ssl: every probe would fail; accepted: one of them")
 	}
 	var err error
 	c.headerMatches, err = compileHeaderMatches("fail_if_header_matches", o.FailIfHeaderMatchesRegexp)
@@ -180,11 +186,8 @@ func compileHeaderMatches(path string, matches []HeaderMatch) ([]HeaderMatch, er
 	compiled := make([]HeaderMatch, 0, len(matches))
 	for i, m := range matches {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		switch {
-		case m.Header == "":
+		if m.Header == "" {
 			f.option(at+".header", errRequired)
-		case !httpguts.ValidHeaderFieldName(m.Header):
-			f.add(at+".header", "%q is not a header's name", m.Header)
 		}
 		if m.Regexp.Regexp == nil || m.Regexp.String() == "" {
 			f.option(at+".regexp", errRequired)

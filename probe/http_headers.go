@@ -60,20 +60,17 @@ func withoutContent(fields []field) []field {
 func (o *HTTPOptions) compileHeaders() (headerSet, error) {
 	var f faults
 	h := headerSet{userAgent: defaultUserAgent()}
-	upgrade, seen := "", map[string]string{}
+	upgrade, seen := "", map[string]bool{}
 	for _, key := range slices.Sorted(maps.Keys(o.Headers)) {
 		path, value, name := "headers."+key, strings.TrimSpace(o.Headers[key]), http.CanonicalHeaderKey(key)
-		if !checkField(&f, path, key, value) {
-			continue
+		if !checkField(&f, path, key, value) || seen[name] {
+			continue // the first of several spellings counts, with a warning
 		}
-		if twin, ok := seen[name]; ok {
-			f.add(path, "is the same header as %s; accepted: one of them, or http_headers for several values", twin)
-		}
-		seen[name] = key
+		seen[name] = true
 		switch name {
 		case "Host":
 			if !httpguts.ValidHostHeader(value) {
-				f.add(path, "%q is not a host", value)
+				f.unusable(path, "%q is not a host", value)
 			}
 			h.host = value
 		case "User-Agent":
@@ -90,7 +87,7 @@ func (o *HTTPOptions) compileHeaders() (headerSet, error) {
 		case "Accept-Encoding":
 			h.accepts = parseAcceptEncoding(value)
 			if !h.accepts.covers(o.Compression) {
-				f.add(path, "%q does not accept what compression expects, %q", value, o.Compression)
+				f.unusable(path, "%q does not accept what compression expects, %q", value, o.Compression)
 			}
 			h.fixed = append(h.fixed, field{name, value})
 		default:
@@ -150,11 +147,13 @@ func (h *headerSet) addClientHeaders(headers *config.Headers) error {
 			at := fmt.Sprintf("%s.files[%d]", path, i)
 			watched, err := watchFile(file, true)
 			if err != nil {
-				f.option(at, err)
+				f.unusable(at, "%w", err)
 				continue
 			}
 			content, err := watched.read()
-			f.option(at, err)
+			if err != nil {
+				f.unusable(at, "%w", err)
+			}
 			if checkField(&f, at, key, string(bytes.TrimSpace(content))) {
 				h.files = append(h.files, fieldFile{name, watched})
 			}
@@ -167,9 +166,9 @@ func (h *headerSet) addClientHeaders(headers *config.Headers) error {
 func checkField(f *faults, path, name, value string) bool {
 	switch {
 	case !httpguts.ValidHeaderFieldName(name):
-		f.add(path, "%q is not a header's name", name)
+		f.unusable(path, "%q is not a header's name", name)
 	case !httpguts.ValidHeaderFieldValue(value):
-		f.add(path, "the value holds a control character (a line break?)")
+		f.unusable(path, "the value holds a control character (a line break?)")
 	default:
 		return true
 	}

@@ -49,9 +49,9 @@ func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
 	if o.TokenURL == "" {
 		f.option("token_url", errRequired)
 	} else if u, err := url.Parse(o.TokenURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") {
-		f.add("token_url", "is not a URL; accepted: http or https")
-	} else {
-		f.option("token_url", checkHTTPURL(u))
+		f.unusable("token_url", "is not a URL; accepted: http or https")
+	} else if err := checkHTTPURL(u); err != nil {
+		f.unusable("token_url", "%w", err)
 	}
 	switch o.GrantType {
 	case "", grantClientCredentials:
@@ -60,7 +60,7 @@ func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
 		s.secret = compileSecret(&f, "client_certificate_key", string(o.ClientCertificateKey), o.ClientCertificateKeyFile, o.ClientCertificateKeyRef)
 		f.join(s.compileSigning())
 	default:
-		f.add("grant_type", "%q is unknown; accepted: %s, %s", o.GrantType, grantClientCredentials, grantJWTBearer)
+		f.unusable("grant_type", "%q is unknown; accepted: %s, %s", o.GrantType, grantClientCredentials, grantJWTBearer)
 	}
 	client, err := compileTokenClient(o)
 	f.join(err)
@@ -86,7 +86,7 @@ func (s *tokenSource) compileSigning() error {
 	}
 	if key, err := s.secret.raw(); err == nil {
 		if _, err := jwt.ParseRSAPrivateKeyFromPEM(key); err != nil {
-			f.add("client_certificate_key", "is not an RSA key in PEM form")
+			f.unusable("client_certificate_key", "is not an RSA key in PEM form")
 		}
 	}
 	return f.err()

@@ -1,21 +1,23 @@
 package probe
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
 func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 	for _, c := range []struct{ options, want string }{
 		{"method: 'GE T'", "method:"},
 		{"method: CONNECT", "method:"},
-		{"valid_status_codes: [200, 1000]", "valid_status_codes[1]:"},
+		{"valid_http_versions: [HTTP/1.1, HTTP/3.0]", "valid_http_versions[1]:"},
 		{"headers: {'X Y': z}", "headers.X Y:"},
 		{"headers: {X: \"a\\r\\nY: b\"}", "headers.X:"},
-		{"headers: {X: a, x: b}", "headers.x:"},
 		{"headers: {Connection: Upgrade, Upgrade: websocket}\nenable_http3: true", "enable_http3:"},
 		{"headers: {Host: 'a b'}", "headers.Host:"},
 		{"headers: {Accept-Encoding: 'br, gzip;q=0'}\ncompression: gzip", "headers.Accept-Encoding:"},
@@ -24,7 +26,6 @@ func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 		{"http_headers: {X: {files: [/does/not/exist]}}", "http_headers.X.files[0]:"},
 		{"body: x\nbody_file: /dev/null", "body_file:"},
 		{"body_file: /does/not/exist", "body_file:"},
-		{"fail_if_ssl: true\nfail_if_not_ssl: true", "fail_if_not_ssl:"},
 		{"fail_if_header_matches: [{header: '', regexp: x}]", "fail_if_header_matches[0].header:"},
 		{"fail_if_header_not_matches: [{header: X}]", "fail_if_header_not_matches[0].regexp:"},
 		{"basic_auth: {username: u}\nbearer_token: t", "bearer_token:"},
@@ -59,16 +60,76 @@ func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 }
 
 func TestHTTPTellsAllFaultsAtOnce(t *testing.T) {
-	_, err := compileHTTP("method: ' '\nbody: x\nbody_file: /dev/null\nvalid_status_codes: [1, 2]\nproxy_url: 'x://y'")
-	if faults := optionFaults(err); len(faults) != 5 {
+	_, err := compileHTTP("method: ' '\nbody: x\nbody_file: /dev/null\nproxy_url: 'x://y'")
+	if faults := optionFaults(err); len(faults) != 3 {
 		t.Errorf("%d faults: %q", len(faults), faults)
+	}
+}
+
+// TestMissingFilesAreNoMistakes: what may be mended without touching the configuration concerns its module alone.
+func TestMissingFilesAreNoMistakes(t *testing.T) {
+	for options, want := range map[string]bool{
+		"body_file: /does/not/exist":                                                             true,
+		"bearer_token_file: /does/not/exist":                                                     true,
+		"basic_auth: {password_file: /does/not/exist}":                                           true,
+		"http_headers: {X: {files: [/does/not/exist]}}":                                          true,
+		"tls_config: {ca_file: /does/not/exist}":                                                 true,
+		"tls_config: {cert_file: /does/not/exist, key: x}":                                       true,
+		"oauth2: {client_id: a, token_url: 'http://a/', tls_config: {ca_file: /does/not/exist}}": true,
+		"body: x\nbody_file: y":                                                                  false,
+		"tls_config: {ca: x, ca_file: y}":                                                        false,
+		"valid_http_versions: [HTTP/3.0]":                                                        false,
+		"fail_if_header_matches: [{header: X}]":                                                  false,
+		"authorization: {type: basic}":                                                           false,
+	} {
+		_, err := compileHTTP(options)
+		if err == nil || isUnusable(err) != want {
+			t.Errorf("%s: %v, unusable %t, want %t", options, err, isUnusable(err), want)
+		}
+	}
+}
+
+func isUnusable(err error) bool {
+	var unusable *Unusable
+	return errors.As(err, &unusable)
+}
+
+func TestHTTPWarnsOfWhatCannotDoWhatItSeems(t *testing.T) {
+	for options, want := range map[string]string{
+		"valid_status_codes: [200, 1000]":                      "valid_status_codes[1]: 1000 is no status",
+		"valid_http_versions: [HTTP/1.1, HTTP/3]":              "valid_http_versions[1]: HTTP/3 needs enable_http3",
+		"valid_http_versions: [HTTP/3]\nenable_http3: true":    "",
+		"fail_if_ssl: true\nfail_if_not_ssl: true":             "fail_if_not_ssl: contradicts fail_if_ssl",
+		"headers: {X: a, x: b}":                                "headers.x: is the same header as X, which counts",
+		"fail_if_header_matches: [{header: 'a b', regexp: x}]": "fail_if_header_matches[0].header: \"a b\" is no name",
+		"method: POST": "",
+	} {
+		o := new(HTTPOptions)
+		o.SetDefaults()
+		if err := yaml.Unmarshal([]byte(options), o); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		var warning *Warning
+		if err := o.Validate(); err != nil {
+			got = err.Error()
+			if !errors.As(err, &warning) {
+				t.Errorf("%s: no warning: %v", options, err)
+			}
+		}
+		if !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s: %q, want %q", options, got, want)
+		}
+		if _, err := o.Compile(); err != nil {
+			t.Errorf("%s: %v", options, err)
+		}
 	}
 }
 
 func TestHTTPValuesAreRefusedWhereTheyStand(t *testing.T) {
 	for _, options := range []string{
-		"compression: zip", "valid_http_versions: [HTTP/4]", "fail_if_body_json_matches_cel: 'body.'",
-		"fail_if_body_json_matches_cel: '\"text\"'", "fail_if_body_json_not_matches_cel: unknown == 1", "preferred_ip_protocol: ip5",
+		"compression: zip", "fail_if_body_json_matches_cel: 'body.'",
+		"fail_if_body_json_matches_cel: '\"text\"'", "fail_if_body_json_not_matches_cel: unknown == 1",
 	} {
 		if _, err := compileHTTP(options); err == nil {
 			t.Errorf("%s is accepted", options)

@@ -39,7 +39,7 @@ func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
 	}
 	if named {
 		if err := checkProxyURL(c.ProxyURL.URL); err != nil {
-			f.option("proxy_url", err)
+			f.unusable("proxy_url", "%w", err)
 		}
 	}
 	p := &proxyClient{policy: ipPolicy{prefer: "ip4", fallback: true}}
@@ -66,7 +66,7 @@ func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
 func (c *proxyClient) tryEnvironment() error {
 	for _, scheme := range []string{"http", "https"} {
 		if _, err := c.choose(&url.URL{Scheme: scheme, Host: "rollcall.invalid"}); err != nil {
-			return optionErrorf("proxy_from_environment", "the environment's proxy for %s cannot be used: %w", scheme, err)
+			return unusablef("proxy_from_environment", "the environment's proxy for %s cannot be used: %w", scheme, err)
 		}
 	}
 	return nil

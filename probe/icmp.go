@@ -52,7 +52,7 @@ func (o *ICMPOptions) Compile() (Prober, error) {
 	}
 	switch {
 	case o.PayloadSize < 0 || o.PayloadSize > maxPayload:
-		errs = append(errs, optionErrorf("payload_size", "%d is out of range; accepted: 1 to %d bytes, and 0 for the %d of the default", o.PayloadSize, maxPayload, defaultPayload))
+		errs = append(errs, unusablef("payload_size", "%d is out of range; accepted: 1 to %d bytes, and 0 for the %d of the default", o.PayloadSize, maxPayload, defaultPayload))
 	case o.PayloadSize == 0:
 		p.payload = defaultPayload
 	}

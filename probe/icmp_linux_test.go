@@ -378,8 +378,11 @@ func TestICMPFaultsAreOurs(t *testing.T) {
 		}
 	})
 	bySocket(t, func(t *testing.T) {
-		wantFault(t, probeWith("source_ip_address: 203.0.113.77"), FaultSourceAddress)
-		_, err := new(Runner).Do(t.Context(), icmpModule(t, "source_ip_address: fe80::1%nowhere"), Request{Target: "::1", Timeout: enough})
+		m := icmpModule(t, "source_ip_address: 127.0.0.1")
+		m.Prober.(*icmpProber).source = netip.MustParseAddr("203.0.113.77") // as if this machine had lost it since
+		_, err := new(Runner).Do(t.Context(), m, Request{Target: "127.0.0.1", Timeout: enough})
+		wantFault(t, err, FaultSourceAddress)
+		_, err = new(Runner).Do(t.Context(), icmpModule(t, "source_ip_address: fe80::1%nowhere"), Request{Target: "::1", Timeout: enough})
 		wantFault(t, err, FaultSourceAddress)
 		withoutDescriptors(t, func() { wantFault(t, probeWith(""), FaultDescriptors) })
 	})

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -27,7 +28,7 @@ func (p *ipPolicy) from(text string) (netip.Addr, error) {
 	}
 	source, err := netip.ParseAddr(text)
 	if err != nil {
-		return source, optionErrorf("source_ip_address", "%q is not an IP address", text)
+		return source, unusablef("source_ip_address", "%q is not an IP address", text)
 	}
 	source = source.Unmap()
 	family := IPProtocol("ip6")
@@ -35,10 +36,22 @@ func (p *ipPolicy) from(text string) (netip.Addr, error) {
 		family = "ip4"
 	}
 	if p.prefer != "" && p.prefer != family && !p.fallback {
-		return source, optionErrorf("source_ip_address", "%s reaches no %s address, and preferred_ip_protocol without ip_protocol_fallback allows no other", source, p.prefer)
+		return source, unusablef("source_ip_address", "%s reaches no %s address, and preferred_ip_protocol without ip_protocol_fallback allows no other", source, p.prefer)
 	}
 	p.prefer, p.fallback = family, false
-	return source, nil
+	return source, checkSource(source)
+}
+
+// checkSource tries whether the address is this machine's. Its error is an *OptionError.
+func checkSource(source netip.Addr) error {
+	socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0)))
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return unusablef("source_ip_address", "%s is no address of this machine", source)
+	}
+	if err == nil {
+		socket.Close()
+	}
+	return nil // another error is not about the address
 }
 
 // resolve turns host into one address: itself when it is one (with a zone if need be, without brackets), otherwise

@@ -362,8 +362,7 @@ func TestTCPOptionsAreCheckedAtLoad(t *testing.T) {
 		"starttls twice":                     {base: tcpOptions(QueryResponse{StartTLS: true}, QueryResponse{Send: "x"}, QueryResponse{StartTLS: true}), want: []string{"query_response[2].starttls: the connection is encrypted already"}},
 		"the same label twice":               {base: withLabels(ExpectLabel{Name: "a-b"}, ExpectLabel{Name: "a_b"}), want: []string{`query_response[0].labels[1].name: "a_b" is there twice`}},
 		"reserved and empty labels":          {base: withLabels(ExpectLabel{Name: "__name__"}, ExpectLabel{}), want: []string{`query_response[0].labels[0].name: "__name__" is reserved`, "query_response[0].labels[1].name: is required"}},
-		"labels without an expect":           {base: tcpOptions(QueryResponse{Labels: []ExpectLabel{{Name: "a"}}}), want: []string{"query_response[0].labels: needs an expect"}},
-		"several faults at once":             {change: func(o *TCPOptions) { o.SourceIPAddress, o.TLSConfig.CAFile = "x", "/does/not/exist" }, want: []string{"source_ip_address: ", "tls_config.ca_file: cannot be read"}},
+		"several faults at once":             {change: func(o *TCPOptions) { o.TLS, o.SourceIPAddress, o.TLSConfig.CAFile = true, "x", "/does/not/exist" }, want: []string{"source_ip_address: ", "tls_config.ca_file: cannot be read"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := c.base

@@ -39,11 +39,11 @@ func compileTLS(path string, c *config.TLSConfig) (*tlsClient, error) {
 		{"key_ref", c.KeyRef, "key, key_file"},
 	} {
 		if ref.value != "" {
-			errs = append(errs, optionErrorf(path+"."+ref.option, "names a secret of a secret manager, and there is none here; accepted: %s", ref.instead))
+			errs = append(errs, unusablef(path+"."+ref.option, "names a secret of a secret manager, and there is none here; accepted: %s", ref.instead))
 		}
 	}
 	if c.MinVersion != 0 && c.MaxVersion != 0 && c.MinVersion > c.MaxVersion {
-		errs = append(errs, optionErrorf(path+".min_version", "is above max_version"))
+		errs = append(errs, unusablef(path+".min_version", "is above max_version"))
 	}
 	files, err := followTLS(path, c)
 	if err != nil {

@@ -36,7 +36,7 @@ func (f *tlsFiles) load() (*tlsMaterial, error) {
 		case file != "":
 			b, err := ReadFile(file)
 			if err != nil {
-				errs = append(errs, optionErrorf(f.path+"."+option+"_file", "cannot be read: %w", err))
+				errs = append(errs, unusablef(f.path+"."+option+"_file", "cannot be read: %w", err))
 			}
 			return b
 		}
@@ -53,7 +53,7 @@ func (f *tlsFiles) load() (*tlsMaterial, error) {
 	if c.CA != "" || c.CAFile != "" {
 		m.roots = x509.NewCertPool()
 		if !m.roots.AppendCertsFromPEM(ca) {
-			errs = append(errs, optionErrorf(f.option("ca", c.CAFile), "holds no certificate in PEM form"))
+			errs = append(errs, unusablef(f.option("ca", c.CAFile), "holds no certificate in PEM form"))
 		}
 	}
 	hasCert, hasKey := c.Cert != "" || c.CertFile != "", c.Key != "" || c.KeyFile != ""
@@ -65,7 +65,7 @@ func (f *tlsFiles) load() (*tlsMaterial, error) {
 	case hasCert:
 		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
-			errs = append(errs, optionErrorf(f.option("cert", c.CertFile), "is no usable pair with its key: %w", err))
+			errs = append(errs, unusablef(f.option("cert", c.CertFile), "is no usable pair with its key: %w", err))
 		}
 		m.certificate = &pair
 	}
