@@ -92,7 +92,7 @@ func TestValuesMeanWhatTheyMeanToThePeer(t *testing.T) {
 		"a merge adds":                  {modules["http_merged"].HTTP.IPProtocol, probe.IPProtocol("ip4")},
 		"of several the first counts":   {modules["http_merged_deeper"].Timeout, timeout(10 * time.Second)},
 		"merges of merges":              {modules["http_merged_deeper"].HTTP.HTTPClientConfig.TLSConfig.CAFile, "ca.pem"},
-		"a bearer token authorizes":     {string(modules["http_bearer"].HTTP.HTTPClientConfig.Authorization.Credentials), "mysecret"},
+		"a bearer token":                {string(modules["http_bearer"].HTTP.HTTPClientConfig.BearerToken), "mysecret"},
 		"a line break in double quotes": {modules["tcp_bytes"].TCP.QueryResponse[1].ExpectBytes, "+PONG\r\n"},
 	} {
 		if diff := cmp.Diff(pair[1], pair[0]); diff != "" {

@@ -176,7 +176,9 @@ func (d *decoder) decodeStruct(n *yaml.Node, at *place, out reflect.Value) {
 		}
 	}
 	for _, index := range s.parts {
-		if v, ok := out.FieldByIndex(index).Addr().Interface().(validator); ok {
+		part := reflect.New(out.FieldByIndex(index).Type()) // a copy: some types of prometheus/common change what they judge
+		part.Elem().Set(out.FieldByIndex(index))
+		if v, ok := part.Interface().(validator); ok {
 			d.judge(n, at, v.Validate())
 		}
 	}
