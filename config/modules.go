@@ -99,6 +99,8 @@ func (o *moduleOptions) compile(section strictyaml.Section) (*probe.Module, stri
 		}
 	case known:
 		errs = section.Locate("prober", &probe.Unusable{Err: fmt.Errorf("%q: %w; built in: %s", o.Prober, probe.ErrUnsupportedProber, o.builtIn())})
+	case section.Empty(): // accepted by blackbox_exporter
+		errs = section.Locate("prober", &probe.Unusable{Err: fmt.Errorf("is missing; accepted: %s", o.builtIn())})
 	case o.Prober == "":
 		errs = section.Locate("prober", fmt.Errorf("is missing; accepted: %s", o.builtIn()))
 	default:

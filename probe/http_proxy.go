@@ -32,7 +32,7 @@ func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
 		f.add("proxy_from_environment", "stands beside proxy_url; accepted: one of them")
 	case c.ProxyFromEnvironment && c.NoProxy != "":
 		f.add("no_proxy", "stands beside proxy_from_environment, which reads NO_PROXY; accepted: one of them")
-	case !named && c.NoProxy != "":
+	case c.ProxyURL.URL == nil && c.NoProxy != "":
 		f.add("no_proxy", "needs proxy_url")
 	case !named && !c.ProxyFromEnvironment && len(c.ProxyConnectHeader) > 0:
 		f.add("proxy_connect_header", "needs proxy_url or proxy_from_environment")

@@ -27,47 +27,48 @@ type Document struct {
 	name    string
 	root    *yaml.Node
 	scalars Scalars
-	ignored *Error // a further document; nil: there is none
+	ignored *Error // a warning of what follows the first document; nil: nothing does
 
 	void []string // paths of options that do not hold what the file says
 }
 
-// Parse reads data, whose one document must not be empty; a further document is ignored, with a warning when it is
-// decoded. Name stands for the file in messages. The error is Errors.
+// Parse reads the first document in data, which must not be empty; what follows it is ignored, with a warning when it
+// is decoded. Name stands for the file in messages. The error is Errors.
 func Parse(name string, data []byte, scalars Scalars) (*Document, error) {
 	root, ignored, line, err := readDocuments(data)
 	if err != nil {
 		return nil, Errors{{File: name, Line: line, Err: err}}
 	}
 	d := &Document{name: name, root: root, scalars: scalars}
-	if ignored != nil {
-		d.ignored = &Error{File: name, Line: ignored.Line, Err: warning{errors.New("a second document is ignored")}, node: ignored}
+	if ignored > 0 {
+		d.ignored = &Error{File: name, Line: ignored, Err: warning{errors.New("only the first document is read")}}
 	}
 	return d, nil
 }
 
-// readDocuments parses data to the tree of its first document. second is the one after it, if there is one.
-func readDocuments(data []byte) (root, second *yaml.Node, line int, err error) {
+// readDocuments parses data to the tree of its first document. ignored is the line of what comes after it; 0: nothing.
+// line is that of an error.
+func readDocuments(data []byte) (root *yaml.Node, ignored, line int, err error) {
 	if len(data) > MaxBytes {
-		return nil, nil, 0, errTooLarge
+		return nil, 0, 0, errTooLarge
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var document, next yaml.Node
 	err = nextDocument(dec, &document)
 	if err != nil && !errors.Is(err, io.EOF) {
 		line := syntaxLine(data, err)
-		return nil, nil, line, syntaxError(data, line, err)
+		return nil, 0, line, syntaxError(data, line, err)
 	}
 	if err != nil || isNull(document.Content[0]) {
-		return nil, nil, 0, errors.New("is empty; accepted: a mapping with at least one key")
+		return nil, 0, 0, errors.New("is empty; accepted: a mapping with at least one key")
 	}
-	if err := nextDocument(dec, &next); err == nil && !isNull(next.Content[0]) {
-		second = next.Content[0]
-	} else if err != nil && !errors.Is(err, io.EOF) {
-		line := syntaxLine(data, err)
-		return nil, nil, line, syntaxError(data, line, err)
+	switch err := nextDocument(dec, &next); {
+	case err == nil && !isNull(next.Content[0]):
+		ignored = next.Content[0].Line
+	case err != nil && !errors.Is(err, io.EOF):
+		ignored = syntaxLine(data, err)
 	}
-	return document.Content[0], second, 0, nil
+	return document.Content[0], ignored, 0, nil
 }
 
 // nextDocument reads the next document. The YAML library panics on what it calls internal errors: to a running

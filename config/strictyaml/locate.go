@@ -36,6 +36,9 @@ func (s Section) Sections(key string) (below []Section) {
 	return below
 }
 
+// Empty reports whether there is nothing in the section.
+func (s Section) Empty() bool { return isNull(resolved(s.node)) }
+
 // Has reports whether the file has the key in the section.
 func (s Section) Has(key string) bool {
 	_, _, missing := s.doc.follow(s.node, s.at, key)

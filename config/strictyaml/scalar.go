@@ -2,6 +2,7 @@ package strictyaml
 
 import (
 	"encoding"
+	"fmt"
 	"math"
 	"reflect"
 
@@ -61,8 +62,8 @@ func (d *decoder) decodeText(n *yaml.Node, at *place, out reflect.Value) bool {
 	return true
 }
 
-// decodeBasic fills a value of a basic kind as the YAML library does, with its YAML 1.1 booleans. Unlike it, a fraction
-// is not cut off to make an integer.
+// decodeBasic fills a value of a basic kind as the YAML library does, with its YAML 1.1 booleans. It warns where the
+// library cuts off a fraction to make an integer.
 func (d *decoder) decodeBasic(n *yaml.Node, at *place, out reflect.Value) {
 	accepted := map[reflect.Kind]string{reflect.String: "text", reflect.Bool: "true or false", reflect.Float64: "a number"}[out.Kind()]
 	if accepted == "" {
@@ -72,10 +73,13 @@ func (d *decoder) decodeBasic(n *yaml.Node, at *place, out reflect.Value) {
 		d.report(at, "is %s; accepted: %s", describe(n), accepted)
 		return
 	}
-	var number float64
-	whole := out.CanInt() || out.CanUint()
-	if whole && n.Decode(&number) == nil && number != math.Trunc(number) || n.Decode(out.Addr().Interface()) != nil {
+	if n.Decode(out.Addr().Interface()) != nil {
 		d.report(at, "%s is %s; accepted: %s", quoted(n.Value), describe(n), accepted)
+		return
+	}
+	var number float64
+	if (out.CanInt() || out.CanUint()) && n.Decode(&number) == nil && number != math.Trunc(number) {
+		d.remark(at, warning{fmt.Errorf("%s is cut off to %v; accepted: %s", quoted(n.Value), out, accepted)})
 	}
 }
 
