@@ -44,7 +44,7 @@ func (c *Config) judgeTargets() error {
 		case twice && before == t.Target:
 			add(i, "", fmt.Errorf("%s is there twice with the module %q", shown.target, name))
 		case twice:
-			add(i, "", fmt.Errorf("%s cannot be told from another one with the module %q, since user and password are never shown; accepted: a module for each",
+			add(i, "", fmt.Errorf("%s cannot be distinguished from another one with the module %q, since user and password are never shown; accepted: a module for each",
 				shown.target, name))
 		}
 		seen[shown] = t.Target

@@ -72,7 +72,7 @@ func readDocuments(data []byte) (root *yaml.Node, ignored, line int, err error) 
 }
 
 // nextDocument reads the next document. The YAML library panics on what it calls internal errors: to a running
-// exporter that is asked to reload, this must be one more broken file.
+// program that reloads its configuration, this must be one more broken file.
 func nextDocument(dec *yaml.Decoder, document *yaml.Node) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

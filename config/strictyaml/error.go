@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxErrors bounds a list of errors: nobody reads more, and a file may be arbitrarily wrong.
+// maxErrors bounds a list of errors: a file may be arbitrarily wrong.
 const maxErrors = 200
 
 // Error is one error in a document, or a warning.
