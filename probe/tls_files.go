@@ -46,24 +46,21 @@ func (f *tlsFiles) load() (*tlsMaterial, error) {
 	cert := read("cert", c.Cert, c.CertFile)
 	key := read("key", string(c.Key), c.KeyFile)
 
+	readable := len(errs) == 0
+	m := &tlsMaterial{certificate: new(tls.Certificate)}
+	if readable && (c.CA != "" || c.CAFile != "") {
+		m.roots = x509.NewCertPool()
+		if !m.roots.AppendCertsFromPEM(ca) {
+			errs = append(errs, unusablef(f.option("ca", c.CAFile), "holds no certificate in PEM form"))
+		}
+	}
 	hasCert, hasKey := c.Cert != "" || c.CertFile != "", c.Key != "" || c.KeyFile != ""
 	switch {
 	case hasCert && !hasKey:
 		errs = append(errs, optionErrorf(f.option("cert", c.CertFile), "needs its key; accepted: key, key_file"))
 	case hasKey && !hasCert:
 		errs = append(errs, optionErrorf(f.option("key", c.KeyFile), "needs its certificate; accepted: cert, cert_file"))
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	m := &tlsMaterial{certificate: new(tls.Certificate)}
-	if c.CA != "" || c.CAFile != "" {
-		m.roots = x509.NewCertPool()
-		if !m.roots.AppendCertsFromPEM(ca) {
-			errs = append(errs, unusablef(f.option("ca", c.CAFile), "holds no certificate in PEM form"))
-		}
-	}
-	if hasCert {
+	case hasCert && readable:
 		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
 			errs = append(errs, unusablef(f.option("cert", c.CertFile), "is no usable pair with its key: %w", err))
