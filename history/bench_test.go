@@ -1,7 +1,6 @@
 package history
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -126,17 +125,25 @@ func BenchmarkRead90Days(b *testing.B) {
 func BenchmarkTargets10000(b *testing.B) {
 	targets := benchTargets(10_000)
 	o := Options{Dir: b.TempDir()}
-	writePast(b, New(o), targets, 90, false)
+	writePast(b, New(o), targets, 30, false)
+	start := time.Now()
+	s, stop := runStore(b, o)
+	s.Apply(targets)
+	flush(b, s)
+	first := time.Since(start)
+	s.mu.Lock()
+	s.mustSeal = true
+	s.mu.Unlock()
+	flush(b, s)
+	stop()
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	start := time.Now()
-	s, stop := runStore(b, o)
-	defer stop()
+	start = time.Now()
+	s, stop = runStore(b, o)
+	defer func() { stop() }()
 	s.Apply(targets)
-	if err := s.Flush(context.Background()); err != nil {
-		b.Fatal(err)
-	}
+	flush(b, s)
 	loaded := time.Since(start)
 	begin := time.Now().Add(-2 * time.Hour)
 	for i := range 115 { // what is in memory before a seal
@@ -155,6 +162,7 @@ func BenchmarkTargets10000(b *testing.B) {
 				}
 			}
 			b.ReportMetric(loaded.Seconds(), "s-start")
+			b.ReportMetric(first.Seconds(), "s-count")
 			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(1<<20), "MiB")
 		})
 	}
