@@ -69,7 +69,7 @@ func (s *serve) assemble(logger *slog.Logger, manager *config.Manager, reload fu
 	hook := alert.NewHook(alert.HookOptions{
 		StoragePath: s.storagePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: logger,
 	})
-	exporter.ReportAlerts(alertStats(hook))
+	exporter.ReportAlerts(func(put func(name string, value float64, labels ...string)) { hook.Stats().Each(put) })
 	runner.Observers = []probe.Observer{exporter, app, hook, targets}
 	scheduler := &schedule.Scheduler{
 		Runner: runner,
@@ -119,22 +119,4 @@ func configured(c *config.Config) []collector.Target {
 		}
 	}
 	return targets
-}
-
-// alertStats hands the hook's numbers to the package that exports them: neither knows the other.
-func alertStats(hook *alert.Hook) func() collector.AlertStats {
-	return func() collector.AlertStats {
-		m := hook.Metrics()
-		stats := collector.AlertStats{
-			Incidents: m.Incidents, Targets: m.Watched, ResultsRefused: m.Refused, ResultsDeferred: m.Deferred,
-			StoreFailures: m.StoreFailures, OldestPending: m.OldestPending,
-		}
-		for _, c := range m.Channels {
-			stats.Channels = append(stats.Channels, collector.AlertChannelStats{
-				Channel: c.Channel, Pending: c.Pending, Summed: c.Summed, LastSuccess: c.LastSuccess,
-				Notifications: map[string]uint64{"sent": c.Sent, "retried": c.Retried, "refused": c.Refused, "in_doubt": c.InDoubt},
-			})
-		}
-		return stats
-	}
 }

@@ -18,10 +18,16 @@ import (
 var ourImports = map[string][]string{
 	"probe":     {},
 	"collector": {"probe"},
-	"alert":     {"probe"},
-	"schedule":  {"probe"},
-	"config":    {"alert", "probe", "schedule"},
-	"web":       {"collector", "probe"},
+	"alert":     {"alert/alertmanager", "alert/incident", "alert/mail", "alert/outbox", "probe"},
+
+	"alert/alertmanager": {"alert/incident", "alert/mail", "alert/outbox", "probe"},
+	"alert/incident":     {"probe"},
+	"alert/mail":         {"alert/incident", "alert/outbox", "probe"},
+	"alert/outbox":       {"alert/incident", "probe"},
+
+	"schedule": {"probe"},
+	"config":   {"alert", "probe", "schedule"},
+	"web":      {"collector", "probe"},
 }
 
 // theirImports says which of our packages may use a module (by the beginning of its import path) that has its one

@@ -1,244 +1,165 @@
 package alert
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"slices"
 	"time"
+
+	"rollcall/alert/outbox"
 )
 
-// adopt puts a configuration into force: who is new is told what is down, who is gone loses what was waiting.
-func (k *keeper) adopt(c *Config, now time.Time) {
-	k.config = c
-	k.register.configure(c)
-	k.nextSweep = time.Time{} // targets may have left
-	type recipient struct{ channel, name string }
-	wanted := make(map[recipient]bool)
-	if c.email != nil {
-		for _, to := range c.email.to {
-			wanted[recipient{channelMail, string(to)}] = true
-		}
-	}
-	if c.alertmanager != nil {
-		for _, url := range c.alertmanager.urls {
-			wanted[recipient{channelAlertmanager, url}] = true
-		}
-	}
-	kept := k.destinations[:0:0]
-	for _, d := range k.destinations {
-		if r := (recipient{d.channel, d.name}); wanted[r] {
-			delete(wanted, r)
-			kept = append(kept, d)
-			continue
-		}
-		if n := len(d.items); n > 0 {
-			k.logger.Warn("a recipient is no longer configured; its notifications are dropped", "channel", d.channel, "to", d.name, "count", n)
-		}
-		k.abandon(d)
-	}
-	for r := range wanted {
-		kept = append(kept, k.welcome(newDestination(r.channel, r.name), now))
-	}
-	slices.SortFunc(kept, func(a, b *destination) int {
-		return cmp.Or(cmp.Compare(a.channel, b.channel), cmp.Compare(a.name, b.name))
-	})
-	k.destinations = kept
+// delivery is a message that is to leave.
+type delivery struct {
+	to       *recipient
+	notifier outbox.Notifier
+	message  *outbox.Message
 }
 
-// welcome has a new recipient told what is down: it may be the right spelling of one whom no news reached.
-// An Alertmanager is sent that all the time.
-func (k *keeper) welcome(d *destination, now time.Time) *destination {
-	if d.channel == channelMail {
-		for _, i := range slices.SortedFunc(maps.Values(k.open), func(a, b *incident) int { return a.Since.Compare(b.Since) }) {
-			d.add(wentDown, i, !k.config.targets[key{i.Module, i.Target}], now)
+// due is when the next message to a recipient may leave; ok is false when there is none, or one is on its way.
+func (e *engine) due(r *recipient, now time.Time) (at time.Time, ok bool) {
+	at, ok = r.Due(r.channel.pacing, now)
+	if r.channel.resend > 0 && e.down > 0 && !r.Sending() && (!ok || r.nextResend.Before(at)) {
+		return r.nextResend, true
+	}
+	return at, ok
+}
+
+// busy is how many messages are on their way, by channel.
+func (e *engine) busy() map[string]int {
+	busy := make(map[string]int)
+	for _, r := range e.recipients {
+		if r.Sending() {
+			busy[r.Channel]++
 		}
+	}
+	return busy
+}
+
+// compose makes the messages that are due. From here until the outcome is known they count as being on their way.
+func (e *engine) compose(now time.Time) []delivery {
+	var composed []delivery
+	for _, r := range e.dueRecipients(now) {
+		e.mu.Lock()
+		d := delivery{r, r.channel.notifier, r.Message()}
+		resend := r.channel.resend > 0 && !now.Before(r.nextResend)
+		if resend {
+			r.nextResend = now.Add(r.channel.resend)
+		}
+		e.mu.Unlock()
+		if d.message == nil {
+			var err error
+			if d.message, err = d.notifier.Compose(r.Name, e.digest(r, resend, now)); err != nil {
+				e.options.Logger.Error("a message cannot be composed; this is a bug in rollcall", "channel", r.Channel, "to", r.Name, "err", err)
+				continue
+			}
+		}
+		e.mu.Lock()
+		if !r.removed {
+			r.Begin(d.message)
+			composed = append(composed, d)
+		}
+		e.mu.Unlock()
+	}
+	return composed
+}
+
+// dueRecipients are those whose turn it is, those first that waited the longest, as many as may be served at once.
+func (e *engine) dueRecipients(now time.Time) []*recipient {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var due []*recipient
+	for _, r := range e.recipients {
+		if at, ok := e.due(r, now); ok && !now.Before(at) {
+			due = append(due, r)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b *recipient) int { return a.Tried().Compare(b.Tried()) })
+	busy := e.busy()
+	return slices.DeleteFunc(due, func(r *recipient) bool {
+		busy[r.Channel]++
+		return busy[r.Channel] > r.channel.sessions
+	})
+}
+
+// digest is what a message to r has to say. It is read in parts, so that no probe waits for all of it.
+func (e *engine) digest(r *recipient, all bool, now time.Time) *outbox.Digest {
+	d := &outbox.Digest{ExternalURL: e.options.ExternalURL, At: now}
+	e.mu.Lock()
+	d.Overflow, d.Down, d.Targets, d.Reasons = r.Overflow(), e.down, len(e.all), maps.Clone(e.reasons)
+	e.mu.Unlock()
+	for more := true; more; {
+		var part []*outbox.Notification
+		e.mu.Lock()
+		part, more = r.News(len(d.News))
+		e.mu.Unlock()
+		d.News = append(d.News, part...)
+	}
+	for from, more := 0, all; more; from += visits {
+		e.mu.Lock()
+		for n := from; n < from+visits && n < len(e.all); n++ {
+			if i := e.all[n].Incident; i != nil {
+				d.Open = append(d.Open, i)
+			}
+		}
+		more = from+visits < len(e.all)
+		e.mu.Unlock()
 	}
 	return d
 }
 
-// abandon has a destination taken off the disk. Should it be configured again, it begins anew.
-func (k *keeper) abandon(d *destination) {
-	d.remove(func(*item) bool { return true })
-	for id := range d.told {
-		d.forget(id)
-	}
-	d.changed = false
-	k.abandoned = append(append(k.abandoned, d.writes()...), write{bucket: bucketDestinations, key: rowKey(d.channel, d.name)})
+// start delivers a message on a goroutine of its own.
+func (e *engine) start(ctx context.Context, d delivery) {
+	e.deliveries.Go(func() {
+		e.settle(d.to, d.notifier.Deliver(ctx, d.to.Name, d.message), time.Now())
+		e.wakeUp()
+	})
 }
 
-func (k *keeper) letterhead() letterhead {
-	l := letterhead{host: k.config.host, externalURL: k.url}
-	if e := k.config.email; e != nil {
-		l.from, l.subjectPrefix = e.from, e.subjectPrefix
-	}
-	return l
-}
-
-func (k *keeper) pacing() pacing {
-	return pacing{k.config.groupWait, k.config.groupInterval, k.config.maxMailsPerHour}
-}
-
-// sealDue makes mails of what is due and returns whose turn it is. Nothing is sealed while the mail channel is busy,
-// so that what is sealed goes out right after it is on disk.
-func (k *keeper) sealDue(now time.Time) []*destination {
-	if k.config.email == nil || k.busy[channelMail] {
-		return nil
-	}
-	var ready []*destination
-	for _, d := range k.destinations {
-		if d.channel != channelMail {
-			continue
+// settle takes in how a delivery ended.
+func (e *engine) settle(r *recipient, o outbox.Outcome, now time.Time) {
+	if o.Verdict == outbox.Delivered || o.Verdict == outbox.Rejected {
+		for from, more := 0, true; more; from += visits {
+			e.mu.Lock()
+			more = r.Accept(from)
+			e.mu.Unlock()
 		}
-		if at, ok := d.due(k.pacing(), now); !ok || now.Before(at) {
-			continue
-		}
-		if d.parcel == nil {
-			if err := d.seal(k.mailFor(d, now)); err != nil {
-				k.logger.Error("a mail cannot be composed; this is a bug in rollcall", "to", d.name, "err", err)
-				d.notBefore = now.Add(lastBackoff)
-				continue
+	}
+	e.mu.Lock()
+	r.Settle(o.Verdict, now)
+	stats := e.channelStats(r.Channel)
+	stats.Attempts[o.Verdict.Name()]++
+	overflow := r.Overflow() > 0 && !r.warned
+	r.warned = r.Overflow() > 0
+	if o.Verdict == outbox.Delivered {
+		stats.LastSuccess = now
+		for _, other := range e.recipients { // what it was refused for may be mended
+			if other.Channel == r.Channel && other != r {
+				other.Hasten()
 			}
 		}
-		d.sending = true
-		ready = append(ready, d)
 	}
-	return ready
-}
-
-func (k *keeper) mailFor(d *destination, now time.Time) func([]*item, excess) (*parcel, error) {
-	return func(items []*item, more excess) (*parcel, error) {
-		head := k.letterhead()
-		letter := head.write(Address(d.name), items, more, d.told, now)
-		data, err := head.encode(letter)
-		return &parcel{MessageID: letter.messageID, Data: data}, err
+	e.mu.Unlock()
+	e.logOutcome(r, o)
+	if overflow {
+		e.options.Logger.Warn("too much waits to be delivered: of what ends meanwhile, only the number will be told", "channel", r.Channel, "to", r.Name)
 	}
 }
 
-// deliver starts the mail session for the sealed parcels.
-func (k *keeper) deliver(ctx context.Context, to []*destination) {
-	if len(to) == 0 {
-		return
+func (e *engine) logOutcome(r *recipient, o outbox.Outcome) {
+	l := e.options.Logger.With("channel", r.Channel, "to", r.Name, "err", o.Err)
+	switch o.Verdict {
+	case outbox.Refused:
+		l.Error("a notification was refused; it stays owed, and is tried again ever more rarely, and at once after a reload")
+	case outbox.NoRecipient:
+		l.Error("the mail server knows no such recipient, who is given up until a reload, and asked for once a day")
+	case outbox.Rejected:
+		l.Error("a notification was refused for good")
+	case outbox.InDoubt:
+		l.Warn("it is not known whether a notification arrived; it is sent again under the same Message-ID")
+	case outbox.TooLarge:
+		l.Warn("a notification was too large; it is sent in parts")
+	case outbox.Postponed:
+		l.Warn("a notification could not be sent; it is tried again")
 	}
-	envelopes := make([]envelope, len(to))
-	for i, d := range to {
-		envelopes[i] = envelope{Address(d.name), d.parcel.Data}
-	}
-	m := k.config.email.mailer
-	k.start(channelMail, to, func() []result { return m.deliver(ctx, envelopes) })
-}
-
-// post starts a request to every Alertmanager that has something to hear: news at once, and now and then all that
-// fires, for an alert that nobody renews ends by itself.
-func (k *keeper) post(ctx context.Context, now time.Time) {
-	am := k.config.alertmanager
-	if am == nil {
-		return
-	}
-	resend := !now.Before(k.nextResend)
-	if resend {
-		k.nextResend = now.Add(resendInterval)
-	}
-	head := k.letterhead()
-	for _, d := range k.destinations {
-		if d.channel != channelAlertmanager || k.busy[d.name] {
-			continue
-		}
-		at, news := d.due(pacing{}, now)
-		news = news && !now.Before(at)
-		if !news && !(resend && len(k.open) > 0) {
-			continue
-		}
-		var alerts []postable
-		told := make(map[string]bool)
-		if news {
-			// Without Data the parcel stays off the disk: posting an alert again is no harm. Of what had no room, who is down
-			// is in what is sent again and again, and who is not ends by not being there.
-			_ = d.seal(func(items []*item, _ excess) (*parcel, error) {
-				for _, it := range items {
-					told[it.Incident.ID] = true
-					alerts = append(alerts, am.postable(head, it.Incident, now))
-				}
-				return new(parcel), nil
-			})
-			d.sending = true
-		}
-		if resend {
-			for id, i := range k.open {
-				if !told[id] {
-					alerts = append(alerts, am.postable(head, i, now))
-				}
-			}
-		}
-		k.start(d.name, []*destination{d}, func() []result { return []result{am.post(ctx, d.name, alerts)} })
-	}
-}
-
-// start runs a delivery on its own goroutine. There is one at a time on each line: the mail system, each
-// Alertmanager.
-func (k *keeper) start(line string, to []*destination, do func() []result) {
-	k.busy[line] = true
-	k.jobs.Go(func() { k.reports <- report{line, to, do()} })
-}
-
-// next is when something will be due that no event announces.
-func (k *keeper) next(now time.Time) time.Time {
-	at := k.nextSave
-	sooner := func(t time.Time) {
-		if t.Before(at) {
-			at = t
-		}
-	}
-	sooner(k.nextSweep)
-	if k.storeBroken {
-		sooner(k.retryStore)
-	}
-	if k.config.alertmanager != nil {
-		sooner(k.nextResend)
-	}
-	for _, d := range k.destinations {
-		pace, line := k.pacing(), channelMail
-		if d.channel == channelAlertmanager {
-			pace, line = pacing{}, d.name
-		}
-		if t, ok := d.due(pace, now); ok && !k.busy[line] {
-			sooner(t)
-		}
-	}
-	return at
-}
-
-// publish makes the numbers of this moment readable from other goroutines.
-func (k *keeper) publish() {
-	n := &numbers{Metrics: Metrics{Incidents: len(k.open), StoreFailures: k.failures}}
-	for _, c := range []struct {
-		name string
-		on   bool
-	}{{channelMail, k.config.email != nil}, {channelAlertmanager, k.config.alertmanager != nil}} {
-		if !c.on {
-			continue
-		}
-		m := *k.channel(c.name)
-		m.Pending = 0
-		for _, d := range k.destinations {
-			if d.channel == c.name {
-				m.Pending += d.pending()
-				if t := d.oldest(); !t.IsZero() && (n.oldest.IsZero() || t.Before(n.oldest)) {
-					n.oldest = t
-				}
-			}
-		}
-		n.Channels = append(n.Channels, m)
-	}
-	k.numbers.Store(n)
-}
-
-func (k *keeper) metrics() Metrics {
-	n := k.numbers.Load()
-	m := n.Metrics
-	if !n.oldest.IsZero() {
-		m.OldestPending = max(0, time.Since(n.oldest))
-	}
-	m.Watched, m.Refused, m.Deferred = k.register.counts()
-	return m
 }
