@@ -88,12 +88,13 @@ func (e *engine) digest(r *recipient, all bool, now time.Time) *outbox.Digest {
 	e.mu.Lock()
 	d.Overflow, d.Down, d.Targets, d.Reasons = r.Overflow(), e.down, len(e.all), maps.Clone(e.reasons)
 	e.mu.Unlock()
+	var read outbox.Cursor
 	for more := true; more; {
-		var part []*outbox.Notification
 		e.mu.Lock()
-		part, more = r.News(len(d.News))
+		part := r.News(&read)
 		e.mu.Unlock()
 		d.News = append(d.News, part...)
+		more = len(part) > 0
 	}
 	for from, more := 0, all; more; from += visits {
 		e.mu.Lock()

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"container/list"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -31,8 +32,8 @@ type Queue struct {
 	Channel, Name string
 
 	targets  map[incident.Key]*Notification
-	pending  []incident.Key // of which something is owed, the oldest first
-	queued   map[incident.Key]bool
+	pending  list.List // of the incident.Keys of which something is owed, the oldest first
+	queued   map[incident.Key]*list.Element
 	overflow int
 	message  *Message // on its way; nil: none is
 	sending  bool     // an attempt is under way
@@ -56,7 +57,7 @@ type Queue struct {
 func NewQueue(channel, name string) *Queue {
 	return &Queue{
 		Channel: channel, Name: name, targets: make(map[incident.Key]*Notification),
-		queued: make(map[incident.Key]bool), dirty: make(map[incident.Key]bool),
+		queued: make(map[incident.Key]*list.Element), dirty: make(map[incident.Key]bool),
 	}
 }
 
@@ -126,10 +127,21 @@ func (q *Queue) put(key incident.Key, n *Notification) {
 	if q.targets[key] = n; len(n.Outages) == 0 && !n.owed() {
 		delete(q.targets, key)
 	}
-	if n.owed() && !q.queued[key] {
-		q.queued[key] = true
-		q.pending = append(q.pending, key)
+	switch e := q.queued[key]; {
+	case n.owed() && e == nil:
+		q.queued[key] = q.pending.PushBack(key)
+	case !n.owed() && e != nil:
+		q.pending.Remove(e)
+		delete(q.queued, key)
 	}
+}
+
+// oldest is what has been owed for the longest time; nil: nothing is owed.
+func (q *Queue) oldest() *Notification {
+	if e := q.pending.Front(); e != nil {
+		return q.targets[e.Value.(incident.Key)]
+	}
+	return nil
 }
 
 // Pacing is how often a recipient gets messages.
@@ -141,17 +153,15 @@ type Pacing struct {
 
 // Due is when the next attempt may begin; ok is false when nothing is owed or an attempt is under way.
 func (q *Queue) Due(p Pacing, now time.Time) (at time.Time, ok bool) {
-	if q.sending || (q.message == nil && len(q.pending) == 0 && q.overflow == 0) {
+	if q.sending || (q.message == nil && q.Pending() == 0) {
 		return time.Time{}, false
 	}
 	at = q.notBefore
 	if q.message != nil {
 		return at, true // no new message: the same one again
 	}
-	if len(q.pending) > 0 {
-		if since := q.targets[q.pending[0]].since; !since.IsZero() {
-			at = later(at, since.Add(p.Wait))
-		}
+	if n := q.oldest(); n != nil && !n.since.IsZero() {
+		at = later(at, n.since.Add(p.Wait))
 	}
 	q.sent = slices.DeleteFunc(q.sent, func(t time.Time) bool {
 		return now.Sub(t) >= time.Hour || t.After(now) // a time to come is what a clock that was set back leaves behind
@@ -180,17 +190,28 @@ func (q *Queue) Gone() bool { return q.gone }
 // Refused reports whether the last attempt was refused.
 func (q *Queue) Refused() bool { return q.refused }
 
-// News returns a part of what is owed: from the nth on, as much as is fit to be read under a lock. more is false at the
-// end. Nothing is removed while it is read in parts: only the outcome of an attempt does that.
-func (q *Queue) News(from int) (part []*Notification, more bool) {
-	end := len(q.pending)
-	if q.limit > 0 {
-		end = min(end, q.limit)
+// Cursor is how far what is owed was read. The zero Cursor is at the beginning.
+type Cursor struct {
+	last *list.Element
+	read int
+}
+
+// News returns the next part of what is owed, as much as is fit to be read under a lock; none at the end. Nothing is
+// removed while it is read in parts: only the outcome of an attempt does that.
+func (q *Queue) News(c *Cursor) (part []*Notification) {
+	for len(part) < chunk && (q.limit == 0 || c.read < q.limit) {
+		next := q.pending.Front()
+		if c.last != nil {
+			next = c.last.Next()
+		}
+		if next == nil {
+			break
+		}
+		c.last = next
+		c.read++
+		part = append(part, q.targets[next.Value.(incident.Key)])
 	}
-	for n := from; n < end && n < from+chunk; n++ {
-		part = append(part, q.targets[q.pending[n]])
-	}
-	return part, from+chunk < end
+	return part
 }
 
 // Overflow is how many outages are only counted because too much waited.
@@ -226,7 +247,7 @@ func (q *Queue) Settle(v Verdict, now time.Time) {
 		return
 	}
 	if v == TooLarge && q.limit != 1 && len(m.Says) > 1 && !m.doubt {
-		told := len(q.pending)
+		told := q.pending.Len()
 		if q.limit > 0 {
 			told = min(told, q.limit)
 		}
@@ -260,26 +281,14 @@ func (q *Queue) Settle(v Verdict, now time.Time) {
 		q.sent = append(q.sent, now) // what is refused costs the mail server, and our name there, as much as a mail
 	}
 	q.message, q.RowDirty = nil, true
-	q.queue()
-}
-
-// queue has pending hold what is still owed.
-func (q *Queue) queue() {
-	q.pending = slices.DeleteFunc(q.pending, func(key incident.Key) bool {
-		if n := q.targets[key]; n != nil && n.owed() {
-			return false
-		}
-		delete(q.queued, key)
-		return true
-	})
 }
 
 // forget gives up what is owed of the targets that which picks.
 func (q *Queue) forget(which func(*Notification) bool) {
-	for _, key := range q.pending {
-		if n := q.targets[key]; n != nil && which(n) {
-			delete(q.targets, key)
-			q.MarkDirty(key)
+	for e := q.pending.Front(); e != nil; {
+		key := e.Value.(incident.Key)
+		if e = e.Next(); which(q.targets[key]) {
+			q.put(key, &Notification{Key: key})
 		}
 	}
 }
@@ -314,19 +323,20 @@ func (n *Notification) changed() time.Time {
 }
 
 // Pending is how many targets the recipient has yet to be told of, and outages that are only counted.
-func (q *Queue) Pending() int { return len(q.pending) + q.overflow }
+func (q *Queue) Pending() int { return q.pending.Len() + q.overflow }
 
 // Oldest is since when the oldest of it waits; zero: nothing does. The wall clock is asked only for what an earlier
 // process left behind.
 func (q *Queue) Oldest() time.Time {
-	if len(q.pending) == 0 {
+	n := q.oldest()
+	switch {
+	case n == nil:
 		return time.Time{}
-	}
-	n := q.targets[q.pending[0]]
-	if n.since.IsZero() {
+	case n.since.IsZero():
 		return n.changed()
+	default:
+		return n.since
 	}
-	return n.since
 }
 
 // Size is how many targets the queue knows of.

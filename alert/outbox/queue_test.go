@@ -31,10 +31,8 @@ func queue() *Queue { return NewQueue("email", "ops@example.com") }
 func begin(q *Queue) *Message {
 	if q.Message() == nil {
 		m := &Message{ID: "id", Parts: [][]byte{[]byte("mail")}, Overflow: q.Overflow()}
-		for n, more := 0, true; more; {
-			var part []*Notification
-			part, more = q.News(n)
-			n += len(part)
+		var read Cursor
+		for part := q.News(&read); len(part) > 0; part = q.News(&read) {
 			for _, news := range part {
 				m.Says = news.Say(m.Says)
 			}
