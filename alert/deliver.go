@@ -120,9 +120,9 @@ func (e *engine) start(ctx context.Context, d delivery) {
 // settle takes in how a delivery ended.
 func (e *engine) settle(r *recipient, o outbox.Outcome, now time.Time) {
 	if o.Verdict == outbox.Delivered || o.Verdict == outbox.Rejected {
-		for from, more := 0, true; more; from += visits {
+		for from, more := 0, true; more; {
 			e.mu.Lock()
-			more = r.Accept(from)
+			from, more = r.Accept(from)
 			e.mu.Unlock()
 		}
 	}

@@ -25,7 +25,7 @@ const (
 )
 
 // chunk is how much is done at once under the owner's lock, so that no probe waits for long.
-const chunk = 256
+const chunk = 64
 
 // Queue is what one recipient knows and is owed. It has no lock: its owner has.
 type Queue struct {
@@ -225,18 +225,19 @@ func (q *Queue) Begin(m *Message) {
 	q.sending = true
 }
 
-// Accept takes in a part of what a delivered message says, from the nth on; more is false at the end.
-func (q *Queue) Accept(from int) (more bool) {
+// Accept takes in a part of what a delivered message says, from the nth on, and returns where to go on; more is false at
+// the end.
+func (q *Queue) Accept(from int) (next int, more bool) {
 	if q.message == nil {
-		return false
+		return 0, false
 	}
-	end := min(from+chunk, len(q.message.Says))
-	for _, s := range q.message.Says[from:end] {
+	next = min(from+chunk, len(q.message.Says))
+	for _, s := range q.message.Says[from:next] {
 		if n := q.targets[s.Key]; n != nil {
 			q.put(s.Key, n.told(s, q.message.ID))
 		}
 	}
-	return end < len(q.message.Says)
+	return next, next < len(q.message.Says)
 }
 
 // Settle takes in how an attempt ended, after Accept for one that was delivered or rejected.

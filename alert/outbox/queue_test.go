@@ -47,8 +47,8 @@ func begin(q *Queue) *Message {
 // end settles the delivery as the hook does.
 func end(q *Queue, v Verdict, now time.Time) {
 	if v == Delivered || v == Rejected {
-		for n, more := 0, true; more; n += chunk {
-			more = q.Accept(n)
+		for n, more := 0, true; more; {
+			n, more = q.Accept(n)
 		}
 	}
 	q.Settle(v, now)
