@@ -101,8 +101,8 @@ func BenchmarkHold(b *testing.B) {
 		r := e.recipients[0]
 		d := e.digest(r, false, time.Now())
 		m, err := newPostman(nil).Compose("ops@example.com", d)
-		if err != nil || len(d.News) != maxWatched {
-			b.Fatal(len(d.News), err)
+		if err != nil || len(d.Notifications) != maxWatched {
+			b.Fatal(len(d.Notifications), err)
 		}
 		r.Begin(m)
 		for from, more := 0, true; more; {

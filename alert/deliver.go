@@ -91,9 +91,9 @@ func (e *engine) digest(r *recipient, all bool, now time.Time) *outbox.Digest {
 	var read outbox.Cursor
 	for more := true; more; {
 		e.mu.Lock()
-		part := r.News(&read)
+		part := r.Read(&read)
 		e.mu.Unlock()
-		d.News = append(d.News, part...)
+		d.Notifications = append(d.Notifications, part...)
 		more = len(part) > 0
 	}
 	for from, more := 0, all; more; from += visits {
@@ -143,7 +143,7 @@ func (e *engine) settle(r *recipient, o outbox.Outcome, now time.Time) {
 	e.mu.Unlock()
 	e.logOutcome(r, o)
 	if overflow {
-		e.options.Logger.Warn("too much waits to be delivered: of what ends meanwhile, only the number will be told", "channel", r.Channel, "to", r.Name)
+		e.options.Logger.Warn("too much waits to be delivered: of what ends meanwhile, only the number will be sent", "channel", r.Channel, "to", r.Name)
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package alert notifies people of targets that are down: it observes every probe.Record, decides when an incident begins
-// and ends, and sees to it that each recipient is told, by mail and Alertmanager. The way of a result through it:
+// and ends, and notifies each recipient, by mail and Alertmanager. The way of a result through it:
 //
 //	Record ─▶ incident.Tracker (state machine) ─▶ outbox.Queue of each recipient ─▶ outbox.Store (fsync) ─▶ mail, alertmanager
 //

@@ -22,7 +22,7 @@ const (
 
 // observe takes in a record: it makes events of it and puts them into the recipients' queues. It reports whether there is
 // something to do at once.
-func (e *engine) observe(rec *probe.Record, now time.Time) (news bool) {
+func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 	if rec.Debug {
 		return false // a person tries something
 	}
@@ -164,7 +164,7 @@ func (e *engine) sweepPart(from int, now time.Time) (next int, more bool) {
 	return next, next < len(e.all)
 }
 
-// drop ends the watching of the target at that place. Recipients that know it as down are told that it is no longer
+// drop ends the watching of the target at that place. Recipients that know it as down learn that it is no longer
 // watched; how it is, is not known.
 func (e *engine) drop(t *target, place int, why string, now time.Time) {
 	last := len(e.all) - 1

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"rollcall/alert/incident"
 	"rollcall/alert/mail"
+	"rollcall/alert/outbox"
 	"rollcall/probe"
 )
 
@@ -26,7 +28,12 @@ func (c *Config) MailDown(ctx context.Context, to Address, r probe.Record) error
 	if i == nil {
 		return errors.New("the target is up: there is nothing to mail")
 	}
-	return mailer.Down(ctx, to, i)
+	down := &outbox.Notification{Key: i.Key(), Outages: []outbox.Outage{{Incident: i, Down: true}}}
+	m, err := mailer.Compose(string(to), &outbox.Digest{Notifications: []*outbox.Notification{down}, At: time.Now()})
+	if err != nil {
+		return err
+	}
+	return mailer.Deliver(ctx, string(to), m).Err
 }
 
 // Test sends a test mail and posts a test alert to every Alertmanager, and shows each step on w; what belongs to a
@@ -43,11 +50,7 @@ func (c *Config) Test(ctx context.Context, w io.Writer, to Address) error {
 			recipients = []string{string(to)}
 		}
 		for _, recipient := range recipients {
-			if ch.name == channelMail {
-				errs = append(errs, c.mailer.Test(ctx, w, Address(recipient)))
-			} else {
-				errs = append(errs, c.poster.Test(ctx, w, recipient))
-			}
+			errs = append(errs, ch.notifier.Test(ctx, w, recipient))
 		}
 	}
 	return errors.Join(errs...)

@@ -80,8 +80,7 @@ type Config struct {
 	probeRequests bool
 	targets       map[incident.Key]bool // the configured ones
 	channels      []channel
-	mailer        *mail.Mailer         // nil: no mail
-	poster        *alertmanager.Poster // nil: no posts
+	mailer        *mail.Mailer // nil: no mail
 }
 
 // channel is one way to notify, with its recipients.
@@ -91,7 +90,7 @@ type channel struct {
 	recipients []string
 	pacing     outbox.Pacing
 	sessions   int           // deliveries at once
-	resend     time.Duration // how often what is open is said again; 0: never, and each recipient is told once
+	resend     time.Duration // how often what is open is said again; 0: never, for each recipient keeps what it got
 }
 
 // The channels' names.
@@ -134,11 +133,11 @@ func (o Options) Compile(targets []Target) (*Config, error) {
 	}
 	if o.Alertmanager != nil {
 		ch := channel{name: channelAlertmanager, sessions: len(o.Alertmanager.URLs), resend: alertmanager.ResendInterval}
-		var err error
-		if c.poster, ch.recipients, err = alertmanager.New(o.Alertmanager); err != nil {
+		poster, urls, err := alertmanager.New(o.Alertmanager)
+		if err != nil {
 			return nil, err
 		}
-		ch.notifier = c.poster
+		ch.notifier, ch.recipients = poster, urls
 		c.channels = append(c.channels, ch)
 	}
 	return c, nil

@@ -103,7 +103,7 @@ func (p *Poster) Compose(_ string, d *outbox.Digest) (*outbox.Message, error) {
 		posted[i.Key()] = true
 		return nil
 	}
-	for _, n := range d.News {
+	for _, n := range d.Notifications {
 		m.Says = n.Say(m.Says)
 		if outages := n.Owed(); len(outages) > 0 { // the latest stands for all of them: their labels are the same
 			if err := add(outages[len(outages)-1].Incident); err != nil {
@@ -209,7 +209,7 @@ func (p *Poster) redact(text string) string {
 	return probe.Hush(text, p.auth.Username+":"+password, password)
 }
 
-// Test posts a test alert to one URL and shows the outcome on w.
+// Test implements outbox.Notifier.
 func (p *Poster) Test(ctx context.Context, w io.Writer, url string) error {
 	fmt.Fprintf(w, "alert RollcallTest to %s\n", url)
 	now := time.Now()

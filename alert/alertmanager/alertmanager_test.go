@@ -122,7 +122,7 @@ func TestLatestOutageOfATargetIsPosted(t *testing.T) {
 	second, _ := story("host:1", 1)
 	n := &outbox.Notification{Key: first.Key(), Outages: []outbox.Outage{{Incident: first, Up: true}, {Incident: second, Down: true}}}
 	other, _ := story("host:2", 0)
-	m, err := new(Poster).Compose("", &outbox.Digest{News: []*outbox.Notification{n}, Open: []*incident.Incident{second, other}, At: epoch.Add(2 * time.Hour)})
+	m, err := new(Poster).Compose("", &outbox.Digest{Notifications: []*outbox.Notification{n}, Open: []*incident.Incident{second, other}, At: epoch.Add(2 * time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}

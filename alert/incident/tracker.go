@@ -39,7 +39,7 @@ type Tracker struct {
 // Streak is a run of equal results.
 type Streak struct {
 	Up    bool      `json:"up"`
-	N     int       `json:"n"` // 0: there was no result yet; it stops counting where no threshold can tell the difference
+	N     int       `json:"n"` // 0: there was no result yet; it stops counting past both thresholds
 	Since time.Time `json:"since"`
 }
 

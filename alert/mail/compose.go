@@ -15,11 +15,11 @@ import (
 	"rollcall/probe"
 )
 
-// The bounds of one mail, which a phone can show and every server takes. Of what does not fit, the number is told.
+// The bounds of one mail, which a phone can show and every server takes. Of what does not fit, the number is given.
 const (
 	maxLines      = 170      // of listed targets and outages
 	maxListed     = 60 << 10 // bytes of them as they are sent
-	maxDetailed   = 5        // targets told in full
+	maxDetailed   = 5        // targets shown in full
 	maxReferences = 10
 )
 
@@ -38,7 +38,7 @@ type letter struct {
 func (m *Mailer) write(to Address, d *outbox.Digest) letter {
 	out := letter{to: to, at: d.At}
 	var entries []entry
-	for _, n := range d.News {
+	for _, n := range d.Notifications {
 		entries = append(entries, entriesOf(n)...)
 		out.says = n.Say(out.says)
 		for _, o := range n.Owed() {
@@ -74,7 +74,7 @@ func (m *Mailer) write(to Address, d *outbox.Digest) letter {
 	return out
 }
 
-// messageID depends on nothing but what is told to which recipient, so that a retry, also after a crash, carries the same.
+// messageID depends on nothing but what is said to which recipient, so that a retry, also after a crash, carries the same.
 func (m *Mailer) messageID(to Address, says []outbox.Said, overflow int) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n", to)
@@ -86,7 +86,7 @@ func (m *Mailer) messageID(to Address, says []outbox.Said, overflow int) string 
 	return hex.EncodeToString(h.Sum(nil)[:16]) + "@" + m.from.domain(m.host)
 }
 
-// details tells one target in full.
+// details shows one target in full.
 func (e entry) details(b *strings.Builder, externalURL string) {
 	i := e.incident
 	row := func(name, format string, args ...any) {
@@ -138,8 +138,7 @@ func Link(externalURL string, i *incident.Incident) string {
 	return externalURL + "/logs?" + url.Values{"target": {i.Target}, "module": {i.Module}}.Encode()
 }
 
-// Text is the subject and the text of a mail about one incident alone, whose beginning was told: for other ways to
-// notify.
+// Text is the subject and the text of a mail about one incident alone: for other ways to notify.
 func Text(i *incident.Incident, externalURL string) (subject, text string) {
 	o := outbox.Outage{Incident: i, Down: i.Until.IsZero(), Up: !i.Until.IsZero(), MessageID: i.ID}
 	e := entry{statusOf(o), i, nil, nil}
@@ -213,7 +212,7 @@ func writeState(b *strings.Builder, d *outbox.Digest) {
 	b.WriteByte('\n')
 }
 
-// list tells several targets: a line each as far as there is room, and when they are few, in full as well.
+// list shows several targets: a line each as far as there is room, and when they are few, in full as well.
 func list(b *strings.Builder, entries []entry, externalURL string) {
 	room := room{lines: maxLines, bytes: maxListed}
 	for rest := entries; len(rest) > 0; {

@@ -46,7 +46,7 @@ func isDownNow(i *incident.Incident) *outbox.Notification {
 }
 
 func digest(n ...*outbox.Notification) *outbox.Digest {
-	return &outbox.Digest{News: n, Down: len(n), Targets: len(n), ExternalURL: "https://probe.example.com/rollcall", At: epoch}
+	return &outbox.Digest{Notifications: n, Down: len(n), Targets: len(n), ExternalURL: "https://probe.example.com/rollcall", At: epoch}
 }
 
 // parsed is a mail as a strict reader sees it.

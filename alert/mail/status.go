@@ -29,7 +29,7 @@ const (
 type entry struct {
 	status   status
 	incident *incident.Incident // the latest
-	news     *outbox.Notification
+	of       *outbox.Notification
 	outages  []outbox.Outage // what is owed; for a certificate, none
 }
 
@@ -45,12 +45,12 @@ func entriesOf(n *outbox.Notification) []entry {
 		entries = append(entries, e)
 	}
 	if n.Cert != nil {
-		entries = append(entries, entry{status: expires, incident: n.Cert, news: n})
+		entries = append(entries, entry{status: expires, incident: n.Cert, of: n})
 	}
 	return entries
 }
 
-// statusOf says how to tell an outage: an end whose beginning was not told is told as a whole.
+// statusOf is what to say of an outage: with an end, also its beginning unless an earlier mail said it.
 func statusOf(o outbox.Outage) status {
 	switch {
 	case o.Incident.Unwatched != "":
@@ -123,9 +123,9 @@ func (e entry) says() string {
 
 // flapping sums up several outages: "flaps: 11 outages in 20m, 43 % down, is up now".
 func (e entry) flapping() string {
-	first, down := e.outages[0].Incident.Since, e.news.EarlierDown
-	if e.news.Earlier > 0 {
-		first = e.news.EarlierSince
+	first, down := e.outages[0].Incident.Since, e.of.EarlierDown
+	if e.of.Earlier > 0 {
+		first = e.of.EarlierSince
 	}
 	for _, o := range e.outages {
 		down += o.Incident.Lasted
@@ -145,8 +145,8 @@ func (e entry) flapping() string {
 	return fmt.Sprintf("flaps: %d outages in %s%s, %s", e.count(), span(whole), share, now)
 }
 
-// count is how many outages the entry tells.
-func (e entry) count() int { return len(e.outages) + e.news.Earlier }
+// count is how many outages the entry is about.
+func (e entry) count() int { return len(e.outages) + e.of.Earlier }
 
 // firstLine is the old script's body.
 func (e entry) firstLine() string {
@@ -169,7 +169,7 @@ func (e entry) firstLine() string {
 	return fmt.Sprintf("Server Monitor: Performed a health-check running a %s test against %s. %s", test(i), serverInfo(i), says)
 }
 
-// line tells the entry in a list.
+// line is the entry in a list.
 func (e entry) line() string {
 	i := e.incident
 	head := fmt.Sprintf("%s (module %s)", server(i), incident.Clean(i.Module, 100))
@@ -193,8 +193,8 @@ func (e entry) history() []string {
 		return nil
 	}
 	var lines []string
-	if e.news.Earlier > 0 {
-		lines = append(lines, fmt.Sprintf("%s since %s", plural(e.news.Earlier, "earlier outage", "earlier outages"), asctime(e.news.EarlierSince)))
+	if e.of.Earlier > 0 {
+		lines = append(lines, fmt.Sprintf("%s since %s", plural(e.of.Earlier, "earlier outage", "earlier outages"), asctime(e.of.EarlierSince)))
 	}
 	for _, o := range e.outages {
 		end := "now"

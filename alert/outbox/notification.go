@@ -7,11 +7,11 @@ import (
 	"rollcall/alert/incident"
 )
 
-// maxOutages bounds the incidents of one target that wait to be told one by one. A target that flaps while no mail
+// maxOutages bounds the incidents of one target that wait to be named one by one. A target that flaps while no mail
 // leaves fills no disk: of more, the oldest are only counted.
 const maxOutages = 10
 
-// Notification is what one recipient knows of one target and has yet to be told. It is never changed once it is made:
+// Notification is what one recipient knows of one target and has yet to get. It is never changed once it is made:
 // the queue puts another in its place, so that a message can be composed from it without a lock.
 type Notification struct {
 	Key          incident.Key       `json:"key"`
@@ -30,7 +30,7 @@ type Outage struct {
 	Down      bool               `json:"down,omitempty"` // its beginning is owed
 	Up        bool               `json:"up,omitempty"`   // its end is owed
 	Reminder  bool               `json:"reminder,omitempty"`
-	MessageID string             `json:"messageID,omitempty"` // of the message that told its beginning; empty: none did
+	MessageID string             `json:"messageID,omitempty"` // of the message with its beginning; empty: there was none
 }
 
 func (o Outage) owed() bool { return o.Down || o.Up || o.Reminder }
@@ -54,7 +54,7 @@ func (n *Notification) Owed() []Outage {
 	return owed
 }
 
-// Say appends what a message says that tells all of the notification.
+// Say appends what a message says that has all of the notification.
 func (n *Notification) Say(said []Said) []Said {
 	for _, o := range n.Owed() {
 		s := Said{Key: n.Key, ID: o.Incident.ID, Down: o.Down, Up: o.Up}
@@ -115,8 +115,8 @@ func (n Notification) count(keep func(id string) bool) (*Notification, bool) {
 	return &n, true
 }
 
-// told returns the notification after a message was delivered that said s, under that ID.
-func (n Notification) told(s Said, messageID string) *Notification {
+// notified returns the notification after a message was delivered that said s, under that ID.
+func (n Notification) notified(s Said, messageID string) *Notification {
 	n.Outages = slices.Clone(n.Outages)
 	if n.Cert != nil && n.Cert.Since.Equal(s.Cert) {
 		n.Cert = nil

@@ -5,6 +5,7 @@ package outbox
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"rollcall/alert/incident"
@@ -18,18 +19,20 @@ type Notifier interface {
 	// Deliver hands the message over. It returns when the outcome is known or ctx ends, and has time limits of its own.
 	// It may be called concurrently, for different recipients.
 	Deliver(ctx context.Context, to string, m *Message) Outcome
+	// Test delivers a message that says that it is a test, and shows each step on w.
+	Test(ctx context.Context, w io.Writer, to string) error
 }
 
 // Digest is what a message has to say.
 type Digest struct {
-	News        []*Notification
-	Overflow    int                  // outages that began and ended while too much waited to name them
-	Open        []*incident.Incident // all that are open, for a Notifier that repeats them
-	Down        int                  // targets that are down now
-	Targets     int                  // targets that are watched
-	Reasons     map[probe.Reason]int // of those that are down
-	ExternalURL string               // of the exporter's pages, without a slash at the end; empty: unknown
-	At          time.Time
+	Notifications []*Notification
+	Overflow      int                  // outages that began and ended while too much waited to name them
+	Open          []*incident.Incident // all that are open, for a Notifier that repeats them
+	Down          int                  // targets that are down now
+	Targets       int                  // targets that are watched
+	Reasons       map[probe.Reason]int // of those that are down
+	ExternalURL   string               // of the exporter's pages, without a slash at the end; empty: unknown
+	At            time.Time
 }
 
 // Message is a message for one recipient. Once it is on disk and until the outcome is known, it may have been delivered;

@@ -90,7 +90,7 @@ func (q *Queue) Add(e incident.Event, i *incident.Incident, now time.Time) (coun
 	return counted
 }
 
-// Hasten has a recipient that refused the last message tried again soon: there is news, or another's was accepted.
+// Hasten has a recipient that refused the last message tried again soon: something happened, or another's was accepted.
 func (q *Queue) Hasten() {
 	if q.refused && !q.gone {
 		q.notBefore = earlier(q.notBefore, q.tried.Add(longestPause))
@@ -106,7 +106,7 @@ func (q *Queue) full(scheduled bool) bool {
 	return len(q.targets) >= maxTargets || (!scheduled && len(q.targets) >= maxRequestedTargets)
 }
 
-// Knows reports whether the recipient was told of the incident, or is owed it. A recipient that was given up need know
+// Knows reports whether the recipient got a message about the incident, or is owed one. A recipient that was given up need know
 // none.
 func (q *Queue) Knows(key incident.Key, id string) bool {
 	if q.gone {
@@ -146,7 +146,7 @@ func (q *Queue) oldest() *Notification {
 
 // Pacing is how often a recipient gets messages.
 type Pacing struct {
-	Wait     time.Duration // of the first news for company
+	Wait     time.Duration // of the first notification for others
 	Interval time.Duration // between two messages
 	PerHour  int           // 0: no limit
 }
@@ -196,9 +196,9 @@ type Cursor struct {
 	read int
 }
 
-// News returns the next part of what is owed, as much as is fit to be read under a lock; none at the end. Nothing is
+// Read returns the next part of what is owed, as much as is fit to be read under a lock; none at the end. Nothing is
 // removed while it is read in parts: only the outcome of an attempt does that.
-func (q *Queue) News(c *Cursor) (part []*Notification) {
+func (q *Queue) Read(c *Cursor) (part []*Notification) {
 	for len(part) < chunk && (q.limit == 0 || c.read < q.limit) {
 		next := q.pending.Front()
 		if c.last != nil {
@@ -234,7 +234,7 @@ func (q *Queue) Accept(from int) (next int, more bool) {
 	next = min(from+chunk, len(q.message.Says))
 	for _, s := range q.message.Says[from:next] {
 		if n := q.targets[s.Key]; n != nil {
-			q.put(s.Key, n.told(s, q.message.ID))
+			q.put(s.Key, n.notified(s, q.message.ID))
 		}
 	}
 	return next, next < len(q.message.Says)
@@ -248,11 +248,11 @@ func (q *Queue) Settle(v Verdict, now time.Time) {
 		return
 	}
 	if v == TooLarge && q.limit != 1 && len(m.Says) > 1 && !m.doubt {
-		told := q.pending.Len()
+		notified := q.pending.Len()
 		if q.limit > 0 {
-			told = min(told, q.limit)
+			notified = min(notified, q.limit)
 		}
-		q.limit = max(1, told/2)
+		q.limit = max(1, notified/2)
 		q.message, q.RowDirty = nil, true
 		return
 	}
@@ -323,7 +323,7 @@ func (n *Notification) changed() time.Time {
 	return at
 }
 
-// Pending is how many targets the recipient has yet to be told of, and outages that are only counted.
+// Pending is how many targets the recipient has yet to be notified of, and outages that are only counted.
 func (q *Queue) Pending() int { return q.pending.Len() + q.overflow }
 
 // Oldest is since when the oldest of it waits; zero: nothing does. The wall clock is asked only for what an earlier

@@ -32,7 +32,7 @@ func begin(q *Queue) *Message {
 	if q.Message() == nil {
 		m := &Message{ID: "id", Parts: [][]byte{[]byte("mail")}, Overflow: q.Overflow()}
 		var read Cursor
-		for part := q.News(&read); len(part) > 0; part = q.News(&read) {
+		for part := q.Read(&read); len(part) > 0; part = q.Read(&read) {
 			for _, news := range part {
 				m.Says = news.Say(m.Says)
 			}
