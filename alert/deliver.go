@@ -51,6 +51,9 @@ func (e *engine) compose(now time.Time) []delivery {
 			var err error
 			if d.message, err = d.notifier.Compose(r.Name, e.digest(r, resend, now)); err != nil {
 				e.options.Logger.Error("a message cannot be composed; this is a bug in rollcall", "channel", r.Channel, "to", r.Name, "err", err)
+				e.mu.Lock()
+				r.Delay(now)
+				e.mu.Unlock()
 				continue
 			}
 		}

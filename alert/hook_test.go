@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -251,6 +252,30 @@ func TestOneRecipientDoesNotHoldBackAnother(t *testing.T) {
 		closeHook(t, h)
 		if want := []string{"ops@example.com", "grey@example.com"}; !slices.Equal(p.to, want) {
 			t.Errorf("mails went to %v, want %v", p.to, want)
+		}
+	})
+}
+
+// clumsy is a postman that cannot compose.
+type clumsy struct {
+	*postman
+	asked int
+}
+
+func (c *clumsy) Compose(string, *outbox.Digest) (*outbox.Message, error) {
+	c.asked++
+	return nil, errors.New("out of ink")
+}
+
+func TestMessageThatCannotBeComposedIsTriedRarely(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		c := &clumsy{postman: p}
+		h := openHook(t, dir, settings(p, func(s *Config) { s.channels[0].notifier = c }))
+		see(h, "host:1", false)
+		time.Sleep(time.Hour)
+		closeHook(t, h)
+		if c.asked < 2 || c.asked > 13 {
+			t.Errorf("it was tried %d times in an hour", c.asked)
 		}
 	})
 }

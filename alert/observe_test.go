@@ -155,10 +155,10 @@ func TestMailServerThatIsAwayForDaysFillsNothing(t *testing.T) {
 		if c := m.Channels[0]; c.Summed != (days-1)*maxRequested || c.Pending != int(c.Summed)+maxRequested+1 {
 			t.Errorf("the numbers are %+v", m)
 		}
+		closeHook(t, h)
 		if n := strings.Count(log.String(), "only the number will be sent"); n != 1 {
 			t.Errorf("the log says %d times that outages are only counted", n)
 		}
-		closeHook(t, h)
 		p.judge(nil)
 		p.takes = 0
 		h = openHook(t, dir, settings(p, watching("db:5432")))

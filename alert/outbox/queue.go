@@ -97,6 +97,9 @@ func (q *Queue) Hasten() {
 	}
 }
 
+// Delay has the next attempt wait as after many failures.
+func (q *Queue) Delay(now time.Time) { q.notBefore = now.Add(longestPause) }
+
 // Retry has the next attempt made at once, whatever the last ones came to: the configuration may be mended.
 func (q *Queue) Retry() {
 	q.failures, q.notBefore, q.limit, q.refused, q.gone = 0, time.Time{}, 0, false, false
