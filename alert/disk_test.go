@@ -24,6 +24,9 @@ func storeDB(h *Hook) *bbolt.DB {
 	return *(**bbolt.DB)(unsafe.Pointer(field.UnsafeAddr()))
 }
 
+// known is how many targets a queue knows.
+func known(q *outbox.Queue) int { return reflect.ValueOf(q).Elem().FieldByName("targets").Len() }
+
 // limitDisk lets the store's file grow to size and no further, as a full disk does; 0 takes the limit away.
 func limitDisk(t *testing.T, h *Hook, size int) {
 	t.Helper()

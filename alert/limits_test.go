@@ -165,8 +165,8 @@ func TestForgottenAfterADayWithoutResults(t *testing.T) {
 			t.Errorf("the store holds %d targets", len(l.Trackers))
 		}
 		for _, q := range l.Queues {
-			if q.Size() != 0 {
-				t.Errorf("%s still knows %d targets", q.Name, q.Size())
+			if known(q) != 0 {
+				t.Errorf("%s still knows %d targets", q.Name, known(q))
 			}
 		}
 		if err := s.Close(); err != nil {

@@ -148,7 +148,7 @@ func TestMailServerThatIsAwayForDaysFillsNothing(t *testing.T) {
 		if first, last := sizes[0], sizes[days-1]; last > first*3/2 || last > 64<<20 {
 			t.Errorf("the store grew day by day: %d bytes", sizes)
 		}
-		if n := h.active.Load().recipients[0].Size(); n != maxRequested+1 {
+		if n := known(h.active.Load().recipients[0].Queue); n != maxRequested+1 {
 			t.Errorf("%d targets wait", n)
 		}
 		m := h.Stats()
@@ -167,7 +167,7 @@ func TestMailServerThatIsAwayForDaysFillsNothing(t *testing.T) {
 		if m := h.Stats(); m.Channels[0].Pending != 0 || m.Incidents != 1 {
 			t.Errorf("the numbers are %+v", m)
 		}
-		if n := h.active.Load().recipients[0].Size(); n != 1 {
+		if n := known(h.active.Load().recipients[0].Queue); n != 1 {
 			t.Errorf("%d targets are known, want the configured one", n)
 		}
 		closeHook(t, h)

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,7 @@ func TestRecipientThatLeavesTakesItsNewsAlong(t *testing.T) {
 				for n, m := range p.got[before:] {
 					later = append(later, fmt.Sprint(p.to[before+n], m.subject[strings.Index(m.subject, ": "):]))
 				}
+				slices.Sort(later)
 				if want := "[left@example.com: 2 servers are down ops@example.com: 2 servers are down]"; fmt.Sprint(later) != want {
 					t.Errorf("afterwards came %q, want %s", later, want)
 				}

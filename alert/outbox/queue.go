@@ -65,16 +65,16 @@ func NewQueue(channel, name string) *Queue {
 func (q *Queue) Add(e incident.Event, i *incident.Incident, now time.Time) (counted bool) {
 	key := i.Key()
 	n := q.targets[key]
-	if n == nil {
-		if n = (&Notification{Key: key}); q.full(i.Scheduled) {
-			// What is still down is added again when there is room (see Knows), and a reminder comes again by itself.
-			if e != incident.Up && e != incident.Unwatched {
-				return false
-			}
-			q.overflow++
-			q.RowDirty = true
-			return true
-		}
+	switch over := e == incident.Up || e == incident.Unwatched; {
+	case n != nil:
+	case !q.full(i.Scheduled):
+		n = &Notification{Key: key}
+	case over:
+		q.overflow++
+		q.RowDirty = true
+		return true
+	default: // what is still down is added again when there is room (see Knows), and a reminder comes again by itself
+		return false
 	}
 	if !n.owed() {
 		n.since = now
@@ -186,9 +186,6 @@ func (q *Queue) Message() *Message { return q.message }
 
 // Tried is when the last attempt ended.
 func (q *Queue) Tried() time.Time { return q.tried }
-
-// Gone reports whether the last attempt was refused because there is no such recipient.
-func (q *Queue) Gone() bool { return q.gone }
 
 // Refused reports whether the last attempt was refused.
 func (q *Queue) Refused() bool { return q.refused }
@@ -342,9 +339,6 @@ func (q *Queue) Oldest() time.Time {
 		return n.since
 	}
 }
-
-// Size is how many targets the queue knows of.
-func (q *Queue) Size() int { return len(q.targets) }
 
 // TakeDirty reports whether what the disk has of a target differs, and returns what it should have: nil, nothing.
 // It differs no longer then.

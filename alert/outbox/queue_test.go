@@ -168,8 +168,8 @@ func TestRecipientThatDoesNotExistIsGivenUp(t *testing.T) {
 	q.Add(incident.Down, down, epoch)
 	begin(q)
 	end(q, NoRecipient, epoch)
-	if q.Pending() != 0 || !q.Gone() || !q.Knows(down.Key(), down.ID) {
-		t.Errorf("%d are owed, gone is %t", q.Pending(), q.Gone())
+	if q.Pending() != 0 || !q.gone || !q.Knows(down.Key(), down.ID) {
+		t.Errorf("%d are owed, gone is %t", q.Pending(), q.gone)
 	}
 	other, _ := story("host:2", 0)
 	q.Add(incident.Down, other, epoch)
@@ -287,8 +287,8 @@ func TestStrangersCannotCrowdOutConfiguredTargets(t *testing.T) {
 	add("over:1", false, true)
 	open := add("open:1", false, false)
 	add("configured:1", true, false)
-	if q.Size() != maxRequestedTargets+1 || q.Overflow() != 1 || q.Knows(open.Key(), open.ID) {
-		t.Errorf("%d targets, %d only counted", q.Size(), q.Overflow())
+	if len(q.targets) != maxRequestedTargets+1 || q.Overflow() != 1 || q.Knows(open.Key(), open.ID) {
+		t.Errorf("%d targets, %d only counted", len(q.targets), q.Overflow())
 	}
 	begin(q)
 	end(q, Delivered, epoch)
@@ -384,8 +384,8 @@ func TestRandomDeliveriesTellEachEventOnce(t *testing.T) {
 				open++
 			}
 		}
-		if len(begun) != count || len(ended) != count-open || q.Size() != open {
-			t.Fatalf("%d incidents, %d open: %d beginnings and %d ends were told, %d threads are kept", count, open, len(begun), len(ended), q.Size())
+		if len(begun) != count || len(ended) != count-open || len(q.targets) != open {
+			t.Fatalf("%d incidents, %d open: %d beginnings and %d ends were told, %d threads are kept", count, open, len(begun), len(ended), len(q.targets))
 		}
 		for id, n := range begun {
 			if n != 1 || ended[id] > 1 {
