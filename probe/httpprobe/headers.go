@@ -2,10 +2,10 @@ package httpprobe
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,10 +75,13 @@ func (o *Options) compileHeaders() (headerSet, error) {
 		seen[name] = key
 		switch name {
 		case "Host":
-			if !httpguts.ValidHostHeader(value) {
-				f.Addf(path, "%q is not a host", value)
+			if value != "" {
+				host, err := cleanHost(value)
+				if err != nil {
+					f.Addf(path, "%q is not a host: its %w", value, err)
+				}
+				h.host = host
 			}
-			h.host = value
 		case "User-Agent":
 			h.userAgent = value
 		case "Cookie":
@@ -179,17 +182,22 @@ func checkField(f *option.Collector, path, name, value string) bool {
 	return false
 }
 
-// checkHostname judges a request's hostname; its errors are *TargetErrors.
-func (h *headerSet) checkHostname(hostname string) error {
-	switch {
-	case hostname == "":
-		return nil
-	case !httpguts.ValidHostHeader(hostname) || strings.ContainsFunc(hostname, isControl):
-		return &probe.TargetError{Err: errors.New("the hostname is not a valid host")}
-	case h.host != "" && h.host != hostname:
-		return &probe.TargetError{Err: fmt.Errorf("the module sets the Host header to %q and the request asks for %q; accepted: one of them", h.host, hostname)}
+// hostname is a request's hostname in its one form; empty stays empty. The error is a *TargetError.
+func (h *headerSet) hostname(asked string) (string, error) {
+	if asked == "" {
+		return "", nil
 	}
-	return nil
+	if addr, err := netip.ParseAddr(asked); err == nil && addr.Is6() {
+		asked = "[" + asked + "]"
+	}
+	host, err := cleanHost(asked)
+	if err != nil {
+		return "", &probe.TargetError{Err: fmt.Errorf("the hostname is not a valid host: its %w", err)}
+	}
+	if h.host != "" && h.host != host {
+		return "", &probe.TargetError{Err: fmt.Errorf("the module sets the Host header to %q and the request asks for %q; accepted: one of them", h.host, host)}
+	}
+	return host, nil
 }
 
 // appendTo adds the module's own headers to a request's.

@@ -33,6 +33,7 @@ const (
 // part of the probe: within its deadline, through its guard.
 type tokenSource struct {
 	options   *config.OAuth2
+	url       string // of the token server, its host in its one form
 	secret    secret // or the private key
 	algorithm *jwt.SigningMethodRSA
 	client    *prober // reaches the token server
@@ -55,7 +56,8 @@ func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
 	} else if u, err := url.Parse(o.TokenURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") {
 		f.Addf("token_url", "is not a URL; accepted: http or https")
 	} else {
-		f.Add("token_url", checkHTTPURL(u))
+		f.Add("token_url", cleanURL(u))
+		s.url = u.String()
 	}
 	switch o.GrantType {
 	case "", grantClientCredentials:
@@ -149,7 +151,7 @@ func (s *tokenSource) newGrant(key []byte) func(context.Context) oauth2.TokenSou
 	}
 	if o.GrantType != grantJWTBearer {
 		c := &clientcredentials.Config{
-			ClientID: o.ClientID, ClientSecret: string(key), Scopes: o.Scopes, TokenURL: o.TokenURL, EndpointParams: parameters,
+			ClientID: o.ClientID, ClientSecret: string(key), Scopes: o.Scopes, TokenURL: s.url, EndpointParams: parameters,
 		}
 		return c.TokenSource
 	}
@@ -160,7 +162,7 @@ func (s *tokenSource) newGrant(key []byte) func(context.Context) oauth2.TokenSou
 	c := &config.JwtGrantTypeConfig{
 		Iss: issuer, Subject: o.ClientID, Audience: o.Audience, PrivateClaims: o.Claims, Scopes: o.Scopes,
 		PrivateKey: key, PrivateKeyID: o.ClientCertificateKeyID, SigningAlgorithm: s.algorithm,
-		TokenURL: o.TokenURL, EndpointParams: parameters,
+		TokenURL: s.url, EndpointParams: parameters,
 	}
 	return c.TokenSource
 }
@@ -227,6 +229,9 @@ type tokenTransport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := cleanURL(r.URL); err != nil { // of a redirect
+		return nil, probe.Failf(probe.StageRequest, probe.ReasonTokenRefused, "the token server's redirect leads nowhere: %w", err)
+	}
 	req := &request{method: r.Method, url: r.URL, host: hostHeader(r.URL), userAgent: t.client.headers.userAgent}
 	for name, values := range r.Header {
 		for _, value := range values {
@@ -246,12 +251,7 @@ func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := w.connect(t.ctx, &hop{url: r.URL, body: req.body, own: true}); err != nil {
 		return nil, err
 	}
-	if via := w.link.absolute; via != nil {
-		req.absolute = true
-		if via.User != nil {
-			req.fields = append(req.fields, field{"Proxy-Authorization", userinfoCredentials(via.User)})
-		}
-	}
+	w.throughProxy(req)
 	resp, err := w.exchange(t.ctx, req)
 	if err != nil {
 		return nil, err

@@ -108,7 +108,7 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	if err != nil {
 		return probe.Result{}, err
 	}
-	if err := p.headers.checkHostname(req.Hostname); err != nil {
+	if req.Hostname, err = p.headers.hostname(req.Hostname); err != nil {
 		return probe.Result{}, err
 	}
 	w := new(walk)

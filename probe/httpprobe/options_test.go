@@ -31,7 +31,7 @@ func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 		{"fail_if_header_matches: [{header: '', regexp: x}]", "http.fail_if_header_matches[0].header:"},
 		{"fail_if_header_not_matches: [{header: X}]", "http.fail_if_header_not_matches[0].regexp:"},
 		{"basic_auth: {username: u}\nbearer_token: t", "http.bearer_token:"},
-		{"basic_auth: {password: a, password_file: http_options_test.go}", "http.basic_auth.password_file:"},
+		{"basic_auth: {password: a, password_file: options_test.go}", "http.basic_auth.password_file:"},
 		{"basic_auth: {password_ref: vault}", "http.basic_auth.password_ref:"},
 		{"basic_auth: {username: u, password_file: /does/not/exist}", "http.basic_auth.password_file:"},
 		{"authorization: {type: basic, credentials: canary}", "http.authorization.type:"},

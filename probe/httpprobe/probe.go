@@ -36,10 +36,10 @@ type hop struct {
 
 // link is the connection of one hop.
 type link struct {
-	raw      net.Conn  // TCP
-	tls      *tls.Conn // nil: plain HTTP
-	http2    bool      // agreed on with the target
-	absolute *url.URL  // not nil: the proxy at the other end wants whole URLs
+	raw       net.Conn  // TCP
+	tls       *tls.Conn // nil: plain HTTP
+	http2     bool      // agreed on with the target
+	authority string    // not empty: the proxy at the other end wants whole URLs, and this is what it connects to
 }
 
 // conn is what HTTP goes over.
@@ -266,7 +266,7 @@ func (w *walk) route(ctx context.Context, h *hop) (via *url.URL, dest netip.Addr
 
 // resolve turns a hop's host into its address.
 func (w *walk) resolve(ctx context.Context, host string) (netip.Addr, error) {
-	if host == w.lastHost {
+	if host == w.lastHost && w.lastAddr.IsValid() {
 		return w.lastAddr, nil
 	}
 	found, err := w.p.policy.Resolve(ctx, host)

@@ -42,9 +42,8 @@ func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
 		f.Addf("proxy_connect_header", "needs proxy_url or proxy_from_environment")
 	}
 	if named {
-		if err := checkProxyURL(c.ProxyURL.URL); err != nil {
-			f.Add("proxy_url", err)
-		}
+		_, err := cleanProxyURL(c.ProxyURL.URL)
+		f.Add("proxy_url", err)
 	}
 	p := &proxyClient{policy: network.Resolver{Prefer: "ip4", Fallback: true}}
 	for _, key := range slices.Sorted(maps.Keys(c.ProxyConnectHeader)) {
@@ -76,14 +75,15 @@ func (c *proxyClient) tryEnvironment() error {
 	return nil
 }
 
-// checkProxyURL names no part of the URL that may be a password.
-func checkProxyURL(u *url.URL) error {
+// cleanProxyURL returns u with its host in its one form. Its error names no part of the URL that may be a password.
+func cleanProxyURL(u *url.URL) (*url.URL, error) {
 	switch u.Scheme {
 	case "http", "https", "socks5", "socks5h":
 	default:
-		return fmt.Errorf("has the scheme %q; accepted: http, https, socks5, socks5h", u.Scheme)
+		return nil, fmt.Errorf("has the scheme %q; accepted: http, https, socks5, socks5h", u.Scheme)
 	}
-	return checkHTTPURL(u)
+	clean := *u // u is the option's own
+	return &clean, cleanURL(&clean)
 }
 
 // choose returns the proxy for u, nil when it is reached directly.
@@ -98,8 +98,8 @@ func (c *proxyClient) choose(u *url.URL) (*url.URL, error) {
 	if chosen == nil {
 		return nil, nil
 	}
-	if err := checkProxyURL(chosen); err != nil {
-		return nil, probe.Failf(probe.StageProxy, probe.ReasonProtocolError, "the proxy's URL %w", err)
+	if chosen, err = cleanProxyURL(chosen); err != nil {
+		return nil, probe.Failf(probe.StageProxy, probe.ReasonProtocolError, "the proxy's URL: %w", err)
 	}
 	return chosen, nil
 }
@@ -115,10 +115,12 @@ func (c *proxyClient) dial(ctx context.Context, p *prober, g probe.Guard, via, u
 	if err := probe.Allow(g, u.Hostname(), dest); err != nil {
 		return link{}, err
 	}
-	target := net.JoinHostPort(u.Hostname(), strconv.Itoa(int(dest.Port())))
+	// The proxy gets the address that was judged: a name it would resolve again, and perhaps differently.
+	host := u.Hostname()
 	if dest.Addr().IsValid() {
-		target = dest.String()
+		host = dest.Addr().String()
 	}
+	target := net.JoinHostPort(host, strconv.Itoa(int(dest.Port())))
 	l, err := c.reach(ctx, p, via)
 	if err != nil {
 		return link{}, atStage(probe.StageProxy, "reaching the proxy", err)
@@ -129,7 +131,7 @@ func (c *proxyClient) dial(ctx context.Context, p *prober, g probe.Guard, via, u
 	case u.Scheme == "https":
 		err = c.tunnel(ctx, p, l.conn(), via, target)
 	default:
-		l.absolute = via
+		l.authority = hostHeader(&url.URL{Scheme: u.Scheme, Host: target})
 	}
 	if err != nil {
 		l.raw.Close()
@@ -142,9 +144,9 @@ func (c *proxyClient) dial(ctx context.Context, p *prober, g probe.Guard, via, u
 	return l, nil
 }
 
-// judgeHostname has the guard judge the request's hostname as well as the target: a proxy that is asked in plain
-// connects to the host of the Host header, which stands in the request line, too. Where the proxy resolves, or only it
-// can, the guard judges the name.
+// judgeHostname has the guard judge the request's hostname as well as the target: a proxy that is asked in plain may connect
+// to the host of the Host header, though RFC 9112, section 3.2.2, forbids it. Where the proxy resolves, or only it can, the
+// guard judges the name.
 func (w *walk) judgeHostname(ctx context.Context, h *hop) error {
 	if w.req.Guard == nil || w.req.Hostname == "" || !h.own || h.url.Scheme != "http" {
 		return nil

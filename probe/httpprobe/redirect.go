@@ -67,7 +67,7 @@ func parseLocation(from *url.URL, location string) (*url.URL, error) {
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads to the scheme %q; followed: http, https", cut(u.Scheme))
 	}
-	if err := checkHTTPURL(u); err != nil {
+	if err := cleanURL(u); err != nil {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads nowhere: %w", err)
 	}
 	return u, nil

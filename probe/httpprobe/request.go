@@ -15,8 +15,8 @@ type request struct {
 	method string
 	url    *url.URL
 	host   string // the Host header
-	// absolute: the request goes to a proxy, which wants the whole URL.
-	absolute bool
+	// authority, when not empty, stands in the request line, which has the whole URL: the request goes to a proxy.
+	authority string
 	// tunnel: the request is a CONNECT for this host:port, and the connection stays open.
 	tunnel    string
 	userAgent string // empty: none
@@ -81,14 +81,18 @@ func (w *walk) request(h *hop) (*request, error) {
 	if h.referer != "" {
 		fields = append(fields, field{"Referer", h.referer})
 	}
-	if w.link.absolute != nil {
-		r.absolute = true
-		if user := w.link.absolute.User; user != nil {
-			fields = append(fields, field{"Proxy-Authorization", userinfoCredentials(user)})
-		}
-	}
-	r.fields, w.sent = fields, fields
+	r.fields = fields
+	w.throughProxy(r)
+	w.sent = r.fields
 	return r, nil
+}
+
+// throughProxy makes r one to the proxy, where the connection ends at one that wants whole URLs.
+func (w *walk) throughProxy(r *request) {
+	r.authority = w.link.authority
+	if r.authority != "" && w.via.User != nil {
+		r.fields = append(r.fields, field{"Proxy-Authorization", userinfoCredentials(w.via.User)})
+	}
 }
 
 // authorize is h's Authorization header: of the module's headers, of the URL, of the module's options, in this
@@ -134,8 +138,8 @@ func (r *request) appendHead(b []byte) []byte {
 	switch {
 	case r.tunnel != "":
 		b = append(b, r.tunnel...)
-	case r.absolute:
-		b = append(append(append(b, r.url.Scheme...), "://"...), r.host...)
+	case r.authority != "":
+		b = append(append(append(b, r.url.Scheme...), "://"...), r.authority...)
 		b = append(b, r.url.RequestURI()...)
 	default:
 		b = append(b, r.url.RequestURI()...)

@@ -8,10 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/net/http/httpguts"
-	"golang.org/x/net/idna"
-
 	"rollcall/probe"
+	"rollcall/probe/network"
 )
 
 // maxShownURL bounds a URL that is kept for people to read.
@@ -42,50 +40,56 @@ func parseTarget(target string) (*url.URL, error) {
 		}
 		return nil, &probe.TargetError{Err: fmt.Errorf("the target is not a URL: %w", parseCause(err))}
 	}
-	if err := checkHTTPURL(u); err != nil {
+	if err := cleanURL(u); err != nil {
 		return nil, &probe.TargetError{Err: err}
 	}
 	return u, nil
 }
 
-// checkHTTPURL refuses what cannot be asked for, and turns an international name into its ASCII form.
-func checkHTTPURL(u *url.URL) error {
-	host := u.Hostname()
-	if host == "" {
-		return errors.New("the URL has no host")
+// cleanURL refuses what cannot be asked for, and brings u's host into its one form (see network.Host).
+func cleanURL(u *url.URL) error {
+	host, err := cleanHost(u.Host)
+	if err != nil {
+		return fmt.Errorf("the URL's %w", err)
 	}
-	if strings.HasPrefix(u.Host, "[") {
+	u.Host = host
+	return nil
+}
+
+// cleanHost brings host or host:port into the one form that is judged, dialled and sent.
+func cleanHost(text string) (string, error) {
+	u := url.URL{Host: text}
+	host, port := u.Hostname(), u.Port()
+	if host == "" {
+		return "", errors.New("host is empty")
+	}
+	if strings.HasPrefix(text, "[") {
 		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() {
-			return errors.New("the URL's host is in brackets and not an IPv6 address")
+			return "", errors.New("host is in brackets and not an IPv6 address")
 		}
 	} else if strings.Contains(host, ":") {
-		return errors.New("the URL's host is an IPv6 address without brackets, as in http://[::1]:8080/")
+		return "", errors.New("host is an IPv6 address without brackets, as in http://[::1]:8080/")
 	}
-	if port := u.Port(); port != "" {
+	if port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return fmt.Errorf("the URL's port is %q; accepted: 1 to 65535", port)
+			return "", fmt.Errorf("port is %q; accepted: 1 to 65535", port)
 		}
+		port = ":" + port
 	}
-	if !isASCII(host) {
-		ascii, err := idna.Lookup.ToASCII(host)
-		if err != nil {
-			return errors.New("the URL's host is not a valid international name")
-		}
-		if port := u.Port(); port != "" {
-			ascii += ":" + port
-		}
-		u.Host = ascii
+	host, err := network.Host(host)
+	if err != nil {
+		return "", fmt.Errorf("host cannot be used: %w", err)
 	}
-	if !httpguts.ValidHostHeader(u.Host) || strings.ContainsAny(host, " <>\"\\^`{|}") {
-		return errors.New("the URL's host holds a character that no host name has")
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
 	}
-	return nil
+	return host + port, nil
 }
 
 // urlPort is the port that u's connection goes to.
 func urlPort(u *url.URL) uint16 {
 	if port := u.Port(); port != "" {
-		n, _ := strconv.ParseUint(port, 10, 16) // checkHTTPURL has seen it
+		n, _ := strconv.ParseUint(port, 10, 16) // cleanURL has seen it
 		return uint16(n)
 	}
 	if u.Scheme == "https" {
@@ -94,15 +98,21 @@ func urlPort(u *url.URL) uint16 {
 	return 80
 }
 
-// hostHeader is u's host as the Host header has it: without an IPv6 zone, which means something on this machine only.
+// hostHeader is u's host as the Host header has it: without the scheme's own port, and without an IPv6 zone, which means
+// something on this machine only.
 func hostHeader(u *url.URL) string {
-	host, zone, ok := strings.Cut(u.Host, "%")
-	if !ok {
-		return u.Host
+	host, port := withoutZone(u.Hostname()), u.Port()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
 	}
-	if _, port, ok := strings.Cut(zone, "]"); ok {
-		return host + "]" + port
+	if port == "" || port == "80" && u.Scheme == "http" || port == "443" && u.Scheme == "https" {
+		return host
 	}
+	return host + ":" + port
+}
+
+func withoutZone(host string) string {
+	host, _, _ = strings.Cut(host, "%")
 	return host
 }
 
@@ -145,12 +155,3 @@ func isScheme(s string) bool {
 }
 
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
-}
