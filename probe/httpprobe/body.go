@@ -22,12 +22,12 @@ type framedBody struct {
 	in      *bufio.Reader
 	left    int64     // of a body with a length; -1: until the connection closes
 	chunked io.Reader // not nil: in chunks
-	wire    *headReader
+	source  *headReader
 }
 
 // frame finds out where resp's body ends. It is stricter than net/http where a header says two things at once: an
 // answer that two readers understand differently is a broken one.
-func (w *wire) frame(req *request, resp *response) error {
+func (c *http1Conn) frame(req *request, resp *response) error {
 	length, err := contentLength(resp.header["Content-Length"])
 	if err != nil {
 		return err
@@ -43,18 +43,18 @@ func (w *wire) frame(req *request, resp *response) error {
 		}
 	}
 	resp.contentLength = length
-	w.body = framedBody{in: w.in, left: length, wire: &w.head}
-	resp.body = &w.body
+	c.body = framedBody{in: c.in, left: length, source: &c.head}
+	resp.body = &c.body
 	switch {
 	case req.method == http.MethodHead:
 		resp.noBody = true
 	case resp.status < 200, resp.status == http.StatusNoContent, resp.status == http.StatusNotModified:
 		resp.noBody, resp.contentLength = true, 0
 	case chunked:
-		w.body.chunked = httputil.NewChunkedReader(w.in)
-		resp.end = w.readTrailer
+		c.body.chunked = httputil.NewChunkedReader(c.in)
+		resp.end = c.readTrailer
 	case length >= 0:
-		resp.end = w.checkSurplus
+		resp.end = c.checkSurplus
 	}
 	return nil
 }
@@ -79,7 +79,7 @@ func (b *framedBody) Read(p []byte) (int, error) {
 	switch {
 	case b.chunked != nil:
 		n, err := b.chunked.Read(p)
-		if err != nil && err != io.EOF && b.wire.err == nil {
+		if err != nil && err != io.EOF && b.source.err == nil {
 			err = textproto.ProtocolError(err.Error()) // nothing but the chunks themselves can be wrong
 		}
 		return n, err
@@ -100,16 +100,16 @@ func (b *framedBody) Read(p []byte) (int, error) {
 }
 
 // readTrailer reads what follows the last chunk.
-func (w *wire) readTrailer() error {
-	w.head.inHead, w.head.read = true, 0
-	_, err := w.readHeader()
+func (c *http1Conn) readTrailer() error {
+	c.head.inHead, c.head.read = true, 0
+	_, err := c.readHeader()
 	return err
 }
 
 // checkSurplus finds bytes after the body that came along with it; old servers add a line break, which is
 // tolerated. It waits for nothing.
-func (w *wire) checkSurplus() error {
-	surplus, _ := w.in.Peek(w.in.Buffered())
+func (c *http1Conn) checkSurplus() error {
+	surplus, _ := c.in.Peek(c.in.Buffered())
 	if surplus = bytes.TrimLeft(surplus, "\r\n"); len(surplus) > 0 {
 		return textproto.ProtocolError(fmt.Sprintf("the body is longer than its Content-Length: %q follows", cut(string(surplus))))
 	}

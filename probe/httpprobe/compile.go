@@ -55,7 +55,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 		http3:       o.EnableHTTP3,
 		limit:       int64(o.BodySizeLimit),
 		compression: o.Compression,
-		wires:       &sync.Pool{New: newWire},
+		http1Conns:  &sync.Pool{New: newHTTP1Conn},
 		buffers:     &sync.Pool{New: newBuffer},
 		decoders:    newDecoders(),
 	}

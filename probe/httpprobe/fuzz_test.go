@@ -51,10 +51,10 @@ func FuzzHTTPResponse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, said []byte, way byte) {
 		p := probers[int(way)%len(probers)]
-		w := walk{p: p, home: target, result: probe.Result{HTTP: new(probe.HTTPFacts)}}
-		w.wire = p.wires.Get().(*wire)
-		defer w.hangUp(true)
-		h := hop{url: target, method: p.method, own: true}
+		w := run{p: p, target: target, result: probe.Result{HTTP: new(probe.HTTPFacts)}}
+		w.http1 = p.http1Conns.Get().(*http1Conn)
+		defer w.close(true)
+		h := hop{url: target, method: p.method, sameHost: true}
 		if w.credentials, err = w.authorize(t.Context(), &h); err != nil {
 			t.Fatal(err)
 		}
@@ -63,17 +63,17 @@ func FuzzHTTPResponse(f *testing.F) {
 			t.Fatal(err)
 		}
 		conn := &cannedConn{in: strings.NewReader(string(said))}
-		resp, err := w.wire.exchange(t.Context(), conn, req)
+		resp, err := w.http1.exchange(t.Context(), conn, req)
 		if err == nil {
 			next, follow, stop := w.redirect(&h, resp)
 			if follow {
-				next.own = false
+				next.sameHost = false
 				if got, err := w.request(&next); err == nil && strings.Contains(string(got.appendHead(nil)), "canary") {
 					t.Errorf("a password leaves for %s", next.url)
 				}
 				return
 			}
-			err = w.conclude(t.Context(), resp, stop)
+			err = w.judge(t.Context(), resp, stop)
 		}
 		var failure *probe.Failure
 		if err != nil && (!errors.As(err, &failure) || failure.Stage == "" || failure.Reason == "" || failure.Reason == probe.ReasonNetworkError) {

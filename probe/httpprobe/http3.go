@@ -33,15 +33,15 @@ type http3Session struct {
 
 // connectHTTP3 brings up QUIC, whose handshake is that of TLS as well: what comes before the server's certificates
 // counts as connecting, the rest as TLS.
-func (w *walk) connectHTTP3(ctx context.Context, h *hop, dest netip.AddrPort) error {
-	if err := probe.Allow(w.req.Guard, h.url.Hostname(), dest); err != nil {
+func (r *run) connectHTTP3(ctx context.Context, h *hop, dest netip.AddrPort) error {
+	if err := probe.Allow(r.req.Guard, h.url.Hostname(), dest); err != nil {
 		return err
 	}
 	if _, err := network.ZoneIndex(dest.Addr()); err != nil {
 		return err
 	}
 	facts := new(probe.TLSFacts)
-	config, err := w.p.tls.Config(w.serverName(h), []string{http3.NextProtoH3}, facts)
+	config, err := r.p.tls.Config(r.serverName(h), []string{http3.NextProtoH3}, facts)
 	if err != nil {
 		return err
 	}
@@ -55,18 +55,18 @@ func (w *walk) connectHTTP3(ctx context.Context, h *hop, dest netip.AddrPort) er
 	s, err := dialHTTP3(ctx, dest, config)
 	end := time.Now()
 	if facts.Version == 0 {
-		w.result.Phases.Connect += end.Sub(start)
+		r.result.Phases.Connect += end.Sub(start)
 		if err != nil {
 			return atStage(probe.StageConnect, "connecting over QUIC", tlsclient.HandshakeError(ctx, err, facts))
 		}
 	}
-	w.result.TLS = facts
-	w.result.Phases.Connect += presented.Sub(start)
-	w.result.Phases.TLS += end.Sub(presented)
+	r.result.TLS = facts
+	r.result.Phases.Connect += presented.Sub(start)
+	r.result.Phases.TLS += end.Sub(presented)
 	if err != nil {
 		return tlsclient.HandshakeError(ctx, err, facts)
 	}
-	w.session = s
+	r.session = s
 	return nil
 }
 

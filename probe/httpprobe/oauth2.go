@@ -38,11 +38,11 @@ type tokenSource struct {
 	algorithm *jwt.SigningMethodRSA
 	client    *prober // reaches the token server
 
-	lock   chan struct{} // holds one value while somebody fetches; the fields below are theirs
-	grant  func(context.Context) oauth2.TokenSource
-	sealed string // the secret that grant was made with
-	token  *oauth2.Token
-	since  time.Time // when token was asked for
+	lock  chan struct{} // holds one value while somebody fetches; the fields below are theirs
+	grant func(context.Context) oauth2.TokenSource
+	key   string // the secret that grant was made with
+	token *oauth2.Token
+	since time.Time // when token was asked for
 }
 
 func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
@@ -128,8 +128,8 @@ func (s *tokenSource) renew(ctx context.Context, g probe.Guard, refused string, 
 	case <-ctx.Done():
 		return "", network.Classify(ctx, probe.StageRequest, fmt.Errorf("waiting for a token: %w", ctx.Err()))
 	}
-	if s.grant == nil || s.sealed != string(key) {
-		s.grant, s.sealed, s.token = s.newGrant(key), string(key), nil
+	if s.grant == nil || s.key != string(key) {
+		s.grant, s.key, s.token = s.newGrant(key), string(key), nil
 	}
 	if !s.token.Valid() || s.header() == refused && s.since.Before(began) {
 		s.since = time.Now()
@@ -246,13 +246,13 @@ func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		req.body = body
 	}
-	w := walk{p: t.client, req: probe.Request{Guard: t.guard}, result: probe.Result{HTTP: new(probe.HTTPFacts)}, home: r.URL}
-	defer w.hangUp(true)
-	if err := w.connect(t.ctx, &hop{url: r.URL, body: req.body, own: true}); err != nil {
+	asked := run{p: t.client, req: probe.Request{Guard: t.guard}, result: probe.Result{HTTP: new(probe.HTTPFacts)}, target: r.URL}
+	defer asked.close(true)
+	if err := asked.connect(t.ctx, &hop{url: r.URL, body: req.body, sameHost: true}); err != nil {
 		return nil, err
 	}
-	w.throughProxy(req)
-	resp, err := w.exchange(t.ctx, req)
+	asked.throughProxy(req)
+	resp, err := asked.exchange(t.ctx, req)
 	if err != nil {
 		return nil, err
 	}

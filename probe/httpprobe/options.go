@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/config"
+	"golang.org/x/net/http2"
 
 	"rollcall/probe"
 	"rollcall/probe/network"
@@ -75,15 +76,15 @@ type prober struct {
 	proxy   *proxyClient // nil: none
 
 	follow      bool
-	skipResolve bool          // the proxy resolves
-	http2       *http2Options // nil: HTTP/1 alone
+	skipResolve bool             // the proxy resolves
+	http2       *http2.Transport // nil: HTTP/1 alone
 	http3       bool
 	limit       int64 // of the body after decoding; 0: none
 	compression Compression
 
-	wires    *sync.Pool // of *wire
-	buffers  *sync.Pool // of *[]byte, for bodies
-	decoders *decoders
+	http1Conns *sync.Pool // of *http1Conn
+	buffers    *sync.Pool // of *[]byte, for bodies
+	decoders   *decoders
 }
 
 // bodyBuffer is what a body is read into; only one that is kept makes it grow.
@@ -111,18 +112,18 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	if req.Hostname, err = p.headers.hostname(req.Hostname); err != nil {
 		return probe.Result{}, err
 	}
-	w := new(walk)
-	w.p, w.req, w.began, w.result.HTTP = p, req, start, &probe.HTTPFacts{HasCEL: p.checks.usesCEL()}
-	defer w.hangUp(false) // for a panic; otherwise it was done
-	if err = w.run(ctx, target); err != nil {
-		err = redactError(err, w.redactions())
+	r := &run{p: p, req: req, start: start}
+	r.result.HTTP = &probe.HTTPFacts{HasCEL: p.checks.usesCEL()}
+	defer r.close(false) // for a panic; otherwise it was done
+	if err = r.follow(ctx, target); err != nil {
+		err = redactError(err, r.redactions())
 	}
-	if len(w.told) > 0 {
-		w.result.HTTP.FinalURL = redact.Text(w.result.HTTP.FinalURL, w.told...)
+	if len(r.secrets) > 0 {
+		r.result.HTTP.FinalURL = redact.Text(r.result.HTTP.FinalURL, r.secrets...)
 	}
-	w.result.Duration = time.Since(start)
-	w.hangUp(err == nil)
-	return w.result.Settle(err)
+	r.result.Duration = time.Since(start)
+	r.close(err == nil)
+	return r.result.Settle(err)
 }
 
 func (p *prober) Locate(target string) (probe.Destination, error) {

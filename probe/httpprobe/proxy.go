@@ -144,26 +144,6 @@ func (c *proxyClient) dial(ctx context.Context, p *prober, g probe.Guard, via, u
 	return l, nil
 }
 
-// judgeHostname has the guard judge the request's hostname as well as the target: a proxy that is asked in plain may connect
-// to the host of the Host header, though RFC 9112, section 3.2.2, forbids it. Where the proxy resolves, or only it can, the
-// guard judges the name.
-func (w *walk) judgeHostname(ctx context.Context, h *hop) error {
-	if w.req.Guard == nil || w.req.Hostname == "" || !h.own || h.url.Scheme != "http" {
-		return nil
-	}
-	asked := &url.URL{Scheme: h.url.Scheme, Host: w.req.Hostname}
-	host := asked.Hostname()
-	addr, err := netip.ParseAddr(host)
-	if err != nil && !w.p.skipResolve {
-		found, err := w.p.policy.Resolve(ctx, host)
-		if err != nil && !probe.Is[*probe.Failure](err) {
-			return err
-		}
-		addr = found.Addr
-	}
-	return probe.Allow(w.req.Guard, host, netip.AddrPortFrom(addr, urlPort(asked)))
-}
-
 // tunnelled is a TLS connection to a proxy, over which another protocol goes. Closing it never waits for the proxy.
 type tunnelled struct {
 	net.Conn
@@ -202,8 +182,8 @@ func proxyPort(u *url.URL) uint16 {
 
 // tunnel asks the proxy for a connection to the target.
 func (c *proxyClient) tunnel(ctx context.Context, p *prober, conn net.Conn, via *url.URL, target string) error {
-	w := p.wires.Get().(*wire)
-	defer p.release(w)
+	c1 := p.http1Conns.Get().(*http1Conn)
+	defer p.release(c1)
 	req := &request{
 		method: http.MethodConnect, url: via, tunnel: target, host: target, userAgent: p.headers.foreignAgent,
 		fields: slices.Clone(c.connectHeader),
@@ -211,14 +191,14 @@ func (c *proxyClient) tunnel(ctx context.Context, p *prober, conn net.Conn, via 
 	if via.User != nil {
 		req.fields = append(req.fields, field{"Proxy-Authorization", userinfoCredentials(via.User)})
 	}
-	resp, err := w.exchange(ctx, conn, req)
+	resp, err := c1.exchange(ctx, conn, req)
 	if err != nil {
 		return atStage(probe.StageProxy, "asking the proxy for a tunnel", err)
 	}
 	if resp.status < 200 || resp.status > 299 {
 		return probe.Failf(probe.StageProxy, probe.ReasonProxyRefused, "asking the proxy for a tunnel: it answers %d", resp.status)
 	}
-	if w.in.Buffered() > 0 {
+	if c1.in.Buffered() > 0 {
 		return probe.Failf(probe.StageProxy, probe.ReasonProtocolError, "asking the proxy for a tunnel: bytes come before the tunnel is used")
 	}
 	return nil

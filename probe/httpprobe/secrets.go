@@ -40,22 +40,22 @@ func redactError(err error, secrets []string) error {
 
 // secrets is what the walk has sent so far that nobody else may read. It is asked only when there is text to be
 // cleaned, and when the walk goes on to another host.
-func (w *walk) redactions() []string {
-	for _, f := range w.sent {
-		if redact.IsCredential(f.name) || slices.Contains(w.p.headers.secret, f.name) {
-			w.told = append(w.told, credentialForms(f.value)...)
+func (r *run) redactions() []string {
+	for _, f := range r.sentFields {
+		if redact.IsCredential(f.name) || slices.Contains(r.p.headers.secret, f.name) {
+			r.secrets = append(r.secrets, credentialForms(f.value)...)
 		}
 	}
-	w.sent = nil
-	if w.via != nil && w.via.User != nil {
-		w.told = append(w.told, credentialForms(userinfoCredentials(w.via.User))...)
+	r.sentFields = nil
+	if r.via != nil && r.via.User != nil {
+		r.secrets = append(r.secrets, credentialForms(userinfoCredentials(r.via.User))...)
 	}
-	if proxy := w.p.proxy; proxy != nil {
+	if proxy := r.p.proxy; proxy != nil {
 		for _, f := range proxy.connectHeader {
-			w.told = append(w.told, credentialForms(f.value)...)
+			r.secrets = append(r.secrets, credentialForms(f.value)...)
 		}
 	}
-	return w.told
+	return r.secrets
 }
 
 // credentialForms is a header's value and what it is made of: "Basic" credentials hold a name and a password. The
