@@ -78,7 +78,7 @@ func cleanHost(text string) (string, error) {
 	}
 	host, err := network.Host(host)
 	if err != nil {
-		return "", fmt.Errorf("host cannot be used: %w", err)
+		return "", fmt.Errorf("host %w", err)
 	}
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
