@@ -2,7 +2,6 @@ package httpprobe
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +25,8 @@ type framedBody struct {
 }
 
 // frame finds out where resp's body ends. It is stricter than net/http where a header says two things at once: an
-// answer that two readers understand differently is a broken one.
+// answer that two readers understand differently is a broken one. Bytes after the end belong to no answer (RFC 9112,
+// section 6.3); whether they are here already or still on their way decides nothing.
 func (c *http1Conn) frame(req *request, resp *response) error {
 	length, err := contentLength(resp.header["Content-Length"])
 	if err != nil {
@@ -53,8 +53,6 @@ func (c *http1Conn) frame(req *request, resp *response) error {
 	case chunked:
 		c.body.chunked = httputil.NewChunkedReader(c.in)
 		resp.end = c.readTrailer
-	case length >= 0:
-		resp.end = c.checkSurplus
 	}
 	return nil
 }
@@ -93,8 +91,8 @@ func (b *framedBody) Read(p []byte) (int, error) {
 	switch {
 	case b.left == 0 && err == nil:
 		err = io.EOF
-	case b.left > 0 && err == io.EOF:
-		err = io.ErrUnexpectedEOF
+	case b.left > 0 && (err == io.EOF || err == io.ErrUnexpectedEOF):
+		err = textproto.ProtocolError(fmt.Sprintf("it ends %d bytes before its Content-Length", b.left))
 	}
 	return n, err
 }
@@ -104,16 +102,6 @@ func (c *http1Conn) readTrailer() error {
 	c.head.inHead, c.head.read = true, 0
 	_, err := c.readHeader()
 	return err
-}
-
-// checkSurplus finds bytes after the body that came along with it; old servers add a line break, which is
-// tolerated. It waits for nothing.
-func (c *http1Conn) checkSurplus() error {
-	surplus, _ := c.in.Peek(c.in.Buffered())
-	if surplus = bytes.TrimLeft(surplus, "\r\n"); len(surplus) > 0 {
-		return textproto.ProtocolError(fmt.Sprintf("the body is longer than its Content-Length: %q follows", cut(string(surplus))))
-	}
-	return nil
 }
 
 // bodySink takes a decoded body: counts it, and keeps it when somebody will look at it.

@@ -87,7 +87,10 @@ func (o *Options) Compile() (probe.Prober, error) {
 	f.Join(err)
 	p.proxy, err = compileProxy(&o.HTTPClientConfig.ProxyConfig)
 	f.Join(err)
-	p.skipResolve = o.SkipResolvePhaseWithProxy && p.proxy != nil && !o.HTTPClientConfig.ProxyFromEnvironment
+	p.skipResolve = o.SkipResolvePhaseWithProxy && p.proxy != nil
+	if tokens, ok := p.auth.(*tokenSource); ok && tokens != nil {
+		tokens.client.headers.userAgent = p.headers.userAgent
+	}
 	if p.http3 && p.proxy != nil {
 		f.Addf("enable_http3", "does not go with a proxy; accepted: one of enable_http3, proxy_url and proxy_from_environment")
 	}

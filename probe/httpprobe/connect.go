@@ -24,18 +24,37 @@ func (r *run) connect(ctx context.Context, h *hop) error {
 	if r.credentials, err = r.authorize(ctx, h); err != nil {
 		return err
 	}
-	if r.p.http3 && h.url.Scheme == "https" {
+	if r.p.http3 {
 		return r.connectHTTP3(ctx, h, dest)
 	}
-	if h.url.Scheme != "https" || r.sendsSecrets(h) {
+	if h.url.Scheme != "https" {
 		return r.open(ctx, h, via, dest, nil)
 	}
-	err = r.open(ctx, h, via, dest, tlsclient.QuickGroups())
-	if r.link.raw != nil && tlsclient.RefusesGroups(err, r.result.TLS) { // without a link it was a proxy that refused
-		r.close(false)
-		err = r.open(ctx, h, via, dest, nil)
+	return r.openTLS(ctx, h, via, dest)
+}
+
+// openTLS connects with the key exchanges that h's secrets demand, and once more with the others where the peer may only
+// have refused those.
+func (r *run) openTLS(ctx context.Context, h *hop, via *url.URL, dest netip.AddrPort) error {
+	groups, others := tlsclient.QuickGroups(), []tls.CurveID(nil)
+	if r.sendsSecrets(h) {
+		groups, others = others, groups
 	}
-	return err
+	err := r.open(ctx, h, via, dest, groups)
+	if err == nil || r.link.raw == nil || r.result.TLS != nil { // without a link it was a proxy that refused
+		return err
+	}
+	if groups == nil && !refusesHello(err) || groups != nil && !tlsclient.RefusesGroups(err, nil) {
+		return err
+	}
+	r.close(false)
+	return r.open(ctx, h, via, dest, others)
+}
+
+// refusesHello reports whether a handshake may have failed because the ClientHello, with the key share of a post-quantum
+// exchange, does not fit into one segment: some servers and middleboxes read no further.
+func refusesHello(err error) bool {
+	return probe.HasReason(err, probe.ReasonTLSHandshake, probe.ReasonTLSVersion, probe.ReasonConnectionReset, probe.ReasonConnectionClosed)
 }
 
 // route finds where h's connection goes: the address and port of its host, and the proxy on the way, if any. There

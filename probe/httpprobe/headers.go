@@ -36,7 +36,6 @@ type headerSet struct {
 	host          string      // empty: the URL's
 	public        []field     // of fixed, what may go to any host: it says what answer is wanted, and no more
 	userAgent     string      // empty: none is sent
-	foreignAgent  string      // userAgent for other hosts: not what the module says, unless it says nothing
 	cookie        string      // of the module itself; a redirect's cookies come after it
 	referer       string      // of the module itself
 	authorization bool        // fixed has an Authorization
@@ -50,7 +49,7 @@ type fieldFile struct {
 	file *option.File
 }
 
-// publicHeaders are the only ones of a module that follow a redirect to another host.
+// publicHeaders are the only ones of a module that, with User-Agent, follow a redirect to another host.
 var publicHeaders = []string{"Accept", "Accept-Encoding", "Accept-Language", "Content-Type"}
 
 // withoutContent drops what described a body that a redirect has taken away.
@@ -112,9 +111,6 @@ func (o *Options) compileHeaders() (headerSet, error) {
 		h.accepts = parseAcceptEncoding(string(o.Compression))
 		h.fixed = append(h.fixed, field{"Accept-Encoding", string(o.Compression)})
 	}
-	if h.userAgent != "" {
-		h.foreignAgent = defaultUserAgent()
-	}
 	for _, field := range h.fixed {
 		if slices.Contains(publicHeaders, field.name) {
 			h.public = append(h.public, field)
@@ -142,6 +138,9 @@ func (h *headerSet) addClientHeaders(headers *config.Headers) error {
 		for i, value := range header.Values {
 			if checkField(&f, fmt.Sprintf("%s.values[%d]", path, i), key, value) {
 				h.fixed = append(h.fixed, field{name, value})
+				if slices.Contains(publicHeaders, name) {
+					h.public = append(h.public, field{name, value})
+				}
 			}
 		}
 		if len(header.Secrets)+len(header.Files) > 0 {

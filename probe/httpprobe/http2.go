@@ -70,6 +70,7 @@ var (
 )
 
 func (s *http2Session) exchange(ctx context.Context, req *request) (*response, error) {
+	s.conn.allow(len(req.body))
 	resp, err := roundTrip(ctx, s.client, req)
 	if err != nil {
 		return nil, s.classify(ctx, probe.StageResponse, err)
@@ -97,14 +98,13 @@ func (s *http2Session) classify(ctx context.Context, stage probe.Stage, err erro
 	if errors.As(err, &stream) && stream.Cause != nil {
 		err = stream.Cause
 	}
-	doing := "waiting for the answer over HTTP/2"
-	if stage == probe.StageBody {
-		doing = "reading the body over HTTP/2"
-	}
+	doing := doing(stage) + " over HTTP/2"
 	wrapped := fmt.Errorf("%s: %w", doing, err)
 	switch {
 	case probe.IsClassified(err), ctx.Err() != nil:
 		return network.Classify(ctx, stage, wrapped)
+	case broken != nil && network.Reason(ctx, broken) == probe.ReasonTimeout:
+		return network.Classify(ctx, stage, fmt.Errorf("%s: %w", doing, broken))
 	case errors.Is(broken, errNoProgress):
 		return probe.Failf(stage, probe.ReasonProtocolError, "%s: %w", doing, broken)
 	case (seen.reset || seen.goAway) && seen.code == http2.ErrCodeHTTP11Required:
@@ -128,6 +128,14 @@ func (s *http2Session) classify(ctx context.Context, stage probe.Stage, err erro
 		return classified
 	}
 	return probe.Fail(stage, probe.ReasonProtocolError, wrapped) // what the client complains about without a type is of this kind
+}
+
+// doing is what goes on at stage, for a cause.
+func doing(stage probe.Stage) string {
+	if stage == probe.StageBody {
+		return "reading the body"
+	}
+	return "waiting for the answer"
 }
 
 // isHTTP2 reports whether err is in the protocol's own words.

@@ -74,6 +74,13 @@ func (c *http2Conn) Close() error {
 	return err
 }
 
+// allow makes room for the WINDOW_UPDATEs that a request body of n bytes needs.
+func (c *http2Conn) allow(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limit += n >> 10
+}
+
 // state is what was seen, and what ended the connection, so far.
 func (c *http2Conn) state() (http2Seen, error) {
 	c.mu.Lock()

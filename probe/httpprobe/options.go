@@ -105,7 +105,7 @@ func (p *prober) keepBuffer(b *[]byte) {
 // Probe implements Prober.
 func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, error) {
 	start := time.Now()
-	target, err := parseTarget(req.Target)
+	target, err := p.parse(req.Target)
 	if err != nil {
 		return probe.Result{}, err
 	}
@@ -126,8 +126,18 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	return r.result.Settle(err)
 }
 
-func (p *prober) Locate(target string) (probe.Destination, error) {
+// parse is parseTarget for the module: HTTP/3 is always encrypted, so it asks an http target by https, as blackbox_exporter.
+func (p *prober) parse(target string) (*url.URL, error) {
 	u, err := parseTarget(target)
+	if err == nil && p.http3 {
+		u.Scheme = "https"
+	}
+	return u, err
+}
+
+// Locate implements probe.Locator.
+func (p *prober) Locate(target string) (probe.Destination, error) {
+	u, err := p.parse(target)
 	if err != nil {
 		return probe.Destination{}, err
 	}

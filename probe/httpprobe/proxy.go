@@ -185,7 +185,7 @@ func (c *proxyClient) tunnel(ctx context.Context, p *prober, conn net.Conn, via 
 	c1 := p.http1Conns.Get().(*http1Conn)
 	defer p.release(c1)
 	req := &request{
-		method: http.MethodConnect, url: via, tunnel: target, host: target, userAgent: p.headers.foreignAgent,
+		method: http.MethodConnect, url: via, tunnel: target, host: target, userAgent: p.headers.userAgent,
 		fields: slices.Clone(c.connectHeader),
 	}
 	if via.User != nil {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"rollcall/probe"
+	"rollcall/redact"
 )
 
 const (
@@ -45,6 +46,9 @@ func (r *run) redirect(h *hop, resp *response) (next hop, follow bool, err error
 	if err != nil {
 		return hop{}, false, err
 	}
+	if r.p.http3 && u.Scheme == "http" {
+		return hop{}, false, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads to http, and the module asks by HTTP/3 alone")
+	}
 	next = hop{url: u, method: h.method, body: h.body, bodyDropped: h.bodyDropped, sameHost: r.keepsHost(h, u), referer: r.referer(h, u)}
 	if resp.status < http.StatusTemporaryRedirect {
 		next.body, next.bodyDropped = nil, h.bodyDropped || len(h.body) > 0
@@ -60,7 +64,7 @@ func parseLocation(from *url.URL, location string) (*url.URL, error) {
 	if len(location) > maxLocation {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is %d bytes long", len(location))
 	}
-	u, err := from.Parse(location)
+	u, err := from.Parse(escapeLocation(location))
 	if err != nil {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is not a URL: %w", parseCause(err))
 	}
@@ -71,6 +75,22 @@ func parseLocation(from *url.URL, location string) (*url.URL, error) {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads nowhere: %w", err)
 	}
 	return u, nil
+}
+
+// escapeLocation is escapeURL for a Location, which may begin with a scheme or an authority.
+func escapeLocation(location string) string {
+	begin := 0
+	if scheme, _, _ := redact.SplitTarget(location); scheme != "" {
+		begin = len(scheme) + len("://")
+	} else if strings.HasPrefix(location, "//") {
+		begin = len("//")
+	} else {
+		return escapeURL(location)
+	}
+	if end := strings.IndexAny(location[begin:], "/?#"); end >= 0 {
+		return location[:begin+end] + escapeURL(location[begin+end:])
+	}
+	return location
 }
 
 // keepsHost reports whether credentials may go to u: the target's own host by name, not left before, and not in

@@ -63,7 +63,6 @@ func (r *run) request(h *hop) (*request, error) {
 		out.upgrade = r.p.headers.upgrade
 		fields, err = r.p.headers.appendTo(fields)
 	} else {
-		out.userAgent = r.p.headers.foreignAgent
 		fields = append(fields, r.p.headers.public...)
 	}
 	if err != nil {

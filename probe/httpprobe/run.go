@@ -96,6 +96,9 @@ func (r *run) follow(ctx context.Context, target *url.URL) error {
 			return r.deniedByRedirect(err)
 		}
 		next, follow, err := r.redirect(&h, resp)
+		if r.refusedByProxy(resp) {
+			err = probe.Failf(probe.StageProxy, probe.ReasonProxyRefused, "the proxy answers 407: it demands credentials, or refuses those of its URL")
+		}
 		if !follow {
 			err = r.judge(ctx, resp, err)
 			r.result.HTTP.FinalURL = shownURL(h.url)
@@ -109,6 +112,11 @@ func (r *run) follow(ctx context.Context, target *url.URL) error {
 		r.result.TLS = nil // what the hop before presented is not about the answer
 		h = next
 	}
+}
+
+// refusedByProxy reports whether resp is the proxy's own: a target behind it has no use for 407.
+func (r *run) refusedByProxy(resp *response) bool {
+	return resp.status == http.StatusProxyAuthRequired && r.link.authority != "" && !slices.Contains(r.p.checks.codes, resp.status)
 }
 
 // deniedByRedirect makes a refusal by the guard the target's failure when it is a redirect that leads there.

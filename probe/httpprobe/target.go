@@ -10,30 +10,30 @@ import (
 
 	"rollcall/probe"
 	"rollcall/probe/network"
+	"rollcall/redact"
 )
 
 // maxShownURL bounds a URL that is kept for people to read.
 const maxShownURL = 2048
 
-// parseHTTPTarget reads a URL as people write targets: without a scheme it is http, and a scheme is in any case.
-// Its errors are *TargetErrors and never quote a password.
+// parseTarget reads a URL as people write targets: without a scheme it is http, and a scheme is in any case. A port may be
+// a service's name. Its errors are *TargetErrors and never quote a password.
 func parseTarget(target string) (*url.URL, error) {
 	if target == "" {
-		return nil, &probe.TargetError{Err: errors.New("the target is empty; accepted: a URL, as https://example.com/path, or host:port")}
+		return nil, &probe.TargetError{Err: errors.New("the target is empty; accepted: a URL, e.g. https://example.com/path, or host:port")}
 	}
 	if strings.ContainsFunc(target, isControl) {
 		return nil, &probe.TargetError{Err: errors.New("the target holds a control character")}
 	}
-	raw := target
-	if scheme, rest, ok := strings.Cut(target, "://"); ok && isScheme(scheme) {
-		if scheme = strings.ToLower(scheme); scheme != "http" && scheme != "https" {
-			return nil, &probe.TargetError{Err: fmt.Errorf("the target has the scheme %q; accepted: http, https", scheme)}
-		}
-		raw = scheme + "://" + rest
-	} else {
-		raw = "http://" + target
+	scheme, authority, rest := redact.SplitTarget(target)
+	switch scheme = strings.ToLower(scheme); scheme {
+	case "":
+		scheme = "http"
+	case "http", "https":
+	default:
+		return nil, &probe.TargetError{Err: fmt.Errorf("the target has the scheme %q; accepted: http, https", scheme)}
 	}
-	u, err := url.Parse(raw)
+	u, err := url.Parse(scheme + "://" + numericPort(authority) + escapeURL(rest))
 	if err != nil {
 		if strings.Contains(target, "@") {
 			return nil, &probe.TargetError{Err: errors.New("the target is not a URL (it is not shown, for it may hold a password)")}
@@ -44,6 +44,40 @@ func parseTarget(target string) (*url.URL, error) {
 		return nil, &probe.TargetError{Err: err}
 	}
 	return u, nil
+}
+
+// numericPort puts a number in the place of an authority's port that is a service's name.
+func numericPort(authority string) string {
+	colon := strings.LastIndexByte(authority, ':')
+	if colon < 0 || colon == len(authority)-1 || strings.Trim(authority[colon+1:], "0123456789") == "" {
+		return authority
+	}
+	if port, err := network.Port(authority[colon+1:]); err == nil {
+		return authority[:colon+1] + strconv.Itoa(int(port))
+	}
+	return authority
+}
+
+// escapeURL percent-encodes what the path, query and fragment of a URL may not hold: blanks, controls and bytes beyond
+// ASCII, as curl does for a Location; and in the path what url.Parse would encode itself, with a loss: it forgets then
+// which bytes had been encoded before.
+func escapeURL(s string) string {
+	const inPath = "\"<>\\^`{|}"
+	var b strings.Builder
+	done, query := 0, false
+	for i := range len(s) {
+		c := s[i]
+		query = query || c == '?'
+		if c > ' ' && c < 0x7f && (query || strings.IndexByte(inPath, c) < 0) {
+			continue
+		}
+		fmt.Fprintf(&b, "%s%%%02X", s[done:i], c)
+		done = i + 1
+	}
+	if done == 0 {
+		return s
+	}
+	return b.String() + s[done:]
 }
 
 // cleanURL refuses what cannot be asked for, and brings u's host into its one form (see network.Host).
@@ -76,14 +110,16 @@ func cleanHost(text string) (string, error) {
 		}
 		port = ":" + port
 	}
-	host, err := network.Host(host)
-	if err != nil {
+	clean, err := network.Host(host)
+	switch {
+	case err != nil:
 		return "", fmt.Errorf("host %w", err)
+	case clean == host:
+		return text, nil
+	case strings.Contains(clean, ":"):
+		clean = "[" + clean + "]"
 	}
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return host + port, nil
+	return clean + port, nil
 }
 
 // urlPort is the port that u's connection goes to.
@@ -101,11 +137,15 @@ func urlPort(u *url.URL) uint16 {
 // hostHeader is u's host as the Host header has it: without the scheme's own port, and without an IPv6 zone, which means
 // something on this machine only.
 func hostHeader(u *url.URL) string {
-	host, port := withoutZone(u.Hostname()), u.Port()
-	if strings.Contains(host, ":") {
+	host, port := u.Hostname(), u.Port()
+	ownPort := port == "80" && u.Scheme == "http" || port == "443" && u.Scheme == "https"
+	if !ownPort && !strings.Contains(host, "%") {
+		return u.Host
+	}
+	if host = withoutZone(host); strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	if port == "" || port == "80" && u.Scheme == "http" || port == "443" && u.Scheme == "https" {
+	if ownPort || port == "" {
 		return host
 	}
 	return host + ":" + port
@@ -140,18 +180,6 @@ func parseCause(err error) error {
 		return wrapped.Err
 	}
 	return err
-}
-
-func isScheme(s string) bool {
-	for i, c := range []byte(s) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
-		case i > 0 && ('0' <= c && c <= '9' || c == '+' || c == '-' || c == '.'):
-		default:
-			return false
-		}
-	}
-	return s != ""
 }
 
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
