@@ -15,7 +15,7 @@ import (
 // hiddenText stands where a secret was.
 const hiddenText = "<secret>"
 
-// shortestSecret is what Text looks for at least: a shorter word stands in many texts by chance.
+// shortestSecret is the length of the shortest text that Text looks for: a shorter one stands in many texts by chance.
 const shortestSecret = 4
 
 // Text returns text, which quotes a remote side, without the secrets that were sent there: servers repeat what they do
@@ -27,7 +27,7 @@ func Text(text string, secrets ...string) string {
 		}
 		for _, form := range forms(secret) {
 			text = strings.ReplaceAll(text, form, hiddenText)
-			text = replaceCut(text, form)
+			text = redactCut(text, form)
 		}
 	}
 	return text
@@ -47,8 +47,8 @@ func forms(secret string) []string {
 	return all
 }
 
-// replaceCut replaces the beginning of secret where text was cut in the middle of it.
-func replaceCut(text, secret string) string {
+// redactCut replaces the beginning of secret where text was cut in the middle of it.
+func redactCut(text, secret string) string {
 	head, rest, found := strings.Cut(text, "…")
 	if !found {
 		return text
@@ -59,7 +59,7 @@ func replaceCut(text, secret string) string {
 			break
 		}
 	}
-	return head + "…" + replaceCut(rest, secret)
+	return head + "…" + redactCut(rest, secret)
 }
 
 // IsCredential tells by its name whether a header or parameter holds a credential.
