@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/content"
 	"rollcall/probe/network"
 )
 
@@ -104,118 +105,33 @@ func (c *http1Conn) readTrailer() error {
 	return err
 }
 
-// bodySink takes a decoded body: counts it, and keeps it when somebody will look at it.
-type bodySink struct {
-	limit int64 // 0: none
-	keep  bool
-	size  int64
-	kept  []byte
-
-	memory *probe.BodyMemory
-	held   int64 // of memory; to be given back once nobody looks at kept any more
-}
-
-// errBodyTooLarge ends reading at the limit.
-var errBodyTooLarge = errors.New("the body is over the limit")
-
-// fill reads r to its end or to the limit, through buffer, which becomes kept when the body is kept.
-func (s *bodySink) fill(r io.Reader, buffer []byte) error {
-	s.kept = buffer[:0]
-	for {
-		into := buffer[:cap(buffer)]
-		if s.keep {
-			if len(s.kept) == cap(s.kept) {
-				if err := s.grow(); err != nil {
-					return err
-				}
-			}
-			into = s.kept[len(s.kept):cap(s.kept)]
-		}
-		n, err := r.Read(into)
-		s.size += int64(n)
-		if s.limit > 0 && s.size > s.limit {
-			n -= int(s.size - s.limit)
-			s.size = s.limit
-			err = errBodyTooLarge
-		}
-		if s.keep {
-			s.kept = s.kept[:len(s.kept)+n]
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// grow doubles what can be kept, but not beyond the byte that is one too many.
-func (s *bodySink) grow() error {
-	next := 2 * cap(s.kept)
-	if s.limit > 0 && int64(next) > s.limit {
-		next = max(int(s.limit)+1, cap(s.kept)+1)
-	}
-	if err := s.memory.Take(int64(next) - s.held); err != nil {
-		return err
-	}
-	s.held = int64(next)
-	s.kept = append(make([]byte, 0, next), s.kept...)
-	return nil
-}
-
-// compressedReader bounds what a decompressor may take in: a stream that never yields anything must end, too.
-type compressedReader struct {
-	r    io.Reader
-	left int64 // negative: no bound
-	err  error // what reading r met, as opposed to what the decompressor made of it
-}
-
-func (c *compressedReader) Read(b []byte) (int, error) {
-	if c.left == 0 {
-		c.err = errBodyTooLarge
-		return 0, c.err
-	}
-	if c.left > 0 {
-		b = b[:min(int64(len(b)), c.left)]
-	}
-	n, err := c.r.Read(b)
-	if c.left > 0 {
-		c.left -= int64(n)
-	}
-	if err != nil && err != io.EOF {
-		c.err = err
-	}
-	return n, err
-}
-
 // readBody reads resp's body as the module says: decoded, bounded, kept only when a check looks at it. Its error is
 // classified; size and kept are filled as far as it came.
-func (p *prober) readBody(ctx context.Context, resp *response, sink *bodySink, buffer []byte) error {
+func (p *prober) readBody(ctx context.Context, resp *response, sink *content.Sink, buffer []byte) error {
 	if resp.noBody {
 		return nil
 	}
-	if err := p.checkCoding(resp, sink.keep); err != nil {
+	if err := p.checkCoding(resp, sink.Keep); err != nil {
 		return err
 	}
-	source := compressedReader{r: resp.body, left: -1}
+	source := content.Limited{Reader: resp.body, Left: -1}
 	if p.limit > 0 && p.limit < 1<<40 {
-		source.left = 4*p.limit + 64<<10 // stored blocks and tiny chunks take more than they yield
+		source.Left = 4*p.limit + 64<<10 // stored blocks and tiny chunks take more than they yield
 	}
 	var err error
 	if resp.contentLength != 0 {
 		var decoded io.Reader
 		var done func()
-		if decoded, done, err = p.decoders.decode(p.compression, &source); err == nil {
-			err = sink.fill(decoded, buffer)
+		if decoded, done, err = p.decoders.Decode(string(p.compression), &source); err == nil {
+			err = sink.Fill(decoded, buffer)
 			done()
 		}
 	}
 	if err == nil && resp.end != nil {
 		err = resp.end()
-		source.err = err
+		source.Err = err
 	}
-	return p.classifyBody(ctx, err, source.err)
+	return p.classifyBody(ctx, err, source.Err)
 }
 
 // checkCoding compares what the answer says of its coding with what the module expects. A body that somebody looks at
@@ -228,7 +144,7 @@ func (p *prober) checkCoding(resp *response, looksAtBody bool) error {
 		return nil
 	case p.compression == "" && !looksAtBody && p.headers.accepts == nil:
 		return nil
-	case p.compression == "" && p.headers.accepts.covers(Compression(coding)) && p.headers.accepts != nil:
+	case p.compression == "" && p.headers.accepts.Covers(coding) && p.headers.accepts != nil:
 		return nil // the module asked for it and did not say that it wants it decoded
 	default:
 		return probe.Failf(probe.StageBody, probe.ReasonContentEncoding, "the body comes as %q, which the module did not ask for", cut(coding))
@@ -244,7 +160,7 @@ func (p *prober) classifyBody(ctx context.Context, err, source error) error {
 		return nil
 	case probe.Is[*probe.ExporterError](err):
 		return err
-	case errors.Is(err, errBodyTooLarge), errors.Is(source, errBodyTooLarge):
+	case errors.Is(err, content.ErrTooLarge), errors.Is(source, content.ErrTooLarge):
 		return probe.Failf(probe.StageBody, probe.ReasonBodyTooLarge, "reading the body: it is over body_size_limit, %d bytes", p.limit)
 	case errors.Is(err, errHeadTooLarge):
 		return probe.Failf(probe.StageBody, probe.ReasonHeadersTooLarge, "reading the body: its trailer is over %d bytes long", maxHeadBytes)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/content"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
 	"rollcall/probe/tlsclient"
@@ -57,7 +58,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 		compression: o.Compression,
 		http1Conns:  &sync.Pool{New: newHTTP1Conn},
 		buffers:     &sync.Pool{New: newBuffer},
-		decoders:    newDecoders(),
+		decoders:    content.NewDecoders(),
 	}
 	if o.NoFollowRedirects != nil && *o.NoFollowRedirects {
 		p.follow = false

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/prometheus/common/config"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/content"
 	"rollcall/probe/option"
 )
 
@@ -40,7 +40,7 @@ type headerSet struct {
 	referer       string      // of the module itself
 	authorization bool        // fixed has an Authorization
 	upgrade       bool        // the module asks for another protocol (a WebSocket)
-	accepts       acceptedCodings
+	accepts       content.Accepted
 	secret        []string // names of those whose values nobody may read, beside those that are named so
 }
 
@@ -93,8 +93,8 @@ func (o *Options) compileHeaders() (headerSet, error) {
 		case "Upgrade":
 			upgrade = value
 		case "Accept-Encoding":
-			h.accepts = parseAcceptEncoding(value)
-			if !h.accepts.covers(o.Compression) {
+			h.accepts = content.ParseAccept(value)
+			if !h.accepts.Covers(string(o.Compression)) {
 				f.Addf(path, "%q does not accept what compression expects, %q", value, o.Compression)
 			}
 			h.fixed = append(h.fixed, field{name, value})
@@ -108,7 +108,7 @@ func (o *Options) compileHeaders() (headerSet, error) {
 		h.fixed = append(h.fixed, field{"Upgrade", upgrade})
 	}
 	if h.accepts == nil && o.Compression != "" && o.Compression != "identity" {
-		h.accepts = parseAcceptEncoding(string(o.Compression))
+		h.accepts = content.ParseAccept(string(o.Compression))
 		h.fixed = append(h.fixed, field{"Accept-Encoding", string(o.Compression)})
 	}
 	for _, field := range h.fixed {
@@ -214,38 +214,6 @@ func (h *headerSet) appendTo(fields []field) ([]field, error) {
 		fields = append(fields, field{f.name, value})
 	}
 	return fields, nil
-}
-
-// acceptedCodings is an Accept-Encoding header: content codings and their weights. nil: there is none.
-type acceptedCodings map[string]float64
-
-func parseAcceptEncoding(value string) acceptedCodings {
-	accepted := acceptedCodings{}
-	for part := range strings.SplitSeq(value, ",") {
-		coding, parameters, _ := strings.Cut(part, ";")
-		weight := 1.0
-		if q, ok := strings.CutPrefix(strings.TrimSpace(parameters), "q="); ok {
-			weight, _ = strconv.ParseFloat(q, 64) // nonsense weighs 0
-		}
-		if coding = strings.ToLower(strings.TrimSpace(coding)); coding != "" {
-			accepted[coding] = weight
-		}
-	}
-	return accepted
-}
-
-// covers reports whether a body in this coding is acceptable (RFC 9110, section 12.5.3).
-func (a acceptedCodings) covers(coding Compression) bool {
-	if coding == "" || len(a) == 0 {
-		return true
-	}
-	if weight, ok := a[string(coding)]; ok {
-		return weight > 0
-	}
-	if weight, ok := a["*"]; ok {
-		return weight > 0
-	}
-	return coding == "identity"
 }
 
 func hasToken(list, token string) bool {

@@ -18,12 +18,13 @@ import (
 	"golang.org/x/net/http2"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/frames"
 	"rollcall/probe/network"
 )
 
 // http2Session is one HTTP/2 connection that serves one request.
 type http2Session struct {
-	conn   *http2Conn
+	conn   *frames.Conn
 	client *http2.ClientConn
 	body   io.ReadCloser
 }
@@ -54,7 +55,7 @@ func newHTTP2() (*http2.Transport, error) {
 }
 
 func (p *prober) startHTTP2(ctx context.Context, l *link) (session, error) {
-	s := &http2Session{conn: &http2Conn{Conn: l.tls, raw: l.raw, left: make(chan struct{}), limit: maxIdleFrames}}
+	s := &http2Session{conn: frames.New(l.tls, l.raw)}
 	client, err := p.http2.NewClientConn(s.conn)
 	if err != nil {
 		return nil, network.Classify(ctx, probe.StageRequest, fmt.Errorf("beginning HTTP/2: %w", err))
@@ -70,7 +71,7 @@ var (
 )
 
 func (s *http2Session) exchange(ctx context.Context, req *request) (*response, error) {
-	s.conn.allow(len(req.body))
+	s.conn.Allow(len(req.body))
 	resp, err := roundTrip(ctx, s.client, req)
 	if err != nil {
 		return nil, s.classify(ctx, probe.StageResponse, err)
@@ -86,14 +87,14 @@ func (s *http2Session) close() {
 	}
 	s.client.Close()
 	select {
-	case <-s.conn.left:
+	case <-s.conn.Left():
 	case <-time.After(leaveTime):
 	}
 }
 
 // classify names an error of an HTTP/2 exchange, with what the server said by its frames.
 func (s *http2Session) classify(ctx context.Context, stage probe.Stage, err error) error {
-	seen, broken := s.conn.state()
+	seen, broken := s.conn.State()
 	var stream http2.StreamError
 	if errors.As(err, &stream) && stream.Cause != nil {
 		err = stream.Cause
@@ -105,17 +106,17 @@ func (s *http2Session) classify(ctx context.Context, stage probe.Stage, err erro
 		return network.Classify(ctx, stage, wrapped)
 	case broken != nil && network.Reason(ctx, broken) == probe.ReasonTimeout:
 		return network.Classify(ctx, stage, fmt.Errorf("%s: %w", doing, broken))
-	case errors.Is(broken, errNoProgress):
+	case errors.Is(broken, frames.ErrNoProgress):
 		return probe.Failf(stage, probe.ReasonProtocolError, "%s: %w", doing, broken)
-	case (seen.reset || seen.goAway) && seen.code == http2.ErrCodeHTTP11Required:
+	case (seen.Reset || seen.GoAway) && seen.Code == http2.ErrCodeHTTP11Required:
 		return probe.Failf(stage, probe.ReasonProtocolError, "%s: %w", doing, errHTTP1Required)
-	case stage == probe.StageResponse && seen.notProcessed():
-		return probe.Failf(stage, probe.ReasonProtocolError, "%s: %w (%v)", doing, errNotProcessed, seen.code)
-	case seen.reset:
-		return probe.Failf(stage, probe.ReasonProtocolError, "%s: the server reset the stream with %v", doing, seen.code)
-	case seen.goAway && seen.code != http2.ErrCodeNo:
-		return probe.Failf(stage, probe.ReasonProtocolError, "%s: the server ended the connection with %v", doing, seen.code)
-	case seen.ended && errors.Is(err, io.ErrUnexpectedEOF):
+	case stage == probe.StageResponse && seen.NotProcessed():
+		return probe.Failf(stage, probe.ReasonProtocolError, "%s: %w (%v)", doing, errNotProcessed, seen.Code)
+	case seen.Reset:
+		return probe.Failf(stage, probe.ReasonProtocolError, "%s: the server reset the stream with %v", doing, seen.Code)
+	case seen.GoAway && seen.Code != http2.ErrCodeNo:
+		return probe.Failf(stage, probe.ReasonProtocolError, "%s: the server ended the connection with %v", doing, seen.Code)
+	case seen.Ended && errors.Is(err, io.ErrUnexpectedEOF):
 		return probe.Failf(stage, probe.ReasonProtocolError, "%s: it is shorter than its Content-Length", doing)
 	case err.Error() == "http2: response header list larger than advertised limit": // it has no type
 		return probe.Fail(stage, probe.ReasonHeadersTooLarge, wrapped)

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/ipv4"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/frames"
 	"rollcall/probe/network"
 	"rollcall/probe/tlsclient"
 )
@@ -55,7 +56,7 @@ func (s *countingSocket) ReadBatch(messages []ipv4.Message, flags int) (int, err
 		s.idle.Add(int64(messages[i].N) + datagramCost)
 	}
 	if err == nil && s.flooded() {
-		return 0, errNoProgress
+		return 0, frames.ErrNoProgress
 	}
 	return n, err
 }
@@ -181,7 +182,7 @@ func (s *http3Session) classify(ctx context.Context, stage probe.Stage, err erro
 	wrapped := fmt.Errorf("%s over HTTP/3: %w", doing(stage), err)
 	switch {
 	case s.socket.flooded():
-		return probe.Failf(stage, probe.ReasonProtocolError, "%s over HTTP/3: %w", doing(stage), errNoProgress)
+		return probe.Failf(stage, probe.ReasonProtocolError, "%s over HTTP/3: %w", doing(stage), frames.ErrNoProgress)
 	case probe.IsClassified(err), ctx.Err() != nil:
 		return network.Classify(ctx, stage, wrapped)
 	case strings.Contains(err.Error(), "http3: HEADERS frame too large"),

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/content"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
 )
@@ -256,12 +257,12 @@ func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	sink := bodySink{limit: maxTokenAnswer, keep: true}
+	sink := content.Sink{Limit: maxTokenAnswer, Keep: true}
 	if err := t.client.readBody(t.ctx, resp, &sink, make([]byte, 0, 1024)); err != nil {
 		return nil, err
 	}
 	return &http.Response{
 		StatusCode: resp.status, Status: fmt.Sprint(resp.status), Proto: resp.proto, ProtoMajor: resp.major, ProtoMinor: resp.minor,
-		Header: resp.header, Body: io.NopCloser(bytes.NewReader(sink.kept)), ContentLength: int64(len(sink.kept)), Request: r,
+		Header: resp.header, Body: io.NopCloser(bytes.NewReader(sink.Kept)), ContentLength: int64(len(sink.Kept)), Request: r,
 	}, nil
 }

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/net/http2"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/content"
+	"rollcall/probe/httpprobe/jsoncel"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
 	"rollcall/probe/tlsclient"
@@ -24,27 +26,27 @@ const DefaultBodySizeLimit option.Size = 10 << 20
 
 // HTTPOptions is the http section of a module: blackbox_exporter's options by their names.
 type Options struct {
-	ValidStatusCodes             []int             `yaml:"valid_status_codes,omitempty"` // empty: 2xx
-	ValidHTTPVersions            []Version         `yaml:"valid_http_versions,omitempty"`
-	IPProtocol                   option.IPProtocol `yaml:"preferred_ip_protocol,omitempty"`
-	IPProtocolFallback           bool              `yaml:"ip_protocol_fallback"`
-	SkipResolvePhaseWithProxy    bool              `yaml:"skip_resolve_phase_with_proxy,omitempty"`
-	NoFollowRedirects            *bool             `yaml:"no_follow_redirects,omitempty"` // deprecated: follow_redirects
-	FailIfSSL                    bool              `yaml:"fail_if_ssl,omitempty"`
-	FailIfNotSSL                 bool              `yaml:"fail_if_not_ssl,omitempty"`
-	Method                       string            `yaml:"method,omitempty"`
-	Headers                      map[string]string `yaml:"headers,omitempty"`
-	FailIfBodyMatchesRegexp      []option.Regexp   `yaml:"fail_if_body_matches_regexp,omitempty"`
-	FailIfBodyNotMatchesRegexp   []option.Regexp   `yaml:"fail_if_body_not_matches_regexp,omitempty"`
-	FailIfBodyJSONMatchesCEL     *CEL              `yaml:"fail_if_body_json_matches_cel,omitempty"`
-	FailIfBodyJSONNotMatchesCEL  *CEL              `yaml:"fail_if_body_json_not_matches_cel,omitempty"`
-	FailIfHeaderMatchesRegexp    []HeaderMatch     `yaml:"fail_if_header_matches,omitempty"`
-	FailIfHeaderNotMatchesRegexp []HeaderMatch     `yaml:"fail_if_header_not_matches,omitempty"`
-	Body                         string            `yaml:"body,omitempty"`
-	BodyFile                     string            `yaml:"body_file,omitempty"`
-	BodySizeLimit                option.Size       `yaml:"body_size_limit"` // 0: none
-	Compression                  Compression       `yaml:"compression,omitempty"`
-	EnableHTTP3                  bool              `yaml:"enable_http3,omitempty"`
+	ValidStatusCodes             []int               `yaml:"valid_status_codes,omitempty"` // empty: 2xx
+	ValidHTTPVersions            []Version           `yaml:"valid_http_versions,omitempty"`
+	IPProtocol                   option.IPProtocol   `yaml:"preferred_ip_protocol,omitempty"`
+	IPProtocolFallback           bool                `yaml:"ip_protocol_fallback"`
+	SkipResolvePhaseWithProxy    bool                `yaml:"skip_resolve_phase_with_proxy,omitempty"`
+	NoFollowRedirects            *bool               `yaml:"no_follow_redirects,omitempty"` // deprecated: follow_redirects
+	FailIfSSL                    bool                `yaml:"fail_if_ssl,omitempty"`
+	FailIfNotSSL                 bool                `yaml:"fail_if_not_ssl,omitempty"`
+	Method                       string              `yaml:"method,omitempty"`
+	Headers                      map[string]string   `yaml:"headers,omitempty"`
+	FailIfBodyMatchesRegexp      []option.Regexp     `yaml:"fail_if_body_matches_regexp,omitempty"`
+	FailIfBodyNotMatchesRegexp   []option.Regexp     `yaml:"fail_if_body_not_matches_regexp,omitempty"`
+	FailIfBodyJSONMatchesCEL     *jsoncel.Expression `yaml:"fail_if_body_json_matches_cel,omitempty"`
+	FailIfBodyJSONNotMatchesCEL  *jsoncel.Expression `yaml:"fail_if_body_json_not_matches_cel,omitempty"`
+	FailIfHeaderMatchesRegexp    []HeaderMatch       `yaml:"fail_if_header_matches,omitempty"`
+	FailIfHeaderNotMatchesRegexp []HeaderMatch       `yaml:"fail_if_header_not_matches,omitempty"`
+	Body                         string              `yaml:"body,omitempty"`
+	BodyFile                     string              `yaml:"body_file,omitempty"`
+	BodySizeLimit                option.Size         `yaml:"body_size_limit"` // 0: none
+	Compression                  Compression         `yaml:"compression,omitempty"`
+	EnableHTTP3                  bool                `yaml:"enable_http3,omitempty"`
 
 	HTTPClientConfig config.HTTPClientConfig `yaml:",inline"`
 }
@@ -84,7 +86,7 @@ type prober struct {
 
 	http1Conns *sync.Pool // of *http1Conn
 	buffers    *sync.Pool // of *[]byte, for bodies
-	decoders   *decoders
+	decoders   *content.Decoders
 }
 
 // bodyBuffer is what a body is read into; only one that is kept makes it grow.

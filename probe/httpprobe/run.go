@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/content"
 	"rollcall/probe/option"
 	"rollcall/redact"
 )
@@ -240,28 +241,28 @@ func (r *run) judge(ctx context.Context, resp *response, stop error) error {
 	checks := &r.p.checks
 	m := option.Matcher{Ctx: ctx}
 	verdict := checks.head(&m, resp, facts)
-	sink := bodySink{limit: r.p.limit, keep: verdict == nil && checks.looksAtBody(), memory: r.req.Memory}
-	defer func() { r.req.Memory.Give(sink.held) }()
+	sink := content.Sink{Limit: r.p.limit, Keep: verdict == nil && checks.looksAtBody(), Memory: r.req.Memory}
+	defer func() { r.req.Memory.Give(sink.Held) }()
 	buffer := r.p.buffers.Get().(*[]byte)
 	defer r.p.keepBuffer(buffer)
 	err := r.p.readBody(ctx, resp, &sink, *buffer)
 	r.result.Phases.Transfer += time.Since(resp.first)
-	facts.UncompressedBodyLength = sink.size
-	if sink.kept != nil {
-		*buffer = sink.kept
+	facts.UncompressedBodyLength = sink.Size
+	if sink.Kept != nil {
+		*buffer = sink.Kept
 	}
 	if err != nil && (verdict == nil || !probe.Is[*probe.Failure](err)) {
 		return err
 	}
-	if verdict == nil && sink.keep && checks.usesCEL() && sink.held > 0 {
-		parsed := int64(len(sink.kept)) * parsedJSON
+	if verdict == nil && sink.Keep && checks.usesCEL() && sink.Held > 0 {
+		parsed := int64(len(sink.Kept)) * parsedJSON
 		if err := r.req.Memory.Take(parsed); err != nil {
 			return err
 		}
 		defer r.req.Memory.Give(parsed)
 	}
-	if verdict == nil && sink.keep {
-		verdict = checks.body(&m, sink.kept, facts)
+	if verdict == nil && sink.Keep {
+		verdict = checks.body(&m, sink.Kept, facts)
 	}
 	if verdict == nil {
 		verdict = checks.connection(resp, facts.TLS)
