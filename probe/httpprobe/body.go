@@ -37,7 +37,7 @@ func (c *http1Conn) frame(req *request, resp *response) error {
 	chunked := len(codings) > 0 && (resp.major > 1 || resp.minor > 0)
 	if chunked {
 		if len(codings) > 1 || !strings.EqualFold(strings.TrimSpace(codings[0]), "chunked") {
-			return textproto.ProtocolError(fmt.Sprintf("the answer's Transfer-Encoding is %q, which nobody asked for", cut(strings.Join(codings, ", "))))
+			return textproto.ProtocolError(fmt.Sprintf("the answer's Transfer-Encoding is %q, which was not asked for", cut(strings.Join(codings, ", "))))
 		}
 		if length >= 0 {
 			return textproto.ProtocolError("the answer has both a Content-Length and a Transfer-Encoding")
@@ -134,7 +134,7 @@ func (p *prober) readBody(ctx context.Context, resp *response, sink *content.Sin
 	return p.classifyBody(ctx, err, source.Err)
 }
 
-// checkCoding compares what the answer says of its coding with what the module expects. A body that somebody looks at
+// checkCoding compares what the answer says of its coding with what the module expects. A body that a check looks at
 // must be readable; one that is only counted may come in any coding, which RFC 9110 allows without Accept-Encoding.
 func (p *prober) checkCoding(resp *response, looksAtBody bool) error {
 	coding := strings.ToLower(strings.Join(resp.header["Content-Encoding"], ", "))

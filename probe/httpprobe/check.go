@@ -11,7 +11,7 @@ import (
 	"rollcall/probe/option"
 )
 
-// httpChecks are the options that judge an answer. The first that is not content decides, in this order: status
+// checks are the options that judge an answer. The first that is not content decides, in this order: status
 // code, headers, the body's arrival, its text, its JSON, the version of HTTP, TLS.
 type checks struct {
 	codes                           []int // empty: 2xx

@@ -16,7 +16,7 @@ import (
 	"rollcall/probe/tlsclient"
 )
 
-// HTTPVersion is a protocol version as blackbox_exporter spells it: "HTTP/1.1", "HTTP/2.0".
+// Version is a protocol version as blackbox_exporter spells it: "HTTP/1.1", "HTTP/2.0".
 type Version string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -47,6 +47,7 @@ func (c *Compression) UnmarshalText(text []byte) error {
 	}
 }
 
+// Compile checks the options and reads the files that they name. Its error joins an *option.Error for each mistake.
 func (o *Options) Compile() (probe.Prober, error) {
 	var f option.Collector
 	p := &prober{

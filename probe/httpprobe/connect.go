@@ -20,7 +20,7 @@ func (r *run) connect(ctx context.Context, h *hop) error {
 	}
 	r.result.HTTP.Hops++
 	r.via = via
-	// Before connecting: a target that waits for its request while a token is fetched may hang up.
+	// Before connecting: a target that waits for its request while a token is fetched may close the connection.
 	if r.credentials, err = r.authorize(ctx, h); err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ type headerSet struct {
 	authorization bool        // fixed has an Authorization
 	upgrade       bool        // the module asks for another protocol (a WebSocket)
 	accepts       content.Accepted
-	secret        []string // names of those whose values nobody may read, beside those that are named so
+	secret        []string // names of headers with secret values, beside those that redact.IsCredential finds
 }
 
 type fieldFile struct {

@@ -70,7 +70,7 @@ func TestHostilePeersAreDownForOneReason(t *testing.T) {
 		"another protocol":              {after("SSH-2.0-OpenSSH_9.2\r\n", func(net.Conn) {}), "", probe.StageResponse, probe.ReasonProtocolError},
 		"HTTP/0.9":                      {after("<html>hello</html>\n", func(net.Conn) {}), "", probe.StageResponse, probe.ReasonProtocolError},
 		"HTTP/2 in clear text":          {after("\x00\x00\x12\x04\x00\x00\x00\x00\x00\n", func(net.Conn) {}), "", probe.StageResponse, probe.ReasonProtocolError},
-		"version nobody knows":          {after("HTTP/9.9 200 OK\r\n\r\n", func(net.Conn) {}), "", probe.StageResponse, probe.ReasonProtocolError},
+		"an unknown version":            {after("HTTP/9.9 200 OK\r\n\r\n", func(net.Conn) {}), "", probe.StageResponse, probe.ReasonProtocolError},
 		"status 000":                    {after("HTTP/1.1 000 None\r\n\r\n", func(net.Conn) {}), "", probe.StageResponse, probe.ReasonProtocolError},
 		"status 999":                    {after("HTTP/1.1 999 Much\r\nContent-Length: 0\r\n\r\n", func(net.Conn) {}), "", probe.StageCheck, probe.ReasonStatusCode},
 		"status of two digits":          {after("HTTP/1.1 20 OK\r\n\r\n", func(net.Conn) {}), "", probe.StageResponse, probe.ReasonProtocolError},

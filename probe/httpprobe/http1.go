@@ -28,7 +28,7 @@ const (
 	wholeRequest = 16 << 10
 )
 
-// httpResponse is an answer as far as its header; the body is still to be read.
+// response is an answer as far as its header; the body is still to be read.
 type response struct {
 	proto         string // "HTTP/1.1"
 	major, minor  int
@@ -38,7 +38,7 @@ type response struct {
 	body          io.Reader
 	noBody        bool      // by method or status there is none
 	first         time.Time // when the first byte came
-	// end, when not nil, is asked once the body was read: is what follows it as it must be?
+	// end, when not nil, checks what follows the body, once that was read
 	end func() error
 }
 
@@ -74,7 +74,7 @@ type headReader struct {
 	conn   net.Conn
 	inHead bool
 	read   int64 // bytes while inHead
-	err    error // what the connection met, its end included
+	err    error // the first error of the connection, io.EOF included
 }
 
 var errHeadTooLarge = fmt.Errorf("the response's header is over %d bytes long", maxHeadBytes)
@@ -120,7 +120,7 @@ func (c *http1Conn) exchange(ctx context.Context, conn net.Conn, req *request) (
 }
 
 // exchangeLong is exchange with a long body, during which the server may answer, and read no further. Sending ends with
-// the connection at the latest: whoever closes it calls awaitSent.
+// the connection at the latest: closing it is followed by awaitSent.
 func (c *http1Conn) exchangeLong(ctx context.Context, conn net.Conn, req *request) (*response, error) {
 	c.out = req.appendHead(c.out[:0])
 	if _, err := conn.Write(c.out); err != nil {
@@ -200,7 +200,7 @@ func (c *http1Conn) readHead() (*response, error) {
 func (c *http1Conn) readHeader() (http.Header, error) {
 	header, err := c.text.ReadMIMEHeader()
 	if err != nil && c.head.err != nil {
-		err = c.head.err // half a line is no nonsense when the rest did not come
+		err = c.head.err // half a line is no protocol error when the rest did not come
 	}
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF

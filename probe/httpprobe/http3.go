@@ -25,11 +25,11 @@ import (
 const (
 	// maxHTTP3Window bounds what a server may send ahead of our reading.
 	maxHTTP3Window = 1 << 20
-	// maxIdleBytes may come without a byte of the body: the header, acknowledgements, PING. A flood would burn a
-	// processor until the probe's time is up.
-	maxIdleBytes = 16 << 20
+	// maxIdleBytes may come without bytes of the body: the header, acknowledgements, PING, frames of unknown kinds. A
+	// flood would burn a processor until the probe's time is up.
+	maxIdleBytes = maxHeadBytes + maxHeadBytes/2
 	// datagramCost is what a datagram counts beside its length.
-	datagramCost = 512
+	datagramCost = 128
 )
 
 // http3Session is one QUIC connection, on a socket of its own, that serves one request.
@@ -45,8 +45,9 @@ type http3Session struct {
 type countingSocket struct {
 	*net.UDPConn
 	batch *ipv4.PacketConn
-	idle  atomic.Int64 // what came since the last progress
+	idle  atomic.Int64 // bytes that no progress made up for
 	limit atomic.Int64 // of idle
+	ended atomic.Bool  // the limit was passed
 }
 
 // ReadBatch is what quic-go reads by.
@@ -55,13 +56,12 @@ func (s *countingSocket) ReadBatch(messages []ipv4.Message, flags int) (int, err
 	for i := range n {
 		s.idle.Add(int64(messages[i].N) + datagramCost)
 	}
-	if err == nil && s.flooded() {
+	if err == nil && s.idle.Load() > s.limit.Load() {
+		s.ended.Store(true)
 		return 0, frames.ErrNoProgress
 	}
 	return n, err
 }
-
-func (s *countingSocket) flooded() bool { return s.idle.Load() > s.limit.Load() }
 
 // connectHTTP3 brings up QUIC, once more with a smaller ClientHello where the server refuses the first.
 func (r *run) connectHTTP3(ctx context.Context, h *hop, dest netip.AddrPort) error {
@@ -141,26 +141,26 @@ func dialHTTP3(ctx context.Context, dest netip.AddrPort, config *tls.Config) (*h
 }
 
 func (s *http3Session) exchange(ctx context.Context, req *request) (*response, error) {
-	s.socket.limit.Add(int64(len(req.body))) // its acknowledgements
+	s.socket.limit.Add(int64(len(req.body) / 4)) // its acknowledgements
 	resp, err := roundTrip(ctx, s.client, req)
 	if err != nil {
 		return nil, s.classify(ctx, probe.StageResponse, err)
 	}
 	s.body, _ = resp.body.(io.ReadCloser)
-	resp.body = streamBody{ctx, progressBody{s.body, &s.socket.idle}, s.classify}
+	resp.body = streamBody{ctx, progressBody{s.body, s.socket}, s.classify}
 	return resp, nil
 }
 
-// progressBody sets idle back with each byte of a body.
+// progressBody makes up for what came, by half as much again as it yields: framing takes less.
 type progressBody struct {
 	io.Reader
-	idle *atomic.Int64
+	socket *countingSocket
 }
 
 func (b progressBody) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
-	if n > 0 {
-		b.idle.Store(0)
+	if idle := &b.socket.idle; n > 0 && idle.Add(-int64(n+n/2)) < 0 {
+		idle.Store(0)
 	}
 	return n, err
 }
@@ -181,7 +181,7 @@ func (s *http3Session) close() {
 func (s *http3Session) classify(ctx context.Context, stage probe.Stage, err error) error {
 	wrapped := fmt.Errorf("%s over HTTP/3: %w", doing(stage), err)
 	switch {
-	case s.socket.flooded():
+	case s.socket.ended.Load():
 		return probe.Failf(stage, probe.ReasonProtocolError, "%s over HTTP/3: %w", doing(stage), frames.ErrNoProgress)
 	case probe.IsClassified(err), ctx.Err() != nil:
 		return network.Classify(ctx, stage, wrapped)

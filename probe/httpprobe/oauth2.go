@@ -21,6 +21,7 @@ import (
 	"rollcall/probe/httpprobe/content"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
+	"rollcall/redact"
 )
 
 const (
@@ -39,7 +40,7 @@ type tokenSource struct {
 	algorithm *jwt.SigningMethodRSA
 	client    *prober // reaches the token server
 
-	lock  chan struct{} // holds one value while somebody fetches; the fields below are theirs
+	lock  chan struct{} // holds one value during a fetch; it guards the fields below
 	grant func(context.Context) oauth2.TokenSource
 	key   string // the secret that grant was made with
 	token *oauth2.Token
@@ -135,7 +136,7 @@ func (s *tokenSource) renew(ctx context.Context, g probe.Guard, refused string, 
 	if !s.token.Valid() || s.header() == refused && s.since.Before(began) {
 		s.since = time.Now()
 		if s.token, err = s.fetch(ctx, g); err != nil {
-			return "", redactError(err, []string{string(key)})
+			return "", err
 		}
 	}
 	return s.header(), nil
@@ -169,8 +170,9 @@ func (s *tokenSource) newGrant(key []byte) func(context.Context) oauth2.TokenSou
 }
 
 func (s *tokenSource) fetch(ctx context.Context, g probe.Guard) (*oauth2.Token, error) {
+	transport := &tokenTransport{ctx: ctx, client: s.client, guard: g, sent: []string{s.key}}
 	client := &http.Client{
-		Transport: tokenTransport{ctx, s.client, g},
+		Transport: transport,
 		CheckRedirect: func(next *http.Request, via []*http.Request) error {
 			if next.URL.Host != via[0].URL.Host || next.URL.Scheme != via[0].URL.Scheme || len(via) > maxRedirects {
 				return http.ErrUseLastResponse // the request holds a secret: it is for this server only
@@ -180,7 +182,7 @@ func (s *tokenSource) fetch(ctx context.Context, g probe.Guard) (*oauth2.Token, 
 	}
 	token, err := s.grant(context.WithValue(ctx, oauth2.HTTPClient, client)).Token()
 	if err != nil {
-		return nil, tokenError(ctx, err)
+		return nil, redactError(tokenError(ctx, err), transport.sent)
 	}
 	if token.AccessToken == "" || !httpguts.ValidHeaderFieldValue(token.Type()+token.AccessToken) {
 		return nil, probe.Failf(probe.StageRequest, probe.ReasonTokenRefused, "fetching a token: the answer of the token server holds none")
@@ -226,10 +228,11 @@ type tokenTransport struct {
 	ctx    context.Context
 	client *prober
 	guard  probe.Guard
+	sent   []string // the secrets of its requests, in the forms that they had
 }
 
 // RoundTrip implements http.RoundTripper.
-func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := cleanURL(r.URL); err != nil { // of a redirect
 		return nil, probe.Failf(probe.StageRequest, probe.ReasonTokenRefused, "the token server's redirect leads nowhere: %w", err)
 	}
@@ -237,6 +240,9 @@ func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	for name, values := range r.Header {
 		for _, value := range values {
 			req.fields = append(req.fields, field{name, value})
+			if redact.IsCredential(name) {
+				t.sent = append(t.sent, credentialForms(value)...)
+			}
 		}
 	}
 	if r.Body != nil {
@@ -246,6 +252,9 @@ func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		req.body = body
+		if form, err := url.ParseQuery(string(body)); err == nil {
+			t.sent = append(t.sent, form.Get("client_secret"), form.Get("assertion"))
+		}
 	}
 	asked := run{p: t.client, req: probe.Request{Guard: t.guard}, result: probe.Result{HTTP: new(probe.HTTPFacts)}, target: r.URL}
 	defer asked.close(true)

@@ -24,7 +24,7 @@ import (
 // DefaultBodySizeLimit bounds a body after decoding when the module says nothing.
 const DefaultBodySizeLimit option.Size = 10 << 20
 
-// HTTPOptions is the http section of a module: blackbox_exporter's options by their names.
+// Options is the http section of a module: blackbox_exporter's options by their names.
 type Options struct {
 	ValidStatusCodes             []int               `yaml:"valid_status_codes,omitempty"` // empty: 2xx
 	ValidHTTPVersions            []Version           `yaml:"valid_http_versions,omitempty"`
@@ -65,7 +65,7 @@ type HeaderMatch struct {
 	AllowMissing bool          `yaml:"allow_missing,omitempty"`
 }
 
-// httpProber is an http section ready to probe. Nothing in it changes afterwards but what follows files (secrets,
+// prober is an http section ready to probe. Nothing in it changes afterwards but what follows files (secrets,
 // certificates) and the cached OAuth 2.0 token.
 type prober struct {
 	method  string

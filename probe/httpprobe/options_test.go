@@ -51,9 +51,9 @@ func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 		{"enable_http3: true\nproxy_url: 'http://127.0.0.1'", "http.enable_http3:"},
 	} {
 		_, err := compileHTTP(c.options)
-		faults := probetest.OptionErrorTexts(err)
-		if len(faults) != 1 || !strings.HasPrefix(faults[0], c.want) {
-			t.Errorf("%s\n\tgot  %q\n\twant %q", c.options, faults, c.want)
+		errs := probetest.OptionErrorTexts(err)
+		if len(errs) != 1 || !strings.HasPrefix(errs[0], c.want) {
+			t.Errorf("%s\n\tgot  %q\n\twant %q", c.options, errs, c.want)
 		}
 		if err != nil && strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: the error shows a secret: %v", c.options, err)
@@ -61,10 +61,10 @@ func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
-func TestHTTPTellsAllFaultsAtOnce(t *testing.T) {
+func TestHTTPReportsAllErrorsAtOnce(t *testing.T) {
 	_, err := compileHTTP("method: ' '\nbody: x\nbody_file: /dev/null\nvalid_status_codes: [1, 2]\nproxy_url: 'x://y'")
-	if faults := probetest.OptionErrorTexts(err); len(faults) != 5 {
-		t.Errorf("%d faults: %q", len(faults), faults)
+	if errs := probetest.OptionErrorTexts(err); len(errs) != 5 {
+		t.Errorf("%d errors: %q", len(errs), errs)
 	}
 }
 

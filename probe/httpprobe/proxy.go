@@ -65,7 +65,7 @@ func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
 	return p, nil
 }
 
-// tryEnvironment finds at load what is wrong with the environment's proxies: it is ours, and no target is down for it.
+// tryEnvironment finds at load what is wrong with the environment's proxies: it is the exporter's, not the target's.
 func (c *proxyClient) tryEnvironment() error {
 	for _, scheme := range []string{"http", "https"} {
 		if _, err := c.choose(&url.URL{Scheme: scheme, Host: "rollcall.invalid"}); err != nil {

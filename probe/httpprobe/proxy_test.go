@@ -170,7 +170,7 @@ func TestProxyFromTheEnvironmentSparesLoopback(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {})
 	m := httpModule(t, "proxy_from_environment: true\nskip_resolve_phase_with_proxy: true\nip_protocol_fallback: true")
 	probetest.WantUp(t, probetest.Ask(t, m, probe.Request{Target: s.URL}))
-	// A name that nobody knows but the proxy, which answers for it.
+	// A name that only the proxy knows, which answers for it.
 	r := probetest.Ask(t, m, probe.Request{Target: "http://no-such-host.invalid/"})
 	probetest.WantDown(t, r, probe.StageCheck, probe.ReasonStatusCode)
 	if r.HTTP.StatusCode != http.StatusTeapot || r.Resolve != nil {

@@ -99,7 +99,7 @@ func (r *run) keepsHost(h *hop, u *url.URL) bool {
 	return h.sameHost && strings.EqualFold(r.target.Hostname(), u.Hostname()) && !(h.url.Scheme == "https" && u.Scheme == "http")
 }
 
-// referer tells the next server where the redirect came from, as net/http does: not when leaving an encrypted hop
+// referer is where the redirect came from, as net/http does: not when leaving an encrypted hop
 // for a plain one, and never with userinfo.
 func (r *run) referer(h *hop, u *url.URL) string {
 	switch {

@@ -258,7 +258,7 @@ func TestRedirectWithoutLocationIsAnAnswer(t *testing.T) {
 	probetest.WantUp(t, probetest.Ask(t, httpModule(t, "valid_status_codes: [302]"), probe.Request{Target: s.URL}))
 }
 
-func TestRedirectToNobodyForgetsTheAnswerBefore(t *testing.T) {
+func TestRedirectToClosedPortDropsTheAnswerBefore(t *testing.T) {
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

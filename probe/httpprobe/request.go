@@ -10,7 +10,7 @@ import (
 	"rollcall/probe/option"
 )
 
-// httpRequest is one request of a hop, whatever version of HTTP carries it.
+// request is one request of a hop, whatever version of HTTP carries it.
 type request struct {
 	method string
 	url    *url.URL
@@ -114,7 +114,7 @@ func (r *run) authorize(ctx context.Context, h *hop) (string, error) {
 }
 
 // renewCredentials reports whether a target that answered 401 is to be asked again, with a new token: one that an
-// earlier probe fetched may have been revoked since, which is no fault of the target.
+// earlier probe fetched may have been revoked since, and the target is not the cause.
 func (r *run) renewCredentials(ctx context.Context) (bool, error) {
 	tokens, ok := r.p.auth.(*tokenSource)
 	if !ok || slices.Contains(r.p.checks.codes, http.StatusUnauthorized) {

@@ -102,7 +102,7 @@ func cleanHost(text string) (string, error) {
 			return "", errors.New("host is in brackets and not an IPv6 address")
 		}
 	} else if strings.Contains(host, ":") {
-		return "", errors.New("host is an IPv6 address without brackets, as in http://[::1]:8080/")
+		return "", errors.New("host is an IPv6 address without brackets, e.g. http://[::1]:8080/")
 	}
 	if port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {

@@ -15,7 +15,7 @@ func ParseAccept(value string) Accepted {
 		coding, parameters, _ := strings.Cut(part, ";")
 		weight := 1.0
 		if q, ok := strings.CutPrefix(strings.TrimSpace(parameters), "q="); ok {
-			weight, _ = strconv.ParseFloat(q, 64) // nonsense weighs 0
+			weight, _ = strconv.ParseFloat(q, 64) // what is no number weighs 0
 		}
 		if coding = strings.ToLower(strings.TrimSpace(coding)); coding != "" {
 			accepted[coding] = weight

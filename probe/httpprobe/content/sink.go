@@ -7,7 +7,7 @@ import (
 	"rollcall/probe"
 )
 
-// Sink takes a decoded body: counts it, and keeps it when somebody will look at it.
+// Sink takes a decoded body: counts it, and keeps it when a check will look at it.
 type Sink struct {
 	Limit int64 // 0: none
 	Keep  bool
@@ -15,7 +15,7 @@ type Sink struct {
 	Kept  []byte
 
 	Memory *probe.BodyMemory
-	Held   int64 // of memory; to be given back once nobody looks at kept any more
+	Held   int64 // of memory; to be given back when Kept is no longer used
 }
 
 // ErrTooLarge ends reading at the limit.

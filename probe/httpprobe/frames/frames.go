@@ -76,7 +76,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close is called by the client and by its reader on its way out; the second call tells that both are done.
+// Close is called by the client and by its reader on its way out; after the second call both are done.
 func (c *Conn) Close() error {
 	err := c.raw.Close()
 	if c.closed.Add(1) == 2 {
