@@ -111,7 +111,7 @@ func TestHTTP3HeadHasNoBody(t *testing.T) {
 func TestHTTP3FramesWithoutProgressEndEarly(t *testing.T) {
 	certified, options := serveTLS(t, false, func(http.ResponseWriter, *http.Request) {})
 	config := &tls.Config{Certificates: certified.TLS.Certificates, NextProtos: []string{http3.NextProtoH3}}
-	l, err := quic.ListenAddr("127.0.0.1:0", config, nil)
+	l, err := quic.ListenAddr("127.0.0.1:0", config, &quic.Config{MaxIdleTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,6 +130,7 @@ func TestHTTP3FramesWithoutProgressEndEarly(t *testing.T) {
 	t.Cleanup(func() { l.Close(); <-done })
 	r := probetest.Ask(t, httpModule(t, options+"enable_http3: true"), probe.Request{Target: "https://" + l.Addr().String(), Timeout: time.Minute})
 	probetest.WantDown(t, r, probe.StageResponse, probe.ReasonProtocolError)
+	t.Logf("it ended after %v", r.Duration)
 	if !strings.Contains(r.Failure.Error(), "without end") {
 		t.Errorf("%v", r.Failure)
 	}
