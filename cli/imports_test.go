@@ -46,6 +46,7 @@ var layers = []layer{
 			"probe/websocketprobe": {"probe/tcpprobe"},
 		},
 	},
+	{packages: []string{"probe/httpprobe/content", "probe/httpprobe/frames", "probe/httpprobe/jsoncel"}},
 	{packages: []string{"probe/tlsclient", "probe/guard", "probe/probetest"}},
 	{packages: []string{"probe/network"}},
 	{packages: []string{"probe/option"}},

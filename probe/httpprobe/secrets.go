@@ -9,7 +9,7 @@ import (
 	"rollcall/redact"
 )
 
-// hushed is an error whose text has lost its secrets.
+// redactedError is an error whose text is without secrets.
 type redactedError struct {
 	text string
 	err  error
@@ -19,14 +19,14 @@ func (e *redactedError) Error() string { return e.text }
 
 func (e *redactedError) Unwrap() error { return e.err }
 
-// hush takes the secrets out of err's text.
+// redactError takes the secrets out of err's text.
 func redactError(err error, secrets []string) error {
 	if err == nil || len(secrets) == 0 {
 		return err
 	}
-	said := err.Error()
-	text := redact.Text(said, secrets...)
-	if text == said {
+	before := err.Error()
+	text := redact.Text(before, secrets...)
+	if text == before {
 		return err
 	}
 	if f, ok := err.(*probe.Failure); ok {
@@ -38,24 +38,24 @@ func redactError(err error, secrets []string) error {
 	return &redactedError{text, err}
 }
 
-// secrets is what the walk has sent so far that nobody else may read. It is asked only when there is text to be
-// cleaned, and when the walk goes on to another host.
-func (w *walk) redactions() []string {
-	for _, f := range w.sent {
-		if redact.IsCredential(f.name) || slices.Contains(w.p.headers.secret, f.name) {
-			w.told = append(w.told, credentialForms(f.value)...)
+// redactions are the secrets that the run has sent so far. They are collected only when there is text to be shown, and before
+// the next request.
+func (r *run) redactions() []string {
+	for _, f := range r.sentFields {
+		if redact.IsCredential(f.name) || slices.Contains(r.p.headers.secret, f.name) {
+			r.secrets = append(r.secrets, credentialForms(f.value)...)
 		}
 	}
-	w.sent = nil
-	if w.via != nil && w.via.User != nil {
-		w.told = append(w.told, credentialForms(userinfoCredentials(w.via.User))...)
+	r.sentFields = nil
+	if r.via != nil && r.via.User != nil {
+		r.secrets = append(r.secrets, credentialForms(userinfoCredentials(r.via.User))...)
 	}
-	if proxy := w.p.proxy; proxy != nil {
+	if proxy := r.p.proxy; proxy != nil {
 		for _, f := range proxy.connectHeader {
-			w.told = append(w.told, credentialForms(f.value)...)
+			r.secrets = append(r.secrets, credentialForms(f.value)...)
 		}
 	}
-	return w.told
+	return r.secrets
 }
 
 // credentialForms is a header's value and what it is made of: "Basic" credentials hold a name and a password. The

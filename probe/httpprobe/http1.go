@@ -22,13 +22,13 @@ const (
 	maxHeadBytes = 1 << 20
 	// maxInterim is how many 1xx responses may come before the answer.
 	maxInterim = 32
-	// maxPooledHead is the longest head after which a wire's buffers are kept for another probe.
+	// maxPooledHead is the longest head after which a connection's buffers are kept for another probe.
 	maxPooledHead = 64 << 10
 	// wholeRequest is the longest request body that goes out in one write with the header.
 	wholeRequest = 16 << 10
 )
 
-// httpResponse is an answer as far as its header; the body is still to be read.
+// response is an answer as far as its header; the body is still to be read.
 type response struct {
 	proto         string // "HTTP/1.1"
 	major, minor  int
@@ -38,13 +38,13 @@ type response struct {
 	body          io.Reader
 	noBody        bool      // by method or status there is none
 	first         time.Time // when the first byte came
-	// end, when not nil, is asked once the body was read: is what follows it as it must be?
+	// end, when not nil, checks what follows the body, once that was read
 	end func() error
 }
 
-// wire is what an HTTP/1 exchange needs beside the connection; it is kept for other probes. Its buffers serve until
+// http1Conn is what an HTTP/1 exchange needs beside the connection; it is kept for other probes. Its buffers serve until
 // the body was read.
-type wire struct {
+type http1Conn struct {
 	head headReader
 	in   *bufio.Reader
 	text *textproto.Reader
@@ -53,19 +53,19 @@ type wire struct {
 	sent chan error // not nil: what sending a long body, which goes on meanwhile, came to
 }
 
-func newWire() any {
-	w := new(wire)
-	w.in = bufio.NewReader(&w.head)
-	w.text = textproto.NewReader(w.in)
-	return w
+func newHTTP1Conn() any {
+	c := new(http1Conn)
+	c.in = bufio.NewReader(&c.head)
+	c.text = textproto.NewReader(c.in)
+	return c
 }
 
-// release returns w to its pool unless a flood has swollen it.
-func (p *prober) release(w *wire) {
-	flooded := w.head.read > maxPooledHead || cap(w.out) > maxPooledHead
-	w.head, w.body = headReader{}, framedBody{}
+// release returns c to its pool unless a flood made it grow.
+func (p *prober) release(c *http1Conn) {
+	flooded := c.head.read > maxPooledHead || cap(c.out) > maxPooledHead
+	c.head, c.body = headReader{}, framedBody{}
 	if !flooded {
-		p.wires.Put(w)
+		p.http1Conns.Put(c)
 	}
 }
 
@@ -74,7 +74,7 @@ type headReader struct {
 	conn   net.Conn
 	inHead bool
 	read   int64 // bytes while inHead
-	err    error // what the connection met, its end included
+	err    error // the first error of the connection, io.EOF included
 }
 
 var errHeadTooLarge = fmt.Errorf("the response's header is over %d bytes long", maxHeadBytes)
@@ -95,21 +95,21 @@ func (r *headReader) Read(b []byte) (int, error) {
 }
 
 // exchange sends an HTTP/1.1 request and reads the answer's header. Interim responses are passed over.
-func (w *wire) exchange(ctx context.Context, conn net.Conn, req *request) (*response, error) {
-	w.head = headReader{conn: conn, inHead: true}
-	w.in.Reset(&w.head)
+func (c *http1Conn) exchange(ctx context.Context, conn net.Conn, req *request) (*response, error) {
+	c.head = headReader{conn: conn, inHead: true}
+	c.in.Reset(&c.head)
 	if len(req.body) > wholeRequest {
-		return w.exchangeLong(ctx, conn, req)
+		return c.exchangeLong(ctx, conn, req)
 	}
-	w.out = append(req.appendHead(w.out[:0]), req.body...)
-	_, sendErr := conn.Write(w.out)
+	c.out = append(req.appendHead(c.out[:0]), req.body...)
+	_, sendErr := conn.Write(c.out)
 	if sendErr != nil {
 		// A server may answer and close before it has read everything: its answer counts.
 		if err := network.Classify(ctx, probe.StageRequest, sendErr); !probe.HasReason(err, probe.ReasonConnectionReset, probe.ReasonConnectionClosed) {
 			return nil, err
 		}
 	}
-	resp, err := w.receive(req)
+	resp, err := c.receive(req)
 	if err != nil {
 		if sendErr != nil {
 			return nil, network.Classify(ctx, probe.StageRequest, sendErr)
@@ -120,19 +120,19 @@ func (w *wire) exchange(ctx context.Context, conn net.Conn, req *request) (*resp
 }
 
 // exchangeLong is exchange with a long body, during which the server may answer, and read no further. Sending ends with
-// the connection at the latest: whoever closes it calls awaitSent.
-func (w *wire) exchangeLong(ctx context.Context, conn net.Conn, req *request) (*response, error) {
-	w.out = req.appendHead(w.out[:0])
-	if _, err := conn.Write(w.out); err != nil {
+// the connection at the latest: closing it is followed by awaitSent.
+func (c *http1Conn) exchangeLong(ctx context.Context, conn net.Conn, req *request) (*response, error) {
+	c.out = req.appendHead(c.out[:0])
+	if _, err := conn.Write(c.out); err != nil {
 		return nil, network.Classify(ctx, probe.StageRequest, err)
 	}
 	sent := make(chan error, 1)
-	w.sent = sent
+	c.sent = sent
 	go func() {
 		_, err := conn.Write(req.body)
 		sent <- err
 	}()
-	resp, err := w.receive(req)
+	resp, err := c.receive(req)
 	if err == nil {
 		return resp, nil
 	}
@@ -151,28 +151,28 @@ func (w *wire) exchangeLong(ctx context.Context, conn net.Conn, req *request) (*
 }
 
 // awaitSent waits until a long body, whose connection is closed, is no longer being sent.
-func (w *wire) awaitSent() {
-	if w.sent != nil {
-		<-w.sent
-		w.sent = nil
+func (c *http1Conn) awaitSent() {
+	if c.sent != nil {
+		<-c.sent
+		c.sent = nil
 	}
 }
 
 // receive reads heads until one is final.
-func (w *wire) receive(req *request) (*response, error) {
-	if _, err := w.in.Peek(1); err != nil {
+func (c *http1Conn) receive(req *request) (*response, error) {
+	if _, err := c.in.Peek(1); err != nil {
 		return nil, err
 	}
 	first := time.Now()
 	for range maxInterim + 1 {
-		resp, err := w.readHead()
+		resp, err := c.readHead()
 		if err != nil {
 			return nil, err
 		}
 		if resp.status >= 200 || resp.status == http.StatusSwitchingProtocols {
 			resp.first = first
-			w.head.inHead = false
-			err := w.frame(req, resp)
+			c.head.inHead = false
+			err := c.frame(req, resp)
 			return resp, err
 		}
 	}
@@ -183,8 +183,8 @@ func errTooManyInterim() error {
 	return probe.Failf(probe.StageResponse, probe.ReasonTooManyInterim, "more than %d interim (1xx) responses came and no answer", maxInterim)
 }
 
-func (w *wire) readHead() (*response, error) {
-	line, err := w.text.ReadLine()
+func (c *http1Conn) readHead() (*response, error) {
+	line, err := c.text.ReadLine()
 	if err != nil {
 		return nil, err
 	}
@@ -192,15 +192,15 @@ func (w *wire) readHead() (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp.header, err = w.readHeader()
+	resp.header, err = c.readHeader()
 	return resp, err
 }
 
 // readHeader reads the lines up to an empty one.
-func (w *wire) readHeader() (http.Header, error) {
-	header, err := w.text.ReadMIMEHeader()
-	if err != nil && w.head.err != nil {
-		err = w.head.err // half a line is no nonsense when the rest did not come
+func (c *http1Conn) readHeader() (http.Header, error) {
+	header, err := c.text.ReadMIMEHeader()
+	if err != nil && c.head.err != nil {
+		err = c.head.err // half a line is no protocol error when the rest did not come
 	}
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF

@@ -1,4 +1,5 @@
-package httpprobe
+// Package content decodes bodies and bounds what is read and kept of them. It knows nothing of how they are framed.
+package content
 
 import (
 	"bufio"
@@ -11,13 +12,14 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-// decoders keeps decompressors for the next body: each has a window and tables of tens of kilobytes.
-type decoders struct {
+// Decoders keeps decompressors for the next body: each has a window and tables of tens of kilobytes.
+type Decoders struct {
 	gzip, zlib, flate, brotli, peek sync.Pool
 }
 
-func newDecoders() *decoders {
-	d := &decoders{}
+// NewDecoders returns Decoders without any in store.
+func NewDecoders() *Decoders {
+	d := &Decoders{}
 	d.gzip.New = func() any { return new(gzip.Reader) }
 	d.flate.New = func() any { return flate.NewReader(nil) }
 	d.brotli.New = func() any { return brotli.NewReader(nil) }
@@ -25,9 +27,9 @@ func newDecoders() *decoders {
 	return d
 }
 
-// decode returns a reader of what body holds in coding, and a function that gives the decompressor back. An error
+// Decode returns a reader of what body holds in coding, and a function that gives the decompressor back. An error
 // means that body does not begin as the coding says, or could not be read.
-func (d *decoders) decode(coding Compression, body io.Reader) (io.Reader, func(), error) {
+func (d *Decoders) Decode(coding string, body io.Reader) (io.Reader, func(), error) {
 	switch coding {
 	case "gzip":
 		r := d.gzip.Get().(*gzip.Reader)
@@ -53,7 +55,7 @@ func (d *decoders) decode(coding Compression, body io.Reader) (io.Reader, func()
 }
 
 // inflate reads "deflate" as RFC 9110 means it, in zlib's wrapping, and as many servers send it, without.
-func (d *decoders) inflate(body io.Reader) (io.Reader, func(), error) {
+func (d *Decoders) inflate(body io.Reader) (io.Reader, func(), error) {
 	peek := d.peek.Get().(*bufio.Reader)
 	peek.Reset(body)
 	head, err := peek.Peek(2)

@@ -1,4 +1,6 @@
-package httpprobe
+// Package jsoncel evaluates expressions of the Common Expression Language over a JSON document, with a bound on their cost. It
+// knows nothing of HTTP.
+package jsoncel
 
 import (
 	"bytes"
@@ -22,29 +24,29 @@ import (
 const (
 	// maxCELCost ends an evaluation that would take seconds; a comparison of a few fields costs less than 100.
 	maxCELCost = 10_000_000
-	// maxJSONValues bounds the document that an expression sees: each value takes some 50 bytes once decoded.
-	maxJSONValues = 500_000
+	// MaxValues bounds the document that an expression sees: each value takes some 50 bytes once decoded.
+	MaxValues = 500_000
 )
 
-// CEL is a compiled expression of the Common Expression Language over the variable body, a decoded JSON document.
-type CEL struct {
+// Expression is a compiled expression of the Common Expression Language over the variable body, a decoded JSON document.
+type Expression struct {
 	source  string
 	program cel.Program
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (c *CEL) UnmarshalText(text []byte) error {
+func (e *Expression) UnmarshalText(text []byte) error {
 	environment, err := newCELEnv()
 	if err != nil {
 		return fmt.Errorf("preparing CEL: %w", err)
 	}
 	ast, issues := environment.Compile(string(text))
 	if issues.Err() != nil {
-		var faults []string
-		for _, e := range issues.Errors() {
-			faults = append(faults, fmt.Sprintf("at line %d, column %d: %s", e.Location.Line(), e.Location.Column()+1, e.Message))
+		var errs []string
+		for _, issue := range issues.Errors() {
+			errs = append(errs, fmt.Sprintf("at line %d, column %d: %s", issue.Location.Line(), issue.Location.Column()+1, issue.Message))
 		}
-		return fmt.Errorf("the CEL expression does not compile: %s", strings.Join(faults, "; "))
+		return fmt.Errorf("the CEL expression does not compile: %s", strings.Join(errs, "; "))
 	}
 	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
 		return &option.Unusable{Err: fmt.Errorf("the CEL expression yields %s; accepted: a bool, e.g. body.status == \"ok\"", out)}
@@ -54,21 +56,21 @@ func (c *CEL) UnmarshalText(text []byte) error {
 	if err != nil {
 		return fmt.Errorf("the CEL expression does not compile: %w", err)
 	}
-	c.source, c.program = string(text), program
+	e.source, e.program = string(text), program
 	return nil
 }
 
 // MarshalText implements encoding.TextMarshaler.
-func (c CEL) MarshalText() ([]byte, error) { return []byte(c.source), nil }
+func (e Expression) MarshalText() ([]byte, error) { return []byte(e.source), nil }
 
-func (c *CEL) String() string { return c.source }
+func (e *Expression) String() string { return e.source }
 
-// holds evaluates the expression over a decoded document. Its error is a *Failure where the document is not what the
+// Holds evaluates the expression over a decoded document. Its error is a *Failure where the document is not what the
 // expression is about, and an *ExporterError where evaluating takes too long.
-func (c *CEL) holds(ctx context.Context, document any) (bool, error) {
-	value, _, err := c.program.ContextEval(ctx, map[string]any{"body": document})
+func (e *Expression) Holds(ctx context.Context, document any) (bool, error) {
+	value, _, err := e.program.ContextEval(ctx, map[string]any{"body": document})
 	if err != nil {
-		err = fmt.Errorf("evaluating CEL %q: %w", c.source, err)
+		err = fmt.Errorf("evaluating CEL %q: %w", e.source, err)
 		cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err)
 		if errors.Is(err, interpreter.InterruptError{}) || errors.Is(err, errLongMatch) || ok && cancelled.Cause == interpreter.CostLimitExceeded {
 			return false, option.SlowExpression(ctx, err)
@@ -77,7 +79,7 @@ func (c *CEL) holds(ctx context.Context, document any) (bool, error) {
 	}
 	truth, ok := value.(types.Bool)
 	if !ok {
-		return false, probe.Failf(probe.StageCheck, probe.ReasonBodyCEL, "evaluating CEL %q: it yields %s, not a bool", c.source, value.Type().TypeName())
+		return false, probe.Failf(probe.StageCheck, probe.ReasonBodyCEL, "evaluating CEL %q: it yields %s, not a bool", e.source, value.Type().TypeName())
 	}
 	return bool(truth), nil
 }
@@ -138,10 +140,10 @@ func celMatch(re option.Regexp, text ref.Val) ref.Val {
 	}
 }
 
-// decodeJSON reads a body for CEL.
-func decodeJSON(body []byte) (any, error) {
-	if n := bytes.Count(body, []byte(",")) + bytes.Count(body, []byte("[")) + bytes.Count(body, []byte("{")); n > maxJSONValues {
-		return nil, fmt.Errorf("the body has some %d JSON values, more than the %d that CEL may see", n, maxJSONValues)
+// Decode reads a body as the document that expressions see.
+func Decode(body []byte) (any, error) {
+	if n := bytes.Count(body, []byte(",")) + bytes.Count(body, []byte("[")) + bytes.Count(body, []byte("{")); n > MaxValues {
+		return nil, fmt.Errorf("the body has some %d JSON values, more than the %d that CEL may see", n, MaxValues)
 	}
 	var document any
 	if err := json.Unmarshal(body, &document); err != nil {
