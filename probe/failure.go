@@ -149,18 +149,18 @@ func (e *DeniedError) Error() string { return e.Err.Error() }
 
 func (e *DeniedError) Unwrap() error { return e.Err }
 
-// isClassified reports whether err is one of the four errors that a prober may return.
+// IsClassified reports whether err is one of the four errors that a prober may return.
 func IsClassified(err error) bool {
 	return Is[*Failure](err) || Is[*ExporterError](err) || Is[*DeniedError](err) || Is[*TargetError](err)
 }
 
-// is reports whether an E is in err's tree.
+// Is reports whether an E is in err's tree.
 func Is[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
 }
 
-// isFailure reports whether err is a *Failure with one of the reasons.
+// HasReason reports whether err is a *Failure with one of the reasons.
 func HasReason(err error, reasons ...Reason) bool {
 	failure, ok := errors.AsType[*Failure](err)
 	return ok && slices.Contains(reasons, failure.Reason)

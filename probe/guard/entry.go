@@ -6,9 +6,11 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"rollcall/probe/network"
 )
 
-// guardEntry is one entry of a guard: addresses or names, and ports.
+// entry is one entry of a guard: addresses or names, and ports.
 type entry struct {
 	text     string       // as it was written
 	prefix   netip.Prefix // an IP address is a prefix of all its bits; invalid: the entry is for names
@@ -122,6 +124,9 @@ func parsePrefix(text string) (netip.Prefix, error) {
 
 func parseGuardName(text string) (name string, wildcard bool, err error) {
 	name, wildcard = strings.CutPrefix(text, "*.")
+	if ascii, err := network.Host(name); err == nil { // the form in which names are resolved and judged
+		name = ascii
+	}
 	name = strings.TrimSuffix(name, ".")
 	switch {
 	case text == "*":
@@ -131,7 +136,7 @@ func parseGuardName(text string) (name string, wildcard bool, err error) {
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if len(label) == 0 || len(label) > 63 || strings.ContainsFunc(label, notInName) {
-			return "", false, fmt.Errorf("%.300q is not a host name (an international one is written in its xn-- form); %s", text, forms)
+			return "", false, fmt.Errorf("%.300q is not a host name; %s", text, forms)
 		}
 	}
 	return name, wildcard, nil

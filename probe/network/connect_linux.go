@@ -149,7 +149,7 @@ func bind(fd int, source netip.Addr) error {
 	return os.NewSyscallError("bind", syscall.Bind(fd, sa))
 }
 
-// ourFault is what LocalFault makes of err, and otherwise the fault. What else err is does not count.
+// OurFault is what LocalFault makes of err, and otherwise the fault. What else err is does not count.
 func OurFault(otherwise probe.Fault, err error) error {
 	if fault := LocalFault(err); fault != nil {
 		return fault

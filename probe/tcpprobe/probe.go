@@ -18,7 +18,7 @@ import (
 	"rollcall/probe/tlsclient"
 )
 
-// TCPOptions is the tcp section of a module: blackbox_exporter's options by their names.
+// Options is the tcp section of a module: blackbox_exporter's options by their names.
 type Options struct {
 	IPProtocol         option.IPProtocol `yaml:"preferred_ip_protocol,omitempty"`
 	IPProtocolFallback bool              `yaml:"ip_protocol_fallback"`
@@ -46,7 +46,10 @@ type ExpectLabel struct {
 	Value string `yaml:"value"`
 }
 
-// tcpProber is a compiled tcp section.
+// targets is how targets of tcp modules are written.
+var targets = network.Syntax{Prober: "tcp", Takes: "a tcp module takes host:port or tcp://host:port", Scheme: true}
+
+// prober is a compiled tcp section.
 type prober struct {
 	ip           network.Resolver
 	source       netip.Addr        // invalid: the system chooses
@@ -79,7 +82,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 // Probe connects, makes the connection secure if the module says so, and holds the conversation.
 func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, error) {
 	var r probe.Result
-	host, port, err := parseTarget(req.Target)
+	host, port, err := targets.Split(req.Target)
 	if err != nil {
 		return r, err
 	}
@@ -205,6 +208,6 @@ func (p *prober) confirm(ctx context.Context, c *tls.Conn, roundTrip time.Durati
 }
 
 func (p *prober) Locate(target string) (probe.Destination, error) {
-	host, port, err := parseTarget(target)
+	host, port, err := targets.Split(target)
 	return probe.Destination{Host: host, Port: port}, err
 }
