@@ -1,7 +1,7 @@
 package dnsprobe
 
 import (
-	"net/netip"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -49,42 +49,51 @@ func TestQueryFollowsOptions(t *testing.T) {
 
 func TestTargets(t *testing.T) {
 	for target, want := range map[string]string{
-		"192.0.2.1":           "192.0.2.1 53",
-		"192.0.2.1:5353":      "192.0.2.1 5353",
-		"dns.test":            "dns.test 53",
-		"dns.test:5353":       "dns.test 5353",
-		"2001:db8::1":         "2001:db8::1 53",
-		"[2001:db8::1]":       "2001:db8::1 53",
-		"[2001:db8::1]:5353":  "2001:db8::1 5353",
-		"fe80::1%lo":          "fe80::1%lo 53",
-		"":                    "",
-		":53":                 "",
-		"dns.test:":           "",
-		"dns.test:0":          "",
-		"dns.test:65536":      "",
-		"dns.test:domain":     "",
-		"dns://dns.test":      "",
-		"tcp://dns.test:53":   "",
-		"dns.test/path":       "",
-		"user@dns.test":       "",
-		"a b":                 "",
-		"1:2:3":               "",
-		"[192.0.2.1]":         "",
-		"[dns.test":           "",
-		"[2001:db8::1]:53:53": "",
+		"192.0.2.1":            "192.0.2.1 53",
+		"192.0.2.1:5353":       "192.0.2.1 5353",
+		"dns.test":             "dns.test 53",
+		"dns.test:5353":        "dns.test 5353",
+		"2001:db8::1":          "2001:db8::1 53",
+		"[2001:db8::1]":        "2001:db8::1 53",
+		"[2001:db8::1]:5353":   "2001:db8::1 5353",
+		"fe80::1%lo":           "fe80::1%lo 53",
+		"":                     "",
+		":53":                  "",
+		"dns.test:":            "",
+		"dns.test:0":           "",
+		"dns.test:65536":       "",
+		"dns.test:domain":      "dns.test 53",
+		"[2001:db8::1]:domain": "2001:db8::1 53",
+		"bücher.test:5353":     "xn--bcher-kva.test 5353",
+		"127.1":                "127.0.0.1 53",
+		"dns.test:no-service":  "",
+		"\u00ad":               "",
+		"icmp://dns.test":      "",
+		"dns://dns.test":       "",
+		"tcp://dns.test:53":    "",
+		"dns.test/path":        "",
+		"user@dns.test":        "",
+		"a b":                  "",
+		"1:2:3":                "",
+		"[192.0.2.1]":          "",
+		"[dns.test":            "",
+		"[2001:db8::1]:53:53":  "",
 	} {
-		host, port, err := parseTarget(target, 53)
+		d, err := compile(t, newOptions()).Locate(target)
 		if want == "" {
-			if !probe.Is[*probe.TargetError](err) {
-				t.Errorf("%q: got %q, %d, %v, want a TargetError", target, host, port, err)
+			if !probe.Is[*probe.TargetError](err) || !strings.HasSuffix(err.Error(), "; a dns module takes host or host:port of a name server") {
+				t.Errorf("%q: got %+v, %v, want a TargetError that says what is accepted", target, d, err)
 			}
-		} else if wantHost, wantPort, _ := strings.Cut(want, " "); err != nil || host != wantHost || wantPort != probetest.PortOf(netip.AddrPortFrom(netip.IPv4Unspecified(), port)) {
-			t.Errorf("%q: got %q, %d, %v, want %s", target, host, port, err, want)
+		} else if got := fmt.Sprint(d.Host, " ", d.Port); err != nil || got != want {
+			t.Errorf("%q: got %s, %v, want %s", target, got, err, want)
 		}
 	}
+	if _, err := compile(t, newOptions()).Locate("icmp://dns.test"); !strings.Contains(fmt.Sprint(err), "module of the prober icmp") {
+		t.Errorf("the error does not name the module for icmp:// targets: %v", err)
+	}
 	secured := newOptions(overTCP, func(o *Options) { o.DNSOverTLS = true })
-	if subject, err := compile(t, secured).Locate("dns.test"); err != nil || subject.Port != 853 {
-		t.Errorf("over TLS the port is %d (%v), want 853", subject.Port, err)
+	if d, err := compile(t, secured).Locate("dns.test"); err != nil || d.Port != 853 {
+		t.Errorf("over TLS the port is %d (%v), want 853", d.Port, err)
 	}
 }
 

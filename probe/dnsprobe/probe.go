@@ -4,10 +4,7 @@ package dnsprobe
 
 import (
 	"context"
-	"net"
 	"net/netip"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/prometheus/common/config"
@@ -48,20 +45,23 @@ const (
 
 // prober is a compiled dns section.
 type prober struct {
-	ip     network.Resolver
-	source netip.Addr        // invalid: the system chooses
-	stream bool              // over TCP
-	tls    *tlsclient.Client // nil: in clear
-	port   uint16            // of a target that names none
-	query  query
-	checks checks
+	targets network.Syntax
+	ip      network.Resolver
+	source  netip.Addr        // invalid: the system chooses
+	stream  bool              // over TCP
+	tls     *tlsclient.Client // nil: in clear
+	query   query
+	checks  checks
 
 	buffers sync.Pool // of *[bufferSize]byte
 }
 
 // Compile checks the options and makes the query. Its errors are option.Errors, joined.
 func (o *Options) Compile() (probe.Prober, error) {
-	p := &prober{ip: network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback}, port: defaultPort}
+	p := &prober{
+		targets: network.Syntax{Prober: "dns", Takes: "a dns module takes host or host:port of a name server", DefaultPort: defaultPort},
+		ip:      network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback},
+	}
 	p.buffers.New = func() any { return new([bufferSize]byte) }
 	var (
 		errs option.Collector
@@ -82,7 +82,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 	client, err := tlsclient.Compile("tls_config", &o.TLSConfig)
 	errs.Join(err)
 	if o.DNSOverTLS {
-		p.tls, p.port = client, defaultTLSPort
+		p.tls, p.targets.DefaultPort = client, defaultTLSPort
 	}
 	p.query, err = compileQuery(o)
 	errs.Join(err)
@@ -97,7 +97,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 // Probe asks the name server that is the target, and judges its answer.
 func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, error) {
 	var r probe.Result
-	host, port, err := parseTarget(req.Target, p.port)
+	host, port, err := p.targets.Split(req.Target)
 	if err != nil {
 		return r, err
 	}
@@ -113,38 +113,8 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	return r.Settle(e.run(ctx, host, netip.AddrPortFrom(resolved.Addr, port)))
 }
 
-// parseDNSTarget reads host, host:port, or an IPv6 address with or without brackets. Its error is a *TargetError.
-func parseTarget(target string, port uint16) (string, uint16, error) {
-	if _, err := netip.ParseAddr(target); err == nil {
-		return target, port, nil
-	}
-	if strings.Contains(target, "://") {
-		return "", 0, probe.BadTarget("has a scheme; a dns module takes host or host:port")
-	}
-	if strings.ContainsAny(target, "/?#@") {
-		return "", 0, probe.BadTarget("has a path or a user name; a dns module takes host or host:port")
-	}
-	if !strings.Contains(target, ":") || strings.HasPrefix(target, "[") && strings.HasSuffix(target, "]") {
-		target += ":" + strconv.Itoa(int(port))
-	}
-	host, text, err := net.SplitHostPort(target)
-	if err != nil {
-		return "", 0, probe.BadTarget("has several colons; a dns module takes host or host:port, and an IPv6 address in brackets, as [2001:db8::1]:53")
-	}
-	if host == "" {
-		return "", 0, probe.BadTarget("names no host; a dns module takes host or host:port")
-	}
-	if err := network.CheckHost(host, strings.HasPrefix(target, "[")); err != nil {
-		return "", 0, err
-	}
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || n == 0 {
-		return "", 0, probe.BadTarget("has a port that is not between 1 and 65535; a dns module takes host or host:port")
-	}
-	return host, uint16(n), nil
-}
-
+// Locate implements probe.Locator.
 func (p *prober) Locate(target string) (probe.Destination, error) {
-	host, port, err := parseTarget(target, p.port)
+	host, port, err := p.targets.Split(target)
 	return probe.Destination{Host: host, Port: port}, err
 }
