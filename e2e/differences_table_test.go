@@ -172,7 +172,7 @@ var differences = []difference{
 	},
 	{
 		what: "a ping that a router answers with an ICMP error", peer: "down at the timeout", ours: "down at once, with the reason", because: "the error tells why",
-		held: "probe/icmp_linux_test.go: func TestICMPErrorsThatQuoteThePingEndIt",
+		held: "probe/icmpprobe/routers_linux_test.go: func TestICMPErrorsThatQuoteTheRequestEndTheProbe",
 	},
 	{
 		what: "no permission to ping", peer: "`probe_success` 0 for every target", ours: "500, and what to do", because: "a verdict is about the target",
@@ -180,7 +180,7 @@ var differences = []difference{
 	},
 	{
 		what: "`dont_fragment`", peer: "needs a raw socket, and does nothing for IPv6", ours: "with a ping socket as well, and for IPv6", because: "it asks whether the way carries the size",
-		held: "probe/icmp_linux_test.go: func TestICMPSizes",
+		held: "probe/icmpprobe/routers_linux_test.go: func TestPacketSizes",
 	},
 	{
 		what: "`payload_size` that is negative or over 65507", peer: "found by a probe", ours: "a configuration error", because: "no packet has room for it",
