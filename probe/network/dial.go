@@ -30,7 +30,7 @@ func Dial(ctx context.Context, g probe.Guard, network, host string, addr netip.A
 	c.deadline, _ = ctx.Deadline()
 	if err := c.connect(ctx, network, addr, source); err != nil {
 		if unreachable(err, addr) {
-			err = probe.Fail(probe.StageConnect, probe.ReasonNetworkUnreachable, err)
+			err = &probe.ExporterError{Fault: probe.FaultRoute, Err: err}
 		}
 		return nil, Classify(ctx, probe.StageConnect, err)
 	}

@@ -193,6 +193,10 @@ func (p Resolver) Lookup(ctx context.Context, network, host string) ([]netip.Add
 	resolver := net.Resolver{PreferGo: true, Dial: func(dialing context.Context, network, server string) (net.Conn, error) {
 		if p.Server != "" {
 			server = p.Server
+		} else if chosen, err := systemServers.choose(server); err != nil {
+			notes.unconfigured.Store(&err)
+		} else {
+			server = chosen
 		}
 		return notes.dial(ctx, dialing, network, server)
 	}}
@@ -210,12 +214,17 @@ func (p Resolver) Lookup(ctx context.Context, network, host string) ([]netip.Add
 // dnsNotes is what one lookup's connections saw that net.Resolver does not report. Its queries run at the same time.
 type dnsNotes struct {
 	exists atomic.Bool                         // a server answered NOERROR: the name exists
-	fault  atomic.Pointer[probe.ExporterError] // a query could not be sent, and that was our fault
+	fault  atomic.Pointer[probe.ExporterError] // a query could not be sent, and this machine is why
+
+	unconfigured atomic.Pointer[error] // no name server is configured
 }
 
 func (n *dnsNotes) classify(ctx context.Context, host string, err error) error {
 	if fault := n.fault.Load(); fault != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		return &probe.ExporterError{Fault: fault.Fault, Err: fmt.Errorf("resolving %q: %w", host, fault.Err)}
+	}
+	if unconfigured := n.unconfigured.Load(); unconfigured != nil && !n.exists.Load() && ctx.Err() == nil && !answered(err) {
+		return &probe.ExporterError{Fault: probe.FaultResolver, Err: fmt.Errorf("resolving %q: %w", host, *unconfigured)}
 	}
 	wrapped := fmt.Errorf("resolving %q: %w", host, err)
 	dns, isDNS := errors.AsType[*net.DNSError](err)
@@ -235,6 +244,12 @@ func (n *dnsNotes) classify(ctx context.Context, host string, err error) error {
 	default:
 		return probe.Fail(probe.StageResolve, probe.ReasonDNSFailure, wrapped)
 	}
+}
+
+// answered reports whether a lookup failed by what a name server said, not for want of one.
+func answered(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound
 }
 
 // dial connects to a name server for one query. dialing is net.Resolver's context, which outlives the probe's: both
@@ -285,6 +300,15 @@ func (c *dnsConn) SetDeadline(t time.Time) error {
 func (c *dnsConn) Close() error {
 	c.stop()
 	return c.Conn.Close()
+}
+
+// Write notes what keeps a query from being sent: a firewall of this machine says so only here.
+func (c *dnsConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if fault := LocalFault(err); fault != nil {
+		c.notes.fault.Store(fault)
+	}
+	return n, err
 }
 
 // Read is for TCP, where an answer comes in pieces.
