@@ -5,13 +5,8 @@ REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 BINARY ?= rollcall
 INFO := github.com/prometheus/common/version
 LDFLAGS := -s -w -X $(INFO).Version=$(VERSION) -X $(INFO).Revision=$(REVISION)
-# Packages that do not run while probing are compiled without inlining, which saves a megabyte.
-LOADING := cel.dev/cel-go github.com/antlr4-go github.com/alecthomas go.yaml.in google.golang.org \
-	golang.org/x/text golang.org/x/oauth2 github.com/golang-jwt github.com/mdlayher github.com/wneessen go.etcd.io \
-	github.com/prometheus/common github.com/prometheus/exporter-toolkit github.com/prometheus/procfs \
-	html/template text/template runtime/pprof internal/profile go/doc github.com/coreos
 # Without version control stamps, builds from an archive, a clone and an image are identical.
-RELEASE := -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' $(LOADING:%=-gcflags=%/...=-l)
+RELEASE := -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0

@@ -1,5 +1,5 @@
 // Package collector is the only one that knows metric names. It turns a probe.Record into the metric families
-// of a /probe reply, writes that reply in the format the asker wants, and keeps the exporter's own counters for
+// of a /probe reply, writes that reply in the format the client wants, and keeps the exporter's own counters for
 // /metrics. It never probes.
 //
 // A reply is built straight from the Record: a registry for a single scrape would cost more than the probe.

@@ -13,8 +13,8 @@ import (
 	"rollcall/probe"
 )
 
-// Exporter counts what rollcall itself does, for /metrics. It is an observer of the Runner; what never becomes a
-// Record is told to it by the methods below. Many goroutines may use it at once.
+// Exporter counts what rollcall itself does, for /metrics. It is an observer of the Runner; its methods below count what
+// never becomes a Record. Many goroutines may use it at once.
 type Exporter struct {
 	registry *prometheus.Registry
 
@@ -79,8 +79,8 @@ func (e *Exporter) Observe(r probe.Record) {
 	e.probes.WithLabelValues(r.Prober, result).Inc()
 }
 
-// Failed counts a probe that came to no verdict because of the exporter. It is told the error of Runner.Do and
-// leaves alone those that are the asker's doing.
+// Failed counts a probe that has no verdict because of the exporter. It takes any error of Runner.Do and ignores those
+// that the client caused.
 func (e *Exporter) Failed(err error) {
 	var fault *probe.ExporterError
 	switch {
@@ -92,8 +92,8 @@ func (e *Exporter) Failed(err error) {
 	}
 }
 
-// ModuleUnknown counts a request for a module that does not exist. Whoever asks could make up names without end,
-// so the names are not kept.
+// ModuleUnknown counts a request for a module that does not exist. The names are not kept, because a client could invent
+// any number of them.
 func (e *Exporter) ModuleUnknown() { e.moduleUnknown.Inc() }
 
 // ReportReloads adds how the configuration was last loaded: last tells at each scrape whether the last attempt

@@ -30,7 +30,7 @@ const maxKeptBuffer = 64 << 10
 
 // Write answers with r's metrics in the format that accept, the request's Accept header, asks for: the text
 // format 0.0.4, OpenMetrics or protobuf. The reply is never compressed: compressing two kilobytes costs more than
-// the probe. The error is the connection's; the asker has gone.
+// the probe. The error is the connection's; the client has gone.
 func (p *Replies) Write(w http.ResponseWriter, accept string, r *probe.Record) error {
 	format := p.formats.negotiate(accept)
 	reply := p.take()
@@ -127,8 +127,8 @@ func newFormat(f expfmt.Format) *format {
 	return made
 }
 
-// The cache is bounded against askers that make up headers: when it is full it starts anew, and a header longer
-// than any Prometheus sends is parsed each time.
+// The cache is bounded against clients that invent headers: when it is full it starts anew, and a header longer than any
+// Prometheus sends is parsed each time.
 const (
 	maxFormats      = 32
 	maxCachedAccept = 1 << 10

@@ -17,7 +17,7 @@ import (
 )
 
 // TestGoldenTargets compares the whole reply for a target of each kind, with one that has fallen silent, one that has
-// never been probed, and one that only somebody else asked for.
+// never been probed, and one that only /probe was asked for.
 func TestGoldenTargets(t *testing.T) {
 	var text, openMetrics string
 	synctest.Test(t, func(t *testing.T) {

@@ -113,7 +113,7 @@ func TestSummaryTellsTheLatestThatAreDown(t *testing.T) {
 		at(6*time.Second, "b:1", "no_such_host")
 		at(7*time.Second, "https://u:canary@c/", "no_such_host") // still down
 		at(15*time.Second, "a:1", "refused")
-		at(45*time.Second+31*time.Millisecond, "a:1", "refused") // nobody knows what was before
+		at(45*time.Second+31*time.Millisecond, "a:1", "refused") // what was before is not known
 		at(46*time.Second, "b:1", "tcp")
 		at(46*time.Second, "up:1", "tcp")
 		at(47*time.Second, "https://u:canary@c/", "refused")

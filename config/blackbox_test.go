@@ -66,7 +66,7 @@ func TestBlackboxFileUsesEveryOption(t *testing.T) {
 }
 
 func TestValuesMeanWhatTheyMeanToThePeer(t *testing.T) {
-	modules := loadBlackbox(t).Options().Modules
+	modules := loadBlackbox(t).options.Modules
 	plain := modules["http_plain_options"].HTTP
 	for what, pair := range map[string][2]any{
 		"a duration":                    {modules["http_plain_options"].Timeout, option.Duration(90 * time.Second)},

@@ -201,11 +201,5 @@ func (c *Config) Alert() *alert.Config { return c.alert }
 // Targets returns what is to be probed without being asked. The caller must not change it.
 func (c *Config) Targets() []schedule.TargetOptions { return c.options.Targets }
 
-// Options returns the file's sections. The caller must not change what they refer to.
-func (c *Config) Options() Options { return c.options }
-
-// Guard judges the targets of modules that have no guard of their own.
-func (c *Config) Guard() *guard.Guard { return c.guard }
-
 // Warnings returns what is accepted but will not work, each as "file:line: path: …".
 func (c *Config) Warnings() []string { return slices.Clone(c.warnings) }

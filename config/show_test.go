@@ -125,7 +125,7 @@ modules:
 `+inline+`
         key: ${ROLLCALL_TEST_KEY}
 `)
-	options := c.Options().Modules["web"].HTTP
+	options := c.options.Modules["web"].HTTP
 	if got, want := string(options.HTTPClientConfig.BasicAuth.Password), "a-"+canary+"-${NAME}-$z"; got != want {
 		t.Errorf("password: got %q, want %q", got, want)
 	}

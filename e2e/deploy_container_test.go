@@ -22,7 +22,7 @@ import (
 )
 
 // maxImageBytes is the limit for all files in the image, uncompressed.
-const maxImageBytes = 25_000_000
+const maxImageBytes = 45_000_000
 
 // buildah builds and runs images without a daemon, in a store that is deleted after the test.
 type buildah struct {

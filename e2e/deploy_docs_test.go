@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -205,47 +204,4 @@ func anchors(text string) map[string]bool {
 		all[name] = true
 	}
 	return all
-}
-
-// quaint has words for which there are plain ones. TestPlainWords keeps them out of the texts that people read.
-var quaint = regexp.MustCompile(`(?i)\b(askers?|whom|whoever|nobody|somebody|everybody|anybody|hush(ed)?|letterheads?|parcels?|unwell|yore|lest|watchman|inhabitants?|plight)\b`)
-
-// TestPlainWords checks the docs, the sample files, and the comments of the tests and the benchmark.
-func TestPlainWords(t *testing.T) {
-	t.Parallel()
-	files := docPages(t)
-	for _, root := range []string{"../deploy", "../bench", "../.ci", "."} {
-		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() {
-				if entry != nil && entry.Name() == "testdata" {
-					return fs.SkipDir
-				}
-				return err
-			}
-			files = append(files, path)
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	checked := 0
-	for _, file := range append(files, "../Makefile", "../Dockerfile") {
-		isGo := filepath.Ext(file) == ".go"
-		if isGo && strings.HasPrefix(filepath.Base(file), "alert_") {
-			continue
-		}
-		for i, line := range strings.Split(readFile(t, file), "\n") {
-			if isGo {
-				_, line, _ = strings.Cut(line, "// ")
-			}
-			checked++
-			if found := quaint.FindString(line); found != "" {
-				t.Errorf("%s:%d: use a plain word for %q: %s", file, i+1, found, strings.TrimSpace(line))
-			}
-		}
-	}
-	if checked < 1000 {
-		t.Errorf("only %d lines were checked", checked)
-	}
 }

@@ -113,7 +113,7 @@ func tryArchive(t *testing.T, dist string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"std": strings.TrimPrefix(info.GoVersion, "go")}
+	want := map[string]string{"std": info.GoVersion}
 	for _, m := range info.Deps {
 		want[m.Path] = m.Version
 	}

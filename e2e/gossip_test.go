@@ -134,7 +134,7 @@ func TestRepeatedSecretsAreNotShown(t *testing.T) {
 		"http://alice:canary-target@" + talks + "/", "http://alice:canary-target@" + p.at("refused") + "/",
 		"http://" + p.at("refused") + "/", "https://" + p.at("wantsclient") + "/", "https://" + p.at("secure") + "/",
 		p.fill("http://<site>/redirect?to=http://" + talks + "/"),
-		"http://alice:canary-target@[::1/", "gopher://alice:canary-target@x/", "alice:canary-target@:x/", "http://alice:canary-target@nobody.invalid:0/",
+		"http://alice:canary-target@[::1/", "gopher://alice:canary-target@x/", "alice:canary-target@:x/", "http://alice:canary-target@absent.invalid:0/",
 	}
 	for module := range modules {
 		for _, target := range targets {

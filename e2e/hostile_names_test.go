@@ -21,7 +21,7 @@ func nameRows() []row {
 
 func fourReasons(t *testing.T, h *hostile) {
 	for name, want := range map[string]string{
-		"nobody": "down resolve/no_such_host", "servfail": "down resolve/dns_failure",
+		"absent": "down resolve/no_such_host", "servfail": "down resolve/dns_failure",
 		"silent": "down resolve/timeout", "empty": "down resolve/no_address",
 	} {
 		h.probe(t, probePath("module", "n_tcp", "target", name+".zoo.test:80"), 4*time.Second, want)

@@ -153,7 +153,7 @@ func nonsenseTimeouts(t *testing.T, h *hostile) {
 func unknownModule(t *testing.T, h *hostile) {
 	before := h.metric(t, "rollcall_module_unknown_total")
 	for i := range 10 {
-		h.status(t, "GET", probePath("module", fmt.Sprintf("nobody-%d", i), "target", "127.0.0.1:1"), 400)
+		h.status(t, "GET", probePath("module", fmt.Sprintf("absent-%d", i), "target", "127.0.0.1:1"), 400)
 	}
 	if h.peer {
 		return
@@ -162,7 +162,7 @@ func unknownModule(t *testing.T, h *hostile) {
 		t.Errorf("ten unknown modules were counted as %v", got)
 	}
 	reply, err := h.get(t.Context(), "/metrics")
-	if err != nil || strings.Contains(reply.Body, "nobody-") {
+	if err != nil || strings.Contains(reply.Body, "absent-") {
 		t.Errorf("an unknown module has a series of its own (%v)", err)
 	}
 }
@@ -327,7 +327,7 @@ func methodsAndParameters(t *testing.T, h *hostile) {
 		{"GET", "/-/reload", 405}, {"DELETE", "/-/reload", 405}, {"HEAD", "/-/reload", 405},
 		{"POST", "/-/reload?x=1", 200}, {"PUT", "/-/reload", 200},
 		{"GET", "/logs", 400}, {"GET", "/logs?id=x", 400}, {"GET", "/logs?id=-1", 404}, {"GET", "/logs?id=99999999999999999999", 400},
-		{"GET", "/logs?id=99999999", 404}, {"GET", "/logs?target=nobody&module=r_http", 404}, {"POST", "/logs?id=1", 405},
+		{"GET", "/logs?id=99999999", 404}, {"GET", "/logs?target=absent&module=r_http", 404}, {"POST", "/logs?id=1", 405},
 		{"DELETE", "/config", 405}, {"POST", "/config", 405}, {"POST", "/metrics", 405}, {"POST", "/targets", 405}, {"POST", "/-/healthy", 405}, {"POST", "/", 405},
 		{"GET", "/nowhere", 404}, {"GET", "/probe/", 404}, {"GET", "/debug/pprof/", 404}, {"GET", "/debug/vars", 404},
 		{"POST", probePath("module", "r_http", "target", site), 200},

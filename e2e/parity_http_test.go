@@ -29,7 +29,7 @@ var apiRequests = []struct {
 	{name: "probe by POST", method: "POST", path: "/probe?module=http_up&target=<site>"},
 	{name: "probe without target", path: "/probe?module=http_up"},
 	{name: "probe without module", path: "/probe?target=<site>"},
-	{name: "probe of unknown module", path: "/probe?module=nobody&target=<site>"},
+	{name: "probe of unknown module", path: "/probe?module=absent&target=<site>"},
 	{name: "probe with debug", path: "/probe?module=http_up&debug=true&target=<site>"},
 	{name: "probe in OpenMetrics", path: "/probe?module=http_up&target=<site>", header: []string{"Accept", "application/openmetrics-text;version=1.0.0"}},
 	{name: "probe in protobuf", path: "/probe?module=http_up&target=<site>", header: []string{"Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"}},

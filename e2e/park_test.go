@@ -153,7 +153,7 @@ var servers = map[string]func(testing.TB) string{
 	"ssh":            raw(zoo.Say(banner)),
 	"sshclosing":     raw(zoo.SayAndClose(banner)),
 	"dripssh":        raw(zoo.Drip(banner, 5*time.Millisecond)),
-	"irc":            raw(zoo.Dialogue(":irc.zoo.test NOTICE AUTH :*** Looking up your hostname...\r\n", map[string]string{"NICK": "PING :1234\r\n", "USER": "", "PONG": ":irc.zoo.test 001 prober :Welcome\r\n"})),
+	"irc":            raw(zoo.Dialogue(":irc.zoo.test NOTICE AUTH :*** Looking up your hostname...\r\n", map[string]string{"NICK": "PING :1234\r\n", "USER": "", "PONG": ":irc.zoo.test 001 prober :Ready\r\n"})),
 	"echo":           raw(func(c net.Conn) { io.Copy(c, c) }),
 	"silent":         raw(zoo.Silent),
 	"closes":         raw(zoo.Close),

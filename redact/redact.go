@@ -13,10 +13,10 @@ import (
 // hiddenText stands where a secret was.
 const hiddenText = "<secret>"
 
-// shortestSecret is what Hush looks for at least: a shorter word stands in many texts by chance.
+// shortestSecret is the length of the shortest text that Text looks for: a shorter one stands in many texts by chance.
 const shortestSecret = 4
 
-// Hush returns text, which quotes a remote side, without the secrets that were sent there: servers repeat what they do
+// Text returns text, which quotes a remote side, without the secrets that were sent there: servers repeat what they do
 // not like. It knows them as they are, in base64, in a URL, in a quoted string, and cut off by an ellipsis.
 func Text(text string, secrets ...string) string {
 	for _, secret := range secrets {
@@ -28,14 +28,14 @@ func Text(text string, secrets ...string) string {
 			secret, base64.StdEncoding.EncodeToString([]byte(secret)), url.QueryEscape(secret), url.PathEscape(secret), quoted[1 : len(quoted)-1],
 		} {
 			text = strings.ReplaceAll(text, form, hiddenText)
-			text = hushCut(text, form)
+			text = redactCut(text, form)
 		}
 	}
 	return text
 }
 
-// hushCut replaces the beginning of secret where text was cut in the middle of it.
-func hushCut(text, secret string) string {
+// redactCut replaces the beginning of secret where text was cut in the middle of it.
+func redactCut(text, secret string) string {
 	head, rest, found := strings.Cut(text, "…")
 	if !found {
 		return text
@@ -46,7 +46,7 @@ func hushCut(text, secret string) string {
 			break
 		}
 	}
-	return head + "…" + hushCut(rest, secret)
+	return head + "…" + redactCut(rest, secret)
 }
 
 // CredentialName tells by its name whether a header or parameter holds a credential.

@@ -22,7 +22,7 @@ import (
 // defaultInterval is how often a target is probed when its entry does not say.
 const defaultInterval = time.Minute
 
-// minInterval keeps a slip of the pen from hammering somebody's server.
+// minInterval keeps a typing error from overloading a server.
 const minInterval = time.Second
 
 // ownLabels are the labels that rollcall itself gives a target's alerts and metrics.

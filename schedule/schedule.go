@@ -18,7 +18,7 @@ import (
 type Scheduler struct {
 	Runner *probe.Runner
 	Module func(name string) (*probe.Module, error) // of the configuration in force
-	Failed func(error)                              // is told why a probe came to no verdict; never nil
+	Failed func(error)                              // called with the reason when a probe has no verdict; never nil
 	Logger *slog.Logger                             // never nil
 
 	mu      sync.Mutex
@@ -133,10 +133,10 @@ func (s *Scheduler) probe(ctx context.Context, t TargetOptions, state *state) {
 	if err != nil && ctx.Err() == nil {
 		s.Failed(err)
 	}
-	// Nobody reads this answer, and a target that is not probed is never down: the log has to say it, though not each time.
+	// There is no client to answer, and a target that is not probed is never down: the log says it, once.
 	denied := (*probe.DeniedError)(nil)
 	if refused := errors.As(err, &denied); state.refused.Swap(refused) != refused && refused {
-		s.Logger.Warn("a target may not be probed, so nobody will hear when it is down", "module", m.Name, "target", redact.Target(t.Target), "err", err)
+		s.Logger.Warn("a target may not be probed, so it will never be reported as down", "module", m.Name, "target", redact.Target(t.Target), "err", err)
 	}
 }
 

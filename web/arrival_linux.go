@@ -9,9 +9,8 @@ import (
 )
 
 // sinceArrival is how long ago the last bytes of a request arrived on conn, to the kernel's tick of a few
-// milliseconds: the time that it waited for a processor of ours. The kernel is asked (tcpi_last_data_recv of
-// tcp(7)) because it alone saw the bytes come in; on a busy machine we read them only when our turn comes.
-// 0 where it cannot be known.
+// milliseconds: the time that it waited for a processor. The kernel knows (tcpi_last_data_recv of tcp(7)); on a busy
+// machine we read the bytes only later. 0 where it is not known.
 func sinceArrival(conn net.Conn) time.Duration {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {

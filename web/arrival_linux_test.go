@@ -34,9 +34,9 @@ func crowded(t *testing.T, runner *probe.Runner) {
 	}
 }
 
-// TestTheAskersTimeRunsFromWhenItsRequestArrived sends two requests at once, the second of which is read only when
+// TestTimeLimitStartsAtArrival sends two requests at once, the second of which is read only when
 // the first has been answered.
-func TestTheAskersTimeRunsFromWhenItsRequestArrived(t *testing.T) {
+func TestTimeLimitStartsAtArrival(t *testing.T) {
 	const spent = 300 * time.Millisecond
 	for name, c := range map[string]struct {
 		crowded  bool

@@ -11,36 +11,40 @@ import (
 	"rollcall/probe/network"
 )
 
-// Connections bounds how many connections our ports hold, so that probes always find a descriptor and slow clients
-// keep nobody out. A connection beyond the limit takes the place of the one that has waited longest for a next
-// request, or else of one that is slow to send its request; one whose request is being answered is never closed.
+// Connections limits how many connections our ports hold, so that probes always find a descriptor and slow clients do not
+// keep others out. A connection beyond the limit replaces the one that has been idle longest, or else one that is slow to
+// send its request; one whose request is being answered is never closed.
+//
+// netutil.LimitListener with the timeouts of http.Server is no replacement: at the limit it accepts nothing until a
+// connection closes. Idle ones close after IdleTimeout, which has to be above the scrape interval, or Prometheus makes a
+// new connection for every scrape; a health check or the watchdog would wait that long.
 type Connections struct {
 	limit  int
 	failed func(error)
 
 	mu      sync.Mutex
 	open    int
-	idle    list.List     // of *connection: between requests, the longest so first
-	reading list.List     // of *connection: on the way to a handler, or on the way out
+	idle    list.List     // of *connection: between requests, the longest idle first
+	reading list.List     // of *connection: sending a request or receiving a reply
 	room    chan struct{} // capacity 1: a connection closed or became idle
 }
 
-// readPatience is how long a request may take to arrive when others wait for its connection's place. With ten thousand
-// at once on a busy machine, one that is well may take more than a second.
+// readPatience is how long a request may take to arrive when others wait for its connection's place. Among ten thousand
+// at once on a busy machine a good one may take more than a second.
 const readPatience = 3 * time.Second
 
-// NewConnections returns a bound of limit connections for all listeners together. failed is told what keeps us from
-// accepting one, an *probe.ExporterError; it is called on the listener's goroutine.
+// NewConnections returns a limit for the connections of all listeners together. failed is called on the listener's
+// goroutine with the *probe.ExporterError that keeps us from accepting one.
 func NewConnections(limit int, failed func(error)) *Connections {
 	return &Connections{limit: limit, failed: failed, room: make(chan struct{}, 1)}
 }
 
-// Listen makes the connections of l count. They must be served by a server from HTTPServer.
+// Listen returns l with its connections counted. They must be served by a server from HTTPServer.
 func (c *Connections) Listen(l net.Listener) net.Listener {
 	return &listener{Listener: l, connections: c, closed: make(chan struct{})}
 }
 
-// attach has server tell what its connections do.
+// attach follows the state of server's connections.
 func (c *Connections) attach(server *http.Server) {
 	server.ConnState = func(conn net.Conn, state http.ConnState) {
 		if known := counted(conn); known != nil {
@@ -77,7 +81,7 @@ func answering(next http.Handler) http.Handler {
 	})
 }
 
-// sinceArrived is how long ago r came to this machine: what it has waited for a processor.
+// sinceArrived is how long ago r reached this machine: how long it waited for a processor.
 func sinceArrived(r *http.Request) time.Duration {
 	if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 		return sinceArrival(conn.Conn)
@@ -98,8 +102,8 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// Accept returns a connection once there is room for it. A fault of this machine, as that no descriptor is left, is
-// counted and gives one up; net/http waits a moment and tries again.
+// Accept returns a connection once there is room for it. An error of this machine, e.g. no descriptor left, is counted and
+// closes an idle connection; net/http waits a moment and tries again.
 func (l *listener) Accept() (net.Conn, error) {
 	accepted, err := l.Listener.Accept()
 	if err != nil {
@@ -114,7 +118,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	return conn, nil
 }
 
-// admit counts conn, after it has waited for room. When the listener is closed nothing is worth waiting for.
+// admit waits for room and counts conn. When the listener is closed it closes conn instead.
 func (c *Connections) admit(conn *connection, closed <-chan struct{}) {
 	if c.add(conn) {
 		return
@@ -124,7 +128,7 @@ func (c *Connections) admit(conn *connection, closed <-chan struct{}) {
 	for !c.add(conn) {
 		select {
 		case <-c.room:
-		case <-retry.C: // a slow one may have used up its time
+		case <-retry.C: // a slow one may be over its time
 		case <-closed:
 			conn.Close()
 			return
@@ -151,7 +155,7 @@ func (c *Connections) full() bool {
 	return c.open >= c.limit
 }
 
-// evict closes the connection that is needed least, if there is one that may be closed.
+// evict closes the connection that is needed least, if any may be closed.
 func (c *Connections) evict(now time.Time) bool {
 	victim := c.victim(now)
 	if victim == nil {
@@ -175,7 +179,7 @@ func (c *Connections) victim(now time.Time) *connection {
 	return nil
 }
 
-// changed notes a state of net/http's server: only there is it known that the last byte of a reply has been sent.
+// changed records a state of net/http's server, which alone knows when the last byte of a reply has been sent.
 func (c *Connections) changed(conn *connection, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -190,7 +194,7 @@ func (c *Connections) changed(conn *connection, state http.ConnState) {
 	}
 }
 
-// begin notes that a handler answers a request of conn; HTTP/2 has several at a time.
+// begin records that a handler answers a request of conn; HTTP/2 has several at a time.
 func (c *Connections) begin(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -206,7 +210,7 @@ func (c *Connections) end(conn *connection) {
 	}
 }
 
-// signal tells one who waits in admit. c.mu is held.
+// signal wakes one goroutine that waits in admit. c.mu is held.
 func (c *Connections) signal() {
 	select {
 	case c.room <- struct{}{}:
@@ -214,14 +218,14 @@ func (c *Connections) signal() {
 	}
 }
 
-// connection is one that counts. Its fields belong to the pool's lock.
+// connection is one that counts. The pool's lock guards its fields.
 type connection struct {
 	net.Conn
 	pool *Connections
 
 	counted  bool          // it takes a place
 	closed   bool          // and is in no list
-	handlers int           // that answer its requests now
+	handlers int           // answering its requests now
 	list     *list.List    // idle, reading, or nil
 	place    *list.Element // in list
 	since    time.Time     // when it came into list
@@ -245,7 +249,7 @@ func (conn *connection) Close() error {
 	return conn.Conn.Close()
 }
 
-// leave gives conn's place back, once.
+// leave frees conn's place, once.
 func (c *Connections) leave(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -66,7 +66,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 		}
 	}
 	if status(first) != http.StatusOK || status(first) != 0 {
-		t.Error("the connection that waited longest was to be answered and then closed")
+		t.Error("the connection that was idle longest was not answered and then closed")
 	}
 }
 
@@ -80,11 +80,11 @@ func TestSlowRequestsMakeRoom(t *testing.T) {
 		t.Errorf("status %d", got)
 	}
 	if took := time.Since(start); took < readPatience {
-		t.Errorf("one that was not slow yet had to go after %v", took)
+		t.Errorf("one that was not slow yet was closed after %v", took)
 	}
 }
 
-func TestRequestsThatAreBeingAnsweredKeepTheirConnections(t *testing.T) {
+func TestAnsweringConnectionsAreKept(t *testing.T) {
 	h := newFixture(t, nil)
 	asked, finish := make(chan struct{}), make(chan struct{})
 	h.prober.during = func(context.Context) { asked <- struct{}{}; <-finish }
@@ -112,7 +112,7 @@ func TestRequestsThatAreBeingAnsweredKeepTheirConnections(t *testing.T) {
 	}
 }
 
-func TestClosedListenerWaitsForNobody(t *testing.T) {
+func TestClosedListenerDoesNotWait(t *testing.T) {
 	h := newFixture(t, nil)
 	finish := make(chan struct{})
 	h.prober.during = func(context.Context) { <-finish }
@@ -141,7 +141,7 @@ func (exhausted) Accept() (net.Conn, error) {
 	return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
 }
 
-func TestAcceptWithoutDescriptorsIsOurFault(t *testing.T) {
+func TestAcceptWithoutDescriptorsIsExporterError(t *testing.T) {
 	var faults []error
 	l := NewConnections(9, func(err error) { faults = append(faults, err) }).Listen(exhausted{})
 	_, err := l.Accept()
@@ -151,6 +151,6 @@ func TestAcceptWithoutDescriptorsIsOurFault(t *testing.T) {
 	}
 	var fault *probe.ExporterError
 	if len(faults) != 1 || !errors.As(faults[0], &fault) || fault.Fault != probe.FaultDescriptors {
-		t.Errorf("told of %v", faults)
+		t.Errorf("failed was called with %v", faults)
 	}
 }

@@ -7,8 +7,7 @@ import (
 )
 
 // history keeps the last results, and beside them the last failures that have left those, so that a rare failure
-// can still be looked at when hundreds of good results have passed. It keeps Records as they are; text is made
-// when somebody looks.
+// can still be looked at after hundreds of good results. It keeps Records as they are; text is made for each view.
 type history struct {
 	limit int // results in each of the rings
 
@@ -137,7 +136,7 @@ type ring struct {
 	count   int
 }
 
-// at returns the i-th result, the oldest being 0.
+// at returns the i-th result; the oldest is 0.
 func (r *ring) at(i int) *result { return &r.results[(r.first+i)%len(r.results)] }
 
 func (r *ring) push(v result) {
@@ -154,7 +153,7 @@ func (r *ring) push(v result) {
 
 func (r *ring) pop() result {
 	v := r.results[r.first]
-	r.results[r.first] = result{} // lets go of what the Record points to
+	r.results[r.first] = result{} // frees what the Record points to
 	r.first = (r.first + 1) % len(r.results)
 	r.count--
 	return v

@@ -92,7 +92,7 @@ func TestHistoryLimitDoesNotCostMemoryUntilUsed(t *testing.T) {
 	}
 }
 
-func TestHistoryIsUsedByMany(t *testing.T) {
+func TestHistoryConcurrency(t *testing.T) {
 	h := newHistory(5)
 	var wait sync.WaitGroup
 	for range 8 {

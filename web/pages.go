@@ -14,6 +14,7 @@ import (
 
 	"rollcall/collector"
 	"rollcall/redact"
+	"rollcall/report"
 )
 
 //go:embed templates static
@@ -41,8 +42,8 @@ type landingPage struct {
 // targetStates is how the configured targets are.
 type targetStates struct {
 	Up, Down, Unknown int
-	Failing           []row // those that are down, as far as they are shown
-	More              int   // that are down, too
+	Failing           []row // those that are down, at most maxFailing
+	More              int   // further ones that are down
 }
 
 // row is one result in the table.
@@ -75,7 +76,7 @@ func (s *Server) landing(admin bool) http.HandlerFunc {
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Length", strconv.Itoa(body.Len()))
-		_, _ = w.Write(body.Bytes()) // an error means that the reader has gone
+		_, _ = w.Write(body.Bytes()) // an error means that the client has gone
 	}
 }
 
@@ -86,7 +87,7 @@ func newTargetStates(summary collector.TargetSummary, now time.Time) *targetStat
 	}
 	for _, down := range summary.Failing {
 		t.Failing = append(t.Failing, row{
-			Time: down.Since.UTC(), Age: age(now.Sub(down.Since)), Module: down.Module, Target: shown(down.Target),
+			Time: down.Since.UTC(), Age: age(now.Sub(down.Since)), Module: down.Module, Target: report.Printable(down.Target),
 			Stage: down.Stage, Reason: down.Reason,
 		})
 	}
@@ -97,7 +98,7 @@ func newRow(kept *result, now time.Time) row {
 	record := &kept.record
 	r := row{
 		ID: kept.id, Time: record.Result.Start.UTC(), Age: age(now.Sub(record.Result.Start)), Module: record.Module,
-		Target: shown(redact.Target(record.Target)), Up: record.Result.Up(), Took: took(record.Result.Duration),
+		Target: report.Printable(redact.Target(record.Target)), Up: record.Result.Up(), Took: took(record.Result.Duration),
 	}
 	if f := record.Result.Failure; f != nil {
 		r.Stage, r.Reason = string(f.Stage), string(f.Reason)
@@ -105,7 +106,7 @@ func newRow(kept *result, now time.Time) row {
 	return r
 }
 
-// age is how long ago something was, in the unit that a person would use.
+// age is how long ago something was, in one unit.
 func age(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -120,7 +121,7 @@ func age(d time.Duration) string {
 	return strconv.Itoa(int(d.Hours()/24)) + " d ago"
 }
 
-// took is a duration with the three digits that a person reads.
+// took is a duration with three digits.
 func took(d time.Duration) string {
 	value, unit := float64(d), " ns"
 	switch {
@@ -144,11 +145,11 @@ func took(d time.Duration) string {
 
 // targets answers /targets: the last verdicts about the configured targets, for one scrape of all of them.
 func (s *Server) targets(w http.ResponseWriter, r *http.Request) {
-	_ = s.options.Targets.Write(w, r.Header.Get("Accept")) // an error means that the asker has gone
+	_ = s.options.Targets.Write(w, r.Header.Get("Accept")) // an error means that the client has gone
 }
 
-// static serves the style sheet and the icon. A browser asks each time whether they have changed: those of the version
-// before would not fit a new page.
+// static serves the style sheet and the icon. A browser asks each time whether they have changed: those of an older
+// version would not fit a new page.
 func (s *Server) static(w http.ResponseWriter, r *http.Request) {
 	name := path.Join("static", r.PathValue("name"))
 	content, err := files.ReadFile(name)
@@ -188,18 +189,18 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	writeText(w, []byte("The configuration is reloaded.\n"))
 }
 
-// askedToReloadByGET answers every method that does not reload. It tells more than the mux would, for a browser's
-// address bar is where people try first.
-func askedToReloadByGET(w http.ResponseWriter, _ *http.Request) {
+// wrongReloadMethod answers every method that does not reload. It says more than the mux would, because people try a
+// browser's address bar first.
+func wrongReloadMethod(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Allow", "POST, PUT")
-	http.Error(w, "a reload changes state; accepted: POST or PUT, as curl -X POST", http.StatusMethodNotAllowed)
+	http.Error(w, "a reload changes state; accepted: POST or PUT, e.g. curl -X POST", http.StatusMethodNotAllowed)
 }
 
 // logs shows one result of the history: by its id, or the newest of a target, with module narrowing the choice.
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	p, err := parseParams(r.URL.RawQuery)
 	if err == nil && (p.id == "") == (p.target == "") {
-		err = errors.New("which result is not said; accepted: /logs?id=<number> or /logs?target=<target>&module=<name>")
+		err = errors.New("no result is selected; accepted: /logs?id=<number> or /logs?target=<target>&module=<name>")
 	}
 	var id int64
 	if err == nil && p.id != "" {
@@ -211,7 +212,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	// Targets are compared as they are shown: whether a password is right is not to be found out here.
+	// Targets are compared as they are shown, so that a password cannot be guessed here.
 	target := redact.Target(p.target)
 	found, ok := s.history.find(func(kept *result) bool {
 		if p.id != "" {

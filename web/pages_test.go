@@ -95,7 +95,7 @@ func elements(t *testing.T, page string) (names []string, attributes []html.Attr
 	}
 }
 
-func TestWhatATargetIsNamedStaysText(t *testing.T) {
+func TestTargetNameIsEscaped(t *testing.T) {
 	tame := newFixture(t, nil)
 	tame.get("/probe?target=x")
 	want, _ := elements(t, tame.get("/").Body.String())
@@ -118,7 +118,7 @@ func TestWhatATargetIsNamedStaysText(t *testing.T) {
 	}
 }
 
-func TestWhatATargetSaysStaysText(t *testing.T) {
+func TestTargetOutputIsEscaped(t *testing.T) {
 	h := newFixture(t, nil)
 	h.prober.result = downResult()
 	h.prober.result.Failure.Err = errors.New("banner \x1b[2J<script>\r\nreason      forged\u0085\xff")
@@ -132,7 +132,7 @@ func TestWhatATargetSaysStaysText(t *testing.T) {
 	}
 }
 
-func TestNothingUnseenTurnsAVerdictAround(t *testing.T) {
+func TestInvisibleCharactersAreEscaped(t *testing.T) {
 	h := newFixture(t, nil)
 	h.prober.result = downResult()
 	target := "x.example/\u202e pu si\u2028\u200b"
@@ -150,7 +150,7 @@ func TestNothingUnseenTurnsAVerdictAround(t *testing.T) {
 
 func TestLandingPage(t *testing.T) {
 	h := newFixture(t, nil)
-	if page := h.get("/").Body.String(); !strings.Contains(page, "Nobody has asked") {
+	if page := h.get("/").Body.String(); !strings.Contains(page, "No probes yet") {
 		t.Errorf("an empty history: %s", page)
 	}
 	h.get("/probe?target=up.example")
@@ -195,7 +195,7 @@ func TestTook(t *testing.T) {
 	}
 }
 
-func TestAnUpgradeIsNotSeenInTheOldStyle(t *testing.T) {
+func TestStaticFilesAreRevalidated(t *testing.T) {
 	h := newFixture(t, nil)
 	w := h.get("/static/style.css")
 	if got := w.Header().Get("Cache-Control"); got != "no-cache" {
@@ -209,7 +209,7 @@ func TestAnUpgradeIsNotSeenInTheOldStyle(t *testing.T) {
 	}
 }
 
-func TestTheStyleNeedsNothingFromElsewhere(t *testing.T) {
+func TestStyleLoadsNothing(t *testing.T) {
 	h := newFixture(t, nil)
 	style := h.get("/static/style.css").Body.String()
 	if !strings.Contains(style, "prefers-color-scheme: dark") || regexp.MustCompile(`@import|url\(|https?:`).MatchString(style) {

@@ -18,15 +18,15 @@ type params struct {
 	target, module, hostname, debug, id string
 }
 
-// The longest parameters. Longer ones exist in no configuration, and are kept in the history.
+// The longest parameters, in bytes. The history keeps them.
 const (
 	maxTarget   = 4 << 10
 	maxModule   = 256
 	maxHostname = 512
 )
 
-// parseParams reads a query. Each of our parameters may occur once and is decoded once; others are none of ours.
-// It reads the raw query instead of making url.Values, because every probe passes here.
+// parseParams reads a query. Each of our parameters may occur once and is decoded once; others are ignored. It reads the
+// raw query instead of making url.Values, because every probe needs it.
 func parseParams(query string) (params, error) {
 	var p params
 	var seen [5]bool
@@ -84,10 +84,10 @@ func printable(s string) bool {
 // scrapeTimeoutHeader is how long Prometheus waits for the reply, in seconds.
 const scrapeTimeoutHeader = "X-Prometheus-Scrape-Timeout-Seconds"
 
-// maxScrapeTimeout is the longest time limit that is taken seriously, and far from what overflows.
+// maxScrapeTimeout is the longest accepted time limit, far below what overflows.
 const maxScrapeTimeout = 24 * time.Hour
 
-// parseScrapeTimeout reads that header; absent or zero is 0, which says that the asker sets no limit.
+// parseScrapeTimeout reads that header. Absent or zero is 0: the client sets no limit.
 func parseScrapeTimeout(header string) (time.Duration, error) {
 	if header == "" {
 		return 0, nil
@@ -100,13 +100,13 @@ func parseScrapeTimeout(header string) (time.Duration, error) {
 	return time.Duration(seconds * float64(time.Second)), nil
 }
 
-// timeLimit is how long a probe may take: what the asker allows less offset, or the module's own limit if that is
+// timeLimit is how long a probe may take: what the client allows less offset, or the module's own limit if that is
 // shorter or if the offset leaves nothing. 0 leaves it to the Runner.
-func timeLimit(asker, offset, module time.Duration) time.Duration {
-	if asker == 0 {
-		asker = probe.DefaultTimeout
+func timeLimit(client, offset, module time.Duration) time.Duration {
+	if client == 0 {
+		client = probe.DefaultTimeout
 	}
-	limit := asker - offset
+	limit := client - offset
 	if limit <= 0 || (module > 0 && module < limit) {
 		return module
 	}

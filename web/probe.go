@@ -13,9 +13,9 @@ import (
 // probe answers /probe: it checks one target with one module and replies with the metrics. A reply that is not a
 // verdict about the target is never 200.
 func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
-	q, err := s.question(r)
+	q, err := s.query(r)
 	if err != nil {
-		s.refuseQuestion(w, err)
+		s.refuseQuery(w, err)
 		return
 	}
 	if limit := max(q.request.Timeout, q.module.Timeout); limit+replyTimeout > writeTimeout {
@@ -27,26 +27,26 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if q.request.Debug {
-		allowWriting(w, replyTimeout) // it may be long, and the reader slow
+		allowWriting(w, replyTimeout) // it may be long, and the client slow
 		s.writeReport(w, &record, q.config)
 		return
 	}
-	_ = s.replies.Write(w, r.Header.Get("Accept"), &record) // an error means that the asker has gone
+	_ = s.replies.Write(w, r.Header.Get("Accept"), &record) // an error means that the client has gone
 }
 
-// question is what a request to /probe asks for.
-type question struct {
+// query is what a request to /probe asks for.
+type query struct {
 	request probe.Request
 	module  *probe.Module
 	config  Config // that module is from
 }
 
-// crowd is how many probes in flight may have kept a request waiting. Fewer are started within a few hundredths of a
-// second, and then asking the kernel how long it was would cost more than it could tell.
+// crowd is how many probes in flight it takes to look up how long a request waited. Fewer are started within a few
+// hundredths of a second, and the system call is not worth it.
 const crowd = 64
 
-// question reads r. Its errors are the config's about the module, or else tell the asker what is wrong with r.
-func (s *Server) question(r *http.Request) (*question, error) {
+// query reads r. Its errors are the config's about the module, or else say what is wrong with r.
+func (s *Server) query(r *http.Request) (*query, error) {
 	p, err := parseParams(r.URL.RawQuery)
 	if err == nil && p.target == "" {
 		err = errors.New("the parameter target is missing; accepted: /probe?target=<host:port or URL>&module=<name>")
@@ -54,22 +54,22 @@ func (s *Server) question(r *http.Request) (*question, error) {
 	if err != nil {
 		return nil, err
 	}
-	asker, err := parseScrapeTimeout(r.Header.Get(scrapeTimeoutHeader))
+	allowed, err := parseScrapeTimeout(r.Header.Get(scrapeTimeoutHeader))
 	if err != nil {
 		return nil, err
 	}
 	if p.module == "" {
 		p.module = probe.DefaultModule(p.target)
 	}
-	q := &question{config: s.options.Current()}
+	q := &query{config: s.options.Current()}
 	if q.module, err = q.config.Module(p.module); err != nil {
 		return nil, err
 	}
 	q.request = probe.Request{
 		Target: p.target, Hostname: p.hostname, Debug: p.debug == "true",
-		Timeout: timeLimit(asker, s.options.TimeoutOffset, q.module.Timeout),
+		Timeout: timeLimit(allowed, s.options.TimeoutOffset, q.module.Timeout),
 	}
-	if patience := asker - s.options.TimeoutOffset; patience > 0 && s.options.Runner.InFlight() >= crowd {
+	if patience := allowed - s.options.TimeoutOffset; patience > 0 && s.options.Runner.InFlight() >= crowd {
 		q.request.Late = max(0, q.request.Timeout-(patience-sinceArrived(r)))
 	}
 	if q.request.Debug || s.logsSteps(r.Context()) {
@@ -78,8 +78,8 @@ func (s *Server) question(r *http.Request) (*question, error) {
 	return q, nil
 }
 
-// refuseQuestion answers when it is not clear what to probe.
-func (s *Server) refuseQuestion(w http.ResponseWriter, err error) {
+// refuseQuery answers when it is not clear what to probe.
+func (s *Server) refuseQuery(w http.ResponseWriter, err error) {
 	status := http.StatusBadRequest
 	switch {
 	case errors.Is(err, probe.ErrUnknownModule):
@@ -95,24 +95,24 @@ func (s *Server) refuseProbe(w http.ResponseWriter, err error) {
 	s.options.Exporter.Failed(err)
 	var target *probe.TargetError
 	var denied *probe.DeniedError
-	var fault *probe.ExporterError
+	var ours *probe.ExporterError
 	switch {
 	case errors.As(err, &target):
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	case errors.As(err, &denied):
 		http.Error(w, err.Error(), http.StatusForbidden)
-	case errors.As(err, &fault) && (fault.Fault == probe.FaultBusy || fault.Fault == probe.FaultShutdown):
+	case errors.As(err, &ours) && (ours.Fault == probe.FaultBusy || ours.Fault == probe.FaultShutdown):
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	case errors.Is(err, context.Canceled):
-		// Nobody reads this, unless it was us who gave up; an empty 200 would then be a lie.
+		// The client has gone, or we gave up ourselves; then an empty 200 would be wrong.
 		http.Error(w, "the request was cancelled", http.StatusServiceUnavailable)
 	default:
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}
 }
 
-// logsSteps reports whether the probe log wants more than verdicts.
+// logsSteps reports whether the probe log takes more than verdicts.
 func (s *Server) logsSteps(ctx context.Context) bool {
 	return s.options.ProbeLog != nil && s.options.ProbeLog.Enabled(ctx, slog.LevelDebug)
 }
@@ -122,7 +122,7 @@ func (s *Server) logVerdict(r probe.Record) {
 	if r.Result.Failure != nil {
 		level, message = slog.LevelInfo, "probe failed"
 	}
-	ctx := context.Background() // the verdict is logged also when the asker has gone meanwhile
+	ctx := context.Background() // the verdict is logged also when the client has gone
 	if s.options.ProbeLog == nil || !s.options.ProbeLog.Enabled(ctx, level) {
 		return
 	}

@@ -53,7 +53,7 @@ func TestDownIsAVerdictNotAnError(t *testing.T) {
 	}
 }
 
-func TestProbeAsksWhatTheRequestSays(t *testing.T) {
+func TestProbeRequest(t *testing.T) {
 	for _, test := range []struct{ query, target, hostname string }{
 		{"target=example.org", "example.org", ""},
 		{"target=example.org&hostname=www.example.org", "example.org", "www.example.org"},
@@ -169,7 +169,7 @@ type deadlines struct {
 
 func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return nil }
 
-func TestTheServersLimitDoesNotCutALongProbe(t *testing.T) {
+func TestWriteTimeoutAllowsLongProbes(t *testing.T) {
 	for header, want := range map[string]time.Duration{"10": 0, "120": 0, "300": 299500*time.Millisecond + replyTimeout} {
 		h := newFixture(t, nil)
 		r := httptest.NewRequest("GET", "/probe?target=x", http.NoBody)
@@ -234,7 +234,7 @@ func TestNoVerdictIsNever200(t *testing.T) {
 	}
 }
 
-func TestAPanicOfAProberIsOurFault(t *testing.T) {
+func TestProberPanicIsExporterError(t *testing.T) {
 	h := newFixture(t, nil)
 	h.prober.during = func(context.Context) { panic("bug") }
 	if w := h.get("/probe?target=x"); w.Code != 500 || !h.counts(`rollcall_exporter_errors_total{reason="panic"} 1`) {
@@ -242,7 +242,7 @@ func TestAPanicOfAProberIsOurFault(t *testing.T) {
 	}
 }
 
-func TestTooManyProbesAreShedAtOnce(t *testing.T) {
+func TestExcessProbesAreShed(t *testing.T) {
 	h := newFixture(t, nil)
 	h.runner.MaxInFlight = 1
 	inside, leave := make(chan struct{}), make(chan struct{})
@@ -260,7 +260,7 @@ func TestTooManyProbesAreShedAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnAskerWhoHangsUpLeavesNoTrace(t *testing.T) {
+func TestCancelledRequestLeavesNoResult(t *testing.T) {
 	h := newFixture(t, nil)
 	inside := make(chan struct{})
 	h.prober.during = func(ctx context.Context) { close(inside); <-ctx.Done() }
@@ -293,7 +293,7 @@ func TestAnAskerWhoHangsUpLeavesNoTrace(t *testing.T) {
 	}
 }
 
-func TestDebugTellsTheStory(t *testing.T) {
+func TestDebugReport(t *testing.T) {
 	h := newFixture(t, nil)
 	h.prober.result = downResult()
 	w := h.get("/probe?debug=true&module=tcp_connect&hostname=h&target=" + url.QueryEscape("tcp://user:canary@example.org:1"))
@@ -303,8 +303,8 @@ func TestDebugTellsTheStory(t *testing.T) {
 	}
 	order := []string{
 		"tcp://***@example.org:1 is down\n", "stage       connect", "reason      connection_refused",
-		"cause       connecting to 192.0.2.7:1: refused", "module      tcp_connect (tcp)", "\nPhases\n", "192.0.2.7",
-		"connect     2.00 ms", "\nSteps\n", "asked for", "\nMetrics\n", "probe_success 0\n", "\nModule", "prober: of_tcp_connect\n",
+		"cause       connecting to 192.0.2.7:1: refused", "address     192.0.2.7", "module      tcp_connect (tcp)",
+		"\nPhases\n", "connect          2.00 ms", "\nSteps\n", "asked for", "\nMetrics\n", "probe_success 0\n", "\nModule", "prober: of_tcp_connect\n",
 	}
 	rest := text
 	for _, part := range order {
@@ -315,14 +315,14 @@ func TestDebugTellsTheStory(t *testing.T) {
 		rest = after
 	}
 	if kept := h.history.latest(1); !kept[0].record.Debug {
-		t.Error("nothing keeps the probe from alerting somebody")
+		t.Error("the probe is not marked as debug, so it may alert")
 	}
 	for _, other := range []string{"True", "1", "yes", "TRUE", "true%20"} {
 		if w := h.get("/probe?target=x&debug=" + other); strings.Contains(w.Body.String(), "Phases") {
 			t.Errorf("debug=%s is taken for true", other)
 		}
 		if kept := h.history.latest(1); kept[0].record.Debug {
-			t.Errorf("debug=%s keeps the probe from being watched", other)
+			t.Errorf("debug=%s marks the probe as debug", other)
 		}
 	}
 }

@@ -17,8 +17,8 @@ func cleanPrefix(prefix string) string {
 	return prefix
 }
 
-// handler is all routes, with those of the administrator if admin. The mux answers other paths with 404 and other
-// methods with 405 and what is allowed.
+// handler is all routes, with the administrator's if admin. The mux answers other paths with 404, and other methods with
+// 405 and the allowed ones.
 func (s *Server) handler(admin bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(s.route+"/probe", s.probe)
@@ -33,8 +33,8 @@ func (s *Server) handler(admin bool) http.Handler {
 	page("GET /-/healthy", s.healthy)
 	page("GET /-/ready", s.readiness)
 	if s.route != "" {
-		// Without the prefix a request has come past any proxy, so it is sent on by our own path. One that
-		// lacks only the last slash may have come through a proxy that knows us by another path.
+		// A request without the prefix did not come through a proxy, so it is redirected to our own path. One that
+		// lacks only the last slash may have come through a proxy that has another path for us.
 		mux.Handle("GET /{$}", http.RedirectHandler(s.route+"/", http.StatusFound))
 		mux.Handle("GET "+s.route, http.RedirectHandler(s.outside+"/", http.StatusFound))
 	}
@@ -43,7 +43,7 @@ func (s *Server) handler(admin bool) http.Handler {
 		page("GET /logs", s.logs)
 		page("POST /-/reload", s.reload)
 		page("PUT /-/reload", s.reload)
-		mux.HandleFunc(s.route+"/-/reload", secured(askedToReloadByGET))
+		mux.HandleFunc(s.route+"/-/reload", secured(wrongReloadMethod))
 		if s.options.EnablePprof {
 			s.addPprof(mux)
 		}
@@ -68,17 +68,17 @@ func (s *Server) addPprof(mux *http.ServeMux) {
 	}
 }
 
-// contentPolicy lets a page have its own style sheet and icon and send its own form, and nothing else: whatever a
-// target manages to put on a page stays text.
+// contentPolicy lets a page have its own style sheet and icon and send its own form, and nothing else: what a target
+// manages to put on a page stays text.
 const contentPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 func setSecurityHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", contentPolicy)
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer") // a target in a page's address is nobody else's business
+	h.Set("Referrer-Policy", "no-referrer") // a page's address may hold a target
 }
 
-// secured is for everything that a person may open: security headers, and a limit on how slowly it is received.
+// secured adds security headers, and a limit on how slowly a client may receive the page.
 func secured(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		setSecurityHeaders(w.Header())
@@ -87,8 +87,8 @@ func secured(handler http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// allowWriting sets how long from now the reply may take. What cannot set one, such as a test's recorder, cannot
-// block on a slow client either.
+// allowWriting sets how long from now the reply may take. A writer without deadlines, e.g. a test's recorder, cannot block
+// on a slow client either.
 func allowWriting(w http.ResponseWriter, limit time.Duration) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
 }
@@ -96,8 +96,8 @@ func allowWriting(w http.ResponseWriter, limit time.Duration) {
 // maxRequestBody bounds the body of a request. Nothing here reads one, but any method works on /probe.
 const maxRequestBody = 64 << 10
 
-// bounded receives a request's body before its handler runs. net/http would read it after the handler, for as
-// long as a slow client likes; and only behind the body does it notice that the client hung up.
+// bounded receives a request's body before its handler runs. net/http would read it after the handler, without a time
+// limit, and it notices that the client has gone only after the body.
 func bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 && !discardBody(w, r) {

@@ -142,14 +142,14 @@ func TestPrefixes(t *testing.T) {
 	}
 }
 
-func TestTheAdministratorsPagesCanBeKeptApart(t *testing.T) {
+func TestAdminPagesOnOwnAddress(t *testing.T) {
 	h := newFixture(t, func(o *Options) { o.SeparateAdmin, o.EnablePprof = true, true })
 	h.get("/probe?target=x")
 	private := []string{"GET /config", "GET /logs?id=1", "POST /-/reload", "GET /debug/pprof/"}
 	for _, request := range private {
 		method, path, _ := strings.Cut(request, " ")
 		if w := h.do(method, path); w.Code != 404 {
-			t.Errorf("everybody: %s is %d", request, w.Code)
+			t.Errorf("public: %s is %d", request, w.Code)
 		}
 	}
 	if page := h.get("/").Body.String(); strings.Contains(page, `href="logs`) || strings.Contains(page, `href="config`) {
@@ -186,7 +186,7 @@ func TestLargeRequestBodiesAreRefused(t *testing.T) {
 	}
 }
 
-func TestA64KTargetIsABadRequestOnTheWire(t *testing.T) {
+func TestLongTargetIsBadRequest(t *testing.T) {
 	h := newFixture(t, nil)
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = HTTPServer(h.handler, nil, quiet())

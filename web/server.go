@@ -1,5 +1,5 @@
-// Package web is rollcall's HTTP side: /probe, the exporter's own pages and the endpoints under /-/. It asks the
-// Runner for verdicts and lets collector write them; it never probes, reads no option and knows no metric name.
+// Package web is the HTTP side: /probe, the exporter's own pages and the endpoints under /-/. It gets verdicts from the
+// Runner and has collector write them; it does not probe, reads no option and knows no metric name.
 package web
 
 import (
@@ -14,8 +14,9 @@ import (
 	"rollcall/probe"
 )
 
-// Config is one loaded configuration. It never changes: a reload puts another in its place, so a request that
-// asks for it once sees one configuration from start to end.
+// Config is one loaded configuration. It never changes: a reload replaces it, so a request that asks for it once sees one
+// configuration from start to end. It is an interface because web does not import config: the tests of web have modules
+// with fake probers, which no configuration file can have.
 type Config interface {
 	// Module returns the module of that name. The error wraps probe.ErrUnknownModule when there is none, and
 	// probe.ErrUnsupportedProber when its prober is not built in.
@@ -31,13 +32,13 @@ type Config interface {
 // Options is what a Server needs. They are set before New and not changed afterwards.
 type Options struct {
 	Current  func() Config // the configuration that applies now
-	Reload   func() error  // loads it again; the error tells a person what is wrong with the file
+	Reload   func() error  // loads it again; the error says what is wrong with the file
 	Runner   *probe.Runner
-	Exporter *collector.Exporter // whose Observe the Runner calls; the Server tells it the rest
+	Exporter *collector.Exporter // whose Observe the Runner calls; the Server adds what it refuses
 	Targets  *collector.Targets  // those that are configured, whose Observe the Runner calls
 
 	HistoryLimit  int           // results kept for the pages, and as many older failures; 0: none
-	TimeoutOffset time.Duration // what Prometheus's time limit is shortened by, to answer before it is over
+	TimeoutOffset time.Duration // subtracted from Prometheus's time limit, to answer before it is over
 	ExternalURL   *url.URL      // where browsers find the server; nil: at RoutePrefix
 	RoutePrefix   string        // what comes before every path; empty: ExternalURL's path
 	SeparateAdmin bool          // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
@@ -63,7 +64,7 @@ type Server struct {
 	crossOrigin http.CrossOriginProtection
 }
 
-// New returns a Server, which is not ready until SetReady says so.
+// New returns a Server. It is not ready until SetReady.
 func New(options Options) *Server {
 	s := &Server{options: options, history: newHistory(options.HistoryLimit), index: newIndex()}
 	if options.ExternalURL != nil {
@@ -79,7 +80,7 @@ func New(options Options) *Server {
 	return s
 }
 
-// SetReady decides what /-/ready says. The server answers everything else all the same.
+// SetReady decides what /-/ready says, and nothing else.
 func (s *Server) SetReady(ready bool) { s.ready.Store(ready) }
 
 // Observe keeps the result for the pages and logs it. It implements probe.Observer.
@@ -88,21 +89,21 @@ func (s *Server) Observe(r probe.Record) {
 	s.logVerdict(r)
 }
 
-// Handler serves everybody's address. It has no state outside the Server, so several listeners can share it.
+// Handler serves the public addresses. It has no state outside the Server, so several listeners can share it.
 func (s *Server) Handler() http.Handler { return s.handler(!s.options.SeparateAdmin) }
 
-// AdminHandler serves the administrator's address: everything, whatever SeparateAdmin says.
+// AdminHandler serves the administrator's address: all paths, also with SeparateAdmin.
 func (s *Server) AdminHandler() http.Handler { return s.handler(true) }
 
-// HTTPServer returns a server with limits that protect it from slow and large requests and that let the longest
-// probe finish. It is to serve listeners of connections, which may be nil.
+// HTTPServer returns a server with limits that protect it from slow and large requests and let the longest probe finish.
+// It has to serve listeners of connections, which may be nil.
 func HTTPServer(handler http.Handler, connections *Connections, errors *slog.Logger) *http.Server {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       5 * time.Minute, // above the usual scrape intervals, so that Prometheus's connections live on
+		IdleTimeout:       5 * time.Minute, // above the usual scrape intervals, so that Prometheus's connections stay open
 		WriteTimeout:      writeTimeout,
-		MaxHeaderBytes:    96 << 10, // a target of 64 KiB arrives and gets an answer that says what is wrong
+		MaxHeaderBytes:    96 << 10, // a target of 64 KiB gets an answer that says what is wrong
 		ErrorLog:          slog.NewLogLogger(errors.Handler(), slog.LevelWarn),
 	}
 	if connections != nil {

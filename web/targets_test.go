@@ -34,7 +34,7 @@ func configured(targets ...string) (all []collector.Target) {
 }
 
 func TestTargetsAreMetrics(t *testing.T) {
-	h := newFixture(t, func(o *Options) { o.SeparateAdmin = true }) // Prometheus comes to everybody's address
+	h := newFixture(t, func(o *Options) { o.SeparateAdmin = true }) // Prometheus comes to the public address
 	h.targets.Apply(configured("up:1", "down:1", "unknown:1"))
 	h.roll(t, upResult(), "up:1")
 	h.roll(t, downResult(), "down:1")
@@ -57,7 +57,7 @@ func TestTargetsAreMetrics(t *testing.T) {
 	}
 }
 
-func TestLandingPageTellsHowTheTargetsAre(t *testing.T) {
+func TestLandingPageShowsTargets(t *testing.T) {
 	h := newFixture(t, nil)
 	if page := h.get("/").Body.String(); strings.Contains(page, "<h2>Targets") {
 		t.Errorf("there are none: %s", page)
@@ -88,11 +88,11 @@ func TestLandingPageTellsHowTheTargetsAre(t *testing.T) {
 	}
 	public := newFixture(t, func(o *Options) { o.SeparateAdmin, o.Targets = true, h.targets })
 	if page := public.get("/").Body.String(); !strings.Contains(page, "26 down") || strings.Contains(page, `href="logs`) {
-		t.Errorf("on everybody's address:\n%s", page)
+		t.Errorf("on the public address:\n%s", page)
 	}
 }
 
-func TestWhatATargetIsConfiguredAsStaysText(t *testing.T) {
+func TestConfiguredTargetIsEscaped(t *testing.T) {
 	tame := newFixture(t, nil)
 	tame.targets.Apply(configured("x"))
 	tame.roll(t, downResult(), "x")

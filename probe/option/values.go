@@ -23,7 +23,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	span := time.Duration(v)
 	if err != nil {
 		if span, err = time.ParseDuration(string(text)); err != nil {
-			return fmt.Errorf("%q is not a duration; accepted: a number with a unit, as 500ms, 5s, 1m30s, 1d", text)
+			return fmt.Errorf("%q is not a duration; accepted: a number with a unit, e.g. 500ms, 5s, 1m30s, 1d", text)
 		}
 	}
 	if span <= 0 {

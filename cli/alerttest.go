@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"rollcall/alert"
+	"rollcall/config"
+)
+
+// alertTest is `rollcall alert test`: it tries whether mails and alerts are accepted.
+type alertTest struct {
+	configFile     string
+	address        givenText
+	stdout, stderr io.Writer
+}
+
+func addAlertTest(app *kingpin.Application, commands map[string]func() int, stdout, stderr io.Writer) {
+	a := &alertTest{stdout: stdout, stderr: stderr}
+	group := app.Command("alert", "Commands for the mails and alerts about servers that are down.")
+	cmd := group.Command("test", "Send a test mail, and a test alert to each Alertmanager, as the configuration file says, and show each step. "+
+		"Exit code: 0 all were accepted, 1 not all.")
+	cmd.Flag("config.file", "Configuration file with the alert section.").Default(defaultConfigFile).StringVar(&a.configFile)
+	cmd.Arg("address", "Recipient of the mail, instead of the configured ones: username or username@domain.com.").SetValue(&a.address)
+	commands[cmd.FullCommand()] = a.run
+}
+
+func (a *alertTest) run() int {
+	if err := a.test(); err != nil {
+		fmt.Fprintf(a.stderr, "rollcall alert test: %s\n", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+func (a *alertTest) test() error {
+	cfg, err := config.Load(a.configFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no file %s; give the one with the alert section by --config.file", a.configFile)
+	}
+	if err != nil {
+		return err
+	}
+	if cfg.Alert() == nil {
+		return fmt.Errorf("%s has no alert section, e.g. alert: {email: {to: [ops@example.com]}}", a.configFile)
+	}
+	var to alert.Address
+	if a.address.given {
+		if to, err = alert.ParseAddress(a.address.text); err != nil {
+			return err
+		}
+	}
+	return cfg.Alert().Test(context.Background(), a.stdout, to)
+}

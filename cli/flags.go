@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"rollcall/probe/option"
+)
+
+// usageTemplate is kingpin's, with the flags of the default command on the first page: blackbox_exporter shows its flags
+// there.
+const usageTemplate = usageHead + `{{if .Context.Flags}}
+Flags:
+{{.Context.Flags|FlagsToTwoColumns|FormatTwoColumns}}
+{{- end}}
+{{- if .Context.Args}}
+Arguments:
+{{.Context.Args|ArgsToTwoColumns|FormatTwoColumns}}
+{{- end}}
+{{- if not .Context.SelectedCommand}}
+Commands:
+{{range .App.FlattenedCommands}}{{if not .Hidden}}  {{.FullCommand}}{{template "arguments" .}}
+{{.Help|Wrap 4}}{{end}}{{end}}
+{{- range .App.FlattenedCommands}}{{if .Default}}
+Flags of {{.FullCommand}}:
+{{.Flags|FlagsToTwoColumns|FormatTwoColumns}}
+{{- end}}{{end}}
+{{- end}}`
+
+// shortUsageTemplate is what follows the message about a wrong command line.
+const shortUsageTemplate = usageHead + `{{if .Context.Args}}
+{{.Context.Args|ArgsToTwoColumns|FormatTwoColumns}}{{end}}
+{{.App.Name}}{{with .Context.SelectedCommand}} {{.FullCommand}}{{end}} --help says more.
+`
+
+const usageHead = `{{define "arguments"}}
+{{- range .Args}}{{if not .Hidden}} {{if .Required}}<{{.Name}}>{{else}}[<{{.Name}}>]{{end}}{{end}}{{end}}
+{{- end -}}
+{{with .Context.SelectedCommand -}}
+usage: {{$.App.Name}} {{.FullCommand}} [<flags>]{{template "arguments" .}}
+
+{{.Help|Wrap 0}}
+{{- with .HelpLong}}
+{{.}}
+{{end}}
+{{- else -}}
+usage: {{.App.Name}} [<command>] [<flags>] [<arguments>]
+
+{{.App.Help|Wrap 0}}
+{{- end}}`
+
+// flagValue is a flag whose error names the flag and what it accepts, which those of kingpin's own types do not.
+type flagValue struct {
+	name, accepted string
+	text           string
+	set            func(string) bool // false: the text is not accepted
+}
+
+func (v *flagValue) String() string { return v.text }
+
+func (v *flagValue) Set(text string) error {
+	if !v.set(text) {
+		return fmt.Errorf("--%s=%s is not valid; accepted: %s", v.name, text, v.accepted)
+	}
+	v.text = text
+	return nil
+}
+
+// givenText is an argument that may be left out. An empty one is not left out: an address from a variable that is not
+// set is an error, or no mail would be sent.
+type givenText struct {
+	text  string
+	given bool
+}
+
+func (v *givenText) String() string { return v.text }
+
+func (v *givenText) Set(text string) error {
+	v.text, v.given = text, true
+	return nil
+}
+
+// addFlag adds a flag with a default to cmd.
+func addFlag(cmd *kingpin.CmdClause, name, help, byDefault, accepted string, set func(string) bool) *kingpin.FlagClause {
+	clause := cmd.Flag(name, help).Default(byDefault)
+	clause.SetValue(&flagValue{name: name, accepted: accepted, set: set})
+	return clause
+}
+
+// seconds accepts a number of seconds of at least 0, as blackbox_exporter's flags do, with or without "s", or any other
+// duration.
+func seconds(into *time.Duration) func(string) bool {
+	return func(text string) bool {
+		if number, err := strconv.ParseFloat(strings.TrimSuffix(text, "s"), 64); err == nil {
+			if !(number >= 0 && number <= math.MaxInt32) {
+				return false
+			}
+			*into = time.Duration(number * float64(time.Second))
+			return true
+		}
+		return duration(into)(text)
+	}
+}
+
+// duration accepts what a duration of the configuration file may be.
+func duration(into *time.Duration) func(string) bool {
+	return func(text string) bool { return (*option.Duration)(into).UnmarshalText([]byte(text)) == nil }
+}
+
+// above0 is seconds without 0.
+func above0(into *time.Duration) func(string) bool {
+	set := seconds(into)
+	return func(text string) bool { return set(text) && *into > 0 }
+}
+
+// count accepts a whole number of at least 0.
+func count(into *int) func(string) bool {
+	return func(text string) bool {
+		number, err := strconv.ParseUint(text, 10, 31)
+		*into = int(number)
+		return err == nil
+	}
+}
+
+// setter accepts what a type of promslog does.
+func setter(value interface{ Set(string) error }) func(string) bool {
+	return func(text string) bool { return value.Set(text) == nil }
+}
+
+// oneOf lists the accepted words.
+func oneOf(words []string) string { return strings.Join(words, ", ") }

@@ -1,0 +1,272 @@
+package cli
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"maps"
+	"net/http/httptest"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rollcall/collector"
+	"rollcall/config"
+	"rollcall/probe"
+)
+
+func reference(t *testing.T) string {
+	t.Helper()
+	return readFile(t, "../docs/reference.md")
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// section returns what stands under a heading, up to the next one of its level or above.
+func section(t *testing.T, text, heading string) string {
+	t.Helper()
+	_, after, found := strings.Cut(text, "\n"+heading+"\n")
+	if !found {
+		t.Fatalf("there is no heading %q", heading)
+	}
+	level := strings.Index(heading, " ")
+	next := regexp.MustCompile(`(?m)^#{1,` + strconv.Itoa(level) + `} `).FindStringIndex(after)
+	if next != nil {
+		after = after[:next[0]]
+	}
+	return after
+}
+
+// rows maps each word in backquotes of the first column of the tables in text to the second column, which loses its
+// backquotes.
+func rows(text string) map[string]string {
+	found := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*)\\|([^|]*)\\|").FindAllStringSubmatch(text, -1) {
+		for _, word := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			found[word[1]] = strings.Trim(strings.TrimSpace(row[2]), "`")
+		}
+	}
+	return found
+}
+
+func TestReferenceHasEveryFlagWithItsDefault(t *testing.T) {
+	text := reference(t)
+	app, _ := newApp(io.Discard, io.Discard)
+	for _, command := range app.Model().FlattenedCommands() {
+		if command.Name == "help" {
+			continue
+		}
+		want := map[string]string{}
+		for _, flag := range command.Flags {
+			want["--"+flag.Name] = strings.Join(flag.Default, " ")
+		}
+		if diff := cmp.Diff(want, rows(section(t, text, "### rollcall "+command.FullCommand))); diff != "" {
+			t.Errorf("flags of %s (-the program +docs/reference.md):\n%s", command.FullCommand, diff)
+		}
+	}
+}
+
+// TestDocsNameOnlyFlagsThatExist looks at flags with a dot in their name, which other programs do not have.
+func TestDocsNameOnlyFlagsThatExist(t *testing.T) {
+	app, _ := newApp(io.Discard, io.Discard)
+	known := map[string]bool{}
+	for _, command := range app.Model().FlattenedCommands() {
+		for _, flag := range command.Flags {
+			known[flag.Name] = true
+		}
+	}
+	for _, page := range []string{"README.md", "docs/reference.md", "Dockerfile"} {
+		text := readFile(t, "../"+page)
+		for _, flag := range regexp.MustCompile(`--([a-z-]+\.[a-z.-]*[a-z])`).FindAllStringSubmatch(text, -1) {
+			if !known[flag[1]] {
+				t.Errorf("%s names --%s, which is no flag", page, flag[1])
+			}
+		}
+	}
+}
+
+func TestReferenceHasEveryStageReasonAndFault(t *testing.T) {
+	text := reference(t)
+	words := constants(t, "../probe/failure.go")
+	for typeName, heading := range map[string]string{"Stage": "## Stages", "Reason": "## Reasons", "Fault": "## Exporter errors"} {
+		got := slices.Sorted(maps.Keys(rows(section(t, text, heading))))
+		if diff := cmp.Diff(slices.Sorted(slices.Values(words[typeName])), got); diff != "" {
+			t.Errorf("%s (-the program +docs/reference.md):\n%s", heading, diff)
+		}
+	}
+}
+
+// constants returns the values of the typed string constants in a file, by type.
+func constants(t *testing.T, path string) map[string][]string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string][]string{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Values) != 1 {
+			return true
+		}
+		typeName, ok := spec.Type.(*ast.Ident)
+		literal, isLiteral := spec.Values[0].(*ast.BasicLit)
+		if !ok || !isLiteral {
+			return true
+		}
+		value, err := strconv.Unquote(literal.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values[typeName.Name] = append(values[typeName.Name], value)
+		return true
+	})
+	return values
+}
+
+func TestReferenceExamplesLoad(t *testing.T) {
+	t.Setenv("STATUS_PASSWORD", "secret")
+	examples := regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```\n").FindAllStringSubmatch(reference(t), -1)
+	if len(examples) == 0 {
+		t.Fatal("docs/reference.md has no YAML example")
+	}
+	for i, example := range examples {
+		if _, err := config.Parse(fmt.Sprintf("example-%d.yml", i+1), []byte(example[1])); err != nil {
+			t.Errorf("%v\n%s", err, example[1])
+		}
+	}
+}
+
+// TestReferenceHasEveryOption visits the option structs: each key that the file may have stands in the tables.
+func TestReferenceHasEveryOption(t *testing.T) {
+	got := rows(section(t, reference(t), "## The configuration file"))
+	want := map[string]bool{}
+	collectOptions(reflect.TypeFor[config.Options](), want, map[reflect.Type]bool{})
+	for key := range want {
+		if _, ok := got[key]; !ok {
+			t.Errorf("docs/reference.md lacks the option %s", key)
+		}
+	}
+	for key := range got {
+		if !want[key] {
+			t.Errorf("docs/reference.md has %s, which is no option", key)
+		}
+	}
+}
+
+// collectOptions collects the YAML keys of a struct and of those below it. Keys ending in _ref name a secret in a manager
+// that rollcall does not have, and are refused.
+func collectOptions(typ reflect.Type, into map[string]bool, seen map[reflect.Type]bool) {
+	switch typ.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		collectOptions(typ.Elem(), into, seen)
+	case reflect.Struct:
+		if seen[typ] {
+			return
+		}
+		seen[typ] = true
+		for i := range typ.NumField() {
+			field := typ.Field(i)
+			key, flags, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+			if !field.IsExported() || key == "-" || key == "" && flags == "" || strings.HasSuffix(key, "_ref") {
+				continue
+			}
+			if key != "" {
+				into[key] = true
+			}
+			collectOptions(field.Type, into, seen)
+		}
+	}
+}
+
+func TestReferenceHasEveryMetric(t *testing.T) {
+	text := reference(t)
+	var replies collector.Replies
+	down := &probe.Record{Result: probe.Result{Failure: &probe.Failure{Stage: "connect", Reason: "timeout", Err: io.EOF}}}
+	shown := families(string(replies.AppendText(replies.AppendText(nil, everyFact()), down)), "")
+	compare(t, "probe's metrics", shown, rows(section(t, text, "## Metrics of a probe")))
+
+	compare(t, "targets' metrics", targetFamilies(t), rows(section(t, text, "## Metrics of targets")))
+
+	exporter := collector.NewExporter(func() int { return 0 })
+	exporter.ReportReloads(func() (bool, time.Time) { return true, time.Now() })
+	exporter.ReportAlerts(func() collector.AlertStats {
+		return collector.AlertStats{Channels: []collector.AlertChannelStats{{
+			Channel: "email", Notifications: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),
+		}}}
+	})
+	exporter.Observe(*everyFact())
+	exporter.Observe(*down)
+	w := httptest.NewRecorder()
+	exporter.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	compare(t, "exporter's metrics", families(w.Body.String(), "rollcall_"), rows(section(t, text, "## Metrics of rollcall")))
+}
+
+// families returns the names of those in an exposition that begin with prefix.
+func families(exposition, prefix string) map[string]bool {
+	names := map[string]bool{}
+	for _, name := range regexp.MustCompile(`(?m)^# TYPE (`+prefix+`\S+)`).FindAllStringSubmatch(exposition, -1) {
+		names[name[1]] = true
+	}
+	return names
+}
+
+// targetFamilies is all that /targets has of an up and a down target.
+func targetFamilies(t *testing.T) map[string]bool {
+	t.Helper()
+	var targets collector.Targets
+	var configured []collector.Target
+	verdicts := map[string]probe.Result{
+		"up":   everyFact().Result,
+		"down": {Failure: &probe.Failure{Stage: "connect", Reason: "timeout", Err: io.EOF}},
+	}
+	for name := range verdicts {
+		configured = append(configured, collector.Target{Target: name, Interval: time.Minute})
+	}
+	targets.Apply(configured)
+	for name, result := range verdicts {
+		result.Start = time.Now()
+		targets.Observe(probe.Record{Target: name, Scheduled: true, Result: result})
+	}
+	w := httptest.NewRecorder()
+	if err := targets.Write(w, ""); err != nil {
+		t.Fatal(err)
+	}
+	return families(w.Body.String(), "")
+}
+
+func compare(t *testing.T, what string, want map[string]bool, got map[string]string) {
+	t.Helper()
+	diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got)))
+	if diff != "" {
+		t.Errorf("%s (-the program +docs/reference.md):\n%s", what, diff)
+	}
+}
+
+// everyFact is a Record that brings every family of a probe that is up.
+func everyFact() *probe.Record {
+	return &probe.Record{Result: probe.Result{
+		Resolve: &probe.Resolve{},
+		HTTP:    &probe.HTTPFacts{Hops: 1, LastModified: time.Now(), HasCEL: true},
+		TCP:     &probe.TCPFacts{Expects: []probe.ExpectLabels{{{Name: "a", Value: "b"}}}},
+		ICMP:    &probe.ICMPFacts{HopLimit: 64},
+		DNS:     &probe.DNSFacts{HasSerial: true},
+		TLS:     &probe.TLSFacts{Version: 0x304, CipherSuite: 0x1301, EarliestExpiry: time.Now(), ChainExpiry: time.Now()},
+	}}
+}

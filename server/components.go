@@ -1,0 +1,139 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/version"
+
+	"rollcall/alert"
+	"rollcall/collector"
+	"rollcall/config"
+	"rollcall/probe"
+	"rollcall/schedule"
+	"rollcall/web"
+)
+
+// components are the parts of a running exporter.
+type components struct {
+	routePrefix string
+	app         *web.Server
+	runner      *probe.Runner
+	hook        *alert.Hook
+	targets     *collector.Targets
+	scheduler   *schedule.Scheduler
+	connections *web.Connections
+}
+
+// assemble makes the components and connects them: the runner's records go to the counters, the pages, the alert hook and
+// the configured targets. reload is what the endpoint calls; listener is the first address we listen on.
+func assemble(o Options, manager *config.Manager, reload func() error, listener net.Addr) (*components, error) {
+	hostname, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("asking for this machine's name: %w; give --web.external-url", err)
+	}
+	external, err := externalURL(o.ExternalURL, o.RoutePrefix, listener, hostname)
+	if err != nil {
+		return nil, err
+	}
+	routePrefix := cmp.Or(o.RoutePrefix, external.Path)
+	runner := &probe.Runner{MaxInFlight: o.MaxInFlight, Bodies: bodyMemory(memoryLimit()), Logger: o.Logger}
+	if runner.MaxInFlight == 0 {
+		runner.MaxInFlight = defaultMaxInFlight(descriptorLimit(), memoryLimit())
+	}
+	exporter := collector.NewExporter(runner.InFlight)
+	exporter.ReportReloads(manager.LastReload)
+	targets := new(collector.Targets)
+	app := web.New(web.Options{
+		Current:       func() web.Config { return manager.Current() },
+		Reload:        reload,
+		Runner:        runner,
+		Exporter:      exporter,
+		Targets:       targets,
+		HistoryLimit:  o.HistoryLimit,
+		TimeoutOffset: o.TimeoutOffset,
+		ExternalURL:   external,
+		RoutePrefix:   routePrefix,
+		SeparateAdmin: o.AdminAddress != "",
+		EnablePprof:   o.EnablePprof,
+		Version:       version.Version,
+		ProbeLog:      o.ProbeLog,
+	})
+	hook := alert.NewHook(alert.HookOptions{
+		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
+	})
+	exporter.ReportAlerts(alertStats(hook))
+	runner.Observers = []probe.Observer{exporter, app, hook, targets}
+	scheduler := &schedule.Scheduler{
+		Runner: runner,
+		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
+		Failed: exporter.Failed,
+		Logger: o.Logger,
+	}
+	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
+	return &components{routePrefix, app, runner, hook, targets, scheduler, connections}, nil
+}
+
+// follow applies the current targets, and the targets and alert section of every later configuration.
+func (c *components) follow(ctx context.Context, manager *config.Manager) {
+	apply := func(present *config.Config) {
+		c.targets.Apply(configured(present)) // before a result can come
+		c.scheduler.Apply(present.Targets())
+	}
+	apply(manager.Current())
+	// The hook comes first: a reload fails when the alert store of its configuration cannot be opened (the disk is full,
+	// another process has it), because without the store no mail would be sent.
+	manager.BeforeReload(func(next *config.Config) error {
+		ctx, cancel := context.WithTimeout(ctx, mailPatience)
+		defer cancel()
+		return c.hook.Apply(ctx, next.Alert())
+	})
+	manager.OnReload(apply)
+}
+
+// mailPatience limits how long a mail that is being sent delays a shutdown, or a reload that ends alerting.
+const mailPatience = 10 * time.Second
+
+// closeHook stores pending notifications.
+func (c *components) closeHook(logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), mailPatience)
+	defer cancel()
+	if err := c.hook.Close(ctx); err != nil {
+		LogError(logger, "the alert store is not closed", err)
+	}
+}
+
+// configured are the file's targets as collector shows them.
+func configured(c *config.Config) []collector.Target {
+	targets := make([]collector.Target, len(c.Targets()))
+	for i, t := range c.Targets() {
+		targets[i] = collector.Target{
+			Module: t.ModuleName(), Target: t.Target, Interval: time.Duration(t.Interval), Labels: t.Labels,
+		}
+	}
+	return targets
+}
+
+// alertStats passes the hook's numbers to collector: neither package imports the other.
+func alertStats(hook *alert.Hook) func() collector.AlertStats {
+	return func() collector.AlertStats {
+		m := hook.Metrics()
+		stats := collector.AlertStats{
+			Incidents: m.Incidents, Targets: m.Watched, ResultsRefused: m.Refused, ResultsDeferred: m.Deferred,
+			StoreFailures: m.StoreFailures, OldestPending: m.OldestPending,
+		}
+		for _, c := range m.Channels {
+			stats.Channels = append(stats.Channels, collector.AlertChannelStats{
+				Channel: c.Channel, Pending: c.Pending, Summed: c.Summed, LastSuccess: c.LastSuccess,
+				Notifications: map[string]uint64{"sent": c.Sent, "retried": c.Retried, "refused": c.Refused, "in_doubt": c.InDoubt},
+			})
+		}
+		return stats
+	}
+}

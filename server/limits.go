@@ -1,0 +1,57 @@
+package server
+
+import "rollcall/probe"
+
+// What one probe in flight may need: its own connection and the client's, one more while a name is looked up; and memory
+// for buffers, the TLS handshake and a reply, with room for garbage.
+const (
+	descriptorsPerProbe = 3
+	memoryPerProbe      = 128 << 10
+	descriptorsReserved = 64 // listeners, log, configuration, a file that is being reloaded
+
+	memoryPerConnection = 16 << 10 // that is idle between requests
+)
+
+// defaultMaxInFlight is how many probes may run at once when --probe.max-in-flight is 0: as many as the descriptors
+// allow and as fit into half of the memory. descriptors and memory (bytes) are 0 where the limit is not known.
+func defaultMaxInFlight(descriptors, memory uint64) int {
+	const least, most = 8, 100_000
+	limit := uint64(most)
+	if descriptors > 0 {
+		limit = min(limit, (max(descriptors, descriptorsReserved)-descriptorsReserved)/descriptorsPerProbe)
+	}
+	if memory > 0 {
+		limit = min(limit, memory/2/memoryPerProbe)
+	}
+	return int(max(limit, least))
+}
+
+// bodyMemory limits what probes in flight keep of bodies to a quarter of the memory (bytes; 0: not known). At least three
+// bodies of the default limit fit.
+func bodyMemory(memory uint64) *probe.BodyMemory {
+	const least, unknown = 32 << 20, 1 << 30
+	if memory == 0 {
+		memory = 4 * unknown
+	}
+	return probe.NewBodyMemory(int64(max(memory/4, least)))
+}
+
+// maxConnections is how many connections our ports may hold: what maxInFlight probes leave of the descriptors, with half
+// of the reserve for requests that only get a 503, and what fits into an eighth of the memory. Prometheus keeps one
+// connection for each target; with fewer than that it reconnects, nothing else.
+func maxConnections(descriptors, memory uint64, maxInFlight int) int {
+	const least, most = 16, 1_000_000
+	limit := uint64(most)
+	if descriptors > 0 {
+		taken := descriptorsReserved/2 + uint64(maxInFlight)*(descriptorsPerProbe-1)
+		limit = max(descriptors, taken) - taken
+		if limit < descriptors/4 { // more probes are allowed than descriptors: clients still get half
+			limit = descriptors / 2
+		}
+		limit = min(limit, most)
+	}
+	if memory > 0 {
+		limit = min(limit, uint64(maxInFlight)+memory/8/memoryPerConnection)
+	}
+	return int(max(limit, least))
+}
