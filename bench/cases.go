@@ -40,7 +40,7 @@ const config = `modules:
 type checkCase struct {
 	name    string
 	module  string
-	server  string // one of the loopback servers; empty: the host itself
+	server  string // name of the loopback server; empty: the host itself
 	scheme  string // "", "http://", "https://"
 	success string
 	paced   bool // also measured at a fixed rate

@@ -363,7 +363,7 @@ func TestTraceShowsRecords(t *testing.T) {
 	}
 	for _, want := range []string{"asking " + addr.String() + " over UDP", `answer: "a.test.\t300\tIN\tA\t192.0.2.2"`, "additional: ", "the response code is NOERROR"} {
 		if !strings.Contains(text.String(), want) {
-			t.Errorf("the trace does not tell %q:\n%s", want, text.String())
+			t.Errorf("the trace does not show %q:\n%s", want, text.String())
 		}
 	}
 }
