@@ -2,6 +2,7 @@ package probe
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"time"
@@ -24,6 +25,20 @@ var ErrUnknownModule = errors.New("no such module")
 
 // ErrUnsupportedProber is wrapped by Compile's error for a module whose prober is not built in.
 var ErrUnsupportedProber = errors.New("this prober is not built in")
+
+// UnusableModule is the error of a lookup for a module that is configured and cannot be used. It wraps
+// ErrUnsupportedProber when its prober is not built in.
+type UnusableModule struct {
+	Name string
+	Err  error // the reasons, each on its line with file, line and path
+}
+
+func (e *UnusableModule) Error() string {
+	return fmt.Sprintf("module %q cannot be used: %s", e.Name, e.Err)
+}
+
+// Unwrap returns the reasons.
+func (e *UnusableModule) Unwrap() error { return e.Err }
 
 // Guard decides which addresses may be dialled. Many goroutines may use one at once.
 type Guard interface {

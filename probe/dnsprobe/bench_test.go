@@ -29,7 +29,7 @@ func BenchmarkProbeOverUDP(b *testing.B) {
 		return [][]byte{first}
 	})
 	benchmarkProbe(b, newOptions(func(o *Options) {
-		o.ValidateAnswer.FailIfNotMatchesRegexp = []option.Regexp{probetest.MustRegexp(`192\.0\.2\.`)}
+		o.ValidateAnswer.FailIfNotMatchesRegexp = []option.LateRegexp{{Regexp: probetest.MustRegexp(`192\.0\.2\.`)}}
 	}), addr)
 }
 

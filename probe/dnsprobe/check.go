@@ -16,10 +16,10 @@ import (
 // RecordOptions is what the records of one section of an answer must look like. The regular expressions see each
 // record as a line of a zone file, as the library writes it.
 type RecordOptions struct {
-	FailIfMatchesRegexp     []option.Regexp `yaml:"fail_if_matches_regexp,omitempty"`
-	FailIfAllMatchRegexp    []option.Regexp `yaml:"fail_if_all_match_regexp,omitempty"`
-	FailIfNotMatchesRegexp  []option.Regexp `yaml:"fail_if_not_matches_regexp,omitempty"`
-	FailIfNoneMatchesRegexp []option.Regexp `yaml:"fail_if_none_matches_regexp,omitempty"`
+	FailIfMatchesRegexp     []option.LateRegexp `yaml:"fail_if_matches_regexp,omitempty"`
+	FailIfAllMatchRegexp    []option.LateRegexp `yaml:"fail_if_all_match_regexp,omitempty"`
+	FailIfNotMatchesRegexp  []option.LateRegexp `yaml:"fail_if_not_matches_regexp,omitempty"`
+	FailIfNoneMatchesRegexp []option.LateRegexp `yaml:"fail_if_none_matches_regexp,omitempty"`
 }
 
 // empty reports whether any records will do.
@@ -47,12 +47,12 @@ func compileChecks(o *Options) (checks, error) {
 	rcodes["BADVERS"] = dns.RcodeBadVers // the library has BADSIG for it, which has the same number
 	var errs option.Collector
 	if len(o.ValidRcodes) == 0 {
-		errs.Addf("valid_rcodes", "is empty, so that no answer would do; accepted: %s", namesOf(rcodes))
+		errs.Unusablef("valid_rcodes", "is empty, so that no answer would do; accepted: %s", namesOf(rcodes))
 	}
 	for i, name := range o.ValidRcodes {
 		rcode, known := rcodes[name]
 		if !known {
-			errs.Addf(option.Index("valid_rcodes", i), "%q is unknown; accepted: %s", name, namesOf(rcodes))
+			errs.Unusablef(option.Index("valid_rcodes", i), "%q is unknown; accepted: %s", name, namesOf(rcodes))
 		}
 		c.rcodes = append(c.rcodes, rcode)
 	}
@@ -177,9 +177,9 @@ func (v *sectionVerdict) failure() string {
 }
 
 // firstMatch returns the first expression that matches text, or that does not; nil: there is none.
-func firstMatch(m *option.Matcher, all []option.Regexp, text string, matching bool) (*option.Regexp, error) {
+func firstMatch(m *option.Matcher, all []option.LateRegexp, text string, matching bool) (*option.LateRegexp, error) {
 	for i := range all {
-		matches, err := m.Text(all[i], text)
+		matches, err := m.Text(all[i].Regexp, text)
 		if err != nil {
 			return nil, err
 		}

@@ -84,8 +84,8 @@ func FuzzReply(f *testing.F) {
 	f.Add([]byte{0x80})
 	f.Add([]byte{})
 	o := newOptions(overTCP)
-	o.ValidateAnswer.FailIfMatchesRegexp = []option.Regexp{probetest.MustRegexp("x")}
-	o.ValidateAdditional.FailIfNotMatchesRegexp = []option.Regexp{probetest.MustRegexp(".")}
+	o.ValidateAnswer.FailIfMatchesRegexp = []option.LateRegexp{{Regexp: probetest.MustRegexp("x")}}
+	o.ValidateAdditional.FailIfNotMatchesRegexp = []option.LateRegexp{{Regexp: probetest.MustRegexp(".")}}
 	p := compile(f, o)
 	f.Fuzz(func(t *testing.T, rest []byte) {
 		if len(rest) > 1<<15 {

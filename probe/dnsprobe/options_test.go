@@ -115,9 +115,14 @@ func TestOptionsAreCheckedAtLoad(t *testing.T) {
 		"an unknown transport":          {func(o *Options) { o.TransportProtocol = "quic" }, []string{`transport_protocol: "quic" is unknown; accepted: udp, tcp`}},
 		"TLS over UDP":                  {func(o *Options) { o.DNSOverTLS = true }, []string{"dns_over_tls: needs transport_protocol: tcp"}},
 		"an unknown code":               {func(o *Options) { o.ValidRcodes = []string{"NOERROR", "OK"} }, []string{`valid_rcodes[1]: "OK" is unknown; accepted: BADALG, BADCOOKIE, BADKEY, `}},
+		"a source that is not ours":     {func(o *Options) { o.SourceIPAddress = "192.0.2.1" }, []string{"source_ip_address: 192.0.2.1 is no address of this machine"}},
 		"no code at all":                {func(o *Options) { o.ValidRcodes = []string{} }, []string{"valid_rcodes: is empty"}},
 		"a source that is no address":   {func(o *Options) { o.SourceIPAddress = "eth0" }, []string{`source_ip_address: "eth0" is not an IP address`}},
-		"several errors at once": {func(o *Options) { o.TLSConfig.CAFile, o.QueryType, o.QueryName = "/does/not/exist", "X", "" }, []string{
+		"several errors at once": {func(o *Options) {
+			overTCP(o)
+			o.DNSOverTLS = true
+			o.TLSConfig.CAFile, o.QueryType, o.QueryName = "/does/not/exist", "X", ""
+		}, []string{
 			"tls_config.ca_file: cannot be read", `query_type: "X"`, "query_name: is required",
 		}},
 	} {

@@ -72,17 +72,17 @@ func (o *Options) Compile() (probe.Prober, error) {
 	switch o.TransportProtocol {
 	case "", "udp":
 		if o.DNSOverTLS {
-			errs.Addf("dns_over_tls", "needs transport_protocol: tcp")
+			errs.Unusablef("dns_over_tls", "needs transport_protocol: tcp")
 		}
 	case "tcp":
 		p.stream = true
 	default:
-		errs.Addf("transport_protocol", "%q is unknown; accepted: udp, tcp", o.TransportProtocol)
+		errs.Unusablef("transport_protocol", "%q is unknown; accepted: udp, tcp", o.TransportProtocol)
 	}
-	client, err := tlsclient.Compile("tls_config", &o.TLSConfig)
-	errs.Join(err)
-	if o.DNSOverTLS {
-		p.tls, p.targets.DefaultPort = client, defaultTLSPort
+	if o.DNSOverTLS { // otherwise the files of tls_config may be missing
+		p.targets.DefaultPort = defaultTLSPort
+		p.tls, err = tlsclient.Compile("tls_config", &o.TLSConfig)
+		errs.Join(err)
 	}
 	p.query, err = compileQuery(o)
 	errs.Join(err)

@@ -187,9 +187,9 @@ func TestProbeCountsRecordsOverEachTransport(t *testing.T) {
 }
 
 func TestAnswerIsCheckedAgainstOptions(t *testing.T) {
-	re := func(patterns ...string) (all []option.Regexp) {
+	re := func(patterns ...string) (all []option.LateRegexp) {
 		for _, p := range patterns {
-			all = append(all, probetest.MustRegexp(p))
+			all = append(all, option.LateRegexp{Regexp: probetest.MustRegexp(p)})
 		}
 		return all
 	}
@@ -337,8 +337,9 @@ func TestSourceAddress(t *testing.T) {
 			t.Errorf("the server saw %s", got)
 		}
 	}
-	stranger := newOptions(func(o *Options) { o.SourceIPAddress = "192.0.2.1" })
-	_, err = compile(t, stranger).Probe(t.Context(), probe.Request{Target: c.LocalAddr().String()})
+	p := compile(t, newOptions(from))
+	p.source = netip.MustParseAddr("192.0.2.1") // as if the machine had lost the address since it loaded the module
+	_, err = p.Probe(t.Context(), probe.Request{Target: c.LocalAddr().String()})
 	probetest.WantExporterError(t, err, probe.FaultSourceAddress)
 }
 

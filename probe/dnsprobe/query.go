@@ -36,7 +36,7 @@ func compileQuery(o *Options) (query, error) {
 	}
 	q, err := newQuery(o.QueryName, qtype, class, o.RecursionDesired)
 	if err != nil {
-		errs.Addf("query_name", "%q %w", o.QueryName, err)
+		errs.Unusablef("query_name", "%q %w", o.QueryName, err)
 	}
 	return q, errs.Err()
 }

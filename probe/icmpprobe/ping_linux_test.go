@@ -246,9 +246,12 @@ func TestSocketErrorsAreExporterErrors(t *testing.T) {
 		}
 	})
 	withEachSocket(t, func(t *testing.T) {
-		probetest.WantExporterError(t, probeWith("source_ip_address: 203.0.113.77"), probe.FaultSourceAddress)
-		_, err := new(probe.Runner).Do(t.Context(), module(t, "source_ip_address: fe80::1%nowhere"), probe.Request{Target: "::1", Timeout: probetest.Enough})
-		probetest.WantExporterError(t, err, probe.FaultSourceAddress)
+		for source, target := range map[string]string{"203.0.113.77": "127.0.0.1", "fe80::1%nowhere": "::1"} {
+			m := module(t, "")
+			m.Prober.(*prober).source = netip.MustParseAddr(source) // as if the machine had lost the address since it loaded the module
+			_, err := new(probe.Runner).Do(t.Context(), m, probe.Request{Target: target, Timeout: probetest.Enough})
+			probetest.WantExporterError(t, err, probe.FaultSourceAddress)
+		}
 		probetest.WithoutDescriptors(t, func() { probetest.WantExporterError(t, probeWith(""), probe.FaultDescriptors) })
 	})
 	withoutCapabilities(t, func() {

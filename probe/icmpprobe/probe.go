@@ -36,11 +36,11 @@ type prober struct {
 	buffers sync.Pool // of *pingBuffer
 }
 
-// Compile checks the options. Its errors are option.Errors, joined, or probe.ErrUnsupportedProber on a system other than
-// Linux.
+// Compile checks the options. Its errors are option.Errors, joined; on a system other than Linux it is
+// probe.ErrUnsupportedProber.
 func (o *Options) Compile() (probe.Prober, error) {
 	if !canPing {
-		return nil, probe.ErrUnsupportedProber
+		return nil, &option.Unusable{Err: probe.ErrUnsupportedProber}
 	}
 	p := &prober{
 		ip: network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback}, payload: o.PayloadSize,
@@ -54,7 +54,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 	errs.Join(err)
 	switch {
 	case o.PayloadSize < 0 || o.PayloadSize > maxPayload:
-		errs.Addf("payload_size", "%d is out of range; accepted: 1 to %d bytes, and 0 for the default of %d", o.PayloadSize, maxPayload, defaultPayload)
+		errs.Unusablef("payload_size", "%d is out of range; accepted: 1 to %d bytes, and 0 for the default of %d", o.PayloadSize, maxPayload, defaultPayload)
 	case o.PayloadSize == 0:
 		p.payload = defaultPayload
 	}

@@ -22,6 +22,9 @@ func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Option returns the path and what is wrong there.
+func (e *Error) Option() (path string, err error) { return e.Path, e.Err }
+
 func Errorf(path, format string, args ...any) error {
 	return &Error{Path: path, Err: fmt.Errorf(format, args...)}
 }
@@ -67,3 +70,8 @@ func (f *Collector) Add(path string, err error) {
 }
 
 func (f *Collector) Err() error { return errors.Join(f.errs...) }
+
+// Unusablef adds an Unusable.
+func (f *Collector) Unusablef(path, format string, args ...any) {
+	f.errs = append(f.errs, Unusablef(path, format, args...))
+}

@@ -40,6 +40,17 @@ func (r *Regexp) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
+// LateRegexp is a Regexp that blackbox_exporter compiles when it probes, so that a wrong one makes its module unusable.
+type LateRegexp struct{ Regexp }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *LateRegexp) UnmarshalText(text []byte) error {
+	if err := r.Regexp.UnmarshalText(text); err != nil {
+		return &Unusable{err}
+	}
+	return nil
+}
+
 // MarshalText implements encoding.TextMarshaler.
 func (r Regexp) MarshalText() ([]byte, error) {
 	if r.Regexp == nil {

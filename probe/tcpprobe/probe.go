@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/prometheus/common/config"
@@ -40,6 +41,14 @@ type QueryResponse struct {
 	StartTLS    bool          `yaml:"starttls,omitempty"`
 }
 
+// Validate warns of labels that no match fills.
+func (q *QueryResponse) Validate() error {
+	if q.Labels != nil && q.Expect.Regexp == nil {
+		return &option.Error{Path: "labels", Err: &option.Warning{Err: errors.New("has no effect without an expect in the same entry, whose match it reports")}}
+	}
+	return nil
+}
+
 // ExpectLabel is a label of probe_expect_info; its value may hold captures of expect as ${1}.
 type ExpectLabel struct {
 	Name  string `yaml:"name"`
@@ -67,7 +76,11 @@ func (o *Options) Compile() (probe.Prober, error) {
 	if p.source, err = p.ip.BindTo(o.SourceIPAddress); err != nil {
 		errs = append(errs, err)
 	}
-	if p.tls, err = tlsclient.Compile("tls_config", &o.TLSConfig); err != nil {
+	used := o.TLSConfig
+	if !o.TLS && !slices.ContainsFunc(o.QueryResponse, func(q QueryResponse) bool { return q.StartTLS }) {
+		used = config.TLSConfig{} // whose files may be missing
+	}
+	if p.tls, err = tlsclient.Compile("tls_config", &used); err != nil {
 		errs = append(errs, err)
 	}
 	if p.conversation, err = compileConversation("query_response", o.QueryResponse, o.TLS); err != nil {

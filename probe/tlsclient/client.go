@@ -45,11 +45,11 @@ func Compile(path string, c *config.TLSConfig) (*Client, error) {
 		{"key_ref", c.KeyRef, "key, key_file"},
 	} {
 		if ref.value != "" {
-			errs = append(errs, option.Errorf(path+"."+ref.option, "names a secret of a secret manager, and there is none here; accepted: %s", ref.instead))
+			errs = append(errs, option.Unusablef(path+"."+ref.option, "names a secret of a secret manager, and there is none here; accepted: %s", ref.instead))
 		}
 	}
 	if c.MinVersion != 0 && c.MaxVersion != 0 && c.MinVersion > c.MaxVersion {
-		errs = append(errs, option.Errorf(path+".min_version", "is above max_version"))
+		errs = append(errs, option.Unusablef(path+".min_version", "is above max_version"))
 	}
 	files, err := followTLS(path, c)
 	if err != nil {
