@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"rollcall/probe"
+	"rollcall/redact"
 )
 
 const canary = "hunter2-canary"
@@ -47,7 +48,7 @@ func TestIncidentsSurviveRestarts(t *testing.T) {
 		from := observe(StateDown)
 		observe(StateDown)
 		synctest.Wait()
-		id := probe.IncidentID(target.Module, probe.RedactTarget(target.Target), target.Hostname, from)
+		id := probe.IncidentID(target.Module, redact.Target(target.Target), target.Hostname, from)
 		check := func(when string, failures int, open bool) {
 			t.Helper()
 			i, err := s.Incident(t.Context(), id)

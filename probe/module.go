@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// DefaultTimeout limits a probe for which neither the module nor the asker names a limit.
+// DefaultTimeout limits a probe for which neither the module nor the caller names a limit.
 const DefaultTimeout = 120 * time.Second
 
 // Module is a named way to check targets, compiled from its options and never changed afterwards.
 type Module struct {
 	Name    string
 	Kind    string        // the prober's name: "http", "tcp", "icmp", "dns"
-	Timeout time.Duration // 0: only the asker limits
+	Timeout time.Duration // 0: only the caller limits
 	Prober  Prober
 	Guard   Guard // judges each address of a probe; nil: every address is allowed
 }

@@ -51,7 +51,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 		return &Warning{fmt.Errorf("%q is negative, which is no limit", text)}
 	}
 	if err != nil {
-		return fmt.Errorf("%q is not a size; accepted: a number with a unit, as 512B, 100KB, 10MB, 1GiB, or 0", text)
+		return fmt.Errorf("%q is not a size; accepted: a number with a unit, e.g. 512B, 100KB, 10MB, 1GiB, or 0", text)
 	}
 	*s = Size(v)
 	return nil

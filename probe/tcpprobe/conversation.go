@@ -105,7 +105,7 @@ func (c conversation) run(ctx context.Context, conn net.Conn, facts *probe.TCPFa
 			continue
 		}
 		if s.buffered() > 0 {
-			// Somebody on the way may have put commands behind the plaintext reply, to be taken for encrypted ones
+			// An attacker on the way may have put commands behind the plaintext reply, to be taken for encrypted ones
 			// (CVE-2011-0411). An honest peer waits for the handshake.
 			return probe.Failf(probe.StageConversation, probe.ReasonEarlyData, "starting TLS: the peer sent %d more bytes in plaintext", s.buffered())
 		}

@@ -67,6 +67,7 @@ type prober struct {
 	conversation conversation
 }
 
+// Compile makes the section ready to probe. Its errors are joined *option.Errors.
 func (o *Options) Compile() (probe.Prober, error) {
 	p := &prober{ip: network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback}, secured: o.TLS}
 	var (
@@ -205,7 +206,7 @@ func (a *attempt) talk(ctx context.Context, conn net.Conn) error {
 
 // confirm waits a moment for a server that wanted a client certificate to say that it refuses us. In TLS 1.3 the
 // handshake is over for the client before the server has looked (RFC 8446, 4.4.2.4); where nothing else is read, a
-// server that lets nobody in would count as up. It answers within a round trip of network and some computing.
+// server that lets no client in would count as up. It answers within a round trip of network and some computing.
 func (p *prober) confirm(ctx context.Context, c *tls.Conn, roundTrip time.Duration, facts *probe.TLSFacts) error {
 	if facts.Version < tls.VersionTLS13 || !facts.ClientCertificateRequested {
 		return nil

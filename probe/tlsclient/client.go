@@ -36,7 +36,7 @@ func (t *Client) ServerName(host string) string {
 	return host
 }
 
-// compileTLS makes c ready. It reads the files that c names; its errors are joined *option.Errors below path.
+// Compile makes c ready. It reads the files that c names; its errors are joined *option.Errors below path.
 func Compile(path string, c *config.TLSConfig) (*Client, error) {
 	var errs []error
 	for _, ref := range []struct{ option, value, instead string }{
@@ -229,7 +229,7 @@ func withoutZone(host string) string {
 	return host
 }
 
-// NameFor is the host whose certificate is expected: hostname (which may carry a port) if the asker gave one.
+// NameFor is the host whose certificate is expected: hostname (which may carry a port) if the caller gave one.
 func NameFor(hostname, host string) string {
 	if hostname == "" {
 		return host
