@@ -17,6 +17,7 @@ const (
 	dnsLookupTime
 	dnsQuerySucceeded
 	dnsSerial
+	dnsTruncated
 	duration
 	expectInfo
 	failedDueToBytes
@@ -56,6 +57,7 @@ var descriptors = [familyCount]descriptor{
 	dnsLookupTime:              {"probe_dns_lookup_time_seconds", "Time it took to turn the target's name into an address."},
 	dnsQuerySucceeded:          {"probe_dns_query_succeeded", "1 if an answer came that can be read, else 0."},
 	dnsSerial:                  {"probe_dns_serial", "Serial number of the zone, from its SOA record."},
+	dnsTruncated:               {"probe_dns_truncated", "1 if the answer was cut to fit a datagram, so that records are missing, else 0."},
 	duration:                   {"probe_duration_seconds", "Time the whole probe took."},
 	expectInfo:                 {"probe_expect_info", "Labels taken from what the target said, one series per matched expect."},
 	failedDueToBytes:           {"probe_failed_due_to_bytes", "1 if the probe failed because expected bytes did not arrive, else 0."},

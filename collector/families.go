@@ -172,6 +172,7 @@ func (b *builder) addDNS(result *probe.Result) {
 		if dns.HasSerial {
 			b.add(dnsSerial, float64(dns.Serial))
 		}
+		b.add(dnsTruncated, number(dns.Truncated))
 	}
 }
 

@@ -81,6 +81,7 @@ func records() map[string]probe.Record {
 		"icmp_ttl_exceeded":      record(probe.Result{Resolve: ip6, ICMP: &probe.ICMPFacts{HopLimit: -1}, Failure: failure(probe.StageResponse, probe.ReasonTTLExceeded)}),
 		"icmp_no_such_host":      record(probe.Result{Resolve: &probe.Resolve{Duration: time.Millisecond}, ICMP: &probe.ICMPFacts{HopLimit: -1}, Failure: failure(probe.StageResolve, probe.ReasonNoSuchHost)}),
 		"dns":                    record(probe.Result{Resolve: resolved, DNS: &probe.DNSFacts{Succeeded: true, Answers: 2, Authorities: 1, Additionals: 3}}),
+		"dns_truncated":          record(probe.Result{Resolve: resolved, DNS: &probe.DNSFacts{Succeeded: true, Truncated: true, Answers: 1}}),
 		"dns_serial":             record(probe.Result{Resolve: ip6, DNS: &probe.DNSFacts{Succeeded: true, Answers: 1, HasSerial: true, Serial: 4294967295}, TLS: certificates()}),
 		"dns_response_code":      record(probe.Result{Resolve: resolved, DNS: &probe.DNSFacts{Succeeded: true}, Failure: failure(probe.StageCheck, probe.ReasonResponseCode)}),
 		"dns_no_such_host":       record(probe.Result{Resolve: &probe.Resolve{Duration: time.Millisecond}, DNS: new(probe.DNSFacts), Failure: failure(probe.StageResolve, probe.ReasonNoSuchHost)}),

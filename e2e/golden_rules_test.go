@@ -70,7 +70,7 @@ func (r goldenRules) families(http, icmp, dns bool, stage string) {
 	connected := !icmp && !dns && stage != "resolve" && stage != "connect"
 	r.together(http || connected, "probe_failed_due_to_regex")
 	r.together(!http && connected, "probe_failed_due_to_bytes")
-	r.together(dns, "probe_dns_authority_rrs", "probe_dns_additional_rrs", "probe_dns_duration_seconds", "probe_dns_query_succeeded")
+	r.together(dns, "probe_dns_authority_rrs", "probe_dns_additional_rrs", "probe_dns_duration_seconds", "probe_dns_query_succeeded", "probe_dns_truncated")
 }
 
 func (r goldenRules) phases(http bool, stage string) {
@@ -110,7 +110,7 @@ func (r goldenRules) answers(dns bool, stage string) {
 	if (succeeded == 1) != (stage == "" || stage == "check") {
 		r.t.Errorf("probe_dns_query_succeeded is %v and the stage %q", succeeded, stage)
 	}
-	for _, family := range []string{"probe_dns_answer_rrs", "probe_dns_authority_rrs", "probe_dns_additional_rrs", "probe_dns_serial"} {
+	for _, family := range []string{"probe_dns_answer_rrs", "probe_dns_authority_rrs", "probe_dns_additional_rrs", "probe_dns_serial", "probe_dns_truncated"} {
 		if count, _ := r.value(family); count != 0 && succeeded == 0 {
 			r.t.Errorf("%s is %v without an answer", family, count)
 		}

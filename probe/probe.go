@@ -119,6 +119,7 @@ type ICMPFacts struct {
 // DNSFacts is what a dns probe saw. Zero values mean that no answer came.
 type DNSFacts struct {
 	Succeeded   bool // an answer came that can be read, whatever it says
+	Truncated   bool // the answer says that it has been cut to fit a datagram
 	Answers     int  // records of each section
 	Authorities int
 	Additionals int
