@@ -83,7 +83,7 @@ func newQuery(name string, qtype, class uint16, recursion bool) (query, error) {
 	return q, err
 }
 
-// errOtherID is about a message that answers another query, or was sent by somebody who did not see ours.
+// errOtherID is about a message that answers another query, or was sent by an attacker who did not see ours.
 var errOtherID = errors.New("it has another ID")
 
 // checkHeader says what keeps a message from being an answer to the query with this ID, as far as the beginning of the
