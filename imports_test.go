@@ -25,12 +25,13 @@ var ourImports = map[string][]string{
 	"probe/httpprobe": {"probe", "probe/network", "probe/option", "probe/tlsclient", "redact"},
 	"probe/dnsprobe":  {"probe", "probe/network", "probe/option", "probe/tlsclient"},
 	"probe/icmpprobe": {"probe", "probe/guard", "probe/network", "probe/option"},
+	"probe/unixprobe": {"probe", "probe/network", "probe/tcpprobe"},
 	"probe/probetest": {"probe", "probe/option"},
 	"redact":          {},
 	"collector":       {"probe", "redact"},
 	"alert":           {"probe", "probe/option", "redact"},
 	"schedule":        {"probe", "probe/option", "redact"},
-	"config":          {"alert", "probe", "probe/dnsprobe", "probe/guard", "probe/httpprobe", "probe/icmpprobe", "probe/option", "probe/tcpprobe", "redact", "schedule"},
+	"config":          {"alert", "probe", "probe/dnsprobe", "probe/guard", "probe/httpprobe", "probe/icmpprobe", "probe/option", "probe/tcpprobe", "probe/unixprobe", "redact", "schedule"},
 	"web":             {"collector", "probe", "probe/network", "redact"},
 }
 

@@ -77,6 +77,7 @@ func records() map[string]probe.Record {
 		"tcp_tls":                record(probe.Result{Resolve: ip6, TCP: new(probe.TCPFacts), TLS: certificates()}),
 		"tcp_no_match":           record(probe.Result{Resolve: resolved, TCP: &probe.TCPFacts{FailedRegexp: true}, Failure: failure(probe.StageConversation, probe.ReasonNoMatch)}),
 		"tcp_bytes":              record(probe.Result{Resolve: resolved, TCP: &probe.TCPFacts{FailedBytes: true}, Failure: failure(probe.StageConversation, probe.ReasonBytesMismatch)}),
+		"unix":                   record(probe.Result{TCP: new(probe.TCPFacts)}),
 		"icmp":                   record(probe.Result{Resolve: resolved, ICMP: &probe.ICMPFacts{HopLimit: 57}}),
 		"icmp_ttl_exceeded":      record(probe.Result{Resolve: ip6, ICMP: &probe.ICMPFacts{HopLimit: -1}, Failure: failure(probe.StageResponse, probe.ReasonTTLExceeded)}),
 		"icmp_no_such_host":      record(probe.Result{Resolve: &probe.Resolve{Duration: time.Millisecond}, ICMP: &probe.ICMPFacts{HopLimit: -1}, Failure: failure(probe.StageResolve, probe.ReasonNoSuchHost)}),

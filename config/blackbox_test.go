@@ -23,13 +23,14 @@ import (
 	"rollcall/probe/icmpprobe"
 	"rollcall/probe/option"
 	"rollcall/probe/tcpprobe"
+	"rollcall/probe/unixprobe"
 )
 
 // TestBlackboxFileLoads is the promise of a drop-in: a file with every option of the peer's http, tcp, icmp and dns modules
 // works, and what it has for other probers does not stand in the way.
 func TestBlackboxFileLoads(t *testing.T) {
 	c := loadBlackbox(t)
-	unsupported := map[string]bool{"grpc": true, "unix_socket": true}
+	unsupported := map[string]bool{"grpc": true}
 	for _, name := range c.Names() {
 		m, err := c.Module(name)
 		if unsupported[name] {
@@ -56,7 +57,7 @@ func TestBlackboxFileUsesEveryOption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, options := range []any{httpprobe.Options{}, tcpprobe.Options{}, tcpprobe.QueryResponse{}, icmpprobe.Options{}, dnsprobe.Options{}, dnsprobe.RecordOptions{}, ModuleOptions{}} {
+	for _, options := range []any{httpprobe.Options{}, tcpprobe.Options{}, tcpprobe.QueryResponse{}, icmpprobe.Options{}, dnsprobe.Options{}, dnsprobe.RecordOptions{}, unixprobe.Options{}, ModuleOptions{}} {
 		for _, f := range schemaOf(reflect.TypeOf(options)).fields {
 			if !ours[f.name] && !strings.Contains(string(data), f.name+":") {
 				t.Errorf("%T: testdata/blackbox.yml does not use %s", options, f.name)

@@ -11,6 +11,7 @@ import (
 	"rollcall/probe/icmpprobe"
 	"rollcall/probe/option"
 	"rollcall/probe/tcpprobe"
+	"rollcall/probe/unixprobe"
 )
 
 // ModuleOptions is one entry of `modules:` in the configuration file. The section of the prober that is named
@@ -22,18 +23,18 @@ type ModuleOptions struct {
 	TCP     *tcpprobe.Options  `yaml:"tcp,omitempty"`
 	ICMP    *icmpprobe.Options `yaml:"icmp,omitempty"`
 	DNS     *dnsprobe.Options  `yaml:"dns,omitempty"`
+	Unix    *unixprobe.Options `yaml:"unix,omitempty"`
 
 	// Guard narrows the configuration's own guard for this module.
 	Guard *guard.Options `yaml:"guard,omitempty"`
 
-	// The sections of probers that exist only in blackbox_exporter, kept as they stand.
+	// The section of a prober that exists only in blackbox_exporter, kept as it stands.
 	GRPC any `yaml:"grpc,omitempty"`
-	Unix any `yaml:"unix,omitempty"`
 }
 
 // unsupportedProbers are the probers that a blackbox.yml may name and that are not built in: the file loads, a
 // probe of such a module is refused.
-var unsupportedProbers = map[string]bool{"grpc": true, "unix": true}
+var unsupportedProbers = map[string]bool{"grpc": true}
 
 // Compile makes the module ready to probe, and reads the files it names once to see that they are there. Its
 // guard is the module's own within outer; nil: there is none. The errors are joined *OptionErrors, one for each fault, with paths relative to the module.
@@ -49,12 +50,14 @@ func (o ModuleOptions) Compile(name string, outer *guard.Guard) (*probe.Module, 
 		m.Prober, err = compileSection("icmp", o.ICMP)
 	case o.Prober == "dns":
 		m.Prober, err = compileSection("dns", o.DNS)
+	case o.Prober == "unix":
+		m.Prober, err = compileSection("unix", o.Unix)
 	case unsupportedProbers[o.Prober]:
 		err = probe.ErrUnsupportedProber
 	case o.Prober == "":
-		err = option.Errorf("prober", "is missing; accepted: http, tcp, icmp, dns")
+		err = option.Errorf("prober", "is missing; accepted: http, tcp, icmp, dns, unix")
 	default:
-		err = option.Errorf("prober", "%q is unknown; accepted: http, tcp, icmp, dns", o.Prober)
+		err = option.Errorf("prober", "%q is unknown; accepted: http, tcp, icmp, dns, unix", o.Prober)
 	}
 	if o.Guard != nil {
 		own, guardErr := o.Guard.Compile()

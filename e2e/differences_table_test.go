@@ -167,7 +167,7 @@ var differences = []difference{
 		in: `^a day as timeout$`, diff: `^config refused, rollcall: accepted`,
 	},
 	{
-		what: "a probe by `grpc` or `unix`", peer: "made", ours: "501", because: "they are not built in",
+		what: "a probe by `grpc`", peer: "made", ours: "501", because: "it is not built in",
 		in: `^probe of a prober that is not built in$`, diff: `rollcall: 501`,
 	},
 	{

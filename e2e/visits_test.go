@@ -22,15 +22,16 @@ type visit struct {
 
 // What blackbox_exporter 0.23 is not asked, and why.
 const (
-	newer   = "the option is newer than 0.23"
-	endless = "0.23 reads until its deadline, which the hostile suite shows"
-	named   = "0.23 refuses the file or the request with an HTTP error"
+	noProber = "0.23 has no such prober"
+	newer    = "the option is newer than 0.23"
+	endless  = "0.23 reads until its deadline, which the hostile suite shows"
+	named    = "0.23 refuses the file or the request with an HTTP error"
 )
 
-// visits lists them all: every stage at which an http, tcp or dns probe can succeed or fail. Angle brackets name
+// visits lists them all: every stage at which an http, tcp, dns or unix probe can succeed or fail. Angle brackets name
 // inhabitants of the park.
 func visits() []visit {
-	return slices.Concat(webVisits(), webBreakages(), tlsVisits(), tcpVisits(), dnsVisits())
+	return slices.Concat(webVisits(), webBreakages(), tlsVisits(), tcpVisits(), dnsVisits(), unixVisits())
 }
 
 // modulesFile is one configuration file with a module for every visit.

@@ -26,7 +26,7 @@ type Prober interface {
 
 // Request is one check that somebody asked for.
 type Request struct {
-	// Target is what to check, in the form its prober takes: host:port, a URL.
+	// Target is what to check, in the form its prober takes: host:port, a URL, a path.
 	Target string
 	// Hostname replaces the target's host in the HTTP Host header and as the TLS name; empty: it does not.
 	Hostname string
@@ -57,7 +57,7 @@ type Result struct {
 	Phases   Phases
 	Resolve  *Resolve   // nil: nothing was resolved here (a proxy does it, or the target was never looked at)
 	HTTP     *HTTPFacts // set by every http probe
-	TCP      *TCPFacts  // set once a tcp probe is connected
+	TCP      *TCPFacts  // set once a tcp or unix probe is connected
 	ICMP     *ICMPFacts // set by every icmp probe
 	DNS      *DNSFacts  // set by every dns probe
 	TLS      *TLSFacts  // set once the peer showed its certificates, also when they were refused
@@ -98,7 +98,7 @@ type HTTPFacts struct {
 	FinalURL               string    // the last URL asked for, without userinfo
 }
 
-// TCPFacts is what a tcp probe saw after it had connected.
+// TCPFacts is what a tcp or unix probe saw after it had connected.
 type TCPFacts struct {
 	FailedRegexp bool           // the peer ended the stream before an expect matched
 	FailedBytes  bool           // other bytes than expect_bytes arrived
@@ -149,7 +149,7 @@ type CertificateFacts struct {
 // Record is a Result together with who asked for it: what observers get. They read it and must not change it.
 type Record struct {
 	Module    string
-	Prober    string // "http", "tcp", "icmp", "dns"
+	Prober    string // "http", "tcp", "icmp", "dns", "unix"
 	Target    string
 	Hostname  string
 	Timeout   time.Duration // the limit that applied

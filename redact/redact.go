@@ -68,7 +68,7 @@ func Target(target string) string {
 		authority = authority[:end]
 	}
 	at := strings.LastIndexByte(authority, '@')
-	if at < 0 {
+	if at < 0 || at == 0 && start == 0 { // @name is an abstract Unix socket, not a user without a name
 		return target
 	}
 	return target[:start] + "***" + target[start+at:]
