@@ -1,4 +1,4 @@
-# rollcall in an image of its own: the static binary, CA certificates and time zones, nothing else.
+# An image with the static binary, CA certificates and time zones, nothing else.
 #
 #   docker build --build-arg VERSION="$(git describe --tags --always)" -t rollcall .
 #   docker run --rm -p 9115:9115 -v ./blackbox.yml:/blackbox.yml:ro rollcall
@@ -8,7 +8,7 @@ ARG RUN_IMAGE=scratch
 
 FROM ${GO_IMAGE} AS build
 WORKDIR /src
-# The modules change seldom: fetched before the source is copied, they stay in the build cache.
+# Modules change rarely: downloading them before copying the source keeps them in the build cache.
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
@@ -23,7 +23,7 @@ FROM ${RUN_IMAGE}
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="rollcall" \
-	org.opencontainers.image.description="Asks every service whether it is there, for Prometheus and by mail" \
+	org.opencontainers.image.description="Probes services for Prometheus and sends mail when one is down" \
 	org.opencontainers.image.licenses="Apache-2.0" \
 	org.opencontainers.image.version="${VERSION}" \
 	org.opencontainers.image.revision="${REVISION}"
@@ -32,11 +32,11 @@ COPY --from=build /out/zoneinfo.zip /zoneinfo.zip
 COPY --from=build /out/rollcall /rollcall
 COPY --from=build --chown=65532:65532 /out/data /data
 ENV ZONEINFO=/zoneinfo.zip
-# A number, not a name: an image without /etc/passwd has no names, and runAsNonRoot wants to see that it is not 0.
+# A number, because the image has no /etc/passwd and runAsNonRoot must see that it is not 0.
 USER 65532:65532
 WORKDIR /
 VOLUME /data
 EXPOSE 9115
-# With another --web.listen-address, give the same one to healthcheck.
+# If you change --web.listen-address, give healthcheck the same one.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5s CMD ["/rollcall", "healthcheck"]
 ENTRYPOINT ["/rollcall"]

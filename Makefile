@@ -1,26 +1,25 @@
-# Everything that is done to this repository by hand or by CI. Plain `make` lists it.
+# All tasks in this repository, for people and for CI. `make` alone lists them.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 BINARY ?= rollcall
 INFO := github.com/prometheus/common/version
 LDFLAGS := -s -w -X $(INFO).Version=$(VERSION) -X $(INFO).Revision=$(REVISION)
-# What runs while loading, mailing or for a page, not while probing, is kept small rather than fast: inlining it costs a
-# megabyte.
+# Packages that do not run while probing are compiled without inlining, which saves a megabyte.
 LOADING := cel.dev/cel-go github.com/antlr4-go github.com/alecthomas go.yaml.in google.golang.org \
 	golang.org/x/text golang.org/x/oauth2 github.com/golang-jwt github.com/mdlayher github.com/wneessen go.etcd.io \
 	github.com/prometheus/common github.com/prometheus/exporter-toolkit github.com/prometheus/procfs \
 	html/template text/template runtime/pprof internal/profile go/doc github.com/coreos
-# Without what version control knows, an archive, a clone and an image are built to the same bytes.
+# Without version control stamps, builds from an archive, a clone and an image are identical.
 RELEASE := -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' $(LOADING:%=-gcflags=%/...=-l)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 10s
 
-.PHONY: help run build dist test unit lint format vet staticcheck modules vulnerabilities soak fuzz fuzz-short bench bench-smoke peers clean
+.PHONY: help run build dist test unit lint format vet staticcheck modules vulnerabilities soak fuzz fuzz-short bench bench-smoke peers pictures clean
 
-help: ## this list
+help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: ## start rollcall on :9115 with its built-in modules (ARGS="--log.level=debug" adds flags)
@@ -29,12 +28,12 @@ run: ## start rollcall on :9115 with its built-in modules (ARGS="--log.level=deb
 build: ## one static binary: ./rollcall
 	CGO_ENABLED=0 go build $(RELEASE) -o $(BINARY) .
 
-dist: ## dist/: archives and Debian packages for every platform, with checksums and what they are made of
+dist: ## dist/: archives and Debian packages for every platform, checksums, SBOMs
 	@VERSION='$(VERSION)' REVISION='$(REVISION)' sh deploy/package/dist
 
-test: peers lint fuzz-short bench-smoke unit ## everything CI asks for: the linters, a short benchmark, then every test with the race detector
+test: peers lint fuzz-short bench-smoke unit ## everything that CI runs: linters, short fuzzing, a short benchmark, all tests with the race detector
 
-# Four at a time also on two cores: many tests wait for another program's clock.
+# Four tests in parallel even on two cores: many tests wait for other programs.
 unit: ## every test with the race detector, in random order
 	SOAK=$(or $(SOAK),1m) go test -race -shuffle=on -parallel 4 -timeout 20m ./...
 	go test -C deploy ./...
@@ -44,7 +43,7 @@ lint: format vet staticcheck modules vulnerabilities ## formatting, go vet, stat
 format:
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted (run gofmt -w): $$files"; exit 1; }
 
-# Of the platforms that dist builds for: what this one cannot tell, which is 32 bits and another system.
+# Other platforms find what this one cannot: 32-bit sizes and other systems' build constraints.
 vet:
 	go vet ./...
 	GOOS=linux GOARCH=arm go vet ./...
@@ -64,24 +63,27 @@ modules:
 vulnerabilities:
 	@sh .ci/vulnerabilities $(GOVULNCHECK)
 
-soak: ## good and hostile peers at full rate for ten minutes (SOAK=1h: longer), then what is left of them
+soak: ## probe good and hostile peers at full rate for ten minutes (SOAK=1h: longer), then check for leaks
 	SOAK=$(or $(SOAK),10m) go test -count=1 -timeout 0 -run '^TestSoak$$' -v ./e2e
 
-fuzz: ## every fuzz target for FUZZTIME (10s) each
+fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@sh .ci/fuzz $(FUZZTIME)
 
-fuzz-short: ## the same for two seconds each, as CI does
+fuzz-short: ## run every fuzz target for two seconds, like CI
 	@sh .ci/fuzz 2s
 
-bench: ## what a probe costs beside blackbox_exporter and the bare floor: about 12 minutes (ARGS="-only compare")
+bench: ## measure the cost of a probe beside blackbox_exporter and a minimal prober: about 12 minutes (ARGS="-only compare")
 	go run ./bench $(ARGS)
 
-bench-smoke: ## one short round of the same, to see that every reply is right
+bench-smoke: ## one short round of the benchmark, to check every reply
 	go run ./bench -smoke -json ''
 
-peers: ## install (as root, by apt-get) or name the programs that the tests run rollcall against
+peers: ## install (as root, with apt-get) or name the programs that the tests need
 	@sh .ci/peers
 
-clean: ## remove what the other targets made
+pictures: ## make docs/images: screenshots of the pages and the dashboard's layout (PAGES="page=/ NAME=/PATH")
+	go run ./e2e/pictures $(PAGES)
+
+clean: ## remove what the other targets made, except docs/images
 	rm -rf rollcall dist .cache bench/results
 	go clean -testcache

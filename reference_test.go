@@ -102,7 +102,7 @@ func TestDocsNameOnlyFlagsThatExist(t *testing.T) {
 func TestReferenceHasEveryStageReasonAndFault(t *testing.T) {
 	text := reference(t)
 	words := constants(t, "probe/failure.go")
-	for typeName, heading := range map[string]string{"Stage": "## Stages", "Reason": "## Reasons", "Fault": "## Faults"} {
+	for typeName, heading := range map[string]string{"Stage": "## Stages", "Reason": "## Reasons", "Fault": "## Exporter errors"} {
 		got := slices.Sorted(maps.Keys(rows(section(t, text, heading))))
 		if diff := cmp.Diff(slices.Sorted(slices.Values(words[typeName])), got); diff != "" {
 			t.Errorf("%s (-the program +docs/reference.md):\n%s", heading, diff)

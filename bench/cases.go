@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// config is the module file that rollcall and the peer both load. The floor knows the same modules by name.
+// config is the module file for rollcall and the peer. The floor has the same modules by name.
 const config = `modules:
   tcp:
     prober: tcp
@@ -30,12 +30,12 @@ const config = `modules:
 type checkCase struct {
 	name    string
 	module  string
-	server  string // which of the loopback servers
+	server  string // name of the loopback server
 	scheme  string // "", "http://", "https://"
 	success string
 	paced   bool // also measured at a fixed rate
 
-	// What rollcall must gain over the peer at one connection, at 32 and paced; 0: no goal.
+	// Goals for the ratio peer/rollcall with one connection, with 32 and paced; 0: no goal.
 	goals [3]float64
 }
 
@@ -46,10 +46,10 @@ var (
 	https200   = checkCase{name: "https, full handshake, verified", module: "https", server: "https", scheme: "https://", success: "1", goals: [3]float64{2, 2, 0}}
 )
 
-// checkCases are the probes that are compared. Where one must stand for all it is http200, the most usual.
+// checkCases are the probes that are compared. Measurements with one case only use http200, the most common.
 var checkCases = []checkCase{tcpUp, tcpRefused, http200, https200}
 
-// silentCases are probes of a server that never says a word: each ends by its timeout.
+// silentCases are probes of a server that sends nothing: each ends with a timeout.
 var silentCases = []checkCase{
 	{name: "http", module: "http", server: "silent", scheme: "http://", success: "0"},
 	{name: "tcp expect", module: "tcp_expect", server: "silent", success: "0"},
@@ -69,7 +69,7 @@ func rollcallFamilies(c checkCase) []string {
 		families = append(families, "probe_failure_info")
 	}
 	switch {
-	case c.server == "refused": // without a connection there was no conversation
+	case c.server == "refused": // without a connection there is no conversation
 		families = slices.DeleteFunc(families, func(name string) bool { return name == "probe_failed_due_to_regex" })
 	case c.scheme == "":
 		families = append(families, "probe_failed_due_to_bytes")

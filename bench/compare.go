@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	pacedRate   = 300 // probes a second, what a few thousand targets at 15 s ask for
+	pacedRate   = 300 // probes per second, like some thousand targets at 15 s
 	connections = 32
 )
 
@@ -16,14 +16,14 @@ const (
 type comparison struct {
 	Case       string
 	Mode       string  // "1", "32": connections; "300/s": paced
-	Goal       float64 // gain over the peer that is aimed at; 0: none
+	Goal       float64 // wanted ratio peer/rollcall; 0: none
 	Microsec   map[string][]float64
-	PerSecond  map[string][]float64 // replies a second, which says what the generator reached
+	PerSecond  map[string][]float64 // replies per second that the generator reached
 	UserShare  map[string]float64   // of the processor time
 	ResidentKB map[string]int64     // after the last round
 }
 
-// compare alternates the exporters over the rounds for every case and mode.
+// compare measures the exporters in turns, over all rounds, for every case and mode.
 func (b *bench) compare(ctx context.Context) error {
 	for _, e := range b.exporters {
 		if err := e.begin(ctx, b); err != nil {
@@ -66,7 +66,7 @@ func (b *bench) compareOne(ctx context.Context, c checkCase, mode load) (compari
 		for _, e := range b.exporters {
 			l := e.load(c, b.one(c))
 			l.count, l.concurrency, l.rate = mode.count, mode.concurrency, mode.rate
-			if round < 0 { // to warm up: connections, pools, the heap's size
+			if round < 0 { // warm-up: connections, pools, heap size
 				l.count, l.rate = max(min(200, mode.count/4), 1), 0
 			}
 			before, err := readTicks(e.process.pid())
@@ -99,13 +99,13 @@ func (b *bench) compareOne(ctx context.Context, c checkCase, mode load) (compari
 	return row, nil
 }
 
-// one is a single target for every probe, the usual address.
+// one uses a single target for every probe.
 func (b *bench) one(c checkCase) func(int) string {
 	target := c.target(b.targets.ports, "127.0.0.1")
 	return func(int) string { return target }
 }
 
-// many are n distinct targets in turn, each at an address of its own.
+// many uses n distinct targets in turn, each with its own address.
 func (b *bench) many(c checkCase, n int) func(int) string {
 	return func(i int) string {
 		i %= n

@@ -18,7 +18,7 @@ type exporter struct {
 	name    string // "rollcall", "blackbox", "floor"
 	program string
 	args    func(b *bench, addr string) []string
-	// families names what a reply holds for a case, nil when only the verdict is compared.
+	// families returns the families of a reply for a case; nil if only the verdict is checked.
 	families func(c checkCase) []string
 
 	addr    string
@@ -59,7 +59,7 @@ func newExporter(name, program string) (*exporter, error) {
 	return e, nil
 }
 
-// begin starts the exporter on a free port. Ending and beginning again gives a process that remembers nothing.
+// begin starts the exporter on a free port, as a fresh process.
 func (e *exporter) begin(ctx context.Context, b *bench) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -87,7 +87,7 @@ func (e *exporter) end() {
 	}
 }
 
-// packages are the programs of this module that take part.
+// packages are the programs of this module that the benchmark builds.
 var packages = map[string]string{nameRollcall: ".", nameFloor: "./bench/floor", "targets": "./bench/targets"}
 
 // build compiles the program of that name into dir and returns its path.
@@ -108,8 +108,8 @@ func build(ctx context.Context, dir, name string) (string, error) {
 
 const peerPackage = "prometheus-blackbox-exporter"
 
-// findPeer returns the program to compare with. Where it is not installed, Debian's package is unpacked into dir:
-// installing it would start a service on the port that rollcall wants.
+// findPeer returns the path of blackbox_exporter. If it is not installed, Debian's package is unpacked into dir: installing it
+// would start a service on rollcall's port.
 func findPeer(ctx context.Context, dir string) (string, error) {
 	path, err := exec.LookPath(peerPackage)
 	if err == nil {
@@ -130,7 +130,7 @@ func findPeer(ctx context.Context, dir string) (string, error) {
 	return filepath.Join(dir, "usr/bin", peerPackage), nil
 }
 
-// download fetches the peer's package into dir, with fresh package lists if it must and may.
+// download fetches the peer's package into dir; if that fails and we are root, again after updating the package lists.
 func download(ctx context.Context, dir string) error {
 	get := func(args ...string) error {
 		command := exec.CommandContext(ctx, "apt-get", args...)
@@ -147,7 +147,7 @@ func download(ctx context.Context, dir string) error {
 	return err
 }
 
-// version is the first line that a program says about itself.
+// version returns the first line of a program's --version.
 func version(program string) string {
 	out, err := exec.Command(program, "--version").CombinedOutput()
 	if err != nil {

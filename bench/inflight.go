@@ -11,24 +11,23 @@ import (
 	"time"
 )
 
-// inFlight is what an exporter needed for many probes that all wait for a silent server, and when it answered.
+// inFlight has the resources that an exporter used for many probes that wait for a silent server, and its reply times.
 type inFlight struct {
 	Case        string
 	Exporter    string
 	Count       int
-	KiBPerProbe float64 // peak resident memory over what it was before, for each probe
+	KiBPerProbe float64 // growth of the resident memory to its peak, per probe
 	ResidentKB  int64   // before
 	PeakKB      int64
 	Descriptors int // while they waited
-	InTime      int // replies within the scrape timeout, which is the probe's + 0.5 s
-	Late        int // replies after it: Prometheus has given up
+	InTime      int // replies within the scrape timeout, 0.5 s more than the probe's
+	Late        int // replies after it, when Prometheus has given up
 	Missing     int // no reply at all
 	MedianSec   float64
 	MaxSec      float64
 }
 
-// measureInFlight starts each exporter anew for each kind of probe, so that no case profits from memory that
-// another one made it take.
+// measureInFlight starts a fresh exporter process for each kind of probe, so that no case reuses memory of another.
 func (b *bench) measureInFlight(ctx context.Context) error {
 	for _, c := range silentCases {
 		for _, e := range b.exporters {
@@ -82,8 +81,8 @@ func (b *bench) inFlightOne(ctx context.Context, c checkCase, e *exporter) (inFl
 	return row, nil
 }
 
-// burst sends all requests at once over connections that stand ready, and returns how long each reply took. A
-// connection that broke yields none; a wrong reply is an error.
+// burst sends all requests at once over open connections and returns the time of each reply. A broken connection has none; a
+// wrong reply is an error.
 func (b *bench) burst(ctx context.Context, c checkCase, e *exporter, row *inFlight) ([]time.Duration, error) {
 	all, err := e.connect(row.Count, b.options.timeout)
 	if err != nil {

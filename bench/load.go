@@ -18,12 +18,12 @@ type load struct {
 	expect      expectation
 	count       int
 	concurrency int
-	rate        float64       // probes a second over all connections; 0: as fast as the replies come
-	timeout     time.Duration // what the scrape header says
+	rate        float64       // probes per second over all connections; 0: no limit
+	timeout     time.Duration // in the scrape header
 	collect     bool          // keep every reply's figures
 }
 
-// load is a run of c's probes through e; how many of them, how many at once and how fast is still to be said.
+// load returns a run of c's probes through e; the caller sets number, concurrency and rate.
 func (e *exporter) load(c checkCase, target func(i int) string) load {
 	return load{
 		module: c.module, target: target, expect: expectation{success: c.success, families: e.families(c)},
@@ -31,14 +31,14 @@ func (e *exporter) load(c checkCase, target func(i int) string) load {
 	}
 }
 
-// outcome is what a run cost the exporter.
+// outcome is the cost of a run for the exporter.
 type outcome struct {
 	CPU     time.Duration // user and system, of the exporter
 	Wall    time.Duration
-	Replies []reply // only when collected
+	Replies []reply // only if collect is set
 }
 
-// perProbe is the processor time of one probe, in microseconds.
+// perProbe returns the CPU time of one probe in microseconds.
 func (o outcome) perProbe(count int) float64 {
 	return float64(o.CPU.Nanoseconds()) / 1e3 / float64(count)
 }
@@ -97,7 +97,7 @@ func (l load) run(ctx context.Context, e *exporter) (outcome, error) {
 	return result, nil
 }
 
-// one makes the i-th probe and checks what came back.
+// one makes the i-th probe and checks the reply.
 func (l load) one(s *scraper, i int) (reply, error) {
 	text, err := s.scrape(l.module, l.target(i), l.timeout+10*time.Second)
 	if err != nil {
@@ -110,7 +110,7 @@ func (l load) one(s *scraper, i int) (reply, error) {
 	return r, nil
 }
 
-// await waits until it is the i-th probe's turn and reports whether to go on.
+// await waits until the i-th probe is due and reports whether to continue.
 func (l load) await(ctx context.Context, begin time.Time, i int) bool {
 	if ctx.Err() != nil {
 		return false

@@ -1,11 +1,10 @@
 //go:build linux
 
-// Command bench measures what a probe costs: rollcall beside a peer (blackbox_exporter) and beside the floor, the
-// least that a prober in Go can do, all asked by the same generator for the same loopback targets in turns. It
-// checks every reply, so that a fast wrong answer is a failure and not a record, and writes a Markdown table and
-// JSON. It judges nothing: the goals stand beside the figures.
+// Command bench measures what a probe costs: rollcall, a peer (blackbox_exporter) and the floor (a minimal prober in Go), all
+// with the same generator and the same loopback targets, in turns. It checks every reply, so that a fast wrong reply is an
+// error, and writes Markdown tables and JSON. It does not pass or fail by the figures: the goals are shown beside them.
 //
-// Linux only: it reads processor time and memory of the exporters from the kernel.
+// Linux only: it reads CPU time and memory of the exporters from the kernel.
 package main
 
 import (
@@ -29,20 +28,20 @@ import (
 // options are the sizes of the measurements.
 type options struct {
 	rounds     int
-	probes     int // in a slice at 32 connections; a quarter of it at one
+	probes     int // per round with 32 connections; a quarter of it with one
 	gogc       int
 	pacedTime  time.Duration
 	inFlight   int
-	timeout    time.Duration // what the scrape header says in the in-flight case
+	timeout    time.Duration // in the scrape header, for probes in flight
 	latency    time.Duration
 	linear     int
 	soak       int
 	simulate   int
-	interval   time.Duration // in which the simulated targets are probed once
+	interval   time.Duration // each simulated target is probed once per interval
 	profileDir string
 }
 
-// smoke makes every measurement as short as it can be and still ask for every reply.
+// smoke sets the shortest measurements that still check every kind of reply.
 func (o *options) smoke() {
 	o.rounds, o.probes, o.pacedTime = 1, 64, 200*time.Millisecond
 	o.inFlight, o.timeout = 100, time.Second
@@ -58,7 +57,7 @@ type bench struct {
 	report     *report
 }
 
-// steps are the measurements, in the order in which they are made.
+// steps are the measurements in their order.
 var steps = []struct {
 	name string
 	run  func(*bench, context.Context) error
@@ -72,7 +71,7 @@ var steps = []struct {
 	{"profile", (*bench).profile},
 }
 
-// ofRollcall is a step that measures rollcall alone, in a fresh process; without rollcall it does nothing.
+// ofRollcall makes a step that measures rollcall alone, in a fresh process; it does nothing if rollcall is left out.
 func ofRollcall(measure func(*bench, context.Context, *exporter) error) func(*bench, context.Context) error {
 	return func(b *bench, ctx context.Context) error {
 		e := b.find(nameRollcall)
@@ -90,7 +89,7 @@ func ofRollcall(measure func(*bench, context.Context, *exporter) error) func(*be
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("bench: ")
-	runtime.LockOSThread() // children die with the thread that started them; the main thread outlives the others
+	runtime.LockOSThread() // children are killed when the thread that started them ends; the main thread lives longest
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx); err != nil {
@@ -100,24 +99,24 @@ func main() {
 
 func run(ctx context.Context) error {
 	o := options{}
-	flag.IntVar(&o.rounds, "rounds", 5, "rounds of A B C")
-	flag.IntVar(&o.probes, "probes", 4000, "probes in a slice at 32 connections, a quarter of it at one")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds; each measures all exporters in turns")
+	flag.IntVar(&o.probes, "probes", 4000, "probes per round with 32 connections; a quarter of it with one")
 	flag.IntVar(&o.gogc, "gogc", 100, "GOGC of every exporter")
-	flag.DurationVar(&o.pacedTime, "paced", 3*time.Second, "length of a paced slice (300 probes a second)")
+	flag.DurationVar(&o.pacedTime, "paced", 3*time.Second, "length of a paced round (300 probes per second)")
 	flag.IntVar(&o.inFlight, "inflight", 5000, "probes in flight on a silent server")
 	flag.DurationVar(&o.timeout, "inflight-timeout", 10*time.Second, "scrape timeout of those probes")
-	flag.DurationVar(&o.latency, "latency", 5*time.Second, "length of a run at 2,000 probes a second")
+	flag.DurationVar(&o.latency, "latency", 5*time.Second, "length of a run at 2,000 probes per second")
 	flag.IntVar(&o.linear, "linear", 10000, "highest number of distinct targets in the linearity case")
 	flag.IntVar(&o.soak, "soak", 1000000, "probes over which memory must stay flat")
 	flag.IntVar(&o.simulate, "simulate", 100000, "distinct targets of the simulation")
 	flag.DurationVar(&o.interval, "interval", time.Minute, "scrape interval of the simulation")
-	flag.StringVar(&o.profileDir, "profile", "", "write profiles of rollcall into this directory: processor, allocations, memory in flight")
-	smoke := flag.Bool("smoke", false, "one short round of everything, to see that all replies are right")
-	only := flag.String("only", "", "steps to make, comma-separated (default all): "+stepNames())
+	flag.StringVar(&o.profileDir, "profile", "", "write profiles of rollcall into this directory: CPU, allocations, memory in flight")
+	smoke := flag.Bool("smoke", false, "one short round of everything, to check all replies")
+	only := flag.String("only", "", "steps to run, comma-separated (default all): "+stepNames())
 	without := flag.String("without", "", "exporters to leave out, comma-separated: rollcall, blackbox, floor")
-	rollcall := flag.String("rollcall", "", "the rollcall to measure (default: built from this module)")
-	peer := flag.String("blackbox", "", "the peer (default: Debian's "+peerPackage+", unpacked when it is not installed)")
-	jsonFile := flag.String("json", "bench/results/latest.json", "where to write the figures as JSON; empty: nowhere")
+	rollcall := flag.String("rollcall", "", "rollcall binary to measure (default: built from this module)")
+	peer := flag.String("blackbox", "", "blackbox_exporter binary (default: Debian's "+peerPackage+", unpacked if it is not installed)")
+	jsonFile := flag.String("json", "bench/results/latest.json", "file for the figures as JSON; empty: none")
 	flag.Parse()
 	if *smoke {
 		o.smoke()
@@ -154,7 +153,7 @@ func stepNames() string {
 	return strings.Join(names, ", ")
 }
 
-// chooseSteps turns the names of steps into their indices; no names mean all, the profile only when asked for.
+// chooseSteps turns the names of steps into their indices; no names mean all, with the profile only if wanted.
 func chooseSteps(only string, profile bool) ([]int, error) {
 	wanted := make(map[string]bool)
 	for name := range strings.SplitSeq(only, ",") {
@@ -176,7 +175,7 @@ func chooseSteps(only string, profile bool) ([]int, error) {
 	return chosen, nil
 }
 
-// prepare builds what is missing and starts the targets. Exporters are started by the steps.
+// prepare builds missing programs and starts the targets. The steps start the exporters.
 func (b *bench) prepare(ctx context.Context, dir, rollcall, peer string, without []string) error {
 	descriptors, err := raiseDescriptorLimit(uint64(3*b.options.inFlight + 4096))
 	if err != nil {
@@ -224,7 +223,7 @@ func (b *bench) prepare(ctx context.Context, dir, rollcall, peer string, without
 	return nil
 }
 
-// find returns the exporter of that name, nil when it was left out.
+// find returns the exporter of that name, or nil if it was left out.
 func (b *bench) find(name string) *exporter {
 	for _, e := range b.exporters {
 		if e.name == name {

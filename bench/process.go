@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// process is a child that the benchmark started and stops by its number.
+// process is a child of the benchmark.
 type process struct {
 	name    string
 	command *exec.Cmd
@@ -24,7 +24,7 @@ type process struct {
 	stderr  *tail
 }
 
-// start runs a program with extra environment. The child dies with the benchmark, whatever ends it.
+// start runs a program with extra environment. The child is killed when the benchmark ends in any way.
 func start(name string, stdin io.Reader, stdout io.Writer, env []string, program string, args ...string) (*process, error) {
 	p := &process{name: name, command: exec.Command(program, args...), done: make(chan struct{}), stderr: &tail{}}
 	p.command.Env = append(os.Environ(), env...)
@@ -35,14 +35,14 @@ func start(name string, stdin io.Reader, stdout io.Writer, env []string, program
 	}
 	go func() {
 		defer close(p.done)
-		_ = p.command.Wait() // how it ended shows in ProcessState; stop reports it
+		_ = p.command.Wait() // stop reports ProcessState
 	}()
 	return p, nil
 }
 
 func (p *process) pid() int { return p.command.Process.Pid }
 
-// stop asks the child to end and, after a while, makes it.
+// stop sends SIGTERM and, after a while, SIGKILL.
 func (p *process) stop() {
 	_ = p.command.Process.Signal(syscall.SIGTERM)
 	timer := time.NewTimer(5 * time.Second)
@@ -55,7 +55,7 @@ func (p *process) stop() {
 	}
 }
 
-// awaitReady waits until something accepts connections at addr. It fails when the child ends first.
+// awaitReady waits until addr accepts connections. It fails if the child ends first.
 func (p *process) awaitReady(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -76,7 +76,7 @@ func (p *process) awaitReady(ctx context.Context, addr string) error {
 	}
 }
 
-// tail keeps the last few kilobytes that are written to it. Only one writer: exec copies from one pipe.
+// tail keeps the last few kilobytes written to it. It is for one writer: exec copies from one pipe.
 type tail struct{ kept []byte }
 
 func (t *tail) Write(p []byte) (int, error) {
@@ -98,7 +98,7 @@ type targets struct {
 	caFile string
 }
 
-// startTargets runs the servers and learns their ports.
+// startTargets starts the servers and reads their ports.
 func startTargets(program, caFile string) (*targets, error) {
 	in, stdin, err := os.Pipe()
 	if err != nil {
@@ -133,8 +133,8 @@ func (t *targets) end() error {
 	return err
 }
 
-// raiseDescriptorLimit lets this process and its children have many sockets. Without the privilege to raise the
-// hard limit it takes what there is.
+// raiseDescriptorLimit raises the limit of descriptors for this process and its children. Without the privilege to raise the
+// hard limit it uses that one.
 func raiseDescriptorLimit(want uint64) (uint64, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -13,15 +13,15 @@ import (
 	"unsafe"
 )
 
-// cpuTime is what a process has used of the processors since it started. The kernel's clock of the process counts
-// in nanoseconds and includes threads that have ended; /proc/<pid>/stat shows the same in ticks of 10 ms, which is
-// too coarse for a slice of a second, but tells user from system.
+// cpuTime returns the CPU time of a process since its start. The kernel's clock of the process counts nanoseconds and includes
+// threads that have ended; /proc/<pid>/stat has the same in ticks of 10 ms, too coarse for a second, but separated into user
+// and system time.
 func cpuTime(pid int) (time.Duration, error) {
 	const schedClock = 2 // CPUCLOCK_SCHED: the bits below the inverted pid, see clock_getcpuclockid(3)
 	clock := uintptr(^pid)<<3 | schedClock
 	var t syscall.Timespec
 	if _, _, errno := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clock, uintptr(unsafe.Pointer(&t)), 0); errno != 0 {
-		return 0, fmt.Errorf("reading the processor clock of process %d: %w", pid, errno)
+		return 0, fmt.Errorf("reading the CPU clock of process %d: %w", pid, errno)
 	}
 	return time.Duration(t.Nano()), nil
 }
@@ -29,8 +29,8 @@ func cpuTime(pid int) (time.Duration, error) {
 // ticks are the two shares of a process's time, in the kernel's unit for /proc: hundredths of a second.
 type ticks struct{ user, system uint64 }
 
-// parseStat reads utime and stime from the text of /proc/<pid>/stat. The name in the second field may hold spaces
-// and parentheses, so fields count from the last closing one.
+// parseStat reads utime and stime from the text of /proc/<pid>/stat. The name in the second field may contain
+// spaces and parentheses, so fields are counted from the last closing parenthesis.
 func parseStat(text string) (ticks, error) {
 	end := strings.LastIndexByte(text, ')')
 	if end < 0 {
@@ -52,7 +52,7 @@ func parseStat(text string) (ticks, error) {
 	return t, nil
 }
 
-// memory is a process's resident memory in KiB, now and at its highest since the mark was last reset.
+// memory is a process's resident memory in KiB, now and at its peak since the last reset.
 type memory struct{ RSS, Peak int64 }
 
 // parseStatus reads VmRSS and VmHWM from the text of /proc/<pid>/status.
@@ -100,12 +100,12 @@ func readMemory(pid int) (memory, error) {
 	return parseStatus(string(text))
 }
 
-// resetPeak makes the highest resident memory of the process start again from what it is now.
+// resetPeak resets the peak of the resident memory to the current value.
 func resetPeak(pid int) error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
 }
 
-// countDescriptors is the number of files and sockets that the process has open.
+// countDescriptors returns the number of open files and sockets of the process.
 func countDescriptors(pid int) (int, error) {
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	return len(entries), err

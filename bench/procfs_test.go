@@ -43,7 +43,7 @@ func TestParseStatus(t *testing.T) {
 	}
 }
 
-// TestCPUTime holds that the clock belongs to the process, runs while it works and agrees with the coarse one.
+// TestCPUTime checks that the clock runs while the process works and agrees with the coarse one.
 func TestCPUTime(t *testing.T) {
 	pid := os.Getpid()
 	before, err := cpuTime(pid)
@@ -61,10 +61,10 @@ func TestCPUTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	if after <= before {
-		t.Errorf("the processor clock went from %v to %v while busy", before, after)
+		t.Errorf("the CPU clock went from %v to %v while busy", before, after)
 	}
 	if fromTicks := time.Duration(coarse.user+coarse.system) * 10 * time.Millisecond; fromTicks > after+20*time.Millisecond {
-		t.Errorf("stat said %v before the clock said %v", fromTicks, after)
+		t.Errorf("stat has %v, later the clock has %v", fromTicks, after)
 	}
 	if _, err := cpuTime(1 << 22); err == nil {
 		t.Error("a process number beyond the highest has a clock")

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// profile writes a processor profile of each case at 32 connections, and one of all allocations, for go tool pprof.
+// profile writes a CPU profile of each case with 32 connections, and one of all allocations, for go tool pprof.
 func (b *bench) profile(ctx context.Context) error {
 	e := b.find(nameRollcall)
 	if e == nil || b.options.profileDir == "" {
@@ -55,7 +55,7 @@ func (b *bench) profileOne(ctx context.Context, e *exporter, c checkCase) error 
 	return errors.Join(err, <-loaded)
 }
 
-// fetch writes what url answers into file, making its directory.
+// fetch writes the response of url to file and creates its directory.
 func fetch(ctx context.Context, url, file string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

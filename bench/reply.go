@@ -8,19 +8,19 @@ import (
 	"strconv"
 )
 
-// reply is what a measurement reads from the text of one reply.
+// reply has the values that a measurement reads from one reply.
 type reply struct {
 	Duration float64 // probe_duration_seconds
 	Phases   float64 // the sum of probe_http_duration_seconds
 }
 
-// expectation is what a right reply holds.
+// expectation is the content of a correct reply.
 type expectation struct {
 	success  string   // the value of probe_success
 	families []string // every family, in the order of the exposition; nil: not checked
 }
 
-// check reads text and says what is wrong with it: another verdict than expected, a family missing or one too many.
+// check reads text and returns an error for a wrong verdict or a missing or extra family.
 func (e expectation) check(text []byte) (reply, error) {
 	var r reply
 	success, seen := "", 0

@@ -60,9 +60,9 @@ func TestExpectationFindsWhatIsWrong(t *testing.T) {
 }
 
 func TestScraperReadsEveryKindOfBody(t *testing.T) {
-	var asked http.Header
+	var request http.Header
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked = r.Header
+		request = r.Header
 		switch r.FormValue("module") {
 		case "length":
 			w.Header().Set("Content-Length", fmt.Sprint(len(goodReply)))
@@ -102,8 +102,8 @@ func TestScraperReadsEveryKindOfBody(t *testing.T) {
 	if text, err := s.scrape("target", target, 5*time.Second); err != nil || string(text) != target {
 		t.Errorf("the target arrived as %q, %v", text, err)
 	}
-	if asked.Get("X-Prometheus-Scrape-Timeout-Seconds") != "5" || asked.Get("Accept-Encoding") != "gzip" {
-		t.Errorf("asked with %v", asked)
+	if request.Get("X-Prometheus-Scrape-Timeout-Seconds") != "5" || request.Get("Accept-Encoding") != "gzip" {
+		t.Errorf("request headers %v", request)
 	}
 	if _, err := s.scrape("?", "x", 5*time.Second); err == nil || !strings.Contains(err.Error(), "unknown module") {
 		t.Errorf("a refusal: %v", err)

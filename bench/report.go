@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// report is everything that was measured, as it is written to JSON.
+// report has all results, in the form of the JSON file.
 type report struct {
 	Time        time.Time
 	Go          string
@@ -41,7 +41,7 @@ func newReport(o options) *report {
 	}
 }
 
-// markdown writes the tables of what was measured.
+// markdown writes the tables of results.
 func (r *report) markdown(w io.Writer) error {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "%s, Linux %s, %d processors, GOGC=%d, %d rounds, slices of %d probes.\n",
@@ -110,7 +110,7 @@ func (r *report) latencyTable(out *bytes.Buffer) {
 			l.Case, l.Exporter, number(l.ReachedPerSec, 0), number(l.UnloadedMs, 3), number(l.LoadedMs, 3), number(l.Loaded99Ms, 3), gap,
 		})
 	}
-	fmt.Fprint(out, "\nThe duration that replies tell, at rest and under load.\n\n")
+	fmt.Fprint(out, "\nProbe durations in the replies, idle and under load.\n\n")
 	writeTable(out, table)
 }
 
@@ -139,7 +139,7 @@ func (r *report) scaleTables(out *bytes.Buffer) {
 	}
 }
 
-// number formats v with that many decimals, and nothing that was not measured.
+// number formats v with that many decimals, and a dash for a value that was not measured.
 func number(v float64, decimals int) string {
 	if v == 0 {
 		return "–"
@@ -147,7 +147,7 @@ func number(v float64, decimals int) string {
 	return fmt.Sprintf("%.*f", decimals, v)
 }
 
-// writeTable writes rows as a Markdown table whose first row is the head.
+// writeTable writes rows as a Markdown table; the first row is the header.
 func writeTable(out *bytes.Buffer, rows [][]string) {
 	for i, row := range rows {
 		fmt.Fprintf(out, "| %s |\n", strings.Join(row, " | "))

@@ -38,7 +38,7 @@ Probes of a silent server, all sent at once. In time: within the scrape timeout.
 |---|---|---|---|---|---|---|---|---|---|
 | http | rollcall | 5000 | 27.8 | 10010 | 4999 | 1 | 0 | 9.60 | 10.10 |
 
-The duration that replies tell, at rest and under load.
+Probe durations in the replies, idle and under load.
 
 | probe | exporter | probes/s | unloaded p50 ms | loaded p50 ms | loaded p99 ms | phases differ by |
 |---|---|---|---|---|---|---|

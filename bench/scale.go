@@ -17,7 +17,7 @@ type linearity struct {
 	Microsec [][]float64 // by Targets, then round
 }
 
-// measureLinearity asks for 10, 100, 1,000 … distinct targets in turns; every slice has the same number of probes.
+// measureLinearity probes 10, 100, 1,000 … distinct targets in turns, each with the same number of probes.
 func (b *bench) measureLinearity(ctx context.Context, e *exporter) error {
 	result := linearity{Exporter: e.name}
 	for n := 10; n <= b.options.linear; n *= 10 {
@@ -49,7 +49,7 @@ type soaking struct {
 	Microsec   float64
 }
 
-// soak makes probes of 1,000 distinct targets for as long as asked.
+// soak probes 1,000 distinct targets as often as the option says.
 func (b *bench) soak(ctx context.Context, e *exporter) error {
 	const parts = 10
 	l := e.load(http200, b.many(http200, 1000))
@@ -73,14 +73,14 @@ func (b *bench) soak(ctx context.Context, e *exporter) error {
 	return nil
 }
 
-// simulation is one scrape interval with very many distinct targets, evenly spread as Prometheus does.
+// simulation is one scrape interval with very many distinct targets, evenly spread like Prometheus does.
 type simulation struct {
 	Exporter    string
 	Targets     int
 	Interval    time.Duration
 	Microsec    float64
-	Cores       float64 // processor time over the time that passed
-	WallSec     float64 // about Interval when the exporter and the generator kept up
+	Cores       float64 // CPU time / elapsed time
+	WallSec     float64 // about Interval if the exporter and the generator kept up
 	RestKB      int64   // resident memory at rest
 	PeakKB      int64
 	Descriptors int // highest seen
@@ -115,7 +115,7 @@ func (b *bench) simulate(ctx context.Context, e *exporter) error {
 	return nil
 }
 
-// watchDescriptors keeps the highest number of open files in highest until ctx ends.
+// watchDescriptors records the highest number of open files in highest until ctx ends.
 func (e *exporter) watchDescriptors(ctx context.Context, highest *int) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
@@ -133,7 +133,7 @@ func (e *exporter) watchDescriptors(ctx context.Context, highest *int) error {
 	}
 }
 
-// latency compares the duration that replies tell with and without load.
+// latency compares the probe durations in replies with and without load.
 type latency struct {
 	Exporter      string
 	Case          string
@@ -145,7 +145,7 @@ type latency struct {
 	PhaseGap      float64 // median of |duration − sum of phases| / duration under load; NaN is written as -1
 }
 
-// measureLatency asks whether a busy exporter still tells the target's time and not its own.
+// measureLatency checks whether a busy exporter still measures the target's time and not its own.
 func (b *bench) measureLatency(ctx context.Context) error {
 	for _, e := range b.exporters {
 		if e.name == nameFloor {

@@ -21,12 +21,12 @@ const scrapeHeaders = "User-Agent: Prometheus/2.42.0\r\n" +
 	"Accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n" +
 	"Accept-Encoding: gzip\r\n"
 
-// scraper asks one exporter over one persistent connection, as Prometheus does for one target. It speaks raw
-// HTTP/1.1 so that the generator takes as little as possible of the processors that it shares with what it measures.
+// scraper sends requests to one exporter over one persistent connection, like Prometheus does for one target. It uses raw
+// HTTP/1.1, so that the generator uses little of the CPUs that it shares with the exporter.
 type scraper struct {
 	conn    net.Conn
 	reader  *bufio.Reader
-	headers string // all that follows the request line
+	headers string // everything after the request line
 	request []byte
 	body    bytes.Buffer
 	plain   bytes.Buffer
@@ -49,7 +49,7 @@ func newScraper(addr string, timeout time.Duration) (*scraper, error) {
 
 func (s *scraper) close() { s.conn.Close() }
 
-// scrapers are some that ask the same exporter.
+// scrapers are connections to the same exporter.
 type scrapers []*scraper
 
 // connect makes n scrapers of e.
@@ -72,7 +72,7 @@ func (all scrapers) close() {
 	}
 }
 
-// scrape asks for one probe and returns the text of the reply, which is valid until the next call. It waits at
+// scrape requests one probe and returns the text of the reply, which is valid until the next call. It waits at
 // most wait.
 func (s *scraper) scrape(module, target string, wait time.Duration) ([]byte, error) {
 	if err := s.conn.SetDeadline(time.Now().Add(wait)); err != nil {
@@ -95,7 +95,7 @@ func (s *scraper) send(module, target string) error {
 	return err
 }
 
-// receive reads the reply to what was sent.
+// receive reads the reply.
 func (s *scraper) receive() ([]byte, error) {
 	status, err := s.line()
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// quantile is the q-th quantile (0 to 1) of values by the nearest rank, and the zero value of none. It sorts values.
+// quantile returns the q-th quantile (0 to 1) of values by the nearest rank, and zero without values. It sorts values.
 func quantile[T cmp.Ordered](values []T, q float64) T {
 	if len(values) == 0 {
 		var none T
@@ -18,7 +18,7 @@ func quantile[T cmp.Ordered](values []T, q float64) T {
 	return values[min(max(rank, 0), len(values)-1)]
 }
 
-// median is the middle of values, or the mean of the two in the middle; 0 of none. It leaves values as they are.
+// median returns the middle of values, or the mean of the two in the middle, and 0 without values. It does not change values.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -31,8 +31,8 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// medianRatio is the median over the rounds of a[i]/b[i]. Both were measured in the same round, so what the
-// machine did meanwhile weighs on both. 0 when nothing can be compared.
+// medianRatio returns the median of a[i]/b[i] over the rounds. Both were measured in the same round, so other load on the
+// machine affects both. It is 0 if there is nothing to compare.
 func medianRatio(a, b []float64) float64 {
 	var ratios []float64
 	for i := range min(len(a), len(b)) {
@@ -43,7 +43,7 @@ func medianRatio(a, b []float64) float64 {
 	return median(ratios)
 }
 
-// spread is the distance between the highest and the lowest of values, as a share of the lowest: 0.15 is 15 %.
+// spread returns the difference between the highest and the lowest of values as a share of the lowest: 0.15 is 15 %.
 func spread(values []float64) float64 {
 	if len(values) == 0 {
 		return 0

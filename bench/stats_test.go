@@ -28,7 +28,7 @@ func TestMedian(t *testing.T) {
 }
 
 func TestMedianRatioPairsTheRounds(t *testing.T) {
-	// The second round was three times slower for both: the ratio does not see it.
+	// The second round was three times slower for both, which does not change the ratio.
 	if got := medianRatio([]float64{10, 30, 12}, []float64{2, 6, 2}); got != 5 {
 		t.Errorf("medianRatio = %v, want 5", got)
 	}

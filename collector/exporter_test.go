@@ -47,6 +47,7 @@ func TestExporterCounts(t *testing.T) {
 
 	want := `rollcall_config_last_reload_success_timestamp_seconds 1.7000000005e+09
 rollcall_config_last_reload_successful 0
+rollcall_exporter_errors_total{reason="clock"} 0
 rollcall_exporter_errors_total{reason="descriptors"} 1
 rollcall_exporter_errors_total{reason="expression"} 0
 rollcall_exporter_errors_total{reason="file"} 0
@@ -54,6 +55,8 @@ rollcall_exporter_errors_total{reason="memory"} 0
 rollcall_exporter_errors_total{reason="panic"} 0
 rollcall_exporter_errors_total{reason="permission"} 0
 rollcall_exporter_errors_total{reason="ports"} 0
+rollcall_exporter_errors_total{reason="resolver"} 0
+rollcall_exporter_errors_total{reason="route"} 0
 rollcall_exporter_errors_total{reason="shutdown"} 0
 rollcall_exporter_errors_total{reason="source_address"} 0
 rollcall_exporter_errors_total{reason="stalled"} 0

@@ -48,7 +48,7 @@ func (t *target) compare(module, name string) int {
 type verdict struct {
 	at            int64  // when the probe ended, in Unix nanoseconds: the monotonic clock stands still while a machine sleeps
 	since         int64  // when the first of the equal verdicts up to this one began
-	has           uint16 // which of the values there are, a bit for each
+	has           uint32 // which of the values there are, a bit for each
 	values        [len(shownSeries)]float64
 	stage, reason string // empty: up
 	tlsVersion    string
@@ -137,10 +137,13 @@ func newVerdict(b *builder, r *probe.Record) *verdict {
 	return v
 }
 
-// value is what the last build gave the series of a family; of probe_http_duration_seconds the phase's.
+// value is what the last build gave the series of a family; of a family with phases, the phase's.
 func (b *builder) value(f family, phase int) (value float64, ok bool) {
 	if !slices.Contains(b.built, f) {
 		return 0, false
+	}
+	if f == icmpDuration {
+		return b.icmp[phase].value, true
 	}
 	if f == httpDuration {
 		return b.phases[phase].value, slices.Contains(b.families[f].Metric, &b.phases[phase].metric)

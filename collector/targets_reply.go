@@ -10,9 +10,10 @@ import (
 // Prometheus.
 var shownSeries = [...]struct {
 	family family
-	phase  int // of probe_http_duration_seconds
+	phase  int // of probe_http_duration_seconds and probe_icmp_duration_seconds
 }{
 	{family: dnsLookupTime},
+	{family: dnsQuerySucceeded},
 	{family: duration},
 	{family: failureInfo},
 	{httpDuration, phaseConnect},
@@ -21,6 +22,9 @@ var shownSeries = [...]struct {
 	{httpDuration, phaseTLS},
 	{httpDuration, phaseTransfer},
 	{family: httpStatusCode},
+	{icmpDuration, icmpPhaseResolve},
+	{icmpDuration, icmpPhaseRTT},
+	{icmpDuration, icmpPhaseSetup},
 	{family: sslEarliestCertExpiry},
 	{family: success},
 	{family: timeout},
@@ -109,6 +113,8 @@ func (r *targetsReply) addLabels(f family, phase int, v *verdict) {
 		add(failureLabels[1], v.stage)
 	case httpDuration:
 		add(phaseLabels[0], phaseNames[phase])
+	case icmpDuration:
+		add(phaseLabels[0], icmpPhases[phase])
 	case tlsVersionInfo:
 		add(versionLabels[0], v.tlsVersion)
 	}

@@ -37,7 +37,7 @@ type ModuleOptions struct {
 var unsupportedProbers = map[string]bool{"grpc": true}
 
 // Compile makes the module ready to probe, and reads the files it names once to see that they are there. Its
-// guard is the module's own within outer; nil: there is none. The errors are joined *OptionErrors, one for each fault, with paths relative to the module.
+// guard is the module's own within outer; nil: there is none. The errors are joined *option.Errors, one for each fault, with paths relative to the module.
 func (o ModuleOptions) Compile(name string, outer *guard.Guard) (*probe.Module, error) {
 	m := &probe.Module{Name: name, Kind: o.Prober, Timeout: time.Duration(o.Timeout)}
 	var err error

@@ -21,8 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// objects is what a kustomization comes to, each read strictly as its own type: a field that the API does not have is
-// an error.
+// objects are the results of a kustomization, each decoded strictly as its own type: an unknown field is an error.
 type objects map[string]any // by kind and name
 
 func resolve(t *testing.T, dir string) objects {
@@ -67,7 +66,7 @@ func resolve(t *testing.T, dir string) objects {
 		}
 		name := r.GetName()
 		if r.GetKind() == "ConfigMap" {
-			name = "" // it has a hash of what it holds
+			name = "" // its name ends with a hash of its content
 		}
 		all[strings.TrimSpace(r.GetKind()+" "+name)] = into
 	}
@@ -83,19 +82,19 @@ func get[T any](t *testing.T, all objects, name string) T {
 	return object
 }
 
-func TestDeploymentHoldsTogether(t *testing.T) {
+func TestDeployment(t *testing.T) {
 	all := resolve(t, "kubernetes/base")
 	d := get[*apps.Deployment](t, all, "Deployment rollcall")
-	judgePod(t, all, d.Spec.Selector, d.Spec.Template)
+	checkPod(t, all, d.Spec.Selector, d.Spec.Template)
 	if *d.Spec.Replicas < 2 {
-		t.Errorf("%d replicas: a node that goes takes all", *d.Spec.Replicas)
+		t.Errorf("%d replicas: one lost node takes all", *d.Spec.Replicas)
 	}
 }
 
-func TestPingVariantMayPing(t *testing.T) {
+func TestPingVariantAllowsPings(t *testing.T) {
 	all := resolve(t, "kubernetes/ping")
 	d := get[*apps.Deployment](t, all, "Deployment rollcall")
-	judgePod(t, all, d.Spec.Selector, d.Spec.Template)
+	checkPod(t, all, d.Spec.Selector, d.Spec.Template)
 	security := d.Spec.Template.Spec.SecurityContext
 	group := fmt.Sprintf("%d %[1]d", *security.RunAsGroup)
 	if want := []core.Sysctl{{Name: "net.ipv4.ping_group_range", Value: group}}; !slices.Equal(security.Sysctls, want) {
@@ -109,7 +108,7 @@ func TestStatefulVariantKeepsTheOutbox(t *testing.T) {
 		t.Error("the Deployment is still there: mail would be sent twice")
 	}
 	s := get[*apps.StatefulSet](t, all, "StatefulSet rollcall")
-	judgePod(t, all, s.Spec.Selector, s.Spec.Template)
+	checkPod(t, all, s.Spec.Selector, s.Spec.Template)
 	if *s.Spec.Replicas != 1 {
 		t.Errorf("%d replicas: each would send its own mail", *s.Spec.Replicas)
 	}
@@ -121,8 +120,8 @@ func TestStatefulVariantKeepsTheOutbox(t *testing.T) {
 	}
 }
 
-// judgePod checks what the API server would not: that selectors, ports, volumes and the configuration fit together.
-func judgePod(t *testing.T, all objects, selector *metav1.LabelSelector, pod core.PodTemplateSpec) {
+// checkPod checks what the API server does not: that selectors, ports, volumes and the configuration fit together.
+func checkPod(t *testing.T, all objects, selector *metav1.LabelSelector, pod core.PodTemplateSpec) {
 	t.Helper()
 	own := labels.Set(pod.Labels)
 	service := get[*core.Service](t, all, "Service rollcall")
@@ -134,7 +133,7 @@ func judgePod(t *testing.T, all objects, selector *metav1.LabelSelector, pod cor
 	} {
 		s, err := metav1.LabelSelectorAsSelector(selected)
 		if err != nil || s.Empty() || !s.Matches(own) {
-			t.Errorf("%s: the selector %v does not mean the pods %v (%v)", what, s, own, err)
+			t.Errorf("%s: the selector %v does not select the pods %v (%v)", what, s, own, err)
 		}
 	}
 
@@ -153,7 +152,7 @@ func judgePod(t *testing.T, all objects, selector *metav1.LabelSelector, pod cor
 	}
 	for probe, path := range map[*core.Probe]string{c.ReadinessProbe: "/-/ready", c.LivenessProbe: "/-/healthy", c.StartupProbe: "/-/healthy"} {
 		if probe.HTTPGet.Path != path {
-			t.Errorf("a probe asks %s, want %s", probe.HTTPGet.Path, path)
+			t.Errorf("a probe requests %s, want %s", probe.HTTPGet.Path, path)
 		}
 	}
 	s := c.SecurityContext
@@ -179,7 +178,7 @@ func judgePod(t *testing.T, all objects, selector *metav1.LabelSelector, pod cor
 	checkConfig(t, c.Args, config.Data["rollcall.yml"])
 }
 
-// checkConfig lets rollcall judge the configuration, with the flags that the container gives it.
+// checkConfig runs rollcall --config.check with the container's flags.
 func checkConfig(t *testing.T, args []string, text string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -216,15 +215,15 @@ func TestOperatorProbesThroughTheService(t *testing.T) {
 	selector, err := metav1.LabelSelectorAsSelector(&monitor.Spec.Selector)
 	if err != nil || !selector.Matches(labels.Set(service.Labels)) || monitor.Spec.Endpoints[0].Port != service.Spec.Ports[0].Name ||
 		monitor.Spec.Endpoints[1].Port != service.Spec.Ports[0].Name {
-		t.Errorf("the ServiceMonitor %v does not mean the service %v (%v)", selector, service.Labels, err)
+		t.Errorf("the ServiceMonitor %v does not select the service %v (%v)", selector, service.Labels, err)
 	}
 	if job := service.Labels[monitor.Spec.JobLabel]; job != "rollcall" {
-		t.Errorf("the job is called %q; the alerting rules know it as rollcall", job)
+		t.Errorf("the job is named %q; the alerting rules use rollcall", job)
 	}
 	for _, name := range []string{"websites", "ingresses"} {
 		p := get[*operator.Probe](t, operated, "Probe "+name)
 		if want := fmt.Sprintf("%s.%s.svc:%d", service.Name, service.Namespace, service.Spec.Ports[0].Port); p.Spec.ProberSpec.URL != want {
-			t.Errorf("%s: asks %s, want %s", name, p.Spec.ProberSpec.URL, want)
+			t.Errorf("%s: requests %s, want %s", name, p.Spec.ProberSpec.URL, want)
 		}
 		if !strings.Contains(modules, "\n  "+p.Spec.Module+":\n") {
 			t.Errorf("%s: the configuration has no module %s", name, p.Spec.Module)
@@ -232,7 +231,7 @@ func TestOperatorProbesThroughTheService(t *testing.T) {
 	}
 }
 
-// TestUnknownFieldIsFound holds the judge to its word.
+// TestUnknownFieldIsFound makes sure that the other tests can fail.
 func TestUnknownFieldIsFound(t *testing.T) {
 	text, err := os.ReadFile("kubernetes/base/deployment.yaml")
 	if err != nil {

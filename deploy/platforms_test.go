@@ -8,9 +8,9 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// TestProgramIsGoodForOtherPlatforms checks names, types and build constraints of the program and all it imports, as a
-// compiler does before it writes code, which would take minutes. The platforms that make dist builds for are make vet's.
-func TestProgramIsGoodForOtherPlatforms(t *testing.T) {
+// TestProgramTypeChecksOnOtherPlatforms type-checks the program and all its imports for platforms that `make vet` does not
+// cover. Compiling for them would take minutes.
+func TestProgramTypeChecksOnOtherPlatforms(t *testing.T) {
 	for _, platform := range []string{"windows/amd64", "freebsd/amd64"} {
 		t.Run(platform, func(t *testing.T) {
 			os, arch, _ := strings.Cut(platform, "/")

@@ -18,7 +18,7 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// strict is rollcall as SECURITY.md sets it up, but for the ports.
+// strict is rollcall with the strict configuration of SECURITY.md, on other ports.
 type strict struct{ public, admin string }
 
 func startStrict(t *testing.T) strict {
@@ -61,7 +61,7 @@ func startStrict(t *testing.T) strict {
 	}
 }
 
-// caller is a client with or without a certificate that the server asks for.
+// caller is a client with or without the client certificate that the server requires.
 func caller(t *testing.T, certificates ...tls.Certificate) *http.Client {
 	t.Helper()
 	roots := x509.NewCertPool()
@@ -75,9 +75,9 @@ func caller(t *testing.T, certificates ...tls.Certificate) *http.Client {
 	}}
 }
 
-// TestTheStrictSettingLetsNobodyElseIn tries the example of SECURITY.md: who has no certificate or no password gets no
-// answer, the administrator's pages are on their own address, and the guard holds.
-func TestTheStrictSettingLetsNobodyElseIn(t *testing.T) {
+// TestStrictSetting runs the example of SECURITY.md: requests without a certificate or password are rejected, the
+// administrator's pages are on their own address, and the guard denies.
+func TestStrictSetting(t *testing.T) {
 	s := startStrict(t)
 	certFile, keyFile := zoo.ClientFiles(t)
 	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
@@ -85,7 +85,7 @@ func TestTheStrictSettingLetsNobodyElseIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := caller(t, certificate)
-	for name, stranger := range map[string]*http.Client{"no certificate": caller(t), "a certificate of somebody else": caller(t, zoo.UnknownAuthority())} {
+	for name, stranger := range map[string]*http.Client{"no certificate": caller(t), "a certificate of another authority": caller(t, zoo.UnknownAuthority())} {
 		for _, address := range []string{s.public, s.admin} {
 			if reply, err := stranger.Get(address + "/-/healthy"); err == nil {
 				t.Errorf("%s: %s", name, reply.Status)
@@ -144,8 +144,8 @@ func TestTheStrictSettingLetsNobodyElseIn(t *testing.T) {
 	}
 }
 
-// TestNoPageOfAnotherSiteReloads: a browser says where a request comes from, and such a one changes nothing.
-func TestNoPageOfAnotherSiteReloads(t *testing.T) {
+// TestCrossSiteReloadIsRefused: browsers say which site a request comes from; one from another site changes nothing.
+func TestCrossSiteReloadIsRefused(t *testing.T) {
 	e := startExporter(t, rollcall, "modules: {}\n", nil)
 	for _, header := range [][]string{{"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "cross-site"}} {
 		if reply, err := e.do(t.Context(), "POST", "/-/reload", header...); err != nil || reply.Status != http.StatusForbidden {

@@ -10,8 +10,8 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// TestBesidePeer measures rollcall and blackbox_exporter in the same three plights and judges neither:
-// go test ./e2e -run BesidePeer -peer -v. The target of the last two is up and takes three seconds to say so.
+// TestBesidePeer measures rollcall and blackbox_exporter in the same three situations and does not fail for either:
+// go test ./e2e -run BesidePeer -peer -v. The target of the last two is up and answers after three seconds.
 func TestBesidePeer(t *testing.T) {
 	if !*withPeer {
 		t.Skip("it compares, and proves nothing: -peer runs it")

@@ -12,37 +12,37 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// TestABrowserShowsTheLandingPage: the page holds what it should, and the browser has nothing to complain of, such as
-// a style sheet that the page's own security policy forbids.
-func TestABrowserShowsTheLandingPage(t *testing.T) {
+// TestBrowserShowsLandingPage: the page has its content, and the browser's console is empty; it would name e.g. a style sheet
+// that the page's security policy forbids.
+func TestBrowserShowsLandingPage(t *testing.T) {
 	base, _ := startRollcall(t)
 	target := zoo.Refused(t)
 	get(t, base+"/probe?module=tcp_connect&target="+target)
 
-	page, complaints := browse(t, base+"/")
+	page, console := browse(t, base+"/")
 	for _, want := range []string{"<form", target, "connection_refused"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %q:\n%s", want, page)
 		}
 	}
-	if complaints != "" {
-		t.Errorf("the browser complains:\n%s", complaints)
+	if console != "" {
+		t.Errorf("the console is not empty:\n%s", console)
 	}
 }
 
-// TestABrowserComplains holds the other test upright: what it looks for is said when there is cause.
-func TestABrowserComplains(t *testing.T) {
+// TestBrowserConsoleIsRead makes sure that the other test can fail: a forbidden style sheet appears in the console.
+func TestBrowserConsoleIsRead(t *testing.T) {
 	site := zoo.HTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'")
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = w.Write([]byte(`<style>p { color: red }</style><p>forbidden`))
 	}))
-	if _, complaints := browse(t, "http://"+site+"/"); complaints == "" {
-		t.Error("a forbidden style sheet brought no complaint")
+	if _, console := browse(t, "http://"+site+"/"); console == "" {
+		t.Error("a forbidden style sheet left the console empty")
 	}
 }
 
-// browse returns the page as the browser understood it, and the lines of its console.
+// browse returns the document that the browser built and the lines of its console.
 func browse(t *testing.T, url string) (page, console string) {
 	t.Helper()
 	chromium := find(t, "chromium", "chromium")

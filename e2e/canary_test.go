@@ -16,10 +16,10 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// canary begins every secret of these tests. Nothing that rollcall shows may contain it.
+// canary is the prefix of every secret in these tests. No output of rollcall may contain it.
 const canary = "canary"
 
-// secretModules has a canary in every option of a module that bears a secret. The files named by <secret> hold one.
+// secretModules has a canary in every option of a module that holds a secret. The files named by <secret> contain one.
 const secretModules = `
   c_basic: {prober: http, http: {basic_auth: {username: alice, password: canary-basic}}}
   c_basic_file: {prober: http, http: {basic_auth: {username: alice, password_file: "<secret>"}}}
@@ -39,7 +39,7 @@ const secretModules = `
   c_key: {prober: tcp, tcp: {tls: true, tls_config: {insecure_skip_verify: true, cert: CERT, key: KEY}}}
 `
 
-// secretAlert has the alert section's.
+// secretAlert is the same for the alert section.
 const secretAlert = `
 alert:
   group_wait: 100ms
@@ -47,7 +47,7 @@ alert:
   alertmanager: {urls: ["http://<refuser>/"], basic_auth: {username: u, password: canary-alertmanager}}
 `
 
-// brokenSecrets are configurations that are refused, with a secret near what is wrong.
+// brokenSecrets are invalid configurations with a secret near the error.
 var brokenSecrets = []string{
 	`{prober: http, http: {basic_auth: {username: a, password: canary, password_file: canary}}}`,
 	`{prober: http, http: {basic_auth: {username: a, password: [canary]}}}`,
@@ -81,7 +81,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 	modules := strings.NewReplacer("CERT", yamlFile(t, p.at("cert")), "KEY", yamlFile(t, p.at("key"))).Replace(fill(secretModules))
 	ex := startExporter(t, rollcall, "modules:"+modules+fill(secretAlert), []string{"--log.level=debug", "--log.prober=debug", "--storage.path=" + t.TempDir()})
 
-	var shown []string // everything that anybody can see
+	var shown []string // every output
 	look := func(path string) {
 		reply, err := ex.get(t.Context(), path)
 		if err != nil {
@@ -104,9 +104,9 @@ func TestSecretsAreNeverShown(t *testing.T) {
 	for _, path := range []string{"/", "/config", "/metrics", "/targets", "/-/reload"} {
 		look(path)
 	}
-	within(t, 20*time.Second, func() error { // the mail and the post have been tried by then
+	within(t, 20*time.Second, func() error { // until the mail and the post have been attempted
 		if text := ex.text(); !strings.Contains(text, "channel=email") || !strings.Contains(text, "channel=alertmanager") {
-			return errors.New("the log does not tell how sending failed")
+			return errors.New("the log has no error of sending")
 		}
 		return nil
 	})
@@ -128,7 +128,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 	wantCanariesSent(t, seen)
 }
 
-// wantCanariesSent makes sure that the secrets were in use: a test with secrets that go nowhere proves nothing.
+// wantCanariesSent makes sure that the secrets were used: a test with unused secrets proves nothing.
 func wantCanariesSent(t *testing.T, seen *zoo.Seen) {
 	t.Helper()
 	var sent strings.Builder
@@ -138,12 +138,12 @@ func wantCanariesSent(t *testing.T, seen *zoo.Seen) {
 	}
 	for _, secret := range []string{"basic", "file", "environment", "bearer", "authorization", "header", "cookie", "key", "token", "http-header"} {
 		if !strings.Contains(sent.String(), canary+"-"+secret) {
-			t.Errorf("no request bore the secret %s-%s", canary, secret)
+			t.Errorf("no request had the secret %s-%s", canary, secret)
 		}
 	}
 }
 
-// canaryKey is a part of the private key that nothing else contains.
+// canaryKey is a part of the private key that occurs nowhere else.
 func canaryKey(t *testing.T, p *park) string {
 	t.Helper()
 	text, err := os.ReadFile(p.at("key"))
@@ -153,7 +153,7 @@ func canaryKey(t *testing.T, p *park) string {
 	return strings.Split(string(text), "\n")[1][24:48]
 }
 
-// yamlFile is a file's text as a quoted scalar.
+// yamlFile returns a file's text as a quoted scalar.
 func yamlFile(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)

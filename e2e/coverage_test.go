@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// unmade are the stages and reasons that a loopback interface cannot show, and why.
+// unmade lists the pairs of stage and reason that loopback cannot produce, and why.
 var unmade = map[string]string{
 	"connect/host_unreachable":       "every loopback address answers; classify's own test has it",
 	"tls/network_error":              "it is what has no name of its own; classify's own test has it",
@@ -25,8 +25,8 @@ var (
 	reasonRow     = regexp.MustCompile("(?m)^\\| `(\\w+)` \\|.*\\| ([a-z, ]+) \\|$")
 )
 
-// TestEveryStageAndReasonIsShown holds three to each other: the pairs that the reference calls possible, those that
-// a golden file shows, and those that cannot be made here.
+// TestEveryStageAndReasonIsShown compares the pairs in the reference with those in the golden files and those that cannot be
+// produced here.
 func TestEveryStageAndReasonIsShown(t *testing.T) {
 	possible, takenOver := possiblePairs(t)
 	shown := shownPairs(t)
@@ -34,26 +34,26 @@ func TestEveryStageAndReasonIsShown(t *testing.T) {
 		_, excused := unmade[pair]
 		switch {
 		case !shown[pair] && !excused:
-			t.Errorf("nothing shows %s", pair)
+			t.Errorf("no golden file has %s", pair)
 		case shown[pair] && excused:
-			t.Errorf("%s can be made after all", pair)
+			t.Errorf("%s is in unmade, but a golden file has it", pair)
 		}
 	}
 	for pair := range unmade {
 		if !possible[pair] {
-			t.Errorf("%s is excused and the reference does not know it", pair)
+			t.Errorf("%s is in unmade, but not in the reference", pair)
 		}
 	}
 	for pair := range shown {
 		stage, reason, _ := strings.Cut(pair, "/")
 		if !possible[pair] && !((stage == "proxy" || stage == "request") && takenOver[reason]) {
-			t.Errorf("%s is shown and the reference does not know it", pair)
+			t.Errorf("%s is in a golden file, but not in the reference", pair)
 		}
 	}
 }
 
 // possiblePairs reads the reference's table of reasons. takenOver are the reasons of resolve, connect and tls, which
-// the way to a proxy or a token server has as well.
+// connections to a proxy or a token server have as well.
 func possiblePairs(t *testing.T) (possible, takenOver map[string]bool) {
 	t.Helper()
 	text, err := os.ReadFile("../docs/reference.md")
@@ -72,7 +72,7 @@ func possiblePairs(t *testing.T) (possible, takenOver map[string]bool) {
 		}
 	}
 	if len(possible) < 40 {
-		t.Fatalf("the reference has %d pairs of stage and reason: its table has changed its form", len(possible))
+		t.Fatalf("the reference has %d pairs of stage and reason: the format of its table has changed", len(possible))
 	}
 	return possible, takenOver
 }

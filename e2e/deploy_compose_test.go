@@ -11,9 +11,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// TestComposeFileRefersToWhatIsThere: every file that it mounts exists, and each program takes the flags it is given,
-// with the files in the places of the container.
-func TestComposeFileRefersToWhatIsThere(t *testing.T) {
+// TestComposeFile: every mounted file exists, and each program accepts its flags, with the files at their paths in the
+// container.
+func TestComposeFile(t *testing.T) {
 	var file struct {
 		Services map[string]struct {
 			Image, Build any
@@ -57,13 +57,13 @@ func TestComposeFileRefersToWhatIsThere(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := os.Stat(path); err != nil || mode != "ro" {
-				t.Errorf("%s: %s: %v, want a file that is there and is mounted read-only", name, volume, err)
+				t.Errorf("%s: %s: %v, want an existing file, mounted read-only", name, volume, err)
 			}
 			places = append(places, to, path)
 		}
 		for _, port := range service.Ports {
 			if !strings.HasPrefix(port, "127.0.0.1:") {
-				t.Errorf("%s: the port %s is open to everybody", name, port)
+				t.Errorf("%s: the port %s is not bound to loopback", name, port)
 			}
 		}
 		args := make([]string, len(service.Command))
@@ -73,13 +73,13 @@ func TestComposeFileRefersToWhatIsThere(t *testing.T) {
 		if try := programs[name]; try != nil {
 			try(args)
 		} else {
-			t.Errorf("nobody knows how to try %s", name)
+			t.Errorf("the test has no case for %s", name)
 		}
 	}
 	if root, err := filepath.Abs(filepath.Join("../deploy", file.Services["rollcall"].Build.(map[string]any)["context"].(string))); err != nil {
 		t.Fatal(err)
 	} else if _, err := os.Stat(filepath.Join(root, "Dockerfile")); err != nil {
-		t.Errorf("what rollcall is built from: %v", err)
+		t.Errorf("the build context of rollcall: %v", err)
 	}
 }
 

@@ -21,10 +21,10 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// maxImageBytes is what everything in the image may take together, before a registry compresses it.
+// maxImageBytes is the limit for all files in the image, uncompressed.
 const maxImageBytes = 25_000_000
 
-// buildah makes and runs images without a daemon, in a store that ends with the test.
+// buildah builds and runs images without a daemon, in a store that is deleted after the test.
 type buildah struct {
 	command []string
 }
@@ -32,14 +32,14 @@ type buildah struct {
 func newBuildah(t *testing.T) buildah {
 	t.Helper()
 	program := find(t, "buildah", "buildah")
-	// Under the short /tmp or its like: the store makes sockets, and their paths may not be long.
+	// In a short directory: the store has sockets, whose paths are limited.
 	dir, err := os.MkdirTemp("", "rollcall-image")
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := buildah{command: []string{program, "--storage-driver=vfs", "--root=" + filepath.Join(dir, "root"), "--runroot=" + filepath.Join(dir, "run")}}
 	if os.Getuid() != 0 {
-		b.command = append([]string{program, "unshare"}, b.command...) // a user namespace of our own
+		b.command = append([]string{program, "unshare"}, b.command...) // in a new user namespace
 	}
 	t.Setenv("BUILDAH_ISOLATION", "chroot")
 	t.Cleanup(func() {
@@ -55,14 +55,14 @@ func (b buildah) args(args ...string) (program string, all []string) {
 	return all[0], all[1:]
 }
 
-// do runs a command of buildah to its end and returns what it writes to stdout.
+// do runs a buildah command and returns its stdout.
 func (b buildah) do(t *testing.T, args ...string) string {
 	t.Helper()
 	program, all := b.args(args...)
 	return run(t, program, all...)
 }
 
-// run runs a program to its end in the repository's root and returns what it writes to stdout.
+// run runs a program in the repository's root and returns its stdout.
 func run(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, args...)
@@ -76,8 +76,8 @@ func run(t *testing.T, program string, args ...string) string {
 	return string(out)
 }
 
-// buildImage builds the Dockerfile. In place of golang:… stands an image that borrows this machine's Go, modules and
-// shell, so nothing is pulled.
+// buildImage builds the Dockerfile. Instead of golang:… it uses an image with this machine's Go, modules and shell, so that
+// nothing is pulled.
 func buildImage(t *testing.T, b buildah) (image string) {
 	t.Helper()
 	run(t, "go", "mod", "download")
@@ -108,7 +108,7 @@ func buildImage(t *testing.T, b buildah) (image string) {
 	return "localhost/rollcall"
 }
 
-func TestImageHoldsOnlyAStaticBinaryAndWorks(t *testing.T) {
+func TestImage(t *testing.T) {
 	b := newBuildah(t)
 	image := buildImage(t, b)
 
@@ -151,7 +151,7 @@ func TestImageHoldsOnlyAStaticBinaryAndWorks(t *testing.T) {
 	container := strings.TrimSpace(b.do(t, "from", image))
 	root := strings.TrimSpace(b.do(t, "mount", container))
 
-	t.Run("content", func(t *testing.T) { judgeContent(t, root) })
+	t.Run("content", func(t *testing.T) { checkContent(t, root) })
 
 	t.Run("the same binary as make build", func(t *testing.T) {
 		binary := filepath.Join(t.TempDir(), "rollcall")
@@ -172,7 +172,7 @@ func TestImageHoldsOnlyAStaticBinaryAndWorks(t *testing.T) {
 	t.Run("serves", func(t *testing.T) {
 		program, args := b.args("run", container, "--", "/rollcall", "--web.listen-address=127.0.0.1:0")
 		server := start(t, program, args...)
-		t.Cleanup(func() { // buildah takes along what it started only when it is asked to end
+		t.Cleanup(func() { // buildah ends its container only on SIGTERM
 			_ = server.cmd.Process.Signal(syscall.SIGTERM)
 			select {
 			case <-server.done:
@@ -191,8 +191,8 @@ func TestImageHoldsOnlyAStaticBinaryAndWorks(t *testing.T) {
 	})
 }
 
-// judgeContent looks at every file of the image.
-func judgeContent(t *testing.T, root string) {
+// checkContent checks every file in the image.
+func checkContent(t *testing.T, root string) {
 	var size int64
 	var files []string
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -229,7 +229,7 @@ func judgeContent(t *testing.T, root string) {
 	}
 	defer binary.Close()
 	if slices.ContainsFunc(binary.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
-		t.Error("the binary needs a dynamic linker, which the image does not have")
+		t.Error("the binary needs a dynamic linker")
 	}
 	authorities, err := os.ReadFile(filepath.Join(root, "etc/ssl/certs/ca-certificates.crt"))
 	if err != nil {

@@ -31,20 +31,19 @@ type panel struct {
 	}
 }
 
-// TestEveryPanelOfTheDashboardHasData asks a real Prometheus, which has scraped rollcall as prometheus.yml says, what
-// each panel asks.
-func TestEveryPanelOfTheDashboardHasData(t *testing.T) {
+// TestDashboardPanelsHaveData runs the queries of each panel on a real Prometheus that scrapes rollcall with prometheus.yml.
+func TestDashboardPanelsHaveData(t *testing.T) {
 	t.Parallel()
 	address := sampleRollcall(t)
 	web := zoo.HTTP(t, zoo.Site())
 	secure := zoo.HTTPS(t, zoo.Config(zoo.Good()), zoo.Site())
 	api := prometheusWith(t, "prometheus.yml", "rollcall:9115", address, "alertmanager:9093", zoo.Refused(t),
 		"https://example.com/", "http://"+web+"/", "https://shop.example.com/", "https://"+secure+"/", "db.example.com:5432", zoo.Refused(t))
-	judgeDashboard(t, api, "tcp_connect", "http://"+web+"/")
+	checkDashboard(t, api, "tcp_connect", "http://"+web+"/")
 }
 
-// judgeDashboard asks what the panels and the variables ask; among the values of these are to be the module and target.
-func judgeDashboard(t *testing.T, api, module, target string) {
+// checkDashboard runs the queries of all panels and variables; the variables must have the module and the target as values.
+func checkDashboard(t *testing.T, api, module, target string) {
 	t.Helper()
 	var board dashboard
 	if err := json.Unmarshal([]byte(readFile(t, "../deploy/grafana/rollcall.json")), &board); err != nil {
@@ -68,27 +67,27 @@ func judgeDashboard(t *testing.T, api, module, target string) {
 			return value
 		})
 	}
-	asked := 0
+	found := 0
 	for _, p := range board.Panels {
 		for _, target := range p.Targets {
-			asked++
+			found++
 			if target.Datasource.UID != "${datasource}" {
-				t.Errorf("%s asks the data source %q, not the chosen one", p.Title, target.Datasource.UID)
+				t.Errorf("%s uses the data source %q, not the variable", p.Title, target.Datasource.UID)
 			}
 			awaitSeries(t, api, p.Title, fill(target.Expr))
 		}
 	}
-	if asked < 20 {
-		t.Errorf("only %d expressions were found: the test looks in the wrong place", asked)
+	if found < 20 {
+		t.Errorf("only %d expressions were found", found)
 	}
 	for name, label := range map[string]string{"module": module, "target": target} {
 		for _, v := range board.Templating.List {
 			if v.Name == name {
-				judgeVariable(t, api, fill(v.Definition), label)
+				checkVariable(t, api, fill(v.Definition), label)
 			}
 		}
 	}
-	judgeLayout(t, board.Panels)
+	checkLayout(t, board.Panels)
 }
 
 // awaitSeries waits until the expression has a value that is a number.
@@ -110,12 +109,12 @@ func awaitSeries(t *testing.T, api, title, expr string) {
 	})
 }
 
-// judgeVariable does what Grafana does for label_values(series, label).
-func judgeVariable(t *testing.T, api, definition, want string) {
+// checkVariable runs the query that Grafana runs for label_values(series, label).
+func checkVariable(t *testing.T, api, definition, want string) {
 	t.Helper()
 	parts := regexp.MustCompile(`^label_values\((.*), (\w+)\)$`).FindStringSubmatch(definition)
 	if parts == nil {
-		t.Fatalf("the variable %q is none of label_values", definition)
+		t.Fatalf("the variable %q is not a label_values query", definition)
 	}
 	values := get(t, api+"/api/v1/label/"+parts[2]+"/values?match[]="+url.QueryEscape(parts[1]))
 	if !strings.Contains(values, `"`+want+`"`) {
@@ -123,18 +122,18 @@ func judgeVariable(t *testing.T, api, definition, want string) {
 	}
 }
 
-func judgeLayout(t *testing.T, panels []panel) {
+func checkLayout(t *testing.T, panels []panel) {
 	t.Helper()
 	taken, ids := map[[2]int]string{}, map[int]bool{}
 	for _, p := range panels {
 		if ids[p.ID] {
-			t.Errorf("two panels have the number %d", p.ID)
+			t.Errorf("two panels have the id %d", p.ID)
 		}
 		ids[p.ID] = true
 		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
 			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
 				if other := taken[[2]int{x, y}]; other != "" || x >= 24 {
-					t.Fatalf("%q does not fit where it is: %q is there", p.Title, other)
+					t.Fatalf("%q overlaps %q", p.Title, other)
 				}
 				taken[[2]int{x, y}] = p.Title
 			}

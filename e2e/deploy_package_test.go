@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// makeDist makes the packages of this machine's kind of Linux and returns where they are.
+// makeDist builds the packages for this machine's platform and returns their directory.
 func makeDist(t *testing.T, shell string) (dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "dist")
@@ -34,7 +34,7 @@ const (
 	debianPackage = "rollcall_1.2.3~rc1_amd64.deb"
 )
 
-func TestPackagesAreReproducibleAndWork(t *testing.T) {
+func TestPackages(t *testing.T) {
 	t.Parallel()
 	find(t, "dpkg-deb", "dpkg")
 	dist := makeDist(t, "")
@@ -93,7 +93,7 @@ func readFile(t *testing.T, path string) string {
 	return string(text)
 }
 
-// tryArchive unpacks it, runs what is in it, and compares what it is made of with the list beside it.
+// tryArchive unpacks the archive, runs its binary and compares the binary's modules with the SBOM.
 func tryArchive(t *testing.T, dist string) {
 	dir := t.TempDir()
 	run(t, "tar", "-C", dir, "-xzf", filepath.Join(dist, archive))
@@ -134,7 +134,7 @@ func tryArchive(t *testing.T, dist string) {
 	}
 }
 
-// tryDebianPackage installs it into a system of its own, tries every part, and removes it without a trace.
+// tryDebianPackage installs the package into a separate root, checks every part, and removes it completely.
 func tryDebianPackage(t *testing.T, deb string) {
 	root := t.TempDir()
 	for _, dir := range []string{"info", "updates"} {
@@ -151,14 +151,14 @@ func tryDebianPackage(t *testing.T, deb string) {
 	dpkg("--install", deb)
 	for _, path := range []string{"usr/bin/rollcall", "etc/rollcall/rollcall.yml", "usr/share/man/man1/rollcall.1.gz", "usr/lib/systemd/system/rollcall.socket"} {
 		if info, err := os.Stat(filepath.Join(root, path)); err != nil || info.Mode()&0o004 == 0 || info.Mode()&0o022 != 0 {
-			t.Errorf("/%s: %v %v, want a file that all may read and only root may write", path, info, err)
+			t.Errorf("/%s: %v %v, want a file that is readable for all and writable for root only", path, info, err)
 		}
 	}
 
 	run(t, filepath.Join(root, "usr/bin/rollcall"), "--config.check", "--config.file="+filepath.Join(root, "etc/rollcall/rollcall.yml"))
 
 	manual := exec.CommandContext(t.Context(), find(t, "man", "man-db"), "--warnings", "--encoding=UTF-8", "--local-file", filepath.Join(root, "usr/share/man/man1/rollcall.1.gz"))
-	// Wide enough for the longest word: that one cannot be justified would be a warning, too.
+	// Wide enough for the longest word; otherwise man warns that it cannot adjust a line.
 	manual.Env = append(os.Environ(), "MANWIDTH=250")
 	var complaints strings.Builder
 	manual.Stderr = &complaints
@@ -183,7 +183,7 @@ func tryDebianPackage(t *testing.T, deb string) {
 	}
 	dpkg("--install", deb) // an upgrade
 	if text := readFile(t, config); text != "modules: {}\n" {
-		t.Errorf("an upgrade takes the operator's configuration away:\n%s", text)
+		t.Errorf("an upgrade overwrites the changed configuration:\n%s", text)
 	}
 	if err := os.MkdirAll(filepath.Join(root, "var/lib/private/rollcall"), 0o700); err != nil {
 		t.Fatal(err)
@@ -191,7 +191,7 @@ func tryDebianPackage(t *testing.T, deb string) {
 	dpkg("--purge", "rollcall")
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && strings.Contains(entry.Name(), "rollcall") {
-			t.Errorf("%s is left behind", strings.TrimPrefix(path, root))
+			t.Errorf("%s is not removed", strings.TrimPrefix(path, root))
 		}
 		return err
 	})

@@ -19,8 +19,8 @@ import (
 
 const unitDir = "../deploy/systemd"
 
-// TestUnitsAreSoundAndShutIn lets systemd itself read the units, in a tree in which what they start is in its place.
-func TestUnitsAreSoundAndShutIn(t *testing.T) {
+// TestUnitsAreValidAndHardened runs systemd-analyze on the units, in a tree that has their binaries in place.
+func TestUnitsAreValidAndHardened(t *testing.T) {
 	analyze := find(t, "systemd-analyze", "systemd")
 	root := t.TempDir()
 	units := filepath.Join(root, "usr/lib/systemd/system")
@@ -43,12 +43,12 @@ func TestUnitsAreSoundAndShutIn(t *testing.T) {
 	verify := func() {
 		t.Helper()
 		out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", "--root="+root, "rollcall.service", "rollcall.socket").CombinedOutput()
-		if err != nil || len(out) > 0 { // of a setting that it does not know it only warns
+		if err != nil || len(out) > 0 { // it only warns about unknown settings
 			t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 		}
 	}
 	verify()
-	// The scale goes from 0 to 100; an ordinary service has more than 90.
+	// The scale is 0 to 100; a service without hardening has more than 90.
 	security := func(threshold string) {
 		t.Helper()
 		out, err := exec.CommandContext(t.Context(), analyze, "security", "--offline=yes", "--no-pager", "--threshold="+threshold, "--root="+root, "rollcall.service").CombinedOutput()
@@ -65,10 +65,10 @@ func TestUnitsAreSoundAndShutIn(t *testing.T) {
 	security("25")
 }
 
-// notifications is what a service tells its manager, read as systemd reads it.
+// notifications receives a service's notifications like systemd does.
 func notifications(t *testing.T) (socket string, states <-chan string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "rollcall-notify") // a socket's path may not be long
+	dir, err := os.MkdirTemp("", "rollcall-notify") // socket paths are limited
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func notifications(t *testing.T) (socket string, states <-chan string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := make(chan string, 1000)
+	received := make(chan string, 1000)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -87,7 +87,7 @@ func notifications(t *testing.T) (socket string, states <-chan string) {
 			if err != nil {
 				return // closed below
 			}
-			told <- string(buffer[:n])
+			received <- string(buffer[:n])
 		}
 	}()
 	t.Cleanup(func() {
@@ -95,10 +95,10 @@ func notifications(t *testing.T) (socket string, states <-chan string) {
 		<-done
 		os.RemoveAll(dir)
 	})
-	return socket, told
+	return socket, received
 }
 
-// awaitState takes what is told until it begins with want, and fails when anything but a watchdog's feed comes before.
+// awaitState reads notifications until one begins with want, and fails for any other except those for the watchdog.
 func awaitState(t *testing.T, states <-chan string, want string) {
 	t.Helper()
 	timeout := time.After(patience)
@@ -109,15 +109,15 @@ func awaitState(t *testing.T, states <-chan string, want string) {
 				return
 			}
 			if state != "WATCHDOG=1" {
-				t.Fatalf("told %q, want %q", state, want)
+				t.Fatalf("notified %q, want %q", state, want)
 			}
 		case <-timeout:
-			t.Fatalf("it is never told %q", want)
+			t.Fatalf("never notified %q", want)
 		}
 	}
 }
 
-func TestServiceManagerIsToldHowWeAre(t *testing.T) {
+func TestServiceNotifications(t *testing.T) {
 	socket, states := notifications(t)
 	const watchdog = 2 * time.Second
 	config := writeFile(t, "rollcall.yml", "modules: {}\n")
@@ -143,16 +143,16 @@ func TestServiceManagerIsToldHowWeAre(t *testing.T) {
 		awaitState(t, states, "READY=1")
 	}
 
-	// Without descriptors it takes no connection: to whoever asks, it hangs.
+	// Without descriptors it accepts no connection and looks hung to clients.
 	pid := fmt.Sprintf("--pid=%d", server.cmd.Process.Pid)
 	run(t, find(t, "prlimit", "util-linux"), pid, "--nofile=3:")
 	for fed := true; fed; {
 		select {
 		case <-states:
-		case <-time.After(watchdog): // systemd would restart it now
+		case <-time.After(watchdog): // systemd would restart the service now
 			fed = false
 		case <-server.done:
-			t.Fatal("it ended")
+			t.Fatal("rollcall ended")
 		}
 	}
 	run(t, find(t, "prlimit", "util-linux"), pid, "--nofile=512:")
@@ -162,12 +162,12 @@ func TestServiceManagerIsToldHowWeAre(t *testing.T) {
 	awaitState(t, states, "STOPPING=1")
 }
 
-func TestServesOnTheSocketThatSystemdHolds(t *testing.T) {
+func TestSocketActivation(t *testing.T) {
 	address := zoo.Refused(t)
 	server := start(t, find(t, "systemd-socket-activate", "systemd"), "--listen="+address, rollcall, "--web.systemd-socket")
 	server.await(t, "Listening on")
 	if reply := get(t, "http://"+address+"/-/ready"); reply == "" {
-		t.Error("it says nothing")
+		t.Error("no reply")
 	}
 	server.await(t, `msg="rollcall listens" address=`+address)
 	server.stop(t)

@@ -12,9 +12,9 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// TestOneScrapeBringsTheConfiguredTargets: a real Prometheus with the sample's job for /targets, and no other for
-// targets, knows each of them by name; the rules fire for them, and the dashboard is full.
-func TestOneScrapeBringsTheConfiguredTargets(t *testing.T) {
+// TestTargetsEndpointWithPrometheus runs a real Prometheus with only the sample's job for /targets: it has a series for each
+// configured target, the rules fire, and the dashboard has data.
+func TestTargetsEndpointWithPrometheus(t *testing.T) {
 	t.Parallel()
 	web, database, denied := "http://"+zoo.HTTP(t, zoo.Site())+"/", zoo.Refused(t), "localhost:80"
 	secure := "https://" + zoo.HTTPS(t, zoo.Config(zoo.Good()), zoo.Site()) + "/"
@@ -28,7 +28,7 @@ func TestOneScrapeBringsTheConfiguredTargets(t *testing.T) {
 	address := p.await(t, `msg="rollcall listens" address=(\S+)`)[1]
 
 	sample := readFile(t, "../deploy/prometheus/prometheus.yml")
-	others := sample[strings.Index(sample, "\n# Targets in a list."):]
+	others := sample[strings.Index(sample, "\n# A list of targets."):]
 	api := prometheusWith(t, "prometheus.yml", others, "\n", "rollcall:9115", address, "alertmanager:9093", zoo.Refused(t),
 		"global:\n", "global:\n  evaluation_interval: 1s\n", "for: 30s", "for: 1s", "for: 15m", "for: 1s")
 	for _, c := range []struct {
@@ -47,7 +47,7 @@ func TestOneScrapeBringsTheConfiguredTargets(t *testing.T) {
 	} {
 		awaitAnswer(t, api, c.expr, c.want)
 	}
-	judgeDashboard(t, api, "port", web)
+	checkDashboard(t, api, "port", web)
 
 	rewrite(t, file, kept)
 	reload(t, &exporter{p, "http://" + address})

@@ -2,16 +2,16 @@
 
 package e2e
 
-// differences is the README's table: what is meant to differ from blackbox_exporter. The parity test fails for a
-// difference that is not here and for a row that no visit shows. What Debian's 0.23 cannot show, because it is about
-// later releases or about more than one reply, names the test that holds rollcall's side.
+// differences is the table in docs/from-blackbox-exporter.md: the intended differences from blackbox_exporter. The parity
+// test fails for a difference that is not listed and for a row that no visit shows. A row that Debian's 0.23 cannot show,
+// because it concerns later releases or more than one reply, names the test that checks rollcall's side.
 var differences = []difference{
 	{
-		what: "why a target is down", peer: "in the log", ours: "also `probe_failure_info{stage,reason}`", because: "an alert can say it",
+		what: "why a target is down", peer: "in the log", ours: "also `probe_failure_info{stage,reason}`", because: "alerts can include the reason",
 		in: `^(http|https|tcp|dns|name)_`, diff: `^probe_failure_info only in rollcall`,
 	},
 	{
-		what: "certificate metrics when the handshake fails", peer: "none", ours: "there", because: "the expiry is needed most when it is over",
+		what: "certificate metrics when the handshake fails", peer: "none", ours: "present", because: "the expiry is needed most after it has passed",
 		in: `^(https|tcp)_`, diff: `^probe_(ssl_earliest_cert_expiry|ssl_last_chain_info|ssl_last_chain_expiry_timestamp_seconds|tls_version_info) only in rollcall`,
 	},
 	{
@@ -19,27 +19,27 @@ var differences = []difference{
 		in: `not_verified$`, diff: `^probe_ssl_last_chain_expiry_timestamp_seconds only in blackbox_exporter`,
 	},
 	{
-		what: "no descriptors, no memory, too many probes", peer: "`probe_success` 0 for every target", ours: "5xx and a counter", because: "a verdict is about the target",
+		what: "no descriptors, no memory, too many probes", peer: "`probe_success` 0 for every target", ours: "5xx and a counter", because: "a down verdict must be about the target",
 		held: "e2e/hostile_ourselves_test.go: func noDescriptors",
 	},
 	{
-		what: "a target that cannot be: no port for tcp, port 65536, `gopher://`", peer: "`probe_success` 0", ours: "400", because: "it is the asker's mistake",
+		what: "an impossible target: no port for tcp, port 65536, `gopher://`", peer: "`probe_success` 0", ours: "400", because: "it is a client error",
 		in: `target`, diff: `^status 200, rollcall: 400`,
 	},
 	{
-		what: "a target's scheme in capitals", peer: "down", ours: "as in small letters", because: "RFC 3986",
+		what: "a target's scheme in capitals", peer: "down", ours: "same as lower case", because: "RFC 3986",
 		in: `^http_up_scheme_in_capitals$`, diff: `.`,
 	},
 	{
-		what: "cloud metadata addresses", peer: "probed", ours: "refused, see [guard](docs/reference.md#the-file-and-a-module)", because: "they hand out credentials",
+		what: "cloud metadata addresses", peer: "probed", ours: "refused, see [guard](reference.md#the-file-and-a-module)", because: "they hand out credentials",
 		held: "probe/guard_test.go: 169.254.169.254",
 	},
 	{
-		what: "body without `body_size_limit`", peer: "unbounded", ours: "10 MB after decoding, then `body_too_large`; `0` is unbounded", because: "a reply of gigabytes must not end the exporter",
+		what: "body without `body_size_limit`", peer: "unbounded", ours: "10 MB after decoding, then `body_too_large`; `0` is unbounded", because: "a reply of gigabytes must not kill the exporter",
 		held: `e2e/visits_test.go: "http_body_endless"`,
 	},
 	{
-		what: "credentials and module headers at a redirect to another host", peer: "sent along", ours: "left behind", because: "they are secrets, often",
+		what: "credentials and module headers after a redirect to another host", peer: "sent", ours: "not sent", because: "they often are secrets",
 		in: `^name_redirect_elsewhere_drops_credentials$`, diff: `.`,
 	},
 	{
@@ -47,27 +47,27 @@ var differences = []difference{
 		held: `e2e/names_test.go: "name_redirect_to_itself_keeps_credentials"`,
 	},
 	{
-		what: "307 and 308 with `body_file`", peer: "not followed", ours: "followed", because: "the body is at hand",
+		what: "307 and 308 with `body_file`", peer: "not followed", ours: "followed", because: "the body can be sent again",
 		held: `e2e/visits_test.go: "http_redirect_307_keeps_body_file"`,
 	},
 	{
-		what: "the body of a redirect that is not followed", peer: "closed before it is matched", ours: "matched", because: "an option asks for it",
+		what: "the body of a redirect that is not followed", peer: "closed before it is matched", ours: "matched", because: "the option requires it",
 		in: `^http_redirect_not_followed_body_is_matched$`, diff: `.`,
 	},
 	{
-		what: "a redirect that cannot be followed", peer: "no status", ours: "the status of the answer that sent it", because: "the target did answer",
+		what: "a redirect that cannot be followed", peer: "no status", ours: "the status of the redirect response", because: "the target did answer",
 		in: `^http_redirect_(broken_location|to_another_scheme)$`, diff: `^probe_http_`,
 	},
 	{
-		what: "a body longer than its Content-Length, or with one beside chunks", peer: "up", ours: "`protocol_error`", because: "RFC 9112 calls it an attack",
+		what: "a body longer than its Content-Length, or chunked with a Content-Length", peer: "up", ours: "`protocol_error`", because: "RFC 9112 treats it as an error or an attack",
 		in: `^http_(body_longer_than_content_length|response_length_beside_chunks)$`, diff: `.`,
 	},
 	{
-		what: "a status code of 000", peer: "looks like no answer", ours: "`protocol_error`", because: "no code begins with 0",
+		what: "a status code of 000", peer: "looks like no answer", ours: "`protocol_error`", because: "no valid code begins with 0",
 		in: `^http_check_status_000$`, diff: `.`,
 	},
 	{
-		what: "certificate metrics of DNS over TLS", peer: "none", ours: "there", because: "it has certificates that expire",
+		what: "certificate metrics of DNS over TLS", peer: "none", ours: "present", because: "its certificates expire, too",
 		in: `^dns_(up_)?tls_?`, diff: `^probe_(ssl_earliest_cert_expiry|ssl_last_chain_info|ssl_last_chain_expiry_timestamp_seconds|tls_version_info) only in rollcall`,
 	},
 	{
@@ -75,95 +75,95 @@ var differences = []difference{
 		in: `^dns_up_over_512_bytes$`, diff: `.`,
 	},
 	{
-		what: "a DNS answer to another question", peer: "up", ours: "passed over, and `protocol_error` when no other comes", because: "it may be forged",
+		what: "a DNS answer to another question", peer: "up", ours: "ignored; `protocol_error` when no other arrives", because: "it may be forged",
 		in: `^dns_response_to_another_question$`, diff: `.`,
 	},
 	{
-		what: "a DNS answer with fewer records than it says", peer: "up", ours: "`protocol_error`, unless it says that it is truncated", because: "nobody knows what is missing",
+		what: "a DNS answer with fewer records than its header says", peer: "up", ours: "`protocol_error`, unless it is marked as truncated", because: "the missing records are unknown",
 		in: `^dns_response_fewer_records_than_it_says$`, diff: `.`,
 	},
 	{
-		what: "`probe_dns_serial` without an SOA record", peer: "0", ours: "absent", because: "0 is a serial number, too",
+		what: "`probe_dns_serial` without an SOA record", peer: "0", ours: "absent", because: "0 is a valid serial number",
 		in: `^dns_up_serial_of_no_zone$`, diff: `^probe_dns_serial only in blackbox_exporter`,
 	},
 	{
-		what: "`+`, `%20`, `%25`, `%2F` in a target's query", peer: "decoded twice", ours: "decoded once", because: "the target is what was asked for",
+		what: "`+`, `%20`, `%25`, `%2F` in a target's query", peer: "decoded twice", ours: "decoded once", because: "the target is probed as it was given",
 		held: "e2e/hostile_requests_test.go: func decodedOnce",
 	},
 	{
-		what: "a scrape timeout that is NaN, negative or no number", peer: "500, or fails at once", ours: "400", because: "it is the asker's mistake",
+		what: "a scrape timeout that is NaN, negative or not a number", peer: "500, or fails at once", ours: "400", because: "it is a client error",
 		in: `scrape timeout (abc|NaN)`, diff: `^status (500|200), rollcall: 400`,
 	},
 	{
-		what: "a scrape timeout not above `--timeout-offset`", peer: "a timeout of 0", ours: "the module's timeout", because: "the probe can still be made",
+		what: "a scrape timeout of at most `--timeout-offset`", peer: "a timeout of 0", ours: "the module's timeout", because: "the probe can still be made",
 		held: "e2e/hostile_requests_test.go: func nonsenseTimeouts",
 	},
 	{
-		what: "repeated or reserved labels, labels that are not UTF-8", peer: "the scrape breaks off", ours: "a configuration error, or a cleaned label", because: "one banner must not hide the verdict",
+		what: "repeated or reserved labels, labels that are not UTF-8", peer: "the scrape fails", ours: "a configuration error, or a cleaned label", because: "a banner must not hide the verdict",
 		held: `e2e/visits_test.go: "tcp_expect_labels_not_utf8"`,
 	},
 	{
-		what: "`starttls` after `tls: true`", peer: "the scrape breaks off", ours: "a configuration error", because: "it cannot work",
+		what: "`starttls` after `tls: true`", peer: "the scrape fails", ours: "a configuration error", because: "it cannot work",
 		in: `^starttls inside tls$`, diff: `^config accepted, rollcall: refused`,
 	},
 	{
-		what: "bytes in clear behind the go-ahead for STARTTLS", peer: "accepted", ours: "`data_before_tls`", because: "an attacker in the middle can put words there",
+		what: "plain-text bytes after the server agreed to STARTTLS", peer: "accepted", ours: "`data_before_tls`", because: "an attacker on the path can inject them",
 		in: `^tcp_starttls_injected$`, diff: `.`,
 	},
 	{
-		what: "a body regexp beside a CEL expression", peer: "CEL always fails", ours: "both see the body", because: "both were asked for",
+		what: "a body regexp together with a CEL expression", peer: "CEL always fails", ours: "both see the body", because: "both are configured",
 		held: `e2e/visits_test.go: "http_check_cel_beside_regexp"`,
 	},
 	{
-		what: "a regular expression that takes seconds", peer: "works on after the deadline", ours: "ends with it: 500", because: "the target has answered",
+		what: "a regular expression that takes seconds", peer: "continues after the deadline", ours: "stops at the deadline with 500", because: "the target has answered",
 		held: "probe/match_test.go: func TestExpressionThatTakesTooLongIsNotTheTargetsFault",
 	},
 	{
-		what: "a body that cannot be read", peer: "counts as a regexp failure", ours: "a reason of its own", because: "no regexp has decided",
+		what: "a body that cannot be read", peer: "counts as a regexp failure", ours: "a reason of its own", because: "no regexp was evaluated",
 		in: `^http_body_cut_short_before_a_regexp$`, diff: `^probe_failed_due_to_regex `,
 	},
 	{
-		what: "`expect_bytes` over several reads, or after `expect`", peer: "down, bytes lost", ours: "up", because: "the network splits as it likes",
+		what: "`expect_bytes` over several reads, or after `expect`", peer: "down, bytes lost", ours: "up", because: "the network may split data anywhere",
 		held: `e2e/visits_test.go: "tcp_expect_bytes_byte_by_byte"`,
 	},
 	{
-		what: "a line over 64 KiB", peer: "a scanner error", ours: "accepted to 128 KiB, then `line_too_long`", because: "the reason is told",
+		what: "a line over 64 KiB", peer: "a scanner error", ours: "accepted to 128 KiB, then `line_too_long`", because: "the failure gets its own reason",
 		held: `e2e/visits_test.go: "tcp_expect_endless_line"`,
 	},
 	{
-		what: "lines without an end", peer: "read and logged until the deadline", ours: "`conversation_too_long`", because: "they cost it hundreds of megabytes",
+		what: "endless lines", peer: "read and logged until the deadline", ours: "`conversation_too_long`", because: "they use hundreds of megabytes",
 		held: `e2e/visits_test.go: "tcp_expect_endless_lines"`,
 	},
 	{
-		what: "`compression: deflate`", peer: "raw only", ours: "with and without zlib's wrapping", because: "both are sent",
+		what: "`compression: deflate`", peer: "raw only", ours: "raw and with a zlib header", because: "servers send both",
 		in: `^http_body_deflate_zlib$`, diff: `.`,
 	},
 	{
-		what: "OAuth 2.0 tokens", peer: "fetched for each probe, without a deadline", ours: "kept until they expire or are refused, fetched within the probe's", because: "a token server must not hold up a scrape",
+		what: "OAuth 2.0 tokens", peer: "fetched for each probe, without a deadline", ours: "cached until they expire or are refused; fetched within the probe's deadline", because: "a slow token server must not block a scrape",
 		held: `e2e/visits_test.go: "http_request_token_never_comes"`,
 	},
 	{
-		what: "a `hostname` with a port", peer: "the port ends up in the TLS name", ours: "it does not", because: "no certificate has one",
+		what: "a `hostname` with a port", peer: "the port ends up in the TLS name", ours: "the port is removed", because: "certificates have no ports",
 		in: `^https_up_name_with_port_by_hostname_parameter$`, diff: `.`,
 	},
 	{
-		what: "misspelt probers, ip protocols, compressions and DNS response codes, a missing `query_name`, files that are not there", peer: "found by a probe", ours: "a configuration error", because: "with file and line, all at once",
+		what: "misspelt probers, IP protocols, compressions and DNS response codes; a missing `query_name`; missing files", peer: "found by a probe", ours: "a configuration error", because: "all errors are reported at load, with file and line",
 		in: `^(a CA file|a missing|an unknown|dns over TLS without TCP)`, diff: `^config accepted, rollcall: refused`,
 	},
 	{
-		what: "a secret's file that is empty, also for a moment", peer: "an empty password is sent", ours: "the last content for a minute, then 500; at load a configuration error", because: "a file that is being written says nothing about the target",
+		what: "a secret's file that is empty, even briefly", peer: "an empty password is sent", ours: "the previous content for a minute, then 500; at load a configuration error", because: "a file that is being rewritten says nothing about the target",
 		held: "probe/file_test.go: func TestEmptySecretFileIsNeverSent",
 	},
 	{
-		what: "a pipe or a device as `password_file`, `body_file` and their like", peer: "waited for", ours: "a configuration error", because: "nothing may hold up a probe",
+		what: "a pipe or device as `password_file`, `body_file` etc.", peer: "blocks the probe", ours: "a configuration error", because: "a file must not block a probe",
 		held: "probe/file_unix_test.go: func TestOnlyRegularFilesAreRead",
 	},
 	{
-		what: "the text of `/config`", peer: "cannot be loaded again", ours: "can, secrets aside", because: "it shows what is in force",
+		what: "the text of `/config`", peer: "cannot be loaded again", ours: "can, except for secrets", because: "it shows the active configuration",
 		held: "config/blackbox_test.go: func TestShownConfigurationLoadsAgain",
 	},
 	{
-		what: "`timeout: 1d`", peer: "refused", ours: "accepted", because: "it is documented",
+		what: "`timeout: 1d`", peer: "refused", ours: "accepted", because: "Prometheus durations have days",
 		in: `^a day as timeout$`, diff: `^config refused, rollcall: accepted`,
 	},
 	{
@@ -171,51 +171,51 @@ var differences = []difference{
 		in: `^probe of a prober that is not built in$`, diff: `rollcall: 501`,
 	},
 	{
-		what: "a ping that a router answers with an ICMP error", peer: "down at the timeout", ours: "down at once, with the reason", because: "the error tells why",
+		what: "a ping that a router answers with an ICMP error", peer: "down at the timeout", ours: "down at once, with the reason", because: "the error names the cause",
 		held: "probe/icmp_linux_test.go: func TestICMPErrorsThatQuoteThePingEndIt",
 	},
 	{
-		what: "no permission to ping", peer: "`probe_success` 0 for every target", ours: "500, and what to do", because: "a verdict is about the target",
+		what: "no permission to ping", peer: "`probe_success` 0 for every target", ours: "500 with advice", because: "a down verdict must be about the target",
 		held: `e2e/icmp_test.go: what: "no permission to ping"`,
 	},
 	{
-		what: "`dont_fragment`", peer: "needs a raw socket, and does nothing for IPv6", ours: "with a ping socket as well, and for IPv6", because: "it asks whether the way carries the size",
+		what: "`dont_fragment`", peer: "needs a raw socket, and does nothing for IPv6", ours: "with a ping socket as well, and for IPv6", because: "it tests whether the path carries the size",
 		held: "probe/icmp_linux_test.go: func TestICMPSizes",
 	},
 	{
-		what: "`payload_size` that is negative or over 65507", peer: "found by a probe", ours: "a configuration error", because: "no packet has room for it",
+		what: "`payload_size` that is negative or over 65507", peer: "found by a probe", ours: "a configuration error", because: "no packet can hold it",
 		in: `^a payload that`, diff: `^config accepted, rollcall: refused`,
 	},
 	{
-		what: "replies of `/probe` for a client that takes gzip", peer: "compressed", ours: "plain", because: "compressing two kilobytes costs more than the probe",
+		what: "replies of `/probe` for a client that takes gzip", peer: "compressed", ours: "plain", because: "compressing 2 KB costs more than the probe",
 		in: `^probe for a client that takes gzip$`, diff: `^content encoding "gzip", rollcall: ""`,
 	},
 	{
-		what: "unknown paths", peer: "200 and the landing page", ours: "404", because: "a slip should be seen",
+		what: "unknown paths", peer: "200 and the landing page", ours: "404", because: "a typo should be visible",
 		in: `^unknown path$`, diff: `^status 200, rollcall: 404`,
 	},
 	{
-		what: "`/debug/pprof`", peer: "open", ours: "with `--web.enable-pprof`", because: "it is not for everybody",
+		what: "`/debug/pprof`", peer: "open", ours: "with `--web.enable-pprof`", because: "profiles should not be public",
 		in: `^profiles$`, diff: `^status 200, rollcall: 404`,
 	},
 	{
-		what: "`/logs?target=`", peer: "the oldest result", ours: "the newest", because: "that is the one in question",
+		what: "`/logs?target=`", peer: "the oldest result", ours: "the newest", because: "the newest result is the relevant one",
 		held: "web/pages_test.go: func TestLogsFindAResult",
 	},
 	{
-		what: "`/logs` without an id", peer: "500", ours: "400", because: "it is the asker's mistake",
+		what: "`/logs` without an id", peer: "500", ours: "400", because: "it is a client error",
 		in: `^logs without id$`, diff: `^status 500, rollcall: 400`,
 	},
 	{
-		what: "`Content-Type` of pages and messages", peer: "without a character set, or none", ours: "UTF-8", because: "a browser need not guess",
+		what: "`Content-Type` of pages and messages", peer: "no character set, or no type", ours: "UTF-8", because: "browsers need not guess",
 		in: `.`, diff: `^content type "(text/plain|text/html|)", rollcall: "text/(plain|html); charset=utf-8"`,
 	},
 	{
-		what: "`--log.prober`", peer: "`info`", ours: "`warn`", because: "a line for every target that is down floods the log when a platform is",
+		what: "`--log.prober`", peer: "`info`", ours: "`warn`", because: "one log line per down target floods the log in an outage",
 		held: "serve.go: log.prober",
 	},
 	{
-		what: "User-Agent", peer: "`Blackbox-Exporter/…`", ours: "`rollcall/…`", because: "it is who asks",
+		what: "User-Agent", peer: "`Blackbox-Exporter/…`", ours: "`rollcall/…`", because: "it names the client",
 		in: `^http_request_user_agent$`, diff: `.`,
 	},
 }

@@ -13,31 +13,31 @@ import (
 	"testing"
 )
 
-// difference is a way in which rollcall answers otherwise than blackbox_exporter, on purpose.
+// difference is an intended difference between rollcall and blackbox_exporter.
 type difference struct {
-	what, peer, ours, because string // a row of the README's table
+	what, peer, ours, because string // a row of the table in docs/from-blackbox-exporter.md
 
 	in, diff string // regexps: the visits and requests that show it, and how it shows there
-	held     string // otherwise: a file, and words in it that name the test
+	held     string // alternatively: a file, and text in it that names the test
 }
 
-// versions are differences between blackbox_exporter 0.23 and its later releases, which rollcall follows.
+// versions lists differences between blackbox_exporter 0.23 and its later releases, which rollcall follows.
 var versions = []difference{
 	{what: "families that are newer than 0.23", in: `.`, diff: `^(probe_timeout_seconds|probe_tls_cipher_info|probe_failed_due_to_bytes) only in rollcall`},
 	{what: "the content type names an escaping", in: `.`, diff: `^content type .*; escaping=underscores"$`},
 	{what: "the label serialnumber", in: `tls|https|secure|tunnel`, diff: `^probe_ssl_last_chain_info .*, rollcall: .*serialnumber=`},
 	{what: "hostname names the certificate for tcp as well", in: `^tcp_tls_name_by_hostname_parameter$`, diff: `.`},
 	{what: "a reload by PUT", in: `^reload by PUT$`, diff: `^status 405, rollcall: 200`},
-	{what: "tcp says nothing about regexps before it is connected", in: `^(tcp|name)_`, diff: `^probe_failed_due_to_regex only in blackbox_exporter`},
+	{what: "tcp has no regexp metric before it is connected", in: `^(tcp|name)_`, diff: `^probe_failed_due_to_regex only in blackbox_exporter`},
 }
 
-// renamed are the exporter's own metrics, a table of their own in the README.
+// renamed covers the exporter's own metrics, which have a separate table on the same page.
 var renamed = difference{what: "names of its own metrics", in: `^own metrics$`, diff: `^(blackbox|rollcall)_`}
 
 // durations are the families whose values are measurements: only their labels are compared.
 var durations = []string{"probe_duration_seconds", "probe_dns_lookup_time_seconds", "probe_http_duration_seconds", "probe_icmp_duration_seconds", "probe_dns_duration_seconds"}
 
-// deterministic is a family's series as far as they can be compared.
+// deterministic joins a family's series without the values that are measurements.
 func deterministic(family string, all []string) string {
 	if slices.Contains(durations, family) {
 		for i, s := range all {
@@ -47,7 +47,7 @@ func deterministic(family string, all []string) string {
 	return strings.Join(all, "; ")
 }
 
-// judge hears what differs and decides whether that is meant.
+// judge receives the differences found and decides whether each is intended.
 type judge struct {
 	rules []difference
 
@@ -59,8 +59,8 @@ func newJudge() *judge {
 	return &judge{rules: append(append(slices.Clone(versions), differences...), renamed), seen: make(map[string]bool)}
 }
 
-// hear fails t for each diff that no rule explains.
-func (j *judge) hear(t *testing.T, in string, diffs []string) {
+// check fails t for each difference that no rule explains.
+func (j *judge) check(t *testing.T, in string, diffs []string) {
 	t.Helper()
 	for _, diff := range diffs {
 		explained := false
@@ -80,8 +80,8 @@ func (j *judge) hear(t *testing.T, in string, diffs []string) {
 
 func matches(pattern, s string) bool { return regexp.MustCompile(pattern).MatchString(s) }
 
-// close fails t for each rule that explained nothing, since it describes a difference that is not there, and for
-// each that no other test holds.
+// close fails t for each rule that explained nothing (it describes a difference that does not exist) and for each rule
+// whose named test does not exist.
 func (j *judge) close(t *testing.T) {
 	t.Helper()
 	for _, rule := range j.rules {
@@ -96,19 +96,29 @@ func (j *judge) close(t *testing.T) {
 	}
 }
 
-// TestREADMEListsTheDifferences holds the README's table and the tests' to the same rows.
-func TestREADMEListsTheDifferences(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
+// differencesPage has the table of differences for readers.
+const differencesPage = "../docs/from-blackbox-exporter.md"
+
+// TestDocsListEveryDifference compares the table in the docs with the rows in differences. With -update it writes the table.
+func TestDocsListEveryDifference(t *testing.T) {
+	const begin, end = "<!-- differences -->\n", "<!-- /differences -->"
+	page, err := os.ReadFile(differencesPage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, found := strings.Cut(string(readme), "<!-- differences -->\n")
-	table, _, ended := strings.Cut(rest, "<!-- /differences -->")
+	before, rest, found := strings.Cut(string(page), begin)
+	table, after, ended := strings.Cut(rest, end)
 	if !found || !ended {
-		t.Fatal("README.md has no table between <!-- differences --> and <!-- /differences -->")
+		t.Fatalf("%s has no table between %s and %s", differencesPage, strings.TrimSpace(begin), end)
 	}
-	if got, want := strings.TrimSpace(table), strings.TrimSpace(differencesTable()); got != want {
-		t.Errorf("README.md's table of differences is not the tests'; it differs in\n%s", lineDiff(got, want))
+	if *update {
+		if err := os.WriteFile(differencesPage, []byte(before+begin+differencesTable()+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got, want := table, differencesTable(); got != want {
+		t.Errorf("the table in %s differs from the one in the tests (-update writes it):\n%s", differencesPage, lineDiff(got, want))
 	}
 }
 

@@ -16,19 +16,19 @@ import (
 	"time"
 )
 
-// peer is the path of the exporter that rollcall is compared with, Debian's package of blackbox_exporter.
+// peer returns the path of blackbox_exporter from Debian's package.
 func peer(t *testing.T) string {
 	t.Helper()
 	return find(t, "prometheus-blackbox-exporter", "prometheus-blackbox-exporter")
 }
 
-// exporter is rollcall or its peer, listening.
+// exporter is a running rollcall or blackbox_exporter.
 type exporter struct {
 	*process
 	URL string // http://127.0.0.1:port
 }
 
-// startExporter runs one with the configuration until the test ends. wrap, if there is any, is a command that runs it.
+// startExporter runs an exporter with the configuration until the test ends. wrap, if not empty, is a command that runs it.
 func startExporter(t *testing.T, bin, config string, args []string, wrap ...string) *exporter {
 	t.Helper()
 	return startWithFile(t, bin, writeFile(t, "blackbox.yml", config), args, wrap...)
@@ -41,7 +41,7 @@ func startWithFile(t *testing.T, bin, file string, args []string, wrap ...string
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	l.Close() // it was free a moment ago, which is as good as it gets: the peer does not say which port it chose
+	l.Close() // the port was free a moment ago; blackbox_exporter does not report a port that it chose itself
 	argv := append(append([]string{}, wrap...), bin, "--config.file="+file, "--web.listen-address="+addr)
 	argv = append(argv, args...)
 	e := &exporter{start(t, argv[0], argv[1:]...), "http://" + addr}
@@ -60,7 +60,7 @@ func startWithFile(t *testing.T, bin, file string, args []string, wrap ...string
 	return e
 }
 
-// within calls check until it finds nothing wrong, or fails t with what was wrong last.
+// within calls check until it returns nil, and fails t with the last error when the time is over.
 func within(t *testing.T, limit time.Duration, check func() error) {
 	t.Helper()
 	deadline := time.NewTimer(limit)
@@ -80,14 +80,14 @@ func within(t *testing.T, limit time.Duration, check func() error) {
 	}
 }
 
-// answer is a reply read whole.
+// answer is a complete reply.
 type answer struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// get asks path of the exporter; a dropped connection is an error.
+// get requests path from the exporter; a dropped connection is an error.
 func (e *exporter) get(ctx context.Context, path string, header ...string) (answer, error) {
 	return e.do(ctx, http.MethodGet, path, header...)
 }
@@ -110,13 +110,13 @@ func (e *exporter) do(ctx context.Context, method, path string, header ...string
 	return answer{reply.StatusCode, reply.Header, string(body)}, err
 }
 
-// noRedirects is a client whose every request has its own connection. It is never changed.
+// noRedirects is a client that follows no redirects and uses a new connection for each request. It is never changed.
 var noRedirects = &http.Client{
 	Transport:     &http.Transport{DisableKeepAlives: true},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// residentKiB is the memory that the process holds now (VmRSS) or held at most (VmHWM).
+// residentKiB returns the resident memory of the process: now (VmRSS) or at its peak (VmHWM).
 func (e *exporter) residentKiB(t *testing.T, field string) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.cmd.Process.Pid))
@@ -136,8 +136,8 @@ func (e *exporter) residentKiB(t *testing.T, field string) int {
 	return 0
 }
 
-// collect makes the exporter, which needs --web.enable-pprof, collect its garbage. An idle Go process does that only
-// every two minutes, and until then it holds what its last burst needed.
+// collect makes the exporter, which needs --web.enable-pprof, collect garbage. An idle Go process does so only every two
+// minutes and keeps the memory of its last burst until then.
 func (e *exporter) collect(t *testing.T) {
 	t.Helper()
 	if reply, err := e.get(t.Context(), "/debug/pprof/heap?gc=1"); err != nil || reply.Status != http.StatusOK {
@@ -145,7 +145,7 @@ func (e *exporter) collect(t *testing.T) {
 	}
 }
 
-// resetPeak makes VmHWM start again from the present, where the kernel lets it.
+// resetPeak resets VmHWM to the current value, if the kernel allows it.
 func (e *exporter) resetPeak(t *testing.T) {
 	t.Helper()
 	err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", e.cmd.Process.Pid), []byte("5"), 0)
@@ -154,7 +154,7 @@ func (e *exporter) resetPeak(t *testing.T) {
 	}
 }
 
-// descriptors is how many the process has open.
+// descriptors returns the number of open descriptors of the process.
 func (e *exporter) descriptors(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", e.cmd.Process.Pid))
@@ -164,7 +164,7 @@ func (e *exporter) descriptors(t *testing.T) int {
 	return len(entries)
 }
 
-// metric is the sum of a family of the exporter's own metrics, over the series that have the labels given as
+// metric returns the sum of a family of the exporter's own metrics, over the series with the labels given as
 // `name="value"`.
 func (e *exporter) metric(t *testing.T, family string, labels ...string) float64 {
 	t.Helper()
@@ -189,7 +189,7 @@ series:
 	return sum
 }
 
-// footprint is what a process must not keep after the work is done.
+// footprint is the use of resources that must return to its start value after the work.
 type footprint struct{ goroutines, descriptors int }
 
 func (e *exporter) footprint(t *testing.T) footprint {
@@ -197,14 +197,14 @@ func (e *exporter) footprint(t *testing.T) footprint {
 	return footprint{int(e.metric(t, "go_goroutines")), e.descriptors(t)}
 }
 
-// awaitFootprint waits for what is still ending, and fails when the process does not come back to where it was.
+// awaitFootprint waits until the process is back at its footprint, and fails if it does not get there.
 func (e *exporter) awaitFootprint(t *testing.T, before footprint) {
 	t.Helper()
-	const slack = 5 // the runtime's own, and connections of this test that are just closing
+	const slack = 5 // for the runtime, and connections of this test that are still closing
 	within(t, 10*time.Second, func() error {
 		now := e.footprint(t)
 		if now.goroutines > before.goroutines+slack || now.descriptors > before.descriptors+slack {
-			return fmt.Errorf("%d goroutines and %d descriptors are left, at the start there were %d and %d",
+			return fmt.Errorf("%d goroutines and %d descriptors, at the start there were %d and %d",
 				now.goroutines, now.descriptors, before.goroutines, before.descriptors)
 		}
 		return nil

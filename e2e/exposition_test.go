@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// exposition is a probe's reply, parsed: families by name.
+// exposition is a parsed reply of /probe: families by name.
 type exposition map[string]*dto.MetricFamily
 
 func parseExposition(text string) (exposition, error) {
@@ -22,7 +22,7 @@ func parseExposition(text string) (exposition, error) {
 	return families, err
 }
 
-// series is every series of a family with its value, as `{a="b"} 1`.
+// series returns every series of a family with its value, e.g. `{a="b"} 1`.
 func series(f *dto.MetricFamily) []string {
 	var all []string
 	for _, m := range f.GetMetric() {
@@ -52,7 +52,7 @@ func valueOf(m *dto.Metric) float64 {
 	}
 }
 
-// value is the value of a family's only series; without the family or with more series it is not there.
+// value returns the value of a family's only series; ok is false without the family or with several series.
 func (e exposition) value(family string) (float64, bool) {
 	f := e[family]
 	if len(f.GetMetric()) != 1 {
@@ -61,7 +61,7 @@ func (e exposition) value(family string) (float64, bool) {
 	return valueOf(f.Metric[0]), true
 }
 
-// verdict is "up", or "down STAGE/REASON", or what is wrong with the reply's idea of a verdict.
+// verdict returns "up", "down STAGE/REASON", or a text that says how the reply is inconsistent.
 func (e exposition) verdict() string {
 	success, ok := e.value("probe_success")
 	failure := e["probe_failure_info"].GetMetric()

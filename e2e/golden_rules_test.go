@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestGoldenFilesKeepTheContract judges the golden files by rules of their own, because -update writes whatever the
-// program says: which families there are for how far a probe came, and which values its reason forbids.
-func TestGoldenFilesKeepTheContract(t *testing.T) {
+// TestGoldenFilesFollowRules checks the golden files independently, because -update writes whatever the program replies:
+// which families exist for each stage, and which values a reason excludes.
+func TestGoldenFilesFollowRules(t *testing.T) {
 	files, err := filepath.Glob(goldenFile("*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("golden files: %v, %v", files, err)
@@ -52,12 +52,12 @@ type goldenRules struct {
 	exposition
 }
 
-// together fails when some of the families are there and others are not, or when they are not as wanted.
+// together fails unless all of the families are present, or none, as wanted.
 func (r goldenRules) together(want bool, families ...string) {
 	r.t.Helper()
 	for _, name := range families {
 		if _, there := r.exposition[name]; there != want {
-			r.t.Errorf("%s is there: %t, want %t", name, there, want)
+			r.t.Errorf("%s is present: %t, want %t", name, there, want)
 		}
 	}
 }
@@ -98,7 +98,7 @@ func (r goldenRules) pings(icmp bool, stage string) {
 	}
 }
 
-// answers holds that a dns probe counts records once an answer could be read, and shows every phase.
+// answers checks that a dns probe counts records only after a valid answer, and has every phase.
 func (r goldenRules) answers(dns bool, stage string) {
 	if !dns {
 		return
@@ -117,7 +117,7 @@ func (r goldenRules) answers(dns bool, stage string) {
 	}
 }
 
-// reasons holds that the older families say the same as the reason.
+// reasons checks that the older families agree with the reason.
 func (r goldenRules) reasons(reason string) {
 	for family, reasons := range map[string][]string{
 		"probe_failed_due_to_regex": {"body_regexp", "header_regexp", "no_match"},
@@ -141,9 +141,9 @@ func (r goldenRules) certificates(http bool, reason string) {
 		r.together(false, "probe_ssl_last_chain_expiry_timestamp_seconds")
 	}
 	if expiry, there := r.value("probe_ssl_last_chain_expiry_timestamp_seconds"); there && (expiry < 1e9 || !shown) {
-		r.t.Errorf("the verified chain ends at %v, the certificates are shown: %t", expiry, shown)
+		r.t.Errorf("the verified chain expires at %v, the certificates are present: %t", expiry, shown)
 	}
 	if tls, _ := r.value("probe_http_ssl"); tls == 1 && !shown {
-		r.t.Error("over TLS and no certificate is shown")
+		r.t.Error("TLS without certificate metrics")
 	}
 }

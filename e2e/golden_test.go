@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
-// TestGolden makes every visit and compares the whole reply with testdata/golden/<name>.prom.
+// TestGolden runs every visit and compares the complete reply with testdata/golden/<name>.prom.
 func TestGolden(t *testing.T) {
 	p := newPark(t)
 	all := visits()
@@ -79,11 +79,10 @@ func compareGolden(t *testing.T, name, reply string) {
 	}
 }
 
-// measured finds the samples whose value is a measured time.
+// measured matches samples whose value is a measured time.
 var measured = regexp.MustCompile(`(?m)^(probe_duration_seconds|probe_dns_lookup_time_seconds|probe_(?:http|icmp|dns)_duration_seconds\{[^}]*\}) (.*)$`)
 
-// normalised replaces what no two runs share, the measured times. A time of exactly 0 means that the phase was not
-// reached and stays; any other becomes 1.
+// normalised replaces measured times by 1. A time of exactly 0 means that the phase was not reached and is kept.
 func normalised(reply string) string {
 	return measured.ReplaceAllStringFunc(reply, func(sample string) string {
 		name, value, _ := strings.Cut(sample, " ")
@@ -94,7 +93,7 @@ func normalised(reply string) string {
 	})
 }
 
-// lineDiff lists the lines that only one of two texts has.
+// lineDiff lists the lines that are in only one of two texts.
 func lineDiff(want, got string) string {
 	var b strings.Builder
 	only := func(sign, text, other string) {

@@ -20,42 +20,42 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// gossip is a web server that repeats what it was told, in every place where an answer can hold text: by path in the
-// status line's reason, a header, a broken status line, a redirect.
+// gossip is a web server that repeats the secrets it receives in every place of a response that can hold text; the path
+// selects the reason phrase, a header, a broken status line or a redirect.
 func gossip(t *testing.T) string {
 	return zoo.TCP(t, func(c net.Conn) {
 		r, err := http.ReadRequest(bufio.NewReader(c))
 		if err != nil {
 			return
 		}
-		var told []string
+		var secrets []string
 		for _, name := range []string{"Authorization", "Proxy-Authorization", "X-Secret", "X-File", "X-Api-Key", "Cookie"} {
 			for _, value := range r.Header.Values(name) {
-				told = append(told, value)
+				secrets = append(secrets, value)
 				if _, encoded, ok := strings.Cut(value, "Basic "); ok {
 					plain, _ := base64.StdEncoding.DecodeString(encoded)
-					told = append(told, string(plain))
+					secrets = append(secrets, string(plain))
 				}
 			}
 		}
 		if r.FormValue("client_secret") != "" {
-			told = append(told, r.FormValue("client_secret"))
+			secrets = append(secrets, r.FormValue("client_secret"))
 		}
-		news := strings.Join(told, " ")
+		secret := strings.Join(secrets, " ")
 		switch r.URL.Path {
 		case "/broken":
-			fmt.Fprintf(c, "HTTP/1.1 %s\r\n\r\n", news)
+			fmt.Fprintf(c, "HTTP/1.1 %s\r\n\r\n", secret)
 		case "/length":
-			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n", news)
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n", secret)
 		case "/redirect":
-			fmt.Fprintf(c, "HTTP/1.1 302 Found\r\nLocation: /?%s\r\nContent-Length: 0\r\n\r\n", url.QueryEscape(news))
+			fmt.Fprintf(c, "HTTP/1.1 302 Found\r\nLocation: /?%s\r\nContent-Length: 0\r\n\r\n", url.QueryEscape(secret))
 		default:
-			fmt.Fprintf(c, "HTTP/1.1 401 %s\r\nX-Echo: %s\r\nWWW-Authenticate: Basic realm=%q\r\nContent-Length: %d\r\n\r\n%s", news, news, news, len(news), news)
+			fmt.Fprintf(c, "HTTP/1.1 401 %s\r\nX-Echo: %s\r\nWWW-Authenticate: Basic realm=%q\r\nContent-Length: %d\r\n\r\n%s", secret, secret, secret, len(secret), secret)
 		}
 	})
 }
 
-// gossipingMail is a mail server, encrypted from the first byte, that refuses the password and says which.
+// gossipingMail is a mail server with TLS from the first byte that refuses the password and repeats it.
 func gossipingMail(t *testing.T) string {
 	return zoo.TLS(t, zoo.Config(zoo.Good()), func(c net.Conn) {
 		io.WriteString(c, "220 mail.zoo.test ESMTP\r\n")
@@ -75,9 +75,9 @@ func gossipingMail(t *testing.T) string {
 	})
 }
 
-// TestPeersThatRepeatSecretsAreNotQuoted has every peer that is given a secret repeat it wherever an answer holds text,
-// and looks for the secrets wherever text comes out.
-func TestPeersThatRepeatSecretsAreNotQuoted(t *testing.T) {
+// TestRepeatedSecretsAreNotShown lets every peer that receives a secret repeat it wherever a response can hold text, and
+// searches all outputs for the secrets.
+func TestRepeatedSecretsAreNotShown(t *testing.T) {
 	p, talks := newPark(t), gossip(t)
 	file := func(option string) string { return writeFile(t, option, canary+"-"+option) }
 	cert, err := os.ReadFile(p.at("cert"))
@@ -143,7 +143,7 @@ func TestPeersThatRepeatSecretsAreNotQuoted(t *testing.T) {
 			}
 		}
 	}
-	// The rest is looked at once both channels have met what they do not get on with.
+	// The remaining outputs are read after both channels have failed.
 	e.await(t, `logging in to the mail server`)
 	e.await(t, `posting to Alertmanager`)
 	for id := range 300 {
@@ -182,7 +182,7 @@ func TestPeersThatRepeatSecretsAreNotQuoted(t *testing.T) {
 	}
 }
 
-// leaks finds canaries in text, as they are and as Basic credentials, with what is around them.
+// leaks finds canaries in text, plain and as Basic credentials, with their context.
 func leaks(text string, more ...string) (found []string) {
 	for _, needle := range append(more, canary+"-") {
 		if i := strings.Index(text, needle); i >= 0 {
@@ -198,8 +198,8 @@ func leaks(text string, more ...string) (found []string) {
 	return slices.Compact(found)
 }
 
-// keyLine is a line from the middle of a PEM block.
+// keyLine returns a line from the middle of a PEM block.
 func keyLine(block []byte) string { return strings.Split(string(block), "\n")[1] }
 
-// quoteLines is text for the inside of a double-quoted YAML scalar.
+// quoteLines escapes text for a double-quoted YAML scalar.
 func quoteLines(text []byte) string { return strings.ReplaceAll(string(text), "\n", `\n`) }

@@ -24,11 +24,11 @@ func httpRows() []row {
 	toSecure := func(who string) visit { return visit{name: "w_http", target: "https://<" + who + ">/"} }
 	return []row{
 		{32, "compression bombs stay small", bombs, func(t *testing.T, h *hostile) { compressionBombs(t, h, bombs) }},
-		{33, "a body without an end, chunked or not", []visit{web}, func(t *testing.T, h *hostile) {
+		{33, "an endless body, chunked or not", []visit{web}, func(t *testing.T, h *hostile) {
 			h.visit(t, to("endlessbody"), "down body/body_too_large")
 			h.visit(t, to("endlesschunks"), "down body/body_too_large", "down body/timeout")
 		}},
-		{34, "a dripping body ends by the deadline", nil, func(t *testing.T, h *hostile) {
+		{34, "a dripping body stops at the deadline", nil, func(t *testing.T, h *hostile) {
 			began := time.Now()
 			h.visit(t, to("trickle"), "down body/timeout")
 			if took := time.Since(began); took > 2500*time.Millisecond {
@@ -40,7 +40,7 @@ func httpRows() []row {
 			h.visit(t, to("longheader"), "up", "down response/headers_too_large")
 			h.visit(t, to("longerheader"), "down response/headers_too_large")
 		}},
-		{36, "interim responses without an end", nil, func(t *testing.T, h *hostile) {
+		{36, "endless interim responses", nil, func(t *testing.T, h *hostile) {
 			h.visit(t, to("interim"), "down response/too_many_interim_responses")
 			h.visit(t, to("oneinterim"), "up")
 		}},
@@ -50,9 +50,9 @@ func httpRows() []row {
 				t.Errorf("%v redirects were counted", n)
 			}
 		}},
-		{38, "the guard judges each hop of a redirect", nil, guardedHops},
+		{38, "the guard checks each hop of a redirect", nil, guardedHops},
 		{39, "no secret follows a redirect to another host", []visit{secrets}, func(t *testing.T, h *hostile) { secretsStayHome(t, h, http.StatusFound) }},
-		{40, "a content length that lies", nil, func(t *testing.T, h *hostile) {
+		{40, "a wrong content length", nil, func(t *testing.T, h *hostile) {
 			h.visit(t, to("shortbody"), "down body/connection_closed", "down body/protocol_error")
 			h.visit(t, to("longbody"), "down body/protocol_error")
 			h.visit(t, to("twolengths"), "down response/protocol_error")
@@ -60,9 +60,9 @@ func httpRows() []row {
 			h.visit(t, to("badchunk"), "down body/protocol_error")
 			h.visit(t, to("cutchunk"), "down body/connection_closed", "down body/protocol_error")
 		}},
-		{41, "broken gzip and an encoding that nobody asked for", []visit{gzip}, func(t *testing.T, h *hostile) {
+		{41, "broken gzip and an encoding that was not requested", []visit{gzip}, func(t *testing.T, h *hostile) {
 			h.visit(t, gzip, "down body/content_encoding")
-			h.visit(t, to("oddencoding"), "up") // nobody looks inside: the bytes are as they came
+			h.visit(t, to("oddencoding"), "up") // the body is not decoded
 		}},
 		{42, "broken status lines, odd codes, HTTP/0.9", nil, func(t *testing.T, h *hostile) {
 			h.visit(t, to("badstatus"), "down response/protocol_error")
@@ -122,14 +122,14 @@ func guardedHops(t *testing.T, h *hostile) {
 		h.probe(t, probePath("module", "w_http", "target", target), 4*time.Second, "down redirect/denied", "down connect/denied")
 	}
 	if got := seen.Requests(); len(got) != 0 {
-		t.Errorf("the denied address was asked for %s", got[0].RequestURI)
+		t.Errorf("the denied address got a request for %s", got[0].RequestURI)
 	}
 	for _, scheme := range []string{"file:///etc/passwd", "gopher://127.0.0.1/", "javascript:alert(1)"} {
 		h.probe(t, probePath("module", "w_http", "target", "http://"+site+"/redirect?to="+scheme), 4*time.Second, "down redirect/bad_redirect")
 	}
 }
 
-// secretsStayHome visits a server that answers with code and points at another host, which must see no secret.
+// secretsStayHome probes a server that redirects with code to another host, which must not get a secret.
 func secretsStayHome(t *testing.T, h *hostile, code int) {
 	seen := &zoo.Seen{Handler: zoo.Site()}
 	elsewhere := zoo.HTTPOn(t, "127.0.0.3", nil, seen)
@@ -146,7 +146,7 @@ func secretsStayHome(t *testing.T, h *hostile, code int) {
 	for _, r := range requests {
 		for name, values := range r.Header {
 			if text := strings.Join(values, " "); strings.Contains(text, "secret") && name != "Referer" || name == "Authorization" {
-				t.Errorf("another host was sent %s: %s", name, text)
+				t.Errorf("another host got %s: %s", name, text)
 			}
 		}
 	}

@@ -12,8 +12,8 @@ func nameRows() []row {
 	tcp := visit{name: "n_tcp", module: `{prober: tcp, timeout: 2s}`}
 	web := visit{name: "n_http", module: `{prober: http, timeout: 2s}`}
 	return []row{
-		{13, "NXDOMAIN, SERVFAIL, silence and emptiness are four reasons", []visit{tcp, web}, fourReasons},
-		{14, "a name that changes its address is resolved once and that address is judged", nil, rebinding},
+		{13, "NXDOMAIN, SERVFAIL, no answer and no address are four reasons", []visit{tcp, web}, fourReasons},
+		{14, "a name that changes its address is resolved once and that address is checked", nil, rebinding},
 		{15, "thousands of addresses and an endless alias are bounded", nil, manyAddresses},
 		{16, "a blackholed first address ends by the deadline", nil, blackholedFirst},
 	}
@@ -32,7 +32,7 @@ func fourReasons(t *testing.T, h *hostile) {
 func rebinding(t *testing.T, h *hostile) {
 	site := "rebind.zoo.test:" + portOf(h.park.at("site"))
 	h.probe(t, probePath("module", "n_tcp", "target", site), 4*time.Second, "up")
-	// The name server now says 127.0.0.2, which the guard denies, and where nobody must be asked.
+	// The name server now answers 127.0.0.2, which the guard denies and which must not be dialled.
 	h.status(t, "GET", probePath("module", "n_tcp", "target", site), 403)
 	h.status(t, "GET", probePath("module", "n_http", "target", "http://"+site+"/"), 403)
 }

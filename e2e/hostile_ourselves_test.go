@@ -22,16 +22,16 @@ func ourselvesRows() []row {
 	web := visit{name: "o_http", module: `{prober: http, timeout: 3s}`}
 	return []row{
 		{46, "without descriptors nothing is down", []visit{web}, noDescriptors},
-		{47, "a machine that sleeps makes nothing down", nil, sleepingMachine},
+		{47, "a suspended machine makes nothing down", nil, sleepingMachine},
 		{48, "a full disk loses no mail", nil, fullDisk},
 		{49, "a broken configuration changes nothing", nil, brokenReload},
 		{50, "load leaves nothing behind", nil, load},
 	}
 }
 
-// noDescriptors runs out of them for real: more probes than the process may have sockets. The default limit of probes
-// in flight is made from the same number and would prevent it, so it is raised out of the way. TestOurselves46 looks
-// closer, at mails and recovery too; this row compares with the peer.
+// noDescriptors uses up all descriptors: more probes than the process may have sockets. The default limit of probes in
+// flight would prevent this, so it is raised. TestOurselves46 checks mail and recovery as well; this row compares with
+// blackbox_exporter.
 func noDescriptors(t *testing.T, h *hostile) {
 	const descriptors = 64
 	bin, args := rollcall, []string{"--probe.max-in-flight=100000"}
@@ -49,13 +49,13 @@ func noDescriptors(t *testing.T, h *hostile) {
 	holding.Wait()
 	t.Logf("500 probes of a server that is up, with %d descriptors: %v", descriptors, statuses)
 	if statuses["down"] > 0 {
-		t.Errorf("%d of them said down", statuses["down"])
+		t.Errorf("%d of them were down", statuses["down"])
 	}
 	if h.peer {
 		return
 	}
 	if statuses["500"]+statuses["503"] == 0 {
-		t.Error("it never ran out of descriptors")
+		t.Error("descriptors never ran out")
 	}
 	if n := p.metric(t, "rollcall_exporter_errors_total", `reason="descriptors"`); n == 0 {
 		t.Error("no exporter error was counted")
@@ -64,12 +64,12 @@ func noDescriptors(t *testing.T, h *hostile) {
 	after.probe(t, probePath("module", "hold", "target", "http://"+h.park.at("site")+"/"), 10*time.Second, "up")
 }
 
-// mailTo is an alert section that writes to box soon after a result.
+// mailTo is an alert section that sends mail to box soon after a result.
 func mailTo(box *zoo.Mailbox) string {
 	return "alert: {group_wait: 100ms, email: {to: [admin@zoo.test], from: rollcall@zoo.test, smtp: {address: \"" + box.Addr + "\", tls: none}}}\n"
 }
 
-// fullDisk gives the outbox a file system of its own, fills it to the last byte and lets a target go down.
+// fullDisk gives the outbox a separate file system, fills it completely and lets a target go down.
 func fullDisk(t *testing.T, h *hostile) {
 	if h.peer {
 		t.Skip("blackbox_exporter sends no mail")
@@ -90,20 +90,20 @@ func fullDisk(t *testing.T, h *hostile) {
 	after.probe(t, probePath("module", "hold", "target", "http://"+refused+"/"), 10*time.Second, "down connect/connection_refused")
 	within(t, 20*time.Second, func() error {
 		if mails := strings.Join(box.Mails(), "\n"); !strings.Contains(mails, refused) {
-			return fmt.Errorf("no mail speaks of %s: %q", refused, mails)
+			return fmt.Errorf("no mail names %s: %q", refused, mails)
 		}
 		return nil
 	})
 	if n := p.metric(t, "rollcall_alert_store_failures_total"); n == 0 {
-		t.Error("no metric tells that the disk is full")
+		t.Error("no metric reports the full disk")
 	}
 	if !strings.Contains(p.text(), "no space left on device") {
-		t.Error("the log does not tell that the disk is full")
+		t.Error("the log does not report the full disk")
 	}
 }
 
-// sleepingMachine stops the process in the middle of a probe for longer than the probe may take, as a suspended
-// laptop or a paused virtual machine does. The target answers within its time.
+// sleepingMachine stops the process during a probe for longer than the probe's timeout, like a suspended laptop or a paused
+// virtual machine. The target answers in time.
 func sleepingMachine(t *testing.T, h *hostile) {
 	hold := visit{name: "hold", module: `{prober: http, timeout: 1s}`}
 	bin := rollcall
@@ -118,7 +118,7 @@ func sleepingMachine(t *testing.T, h *hostile) {
 		<-reply
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 	}))
-	replied := make(chan answer, 1) // of the exporter
+	replied := make(chan answer, 1) // the reply
 	go func() {
 		r, _ := p.get(t.Context(), probePath("module", "hold", "target", "http://"+slow+"/"))
 		replied <- r
@@ -135,7 +135,7 @@ func sleepingMachine(t *testing.T, h *hostile) {
 	}
 	r := <-replied
 	if strings.Contains(r.Body, "\nprobe_success 0\n") {
-		t.Errorf("the machine slept and the target was called down:\n%s", r.Body)
+		t.Errorf("the process was suspended and the target is down:\n%s", r.Body)
 	}
 	if !h.peer && r.Status != 200 && r.Status != 500 {
 		t.Errorf("status %d: %s", r.Status, r.Body)
@@ -177,7 +177,7 @@ func brokenReload(t *testing.T, h *hostile) {
 		}
 		p.probe(t, site, 5*time.Second, "up")
 		if ok := p.metric(t, "rollcall_config_last_reload_successful"); !h.peer && ok != 0 {
-			t.Errorf("%s: the reload is said to have succeeded", name)
+			t.Errorf("%s: the reload is reported as successful", name)
 		}
 	}
 	os.Remove(file)

@@ -29,12 +29,12 @@ func requestRows() []row {
 		{2, "a missing, repeated or huge target is refused", nil, missingTarget},
 		{3, "a target is decoded once", nil, decodedOnce},
 		{4, "other schemes are refused and userinfo is never shown", nil, schemesAndUserinfo},
-		{5, "the guard judges the address that is dialled", nil, oddAddresses},
+		{5, "the guard checks the address that is dialled", nil, oddAddresses},
 		{6, "impossible ports are refused", nil, impossiblePorts},
 		{7, "a nonsense scrape timeout never fails a probe", nil, nonsenseTimeouts},
 		{8, "an unknown module is refused and counted once", nil, unknownModule},
 		{9, "HTML is escaped on every page", []visit{{name: "r_html", module: `{prober: tcp, timeout: 2s, tcp: {query_response: [{expect: "^POP3"}]}}`}}, htmlEscaped},
-		{10, "a client that hangs up cancels its probe and proves nothing", []visit{{name: "r_slow", module: `{prober: http, timeout: 30s}`}}, hangUp},
+		{10, "a client that disconnects cancels its probe, without a result", []visit{{name: "r_slow", module: `{prober: http, timeout: 30s}`}}, hangUp},
 		{11, "ten thousand probes at once are answered or shed", nil, tenThousand},
 		{12, "every endpoint keeps to its methods and parameters", nil, methodsAndParameters},
 	}
@@ -50,7 +50,7 @@ func controlCharacters(t *testing.T, h *hostile) {
 	}
 	for line := range strings.Lines(h.text()) {
 		if strings.HasPrefix(line, injected) {
-			t.Errorf("a line of the log was made by a request: %q", line)
+			t.Errorf("a request wrote a line of the log: %q", line)
 		}
 	}
 }
@@ -69,9 +69,9 @@ func decodedOnce(t *testing.T, h *hostile) {
 		h.probe(t, probePath("module", "r_http", "target", "http://"+site+path), 5*time.Second, "up")
 		requests := seen.Requests()
 		if len(requests) == 0 {
-			t.Errorf("%s was never asked for", path)
+			t.Errorf("%s was never requested", path)
 		} else if got := requests[len(requests)-1].RequestURI; got != path {
-			t.Errorf("the target asked for %s, %s was sent", path, got)
+			t.Errorf("the request was for %s, the target got %s", path, got)
 		}
 	}
 }
@@ -96,13 +96,13 @@ func schemesAndUserinfo(t *testing.T, h *hostile) {
 	}
 	for _, text := range shown {
 		if i := strings.Index(text, canary); i >= 0 {
-			t.Errorf("a password of a target is shown: …%s", shorten(text[max(0, i-100):]))
+			t.Errorf("the output shows the password of a target: …%s", shorten(text[max(0, i-100):]))
 		}
 	}
 }
 
 func oddAddresses(t *testing.T, h *hostile) {
-	// 127.0.0.2 is denied. However it is spelt, it is either recognised (403) or no address at all.
+	// 127.0.0.2 is denied. Every spelling of it is either recognised (403) or not an address.
 	seen := &zoo.Seen{Handler: zoo.Site()}
 	denied := portOf(zoo.HTTPOn(t, "127.0.0.2", nil, seen))
 	for _, host := range []string{"127.0.0.2", "[::ffff:127.0.0.2]", "[::ffff:7f00:2]", "[0:0:0:0:0:ffff:127.0.0.2]"} {
@@ -118,7 +118,7 @@ func oddAddresses(t *testing.T, h *hostile) {
 		}
 	}
 	if got := seen.Requests(); len(got) != 0 {
-		t.Errorf("the denied address was asked for %s", got[0].RequestURI)
+		t.Errorf("the denied address got a request for %s", got[0].RequestURI)
 	}
 	six := portOf(h.park.at("site6"))
 	h.probe(t, probePath("module", "r_http", "target", "http://[::1%25lo]:"+six+"/"), 5*time.Second, "up")
@@ -190,10 +190,10 @@ func htmlEscaped(t *testing.T, h *hostile) {
 		}
 		kind := reply.Header.Get("Content-Type")
 		if strings.HasPrefix(kind, "text/html") && strings.Contains(reply.Body, evil) {
-			t.Errorf("%s is HTML and holds %s as it came", path, evil)
+			t.Errorf("%s is HTML and contains %s unescaped", path, evil)
 		}
 		if kind == "" || reply.Header.Get("X-Content-Type-Options") != "nosniff" && !strings.Contains(kind, "version=") {
-			t.Errorf("%s: a browser may guess its type (Content-Type %q, no nosniff)", path, kind)
+			t.Errorf("%s: browsers may guess its type (Content-Type %q, no nosniff)", path, kind)
 		}
 	}
 }
@@ -217,7 +217,7 @@ func hangUp(t *testing.T, h *hostile) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("the request ended with %v", err)
 	}
-	await(t, gone, "the probe went on without its asker")
+	await(t, gone, "the probe continued after its client was gone")
 	reply := h.status(t, "GET", strings.Replace(path, "/probe?", "/logs?", 1), 404)
 	if strings.Contains(reply.Body, "down") {
 		t.Errorf("a cancelled probe was recorded: %s", reply.Body)
@@ -279,7 +279,7 @@ func tenThousand(t *testing.T, h *hostile) {
 	t.Logf("%d probes at once: %v", n, statuses)
 }
 
-// storm asks for the same probe n times at once and counts the replies: by status, and a 200 as up or down.
+// storm sends n requests for the same probe at once and counts the replies by status; a 200 counts as up or down.
 func storm(p *exporter, n int, path string) map[string]int {
 	var (
 		asking sync.WaitGroup

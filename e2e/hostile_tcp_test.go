@@ -25,19 +25,19 @@ func tcpRows() []row {
 			h.visit(t, to(bare, "<reset>"), "up")
 			h.visit(t, to(send, "<reset>"), "down conversation/connection_reset")
 		}},
-		{19, "a line without an end is bounded and has its own reason", nil, func(t *testing.T, h *hostile) {
+		{19, "an endless line is bounded and has its own reason", nil, func(t *testing.T, h *hostile) {
 			began := time.Now()
 			h.visit(t, to(expect, "<line>"), "down conversation/line_too_long")
 			if took := time.Since(began); took > time.Second {
 				t.Errorf("it took %v to notice", took)
 			}
 		}},
-		{20, "lines without an end are bounded", nil, endlessLines},
+		{20, "endless lines are bounded", nil, endlessLines},
 		{21, "a banner that arrives byte by byte is up", []visit{exactly}, func(t *testing.T, h *hostile) {
 			h.visit(t, to(expect, "<dripssh>"), "up")
 			h.visit(t, exactly, "up")
 		}},
-		{22, "captured bytes that are no UTF-8 become a short valid label", []visit{label}, func(t *testing.T, h *hostile) {
+		{22, "captured bytes that are not UTF-8 become a short valid label", []visit{label}, func(t *testing.T, h *hostile) {
 			e := h.visit(t, label, "up")
 			for _, m := range e["probe_expect_info"].GetMetric() {
 				for _, l := range m.GetLabel() {

@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// withPeer runs the hostile suite against blackbox_exporter instead, for the table of who survives what:
-// go test ./e2e -run Hostile -peer -v. What fails then is the peer's.
+// withPeer runs the hostile suite against blackbox_exporter instead, for comparison:
+// go test ./e2e -run Hostile -peer -v. Failures are then those of blackbox_exporter.
 var withPeer = flag.Bool("peer", false, "run the hostile suite against Debian's blackbox_exporter")
 
-// A row is one case of the hostile world, by its number in the list that the suite keeps to.
+// A row is one hostile case, with its number in the list of cases.
 type row struct {
 	number int
 	name   string
@@ -25,7 +25,7 @@ type row struct {
 	test   func(t *testing.T, h *hostile)
 }
 
-// crowded are the rows that load the whole machine: nothing else runs beside them.
+// crowded are the rows that load the whole machine; they run alone.
 var crowded = map[int]bool{11: true, 32: true, 46: true, 50: true}
 
 // hostileRows are all fifty.
@@ -37,23 +37,23 @@ func hostileRows() []row {
 	return all
 }
 
-// hostile is the exporter under attack and who attacks it.
+// hostile is the exporter under attack and its attackers.
 type hostile struct {
 	*exporter
 	park *park
 	peer bool
 }
 
-// TestHostile holds the running binary against what the world sends. Unless a row says otherwise: the reply is a 200
-// with probe_success 0 and exactly one stage and reason, it comes before the deadline, and at the end of all rows
-// goroutines and descriptors are where they were at the start.
+// TestHostile runs the binary against hostile peers and clients. Unless a row says otherwise, the reply is a 200 with
+// probe_success 0 and exactly one stage and reason, and arrives before the deadline. After all rows the numbers of
+// goroutines and descriptors are the same as at the start.
 func TestHostile(t *testing.T) {
 	p := newPark(t)
 	rows := hostileRows()
 	var all []visit
 	for i, r := range rows {
 		if r.number != i+1 {
-			t.Fatalf("row %d stands at place %d", r.number, i+1)
+			t.Fatalf("row %d is at position %d", r.number, i+1)
 		}
 		all = append(all, r.visits...)
 	}
@@ -81,10 +81,10 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// hostileGuard is the guard of the exporter under attack: 127.0.0.2 plays the address that must not be reached.
+// hostileGuard is the guard of the exporter under attack: 127.0.0.2 stands for an address that must not be reached.
 const hostileGuard = "guard: {deny: [127.0.0.2]}\n"
 
-// keepShared leaves the visits that blackbox_exporter 0.23 has the options for.
+// keepShared keeps the visits whose options blackbox_exporter 0.23 has.
 func keepShared(all []visit) []visit {
 	var shared []visit
 	for _, v := range all {
@@ -95,7 +95,7 @@ func keepShared(all []visit) []visit {
 	return shared
 }
 
-// status asks path, which must be answered with one of the given statuses.
+// status requests path and wants one of the given statuses.
 func (h *hostile) status(t *testing.T, method, path string, want ...int) answer {
 	t.Helper()
 	reply, err := h.do(t.Context(), method, path)
@@ -119,8 +119,8 @@ func shorten(s string) string {
 	return s
 }
 
-// visit makes a visit of the row and compares its verdict, "up" or "down STAGE/REASON", with those wanted. Of
-// blackbox_exporter, which gives no reason, only up and down are compared.
+// visit runs a visit of the row and compares its verdict, "up" or "down STAGE/REASON", with those wanted. For
+// blackbox_exporter, which has no reasons, only up and down are compared.
 func (h *hostile) visit(t *testing.T, v visit, want ...string) exposition {
 	t.Helper()
 	if h.peer && v.alone != "" {
@@ -129,7 +129,7 @@ func (h *hostile) visit(t *testing.T, v visit, want ...string) exposition {
 	return h.probe(t, v.query(h.park), 10*time.Second, want...)
 }
 
-// probe is visit by the request's path. The reply must be there within limit.
+// probe does the same for a request's path. The reply must arrive within limit.
 func (h *hostile) probe(t *testing.T, path string, limit time.Duration, want ...string) exposition {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -161,7 +161,7 @@ func (h *hostile) probe(t *testing.T, path string, limit time.Duration, want ...
 	return e
 }
 
-// probePath is the path of a probe with parameters given in pairs.
+// probePath returns the path of a probe; params are names and values in turn.
 func probePath(pairs ...string) string {
 	q := make(url.Values)
 	for i := 0; i+1 < len(pairs); i += 2 {

@@ -13,7 +13,7 @@ func tlsRows() []row {
 	stream := visit{name: "s_tcp", module: `{prober: tcp, timeout: 2s, tcp: {tls: true, tls_config: {ca_file: "<ca>"}}}`}
 	web := visit{name: "s_http", module: `{prober: http, timeout: 2s, http: {tls_config: {ca_file: "<ca>"}}}`}
 	mail := visit{name: "s_mail", module: starttlsModule}
-	// both makes the visit by tcp and by http.
+	// both runs the visit with tcp and http.
 	both := func(t *testing.T, h *hostile, addr, want string) []exposition {
 		return []exposition{
 			h.probe(t, probePath("module", "s_tcp", "target", addr), 4*time.Second, want),
@@ -21,17 +21,17 @@ func tlsRows() []row {
 		}
 	}
 	return []row{
-		{25, "four ways of being invalid are four reasons, and the expiry is still told", []visit{stream, web}, func(t *testing.T, h *hostile) {
+		{25, "four kinds of invalid certificates have four reasons and an expiry", []visit{stream, web}, func(t *testing.T, h *hostile) {
 			for who, want := range map[string]string{
 				"expired": "down tls/certificate_expired", "notyetvalid": "down tls/certificate_not_yet_valid",
 				"wrongname": "down tls/certificate_name", "stranger": "down tls/certificate_authority",
 			} {
 				for _, e := range both(t, h, h.park.at(who), want) {
 					if expiry, ok := e.value("probe_ssl_earliest_cert_expiry"); !ok || expiry < 1e9 {
-						t.Errorf("%s: the certificate's expiry is not told", who)
+						t.Errorf("%s: the certificate's expiry is missing", who)
 					}
 					if e["probe_ssl_last_chain_expiry_timestamp_seconds"] != nil {
-						t.Errorf("%s: a verified chain is claimed", who)
+						t.Errorf("%s: a verified chain is reported", who)
 					}
 				}
 			}
@@ -63,12 +63,12 @@ func tlsRows() []row {
 			both(t, h, h.park.at("silent"), "down tls/timeout")
 			both(t, h, h.park.at("tls10"), "down tls/tls_version")
 			both(t, h, h.park.at("wantsclient"), "down tls/client_certificate")
-			// With TLS 1.3 the refusal comes after the handshake, in place of an answer. The server closes at once, and
-			// when our request arrives after that, its RST may overtake the alert.
+			// With TLS 1.3 the refusal arrives after the handshake instead of a response. The server closes at once; if the
+			// request arrives after that, the RST may overtake the alert.
 			late := zoo.HTTPS(t, zoo.Config(zoo.Good(), zoo.DemandClient), zoo.Site())
 			h.probe(t, probePath("module", "s_http", "target", "https://"+late+"/"), 4*time.Second, "down tls/client_certificate", "down response/connection_closed", "down response/connection_reset")
 		}},
-		{31, "plaintext injected behind STARTTLS", []visit{mail}, func(t *testing.T, h *hostile) {
+		{31, "plain text injected after STARTTLS", []visit{mail}, func(t *testing.T, h *hostile) {
 			h.visit(t, visit{name: "s_mail", target: "<mail>"}, "up")
 			h.visit(t, visit{name: "s_mail", target: "<injecting>"}, "down conversation/data_before_tls", "down tls/data_before_tls")
 		}},

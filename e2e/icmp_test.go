@@ -20,7 +20,7 @@ var (
 
 const narrow, hops = 1300, 7
 
-// answerPing is how the inhabitants answer.
+// answerPing returns the answers of the hosts in the test network.
 func answerPing(b []byte) [][]byte {
 	p, ok := zoo.ParsePacket(b)
 	if !ok || p.Fragment || !p.IsPing() {
@@ -60,7 +60,7 @@ func answerPing(b []byte) [][]byte {
 	return [][]byte{answer.Bytes()}
 }
 
-// TestGoldenICMP is TestGolden in a network of its own.
+// TestGoldenICMP is TestGolden in a separate network namespace.
 func TestGoldenICMP(t *testing.T) {
 	if !zoo.Apart(t) {
 		return
@@ -88,7 +88,7 @@ func TestGoldenICMP(t *testing.T) {
 	}
 }
 
-// pingDifferences are what TestParityICMP shows of the README's table.
+// pingDifferences are the rows of the table of differences that TestParityICMP covers.
 var pingDifferences = []difference{
 	{what: "why a target is down", in: `^icmp_`, diff: `^probe_failure_info only in rollcall`},
 	{what: "a target that cannot be", in: `target`, diff: `^status 200, rollcall: 400`},
@@ -98,7 +98,7 @@ var pingDifferences = []difference{
 	{what: "the content type names an escaping", in: `.`, diff: `^content type .*; escaping=underscores"$`},
 }
 
-// TestParityICMP is TestParity for pings, in a network of its own: with neither kind of socket, with raw ones, and with ping sockets.
+// TestParityICMP is TestParity for pings, in a separate network namespace: without sockets, with raw sockets and with ping sockets.
 func TestParityICMP(t *testing.T) {
 	if !zoo.Apart(t) {
 		return
@@ -109,13 +109,13 @@ func TestParityICMP(t *testing.T) {
 	theirs, ours := startExporter(t, peer(t), text, nil), startExporter(t, rollcall, text, nil)
 	judge := &judge{rules: pingDifferences, seen: make(map[string]bool)}
 
-	// Without capabilities, and by the sysctl without ping sockets.
+	// Without capabilities, and without ping sockets (sysctl).
 	unable := []string{find(t, "setpriv", "util-linux"), "--bounding-set=-net_raw"}
 	theirsUnable, oursUnable := startExporter(t, peer(t), text, nil, unable...), startExporter(t, rollcall, text, nil, unable...)
 	them, us := replies(t, theirsUnable, oursUnable, "/probe?module=icmp_up_loopback&target=127.0.0.1")
-	judge.hear(t, "without permission", compareReplies(them, us))
+	judge.check(t, "without permission", compareReplies(them, us))
 	if !strings.Contains(us.Body, "net.ipv4.ping_group_range") {
-		t.Errorf("what to do is not said: %s", us.Body)
+		t.Errorf("the reply has no advice: %s", us.Body)
 	}
 
 	for _, allowed := range []bool{false, true} {
@@ -124,12 +124,12 @@ func TestParityICMP(t *testing.T) {
 		}
 		for _, v := range all {
 			them, us := replies(t, theirs, ours, v.query(nil))
-			judge.hear(t, v.name, compareProbes(t, them, us))
+			judge.check(t, v.name, compareProbes(t, them, us))
 		}
 	}
 	for _, target := range []string{"127.0.0.1:80", "[::1]", "http://127.0.0.1/", "224.0.0.1", "255.255.255.255", "127.255.255.255"} {
 		them, us := replies(t, theirs, ours, "/probe?module=icmp_timeout&target="+target)
-		judge.hear(t, "target "+target, compareReplies(them, us))
+		judge.check(t, "target "+target, compareReplies(them, us))
 	}
 	judge.close(t)
 }

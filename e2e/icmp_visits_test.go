@@ -2,21 +2,21 @@
 
 package e2e
 
-// The inhabitants of the network that pings go to. Behind every other address there somebody answers.
+// Addresses in the test network with special behaviour. Every other address answers.
 const (
 	nobodyHome      = "192.0.2.10"
 	hostUnreachable = "192.0.2.11"
 	netUnreachable  = "192.0.2.12"
 	refusesPings    = "192.0.2.13"
 	complaining     = "192.0.2.14"
-	behindNarrow    = "203.0.113.1" // the way there carries 1300 bytes
+	behindNarrow    = "203.0.113.1" // the path carries 1300 bytes
 	farAway         = "203.0.113.2" // seven routers away
 	behindNarrow6   = "2001:db8:9::1"
 	farAway6        = "2001:db8:9::2"
 	noRoute6        = "2001:db8:9::3"
 )
 
-// pingVisits are those of the icmp prober, every way in which it can end.
+// pingVisits lists the visits of the icmp prober, one for each outcome.
 func pingVisits() []visit {
 	return []visit{
 		{name: "icmp_up", module: `{prober: icmp}`, target: "192.0.2.2"},

@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package e2e tries the real binary with the real programs that it lives among. What they are is installed or named by
-// `make peers`.
+// Package e2e tests the real binary with real programs, e.g. Prometheus, Alertmanager and a browser. `make peers` installs
+// them. It does not test packages from inside.
 package e2e
 
 import (
@@ -19,10 +19,10 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// rollcall is the binary under test, built once as it is released.
+// rollcall is the path of the binary under test, built once like a release.
 var rollcall string
 
-// patience bounds every wait for another process; on a busy machine one may take long to start.
+// patience bounds every wait for another process, which may start slowly on a busy machine.
 const patience = 60 * time.Second
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
@@ -54,7 +54,7 @@ type process struct {
 
 func (p *process) text() string { return p.out.String() }
 
-// find returns the path of another project's program.
+// find returns the path of a program of another project.
 func find(t *testing.T, name, debianPackage string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -64,7 +64,7 @@ func find(t *testing.T, name, debianPackage string) string {
 	return path
 }
 
-// start runs a program until the test ends. It is killed then if it has not ended by itself.
+// start runs a program until the test ends, and kills it then if it is still running.
 func start(t *testing.T, path string, args ...string) *process {
 	t.Helper()
 	return startCommand(t, exec.Command(path, args...))
@@ -80,7 +80,7 @@ func startCommand(t *testing.T, command *exec.Cmd) *process {
 	}
 	go func() {
 		defer close(p.done)
-		_ = p.cmd.Wait() // how it ended is seen in ProcessState
+		_ = p.cmd.Wait() // ProcessState has the result
 	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill() // it may have ended already
@@ -92,12 +92,12 @@ func startCommand(t *testing.T, command *exec.Cmd) *process {
 	return p
 }
 
-// await returns the groups of the first match of pattern in the output.
+// await waits for the first match of pattern in the output and returns its groups.
 func (p *process) await(t *testing.T, pattern string) []string {
 	t.Helper()
 	match := p.out.Await(regexp.MustCompile(pattern), p.done, patience)
 	if match == nil {
-		t.Fatalf("%s does not write %q", p.name, pattern)
+		t.Fatalf("%s does not print %q", p.name, pattern)
 	}
 	return match
 }
@@ -109,7 +109,7 @@ func startRollcall(t *testing.T, args ...string) (url string, p *process) {
 	return "http://" + p.await(t, `msg="rollcall listens" address=(\S+)`)[1], p
 }
 
-// stop ends a process as an operator would and demands that it ends well.
+// stop sends SIGTERM to a process, like an operator, and wants exit code 0.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -143,7 +143,7 @@ func get(t *testing.T, url string) string {
 	return string(body)
 }
 
-// writeFile puts a file into a directory that ends with the test.
+// writeFile writes a file into a directory that is removed after the test.
 func writeFile(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -153,7 +153,7 @@ func writeFile(t *testing.T, name, text string) string {
 	return path
 }
 
-// eventually asks until it is told yes, and fails with what was said last.
+// eventually calls check until it succeeds, and fails with its last message.
 func eventually(t *testing.T, ask func() (yes bool, said string)) {
 	t.Helper()
 	deadline := time.NewTimer(patience)
@@ -168,7 +168,7 @@ func eventually(t *testing.T, ask func() (yes bool, said string)) {
 		select {
 		case <-every.C:
 		case <-deadline.C:
-			t.Fatalf("it does not come to pass; last: %s", said)
+			t.Fatalf("the condition is not met; last: %s", said)
 		}
 	}
 }

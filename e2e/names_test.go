@@ -14,8 +14,8 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// nameVisits are those whose target is a name in the zone zoo.test. The exporter must ask the zoo's name server, so it
-// runs with its own resolv.conf, and 12345 stands for a port where nobody needs to listen.
+// nameVisits are the visits whose target is a name in the zone zoo.test. The exporter must use the zoo's name server, so it
+// runs with its own resolv.conf. 12345 stands for any port; it need not be open.
 func nameVisits() []visit {
 	return []visit{
 		{name: "name_up", module: `{prober: tcp}`, target: "up.zoo.test:<silent port>"},
@@ -43,13 +43,13 @@ func nameVisits() []visit {
 	}
 }
 
-// withNameServer is a command prefix that runs an exporter with the zoo's name server as its only one.
+// withNameServer returns a command prefix that runs an exporter with the zoo's name server only.
 func withNameServer(t *testing.T) []string {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("this test gives the exporter its own /etc/resolv.conf, which needs root (or: go test -skip Names)")
 	}
-	// Any address of 127.0.0.0/8 is loopback; one of its own keeps port 53 free of what else may run here.
+	// A separate address of 127.0.0.0/8, because port 53 may be in use on the others.
 	dns := zoo.NewDNS(t, fmt.Sprintf("127.53.%d.%d:53", os.Getpid()>>8&0xff, os.Getpid()&0xff))
 	host, _, err := net.SplitHostPort(dns.Addr)
 	if err != nil {
@@ -66,7 +66,7 @@ func withNameServer(t *testing.T) []string {
 	return []string{"unshare", "--mount", "sh", "-c", script, file}
 }
 
-// TestGoldenNames is TestGolden for names, in the running binary.
+// TestGoldenNames is TestGolden for targets with names.
 func TestGoldenNames(t *testing.T) {
 	p := newPark(t)
 	all := nameVisits()
@@ -86,5 +86,5 @@ func TestGoldenNames(t *testing.T) {
 	}
 }
 
-// portOf is the port of an inhabitant's address.
+// portOf returns the port of an address.
 func portOf(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }

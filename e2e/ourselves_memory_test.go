@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestOurselves46LargeBodiesAtOnceNeitherKillNorLie has a hundred targets send more at the same time than there is
-// memory for, to a module that must look at it. What does not fit is our own fault, and small answers always fit.
-func TestOurselves46LargeBodiesAtOnceNeitherKillNorLie(t *testing.T) {
+// TestOurselves46LargeBodies lets a hundred targets send more bodies at the same time than there is memory for, to a module
+// that must keep them. A body that does not fit is an exporter error; small responses always fit.
+func TestOurselves46LargeBodies(t *testing.T) {
 	const limit, peak = 64, 160 // MiB: GOMEMLIMIT, and what may be resident
 	t.Setenv("GOMEMLIMIT", fmt.Sprintf("%dMiB", limit))
 	p := newPark(t)
@@ -60,16 +60,16 @@ func TestOurselves46LargeBodiesAtOnceNeitherKillNorLie(t *testing.T) {
 		t.Errorf("%d MiB were resident, with GOMEMLIMIT at %d", resident, limit)
 	}
 	if n := e.metric(t, "rollcall_exporter_errors_total", `reason="memory"`); int(n) != noRoom {
-		t.Errorf("%v faults are counted, there were %d", n, noRoom)
+		t.Errorf("%v exporter errors are counted, there were %d", n, noRoom)
 	}
-	for range 10 { // one after the other they fit, so everything was given back
+	for range 10 { // sequential bodies fit, if all memory was released
 		if verdict := verdictOf(t, e, bomb.query(p)); verdict != "down body/body_too_large" {
 			t.Fatalf("afterwards: %s", verdict)
 		}
 	}
 }
 
-// verdictOf asks for one probe.
+// verdictOf runs one probe.
 func verdictOf(t *testing.T, e *exporter, path string) string {
 	t.Helper()
 	reply, err := e.get(t.Context(), path)

@@ -15,12 +15,12 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// withinNamespace says that a test runs in a network of its own, in which ports are few.
+// withinNamespace marks the process that runs in a network namespace with few ports.
 const withinNamespace = "ROLLCALL_FEW_PORTS"
 
-// TestOurselves46WithoutPortsNobodyIsDown runs itself again in a network namespace of its own where 64 ports can be
-// connected from, and lets probes hold all of them.
-func TestOurselves46WithoutPortsNobodyIsDown(t *testing.T) {
+// TestOurselves46WithoutPortsNothingIsDown runs itself again in a network namespace with 64 local ports and lets probes use
+// all of them.
+func TestOurselves46WithoutPortsNothingIsDown(t *testing.T) {
 	if os.Getenv(withinNamespace) != "" {
 		withoutPorts(t)
 		return
@@ -34,7 +34,7 @@ func TestOurselves46WithoutPortsNobodyIsDown(t *testing.T) {
 	inside.Env = append(os.Environ(), withinNamespace+"=1")
 	out, err := inside.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
-		t.Errorf("in a namespace of its own: %v\n%s", err, out)
+		t.Errorf("in the network namespace: %v\n%s", err, out)
 	}
 }
 
@@ -55,7 +55,7 @@ func withoutPorts(t *testing.T) {
 	e := startWithFile(t, rollcall, file, []string{"--storage.path=" + t.TempDir()})
 	e.await(t, `rollcall itself cannot probe.*fault=ports`)
 
-	client := &http.Client{Timeout: patience} // one connection for all: ports are few for it, too
+	client := &http.Client{Timeout: patience} // one connection for all requests, because the client needs ports, too
 	defer client.CloseIdleConnections()
 	probe := func() (status int, body string) {
 		t.Helper()
@@ -70,27 +70,27 @@ func withoutPorts(t *testing.T) {
 		}
 		return reply.StatusCode, string(text)
 	}
-	told := 0
+	reported := 0
 	for until := time.Now().Add(3 * time.Second); time.Now().Before(until); {
 		status, body := probe()
 		switch {
 		case status == http.StatusInternalServerError && strings.Contains(body, "assign requested address"):
-			told++
+			reported++
 		case status != http.StatusOK || !strings.Contains(body, "\nprobe_success 1\n"):
 			t.Errorf("%d %s", status, body)
 		}
 	}
-	if told == 0 {
-		t.Error("nobody was told that there is no port")
+	if reported == 0 {
+		t.Error("no reply reported missing ports")
 	}
 	if n := e.metric(t, "rollcall_exporter_errors_total", `reason="ports"`); n == 0 {
-		t.Error("nothing is counted for ports")
+		t.Error("no exporter error is counted for ports")
 	}
 	if n := e.metric(t, "rollcall_probes_total", `result="down"`); n != 0 {
 		t.Errorf("%v probes were recorded as down", n)
 	}
 	if text := mail.mails(t); text != "" {
-		t.Errorf("somebody got a mail:\n%s", text)
+		t.Errorf("a mail was sent:\n%s", text)
 	}
 	rewrite(t, file, "modules: {tcp: {prober: tcp}}\n"+mail.section())
 	reload(t, e)

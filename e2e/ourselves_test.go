@@ -23,7 +23,7 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// ready is a peer that lets the prober wait and is then well: it holds a connection, and no probe of it is ever down.
+// ready is a peer that answers correctly after a while: it holds a connection, and its probes are never down.
 func ready(after time.Duration) func(net.Conn) {
 	return func(c net.Conn) {
 		c.SetReadDeadline(time.Now().Add(after))
@@ -34,7 +34,7 @@ func ready(after time.Duration) func(net.Conn) {
 
 const readyModule = `{prober: tcp, timeout: 30s, tcp: {query_response: [{expect: "^ready"}]}}`
 
-// mailbox is a stand-in for sendmail, and what it was given.
+// mailbox is a replacement for sendmail that keeps the mails.
 type mailbox struct{ program, file string }
 
 func newMailbox(t *testing.T) mailbox {
@@ -47,13 +47,13 @@ func newMailbox(t *testing.T) mailbox {
 	return mailbox{program, file}
 }
 
-// section is an alert section that mails at once.
+// section is an alert section that sends mail at once.
 func (m mailbox) section() string {
 	return fmt.Sprintf("alert:\n  email: {to: [ops@example.com], from: rollcall@example.com, sendmail: '%s'}\n"+
 		"  group_wait: 0s\n  group_interval: 0s\n  max_mails_per_hour: 1000\n", m.program)
 }
 
-// mails is all that was sent.
+// mails returns everything that was sent.
 func (m mailbox) mails(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(m.file)
@@ -63,9 +63,9 @@ func (m mailbox) mails(t *testing.T) string {
 	return string(text)
 }
 
-// TestOurselves46WithoutDescriptorsNobodyIsDown lets the process run out of descriptors for real: targets that are
-// probed on its own clock hold them all. Whatever is asked meanwhile, no target is said to be down.
-func TestOurselves46WithoutDescriptorsNobodyIsDown(t *testing.T) {
+// TestOurselves46WithoutDescriptorsNothingIsDown lets scheduled probes use all file descriptors. Whatever is requested
+// meanwhile, no target is reported as down.
+func TestOurselves46WithoutDescriptorsNothingIsDown(t *testing.T) {
 	prlimit := find(t, "prlimit", "util-linux")
 	for _, limit := range []int{64, 256} {
 		t.Run(strconv.Itoa(limit), func(t *testing.T) {
@@ -131,7 +131,7 @@ func withoutDescriptors(t *testing.T, limit int, prlimit string) {
 						outcome = strconv.Itoa(reply.Status)
 						if reply.Status == http.StatusOK && !strings.Contains(reply.Body, "\nprobe_success 1\n") {
 							outcome = "a lie"
-							t.Errorf("%s is said to be down:\n%s", v, reply.Body)
+							t.Errorf("%s is reported as down:\n%s", v, reply.Body)
 						}
 					}
 					mu.Lock()
@@ -144,7 +144,7 @@ func withoutDescriptors(t *testing.T, limit int, prlimit string) {
 	asking.Wait()
 	t.Logf("outcomes: %v", seen)
 	if seen["500"] == 0 {
-		t.Errorf("nobody was told that there is no descriptor; outcomes: %v", seen)
+		t.Errorf("no reply reported missing descriptors; outcomes: %v", seen)
 	}
 	for outcome := range seen {
 		if !slices.Contains([]string{"200", "500", "503", "no reply", "a lie"}, outcome) {
@@ -152,7 +152,7 @@ func withoutDescriptors(t *testing.T, limit int, prlimit string) {
 		}
 	}
 	if used = cpuTime(t, e) - used; used > 2500*time.Millisecond {
-		t.Errorf("within 4 s it computed for %v: it spins where it should wait", used)
+		t.Errorf("it used %v of CPU time within 4 s: it spins instead of waiting", used)
 	}
 
 	rewrite(t, file, modules+mail.section())
@@ -172,27 +172,27 @@ func withoutDescriptors(t *testing.T, limit int, prlimit string) {
 		}
 	}
 	if n := e.metric(t, "rollcall_exporter_errors_total", `reason="descriptors"`); n == 0 {
-		t.Error("nothing is counted for descriptors")
+		t.Error("no exporter error is counted for descriptors")
 	}
 	if n := e.metric(t, "rollcall_probes_total", `result="down"`); n != 0 {
 		t.Errorf("%v probes were recorded as down", n)
 	}
 	if text := mail.mails(t); text != "" {
-		t.Errorf("somebody got a mail:\n%s", text)
+		t.Errorf("a mail was sent:\n%s", text)
 	}
-	// The mail that would have come does come when there is cause.
+	// A target that is really down does send a mail.
 	if _, err := e.get(t.Context(), "/probe?module=tcp&target="+zoo.Refused(t)); err != nil {
 		t.Error(err)
 	}
 	within(t, patience, func() error {
 		if text := mail.mails(t); strings.Count(text, "===") != 1 || !strings.Contains(text, "is down") {
-			return fmt.Errorf("a target that is down brings no mail: %q", text)
+			return fmt.Errorf("no mail for a target that is down: %q", text)
 		}
 		return nil
 	})
 }
 
-// cpuTime is what the process has used so far.
+// cpuTime returns the CPU time that the process has used.
 func cpuTime(t *testing.T, e *exporter) time.Duration {
 	t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", e.cmd.Process.Pid))
@@ -226,8 +226,8 @@ func reload(t *testing.T, e *exporter) {
 	}
 }
 
-// TestOurselves11SlowClientsKeepNobodyOut fills the port with clients that never finish: a probe is answered all the same.
-func TestOurselves11SlowClientsKeepNobodyOut(t *testing.T) {
+// TestOurselves11SlowClients fills the port with clients that never finish; a probe is still answered.
+func TestOurselves11SlowClients(t *testing.T) {
 	prlimit := find(t, "prlimit", "util-linux")
 	site := zoo.HTTP(t, zoo.Site())
 	holding := zoo.TCP(t, ready(3*time.Second))
@@ -243,7 +243,7 @@ func TestOurselves11SlowClientsKeepNobodyOut(t *testing.T) {
 	}()
 	var slow []net.Conn
 	for _, request := range []string{
-		"",                                     // says nothing
+		"",                                     // sends nothing
 		"GET /probe?target=x HTTP/1.1\r\nHost", // stops within the header
 		"POST /probe?target=x HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n", // stops within the body
 		strings.Repeat("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 50),           // never reads
@@ -269,7 +269,7 @@ func TestOurselves11SlowClientsKeepNobodyOut(t *testing.T) {
 		}
 	}
 	if reply := <-held; !strings.Contains(reply.Body, "\nprobe_success 1\n") {
-		t.Errorf("the probe that was under way was cut off: %d %s", reply.Status, reply.Body)
+		t.Errorf("the probe in flight was aborted: %d %s", reply.Status, reply.Body)
 	}
 	for _, c := range slow {
 		c.Close()
@@ -277,9 +277,9 @@ func TestOurselves11SlowClientsKeepNobodyOut(t *testing.T) {
 	e.awaitFootprint(t, before)
 }
 
-// TestOurselves11TenThousandProbesAtOnce opens 10,000 connections and asks on each. What is over the limit is told so
-// at once; what is within it gets its verdict; nobody is said to be down.
-func TestOurselves11TenThousandProbesAtOnce(t *testing.T) {
+// TestOurselves11TenThousandProbes opens 10,000 connections and sends a request on each. Requests above the limit are refused
+// at once; the others get their result; no target is reported as down.
+func TestOurselves11TenThousandProbes(t *testing.T) {
 	const probes, limit = 10_000, 500
 	var descriptors syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &descriptors); err != nil {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// apiRequests are what both exporters are asked beside the visits. Their paths name inhabitants of the park.
+// apiRequests are sent to both exporters in addition to the visits. Their paths name servers of the park.
 var apiRequests = []struct {
 	name, method, path string
 	header             []string
@@ -47,7 +47,7 @@ var apiRequests = []struct {
 	{name: "logs of unknown id", path: "/logs?id=999999"},
 }
 
-// configFiles are accepted or refused by both, or a difference.
+// configFiles are accepted or refused by both exporters, or listed as a difference.
 var configFiles = []struct{ name, text string }{
 	{"an empty file", ""},
 	{"no modules", "modules:\n"},
@@ -70,9 +70,9 @@ var configFiles = []struct{ name, text string }{
 	{"a prober that is not built in", "modules: {a: {prober: grpc, timeout: 5s, grpc: {preferred_ip_protocol: ip4}}}\n"},
 	{"a missing query_name", "modules: {a: {prober: dns}}\n"},
 	{"an empty query_name", "modules: {a: {prober: dns, dns: {query_name: ''}}}\n"},
-	{"a query type that nobody knows", "modules: {a: {prober: dns, dns: {query_name: a, query_type: X}}}\n"},
+	{"a query type that does not exist", "modules: {a: {prober: dns, dns: {query_name: a, query_type: X}}}\n"},
 	{"a query type in small letters", "modules: {a: {prober: dns, dns: {query_name: a, query_type: mx}}}\n"},
-	{"a query class that nobody knows", "modules: {a: {prober: dns, dns: {query_name: a, query_class: X}}}\n"},
+	{"a query class that does not exist", "modules: {a: {prober: dns, dns: {query_name: a, query_class: X}}}\n"},
 	{"an unknown transport of dns", "modules: {a: {prober: dns, dns: {query_name: a, transport_protocol: quic}}}\n"},
 	{"an unknown response code", "modules: {a: {prober: dns, dns: {query_name: a, valid_rcodes: [OK]}}}\n"},
 	{"dns over TLS without TCP", "modules: {a: {prober: dns, dns: {query_name: a, dns_over_tls: true}}}\n"},
@@ -105,7 +105,7 @@ func compareCommandLines(t *testing.T, p *park, judge *judge) {
 	ours := append(flagsOf(rollcall), "help-long") // which kingpin hides
 	for _, flag := range flagsOf(peer(t)) {
 		if !slices.Contains(ours, flag) {
-			judge.hear(t, "flags", []string{"--" + flag + " only in blackbox_exporter"})
+			judge.check(t, "flags", []string{"--" + flag + " only in blackbox_exporter"})
 		}
 	}
 	accepts := func(bin, file string) string {
@@ -122,7 +122,7 @@ func compareCommandLines(t *testing.T, p *park, judge *judge) {
 				t.Fatal(err)
 			}
 			if a, b := accepts(peer(t), file), accepts(rollcall, file); a != b {
-				judge.hear(t, c.name, []string{fmt.Sprintf("config %s, rollcall: %s", a, b)})
+				judge.check(t, c.name, []string{fmt.Sprintf("config %s, rollcall: %s", a, b)})
 			}
 		})
 	}

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// TestParity makes the same visits with Debian's blackbox_exporter and with rollcall and compares the replies:
-// families, types, labels, presence, and every value that is not a measurement. What differs must stand in
-// differences, and what stands there must be seen.
+// TestParity runs the same visits with Debian's blackbox_exporter and with rollcall and compares the replies: families,
+// types, labels, presence, and every value that is not a measurement. Each difference must be listed in differences, and
+// each listed one must occur.
 func TestParity(t *testing.T) {
 	p := newPark(t)
 	all := slices.DeleteFunc(append(visits(), nameVisits()...), func(v visit) bool { return v.alone != "" })
@@ -25,7 +25,7 @@ func TestParity(t *testing.T) {
 			t.Run(v.name, func(t *testing.T) {
 				t.Parallel()
 				them, us := replies(t, theirs, ours, v.query(p))
-				judge.hear(t, v.name, compareProbes(t, them, us))
+				judge.check(t, v.name, compareProbes(t, them, us))
 			})
 		}
 	})
@@ -37,7 +37,7 @@ func TestParity(t *testing.T) {
 				if r.path == "/metrics" {
 					diffs = append(diffs, compareOwnMetrics(t, them, us)...)
 				}
-				judge.hear(t, r.name, diffs)
+				judge.check(t, r.name, diffs)
 			})
 		}
 	})
@@ -45,8 +45,8 @@ func TestParity(t *testing.T) {
 	judge.close(t)
 }
 
-// replies asks both. more is a method and headers; the default is GET. A connection that the exporter drops is a
-// reply with status 0.
+// replies sends the request to both. more is a method and headers; the default is GET. A dropped connection is a reply with
+// status 0.
 func replies(t *testing.T, theirs, ours *exporter, path string, more ...string) (them, us answer) {
 	t.Helper()
 	method := "GET"
@@ -64,7 +64,7 @@ func replies(t *testing.T, theirs, ours *exporter, path string, more ...string) 
 	return them, us
 }
 
-// compareProbes returns what differs between two replies of /probe, a line for each.
+// compareProbes returns the differences between two replies of /probe, one line each.
 func compareProbes(t *testing.T, them, us answer) []string {
 	t.Helper()
 	diffs := compareReplies(them, us)
@@ -103,7 +103,7 @@ func union(a, b exposition) exposition {
 	return both
 }
 
-// compareOwnMetrics compares the names of what the exporters say about themselves, beside what the client library says.
+// compareOwnMetrics compares the names of the exporters' own metrics, without those of the client library.
 func compareOwnMetrics(t *testing.T, them, us answer) []string {
 	t.Helper()
 	theirs, err := parseExposition(them.Body)

@@ -17,7 +17,7 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// park is the zoo of one test: servers by the names that cases use, each started when it is first asked for.
+// park has the servers of one test by the names that cases use; each starts at its first use.
 type park struct {
 	t testing.TB
 
@@ -46,15 +46,15 @@ func (p *park) fill(s string) string {
 	}
 }
 
-// at starts the server of that name, or writes the file, unless that has been done.
+// at returns the address of a server or the path of a file, and starts or writes it at the first call.
 func (p *park) at(name string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at, ok := p.known[name]
 	if !ok {
-		make, ok := inhabitants[name]
+		make, ok := servers[name]
 		if !ok {
-			p.t.Fatalf("nobody in the zoo is called %q", name)
+			p.t.Fatalf("there is no server or file named %q", name)
 		}
 		at = make(p.t)
 		p.known[name] = at
@@ -67,15 +67,15 @@ const (
 	closing = "HTTP/1.1 200 OK\r\nConnection: close\r\n"
 )
 
-// inhabitants is who can be in a park, and the files that modules need to visit them. It is never changed.
-var inhabitants = map[string]func(testing.TB) string{
+// servers lists the servers that a park can have, and the files that modules need for them. It is never changed.
+var servers = map[string]func(testing.TB) string{
 	"ca":     zoo.CAFile,
 	"cert":   func(t testing.TB) string { cert, _ := zoo.ClientFiles(t); return cert },
 	"key":    func(t testing.TB) string { _, key := zoo.ClientFiles(t); return key },
 	"body":   bodyFile,
 	"absent": func(t testing.TB) string { return filepath.Join(t.TempDir(), "absent") },
 
-	// Web servers that keep the rules.
+	// Correct web servers.
 	"site":        func(t testing.TB) string { return zoo.HTTP(t, zoo.Site()) },
 	"othersite":   func(t testing.TB) string { return zoo.HTTPOn(t, "127.0.0.2", nil, zoo.Site()) },
 	"site6":       func(t testing.TB) string { return zoo.HTTPOn(t, "::1", nil, zoo.Site()) },
@@ -101,7 +101,7 @@ var inhabitants = map[string]func(testing.TB) string{
 	"token":       func(t testing.TB) string { return zoo.HTTP(t, zoo.Token()) },
 	"refuser":     func(t testing.TB) string { return zoo.HTTP(t, http.HandlerFunc(http.NotFound)) },
 
-	// Web servers that break them.
+	// Broken and hostile web servers.
 	"nothttp":       raw(zoo.Say(banner)),
 	"badstatus":     raw(zoo.RawHTTP("HTTP/1.1 abc nonsense\r\n\r\n")),
 	"status000":     raw(zoo.RawHTTP("HTTP/1.1 000 nothing\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")),
@@ -144,7 +144,7 @@ var inhabitants = map[string]func(testing.TB) string{
 	"continuation":  func(t testing.TB) string { return zoo.H2Raw(t, zoo.FloodContinuation) },
 	"endlessdata":   func(t testing.TB) string { return zoo.H2Raw(t, zoo.EndlessData) },
 
-	// Name servers that are targets.
+	// Name servers as targets.
 	"names":       zoo.NameServer,
 	"securenames": func(t testing.TB) string { return zoo.NameServerTLS(t, zoo.Config(zoo.Good())) },
 	"wrongnames":  func(t testing.TB) string { return zoo.NameServerTLS(t, zoo.Config(zoo.WrongName())) },

@@ -14,9 +14,9 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// TestPrometheusScrapesThroughRelabelling is the way every team uses an exporter of this kind: Prometheus passes the
-// target as a parameter, and keeps it as the instance.
-func TestPrometheusScrapesThroughRelabelling(t *testing.T) {
+// TestPrometheusScrapesWithRelabelling is the usual setup: Prometheus passes the target as a parameter and keeps it as the
+// instance.
+func TestPrometheusScrapesWithRelabelling(t *testing.T) {
 	t.Parallel()
 	program := find(t, "prometheus", "prometheus")
 	base, exporter := startRollcall(t)
@@ -62,7 +62,7 @@ scrape_configs:
 	exporter.stop(t)
 }
 
-// query reads a reply of Prometheus's API: the value of each instance.
+// query reads a reply of Prometheus's API and returns the value for each instance.
 func query(body string) (map[string]string, error) {
 	var reply struct {
 		Data struct {
@@ -82,8 +82,8 @@ func query(body string) (map[string]string, error) {
 	return values, nil
 }
 
-// TestPromtoolAcceptsWhatTheBinaryServes: names, types and HELP texts as Prometheus's own linter wants them.
-func TestPromtoolAcceptsWhatTheBinaryServes(t *testing.T) {
+// TestPromtoolAcceptsMetrics runs Prometheus's linter over the names, types and HELP texts.
+func TestPromtoolAcceptsMetrics(t *testing.T) {
 	promtool := find(t, "promtool", "prometheus")
 	base, _ := startRollcall(t)
 	web := zoo.HTTP(t, zoo.Site())

@@ -20,17 +20,17 @@ import (
 const (
 	// soakEnv is how long TestSoak lasts: `make soak` sets ten minutes, `make unit` one.
 	soakEnv = "SOAK"
-	// soakMemory is the process's GOMEMLIMIT. What is resident beyond the heap (the binary's own pages, stacks of
-	// threads) and what was allocated between two collections comes on top: soakPeak.
+	// soakMemory is the process's GOMEMLIMIT. soakPeak also includes memory outside the heap (pages of the binary, thread
+	// stacks) and allocations between two collections.
 	soakMemory, soakPeak = 128 << 20, 192 << 20
-	// soakGrowth is how much more may be resident at the end than after the first round: what the runtime keeps
-	// from its busiest moment.
+	// soakGrowth is the limit for the growth of resident memory after the first round: the runtime keeps memory from its
+	// busiest moment.
 	soakGrowth = 32 << 20
 	// soakAtOnce is how many probes run at the same time.
 	soakAtOnce = 32
 )
 
-// floods are the peers whose behaviour needs no golden file: the worst, with what is to be said of them.
+// floods are the most hostile peers, which have no golden file, with the verdicts wanted.
 func floods() map[visit]string {
 	return map[visit]string{
 		{name: "gzip_bomb", module: `{prober: http, http: {compression: gzip}}`, target: "http://<gzipbomb>/"}:                              "down body/body_too_large",
@@ -53,7 +53,7 @@ func floods() map[visit]string {
 
 const h2Module = `{prober: http, timeout: 2s, http: {tls_config: {ca_file: "<ca>"}}}`
 
-// TestSoak is the long one.
+// TestSoak runs for the time in soakEnv.
 func TestSoak(t *testing.T) {
 	text := os.Getenv(soakEnv)
 	if text == "" {
@@ -66,7 +66,7 @@ func TestSoak(t *testing.T) {
 	runSoak(t, length)
 }
 
-// load is a short soak within the hostile suite.
+// load is a short soak in the hostile suite.
 func load(t *testing.T, h *hostile) {
 	if length := os.Getenv(soakEnv); length != "" {
 		t.Skipf("TestSoak does the same in this run, for %s", length)
@@ -77,8 +77,8 @@ func load(t *testing.T, h *hostile) {
 	runSoak(t, 5*time.Second)
 }
 
-// runSoak sends good and hostile peers through the running binary at full rate, and demands that every verdict is as
-// it should be, and that nothing has been kept when it is over.
+// runSoak probes good and hostile peers at full rate and checks that every verdict is right and that no resources are left
+// in use at the end.
 func runSoak(t *testing.T, length time.Duration) {
 	t.Helper()
 	t.Setenv("GOMEMLIMIT", fmt.Sprint(soakMemory))
@@ -94,7 +94,7 @@ func runSoak(t *testing.T, length time.Duration) {
 	e := startExporter(t, rollcall, modulesFile(p, all)+mail.section(), []string{"--storage.path=" + t.TempDir(), "--web.enable-pprof"})
 
 	soak := &soak{e: e, p: p, wanted: wanted, wrong: make(map[string]int)}
-	soak.run(t, all, len(all)/soakAtOnce+1, 0) // everybody is up and every pool is warm
+	soak.run(t, all, len(all)/soakAtOnce+1, 0) // all servers are started and all pools are filled
 	e.collect(t)
 	before, resident := e.footprint(t), e.residentKiB(t, "VmRSS")
 	soak.run(t, all, 0, length)
@@ -116,14 +116,14 @@ func runSoak(t *testing.T, length time.Duration) {
 		t.Errorf("%d KiB were resident, with GOMEMLIMIT at %d", peak, soakMemory>>10)
 	}
 	if n := e.metric(t, "rollcall_exporter_errors_total"); n != 0 {
-		t.Errorf("%v faults of our own", n)
+		t.Errorf("%v exporter errors", n)
 	}
 	if n := e.metric(t, "rollcall_probes_in_flight"); n != 0 {
 		t.Errorf("%v probes are in flight", n)
 	}
 }
 
-// goldenVerdict is what the golden file of a visit says.
+// goldenVerdict returns the verdict in a visit's golden file.
 func goldenVerdict(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(goldenFile(name))
@@ -141,14 +141,14 @@ func goldenVerdict(t *testing.T, name string) string {
 type soak struct {
 	e      *exporter
 	p      *park
-	wanted map[string]string // the beginning of each visit's verdict
+	wanted map[string]string // prefix of each visit's verdict
 
 	mu     sync.Mutex
 	probes int
 	wrong  map[string]int
 }
 
-// run makes visits from soakAtOnce sides, each in an order of its own: so many, or as long as length.
+// run makes visits with soakAtOnce workers, each in its own order: each visits if that is above 0, else until length is over.
 func (s *soak) run(t *testing.T, all []visit, each int, length time.Duration) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: soakAtOnce}}
@@ -159,7 +159,7 @@ func (s *soak) run(t *testing.T, all []visit, each int, length time.Duration) {
 	var visiting sync.WaitGroup
 	for side := range soakAtOnce {
 		order := rand.New(rand.NewPCG(uint64(side), 0)).Perm(len(all))
-		if each > 0 { // between them the sides visit everybody
+		if each > 0 { // together the workers visit every server
 			order = nil
 			for i := side; i < len(all); i += soakAtOnce {
 				order = append(order, i)

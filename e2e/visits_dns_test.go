@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// dnsVisits are those of the dns prober. The target is a name server, and the name that is asked for says what it does.
+// dnsVisits are the visits of the dns prober. The target is a name server; the queried name selects its behaviour.
 func dnsVisits() []visit {
 	asking := func(name, behaviour, options string) visit {
 		return visit{name: name, module: dnsModule(behaviour, options), target: "<names>"}
@@ -28,17 +28,17 @@ func dnsVisits() []visit {
 		asking("dns_up_truncated", "truncated", ""),
 		asking("dns_up_after_other_ids", "late", ""),
 		asking("dns_up_over_512_bytes", "large", ""),
-		asking("dns_up_code_that_is_valid", "nobody", "valid_rcodes: [NXDOMAIN], "),
+		asking("dns_up_code_that_is_valid", "absent", "valid_rcodes: [NXDOMAIN], "),
 		asking("dns_up_serial", "zone", "query_type: SOA, "),
-		asking("dns_up_serial_of_no_zone", "nobody", "query_type: SOA, valid_rcodes: [NXDOMAIN], "),
+		asking("dns_up_serial_of_no_zone", "absent", "query_type: SOA, valid_rcodes: [NXDOMAIN], "),
 		overTCP("dns_up_tcp", "www", ""),
 		overTLS("dns_up_tls", "<securenames>", trusting),
 		overTLS("dns_up_tls_not_verified", "<securenames>", "tls_config: {insecure_skip_verify: true}, "),
 		{name: "dns_up_other_family_by_fallback", module: dnsModule("www", "preferred_ip_protocol: ip6, "), target: "<names>"},
 		{name: "dns_resolve_other_family_refused", module: dnsModule("www", "preferred_ip_protocol: ip6, ip_protocol_fallback: false, "), target: "<names>"},
 
-		// What the options judge.
-		asking("dns_check_name_that_does_not_exist", "nobody", ""),
+		// Checks of options.
+		asking("dns_check_name_that_does_not_exist", "absent", ""),
 		asking("dns_check_refused", "refused", ""),
 		asking("dns_check_code_that_is_not_valid", "www", "valid_rcodes: [NXDOMAIN, SERVFAIL], "),
 		asking("dns_check_matches", "www", `validate_answer_rrs: {fail_if_matches_regexp: ["\\.2$"]}, `),
@@ -56,7 +56,7 @@ func dnsVisits() []visit {
 		asking("dns_check_additional", "www", `validate_additional_rrs: {fail_if_not_matches_regexp: ["AAAA\t2001:db8::54"]}, `),
 		asking("dns_check_mailbox_with_a_dot", "zone", `query_type: SOA, validate_answer_rrs: {fail_if_not_matches_regexp: ["first\\\\.last.records.test. 2026112201 7200 3600 1209600 300$"]}, `),
 
-		// What breaks.
+		// Broken answers.
 		{name: "dns_connect_refused", module: dnsModule("www", ""), target: "<refused>"},
 		{name: "dns_connect_refused_tcp", module: dnsModule("www", "transport_protocol: tcp, "), target: "<refused>"},
 		{name: "dns_connect_timeout_tcp", module: timed(dnsModule("www", "transport_protocol: tcp, ")), target: "<blackhole>"},
@@ -78,7 +78,7 @@ func dnsVisits() []visit {
 	}
 }
 
-// dnsModule is a module that asks for the A record of a name.
+// dnsModule returns a module that queries the A record of a name.
 func dnsModule(behaviour, options string) string {
 	if !strings.Contains(options, "query_type") {
 		options += "query_type: A, "
@@ -86,7 +86,7 @@ func dnsModule(behaviour, options string) string {
 	return fmt.Sprintf(`{prober: dns, dns: {%squery_name: %s.records.test}}`, options, behaviour)
 }
 
-// timed gives a module half a second.
+// timed sets the timeout of a module to half a second.
 func timed(module string) string { return "{timeout: 500ms, " + module[1:] }
 
 func timeLimited(v visit) visit {

@@ -9,32 +9,32 @@ import (
 	"strings"
 )
 
-// A visit is one probe of somebody in the park. Golden tests compare its whole reply with a file of the visit's
-// name; the parity test compares it with what blackbox_exporter says about the same visit.
+// A visit is one probe of a server in the park. Golden tests compare its complete reply with the file of the visit's name;
+// the parity test compares it with blackbox_exporter's reply.
 type visit struct {
 	name     string // the behaviour, and the name of the golden file
 	module   string // one module in YAML's flow style
 	target   string
 	hostname string
-	// alone says why blackbox_exporter 0.23 is not asked, empty where it is.
+	// alone says why blackbox_exporter 0.23 is not compared; empty: it is.
 	alone string
 }
 
-// What blackbox_exporter 0.23 is not asked, and why.
+// Reasons why blackbox_exporter 0.23 is not compared.
 const (
 	noProber = "0.23 has no such prober"
-	newer    = "the option is newer than 0.23"
-	endless  = "0.23 reads until its deadline, which the hostile suite shows"
-	named    = "0.23 refuses the file or the request with an HTTP error"
+	newer   = "the option is newer than 0.23"
+	endless = "0.23 reads until its deadline, which the hostile suite shows"
+	named   = "0.23 refuses the file or the request with an HTTP error"
 )
 
-// visits lists them all: every stage at which an http, tcp, dns or unix probe can succeed or fail. Angle brackets name
-// inhabitants of the park.
+// visits returns all visits: every stage at which an http, tcp, dns or unix probe can succeed or fail. Angle brackets name servers
+// of the park.
 func visits() []visit {
 	return slices.Concat(webVisits(), webBreakages(), tlsVisits(), tcpVisits(), dnsVisits(), unixVisits())
 }
 
-// modulesFile is one configuration file with a module for every visit.
+// modulesFile returns a configuration file with a module for every visit.
 func modulesFile(p *park, all []visit) string {
 	var b strings.Builder
 	b.WriteString("modules:\n")
@@ -44,7 +44,7 @@ func modulesFile(p *park, all []visit) string {
 	return b.String()
 }
 
-// query is the visit as a request of its module.
+// query returns the request's query for the visit.
 func (v visit) query(p *park) string {
 	q := url.Values{"module": {v.name}, "target": {p.fill(v.target)}}
 	if v.hostname != "" {
@@ -55,7 +55,7 @@ func (v visit) query(p *park) string {
 
 func webVisits() []visit {
 	return []visit{
-		// The plain way through.
+		// Successful probes.
 		{name: "http_up", module: `{prober: http}`, target: "http://<site>/"},
 		{name: "http_up_target_without_scheme", module: `{prober: http}`, target: "<site>"},
 		{name: "http_up_scheme_in_capitals", module: `{prober: http}`, target: "HTTP://<site>/"},
@@ -65,7 +65,7 @@ func webVisits() []visit {
 		{name: "http_up_http10", module: `{prober: http}`, target: "http://<http10>/"},
 		{name: "http_up_one_interim_response", module: `{prober: http}`, target: "http://<oneinterim>/"},
 
-		// What is sent.
+		// Requests.
 		{name: "http_request_post_body", module: `{prober: http, http: {method: POST, body: "ping"}}`, target: "http://<site>/want/body?is=ping"},
 		{name: "http_request_head", module: `{prober: http, http: {method: HEAD}}`, target: "http://<site>/bytes/1000"},
 		{name: "http_request_headers", module: `{prober: http, http: {headers: {X-Animal: lion, User-Agent: zoo}}}`, target: "http://<site>/want/header?X-Animal=lion&User-Agent=zoo"},
@@ -101,7 +101,7 @@ func webVisits() []visit {
 		{name: "http_redirect_307_keeps_body_file", module: `{prober: http, http: {method: POST, body_file: "<body>"}}`, target: "http://<site>/redirect?code=307&to=/want/body?is=ping", alone: newer},
 		{name: "http_redirect_denied", module: `{prober: http, guard: {deny: [127.0.0.2]}}`, target: "http://<site>/redirect?to=http://<othersite>/", alone: named},
 
-		// What an option judges.
+		// Checks of options.
 		{name: "http_check_404", module: `{prober: http}`, target: "http://<site>/status/404"},
 		{name: "http_check_404_is_valid", module: `{prober: http, http: {valid_status_codes: [404]}}`, target: "http://<site>/status/404"},
 		{name: "http_check_204", module: `{prober: http}`, target: "http://<site>/status/204"},
@@ -259,7 +259,7 @@ func tcpVisits() []visit {
 	}
 }
 
-// impatient is a module that waits for half a second.
+// impatient returns a module with a timeout of half a second.
 func impatient(module string) string { return strings.Replace(module, "{", "{timeout: 500ms, ", 1) }
 
 const starttlsModule = `{prober: tcp, tcp: {tls_config: {ca_file: "<ca>"}, query_response: [` +

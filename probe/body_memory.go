@@ -15,7 +15,7 @@ type BodyMemory struct {
 // NewBodyMemory returns a bound of limit bytes.
 func NewBodyMemory(limit int64) *BodyMemory { return &BodyMemory{limit: limit} }
 
-// take asks for n bytes more. When they are not to be had, the error is an *ExporterError: nothing is wrong with the
+// Take asks for n bytes more. When they are not to be had, the error is an *ExporterError: nothing is wrong with the
 // target.
 func (m *BodyMemory) Take(n int64) error {
 	if m == nil || m.held.Add(n) <= m.limit {

@@ -113,7 +113,10 @@ const (
 	FaultPermission    Fault = "permission"     // EPERM, EACCES: a local firewall or a missing capability
 	FaultFile          Fault = "file"           // a certificate, password or body file cannot be read
 	FaultExpression    Fault = "expression"     // a regexp or CEL expression of the module takes too long for the answer
-	FaultStalled       Fault = "stalled"        // a timeout at whose start or end the process did not run: suspended, starved
+	FaultStalled       Fault = "stalled"        // a failure while the process did not run: stopped, throttled, starved, suspended
+	FaultRoute         Fault = "route"          // this machine has no route to the address, or one that rejects
+	FaultResolver      Fault = "resolver"       // resolv.conf names no name server, or cannot be read
+	FaultClock         Fault = "clock"          // the clock says a time before rollcall was built
 	FaultPanic         Fault = "panic"          // a bug in rollcall
 )
 
@@ -121,7 +124,7 @@ const (
 func Faults() []Fault {
 	return []Fault{
 		FaultBusy, FaultShutdown, FaultDescriptors, FaultMemory, FaultPorts, FaultSourceAddress, FaultPermission,
-		FaultFile, FaultExpression, FaultStalled, FaultPanic,
+		FaultFile, FaultExpression, FaultStalled, FaultRoute, FaultResolver, FaultClock, FaultPanic,
 	}
 }
 
@@ -149,18 +152,18 @@ func (e *DeniedError) Error() string { return e.Err.Error() }
 
 func (e *DeniedError) Unwrap() error { return e.Err }
 
-// isClassified reports whether err is one of the four errors that a prober may return.
+// IsClassified reports whether err is one of the four errors that a prober may return.
 func IsClassified(err error) bool {
 	return Is[*Failure](err) || Is[*ExporterError](err) || Is[*DeniedError](err) || Is[*TargetError](err)
 }
 
-// is reports whether an E is in err's tree.
+// Is reports whether an E is in err's tree.
 func Is[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
 }
 
-// isFailure reports whether err is a *Failure with one of the reasons.
+// HasReason reports whether err is a *Failure with one of the reasons.
 func HasReason(err error, reasons ...Reason) bool {
 	failure, ok := errors.AsType[*Failure](err)
 	return ok && slices.Contains(reasons, failure.Reason)

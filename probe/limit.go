@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// limit is the context of one probe: the asker's, until a deadline. Most probes only set that deadline on their
+// Limit is the context of one probe: the asker's, until a deadline. Most probes only set that deadline on their
 // connection, and the connection watches the asker, so a limit needs no timer and no place among the asker's
 // children before somebody asks for Done. A few thousand probes that time out at once would otherwise start as
 // many goroutines just to be told.
@@ -20,7 +20,7 @@ type Limit struct {
 	over   bool
 }
 
-// newLimit limits asker to span from now. Call release when the probe is over.
+// NewLimit limits asker to span from now. Call release when the probe is over.
 func NewLimit(asker context.Context, span time.Duration) *Limit {
 	deadline := time.Now().Add(span)
 	if sooner, ok := asker.Deadline(); ok && sooner.Before(deadline) {
@@ -29,7 +29,7 @@ func NewLimit(asker context.Context, span time.Duration) *Limit {
 	return &Limit{Context: asker, deadline: deadline}
 }
 
-// release ends the context, as the function that context.WithDeadline returns does.
+// Release ends the context, as the function that context.WithDeadline returns does.
 func (l *Limit) Release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,7 +82,7 @@ func (l *Limit) Value(key any) any {
 	return l.Context.Value(key)
 }
 
-// asker is the context of whoever asked for the probe that ctx limits: it ends when nobody waits any longer, and
+// Caller is the context of whoever asked for the probe that ctx limits: it ends when nobody waits any longer, and
 // not when the time is up, which a deadline on a connection sees to. A context that is no limit is its own.
 func Caller(ctx context.Context) context.Context {
 	if l, ok := ctx.(*Limit); ok {

@@ -165,7 +165,7 @@ type Observer interface {
 	Observe(Record)
 }
 
-// settle ends a probe with err: a failure of the target belongs to the Result, any other error beside it.
+// Settle ends a probe with err: a failure of the target belongs to the Result, any other error beside it.
 func (r *Result) Settle(err error) (Result, error) {
 	if err == nil {
 		return *r, nil

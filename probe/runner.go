@@ -10,25 +10,28 @@ import (
 	"time"
 )
 
-// Runner is the one way to a verdict: it limits time and number, keeps a bug in one probe from ending the process,
-// and tells the observers. Its fields are set before the first Do and not changed afterwards.
+// Runner is the one way to a verdict: it limits time and number, keeps a panic in one probe from ending the process,
+// decides whether a failure is the target's, and calls the observers. Its fields are set before the first Do and not
+// changed afterwards.
 type Runner struct {
 	MaxInFlight int         // probes at the same time; 0: no limit
 	Bodies      *BodyMemory // what they may keep of bodies; nil: no limit
+	Stalls      *StallMeter // for how long this process did not run; nil: it always did
+	Built       time.Time   // a clock before this is wrong; zero: not known
 	Observers   []Observer
-	Logger      *slog.Logger // gets panics, and faults of our own; nil: none
+	Logger      *slog.Logger // gets panics and exporter errors; nil: none
 
 	inFlight atomic.Int64
 	closing  atomic.Bool
-	toldAt   atomic.Pointer[time.Time] // when a fault was last logged
+	loggedAt atomic.Pointer[time.Time] // when an exporter error was last logged
 }
 
-// tellEvery is how often a fault of our own is logged: when descriptors run out, every probe meets it.
-const tellEvery = 10 * time.Second
+// logInterval is how often an exporter error is logged: when descriptors run out, every probe meets it.
+const logInterval = 10 * time.Second
 
 // Do probes req's target once. The error is nil if and only if the Record holds a verdict; then every observer has
-// seen it. Otherwise nothing is known about the target, and the error is a *TargetError, a *DeniedError,
-// an *ExporterError, or context.Canceled when the asker went away.
+// got it. Otherwise nothing is known about the target, and the error is a *TargetError, a *DeniedError,
+// an *ExporterError, or context.Canceled when the caller went away.
 func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error) {
 	if req.Timeout <= 0 {
 		if req.Timeout = m.Timeout; req.Timeout <= 0 {
@@ -44,10 +47,10 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	probing := NewLimit(ctx, req.Timeout-req.Late)
 	defer probing.Release()
 
-	start := time.Now()
-	result, err := r.guarded(probing, m, req)
+	start, stalls := time.Now(), r.Stalls.Total()
+	result, err := r.recovering(probing, m, req)
 	if err != nil {
-		r.tell(m, err)
+		r.logExporterError(m, err)
 		return Record{}, err
 	}
 	if err := ctx.Err(); errors.Is(err, context.Canceled) { // whatever its cause
@@ -57,9 +60,9 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	if result.Duration == 0 {
 		result.Duration = time.Since(start)
 	}
-	if result.timedOut() {
-		if err := judgeTimeout(req.Timeout, req.Late, result.Duration); err != nil {
-			r.tell(m, err)
+	if result.Failure != nil {
+		if err := r.doubt(&result, req, r.Stalls.Total()-stalls); err != nil {
+			r.logExporterError(m, err)
 			return Record{}, err
 		}
 	}
@@ -86,36 +89,45 @@ func (r *Runner) admit(inFlight int64, timeout, late time.Duration) error {
 	return nil
 }
 
-// maxOverdue is how late a probe may notice that its time is up. Probers notice within milliseconds; when it takes
-// longer, the process was not running (a suspended machine, a stopped container), and the answer may have been
-// waiting all the while.
-const maxOverdue = time.Second
+const (
+	// maxOverdue is how late a probe may notice that its time is up. Probers notice within milliseconds; when it takes
+	// longer, the process was not running, and the answer may have been waiting all the while.
+	maxOverdue = time.Second
+	// minStall is the shortest stall for which a failure is doubted, whatever the probe's limit.
+	minStall = 100 * time.Millisecond
+)
 
-// judgeTimeout returns an error when a target cannot be blamed for not answering within took: it is to have had at
-// least nine tenths of its time, and our attention at the end.
-func judgeTimeout(timeout, late, took time.Duration) error {
-	if late > timeout/10 {
-		return &ExporterError{Fault: FaultStalled, Err: fmt.Errorf("the request waited for its turn for %v of the target's %v: rollcall was suspended, or starved of CPU", late, timeout)}
+// doubt returns an error when a failure may be our own: for any reason when this process did not run for a quarter of
+// the probe's limit, and for a timeout also when the request had to wait for its turn or its end was noticed late.
+func (r *Runner) doubt(result *Result, req Request, stalled time.Duration) error {
+	fault := func(fault Fault, format string, args ...any) error {
+		return &ExporterError{Fault: fault, Err: fmt.Errorf(format, args...)}
 	}
-	if overdue := late + took - timeout; overdue > maxOverdue {
-		return &ExporterError{Fault: FaultStalled, Err: fmt.Errorf("the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)}
+	reason, overdue := result.Failure.Reason, req.Late+result.Duration-req.Timeout
+	switch timedOut := reason == ReasonTimeout; {
+	case stalled >= max(req.Timeout/4, minStall):
+		return fault(FaultStalled, "rollcall did not run for %v while it probed (stopped, throttled or starved of CPU), so %s says nothing about the target", stalled.Round(time.Millisecond), reason)
+	case timedOut && req.Late > req.Timeout/10:
+		return fault(FaultStalled, "the request waited for its turn for %v of the target's %v: rollcall was suspended, or starved of CPU", req.Late, req.Timeout)
+	case timedOut && overdue > maxOverdue:
+		return fault(FaultStalled, "the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)
+	case (reason == ReasonCertificateNotYetValid || reason == ReasonCertificateExpired) && time.Now().Before(r.Built):
+		return fault(FaultClock, "this machine's clock says %s, which is before rollcall was built: certificates cannot be judged", time.Now().UTC().Format(time.DateTime))
 	}
 	return nil
 }
 
-func (r *Result) timedOut() bool { return r.Failure != nil && r.Failure.Reason == ReasonTimeout }
-
-// tell logs a fault of our own now and then; the counters have every one.
-func (r *Runner) tell(m *Module, err error) {
-	fault, ok := errors.AsType[*ExporterError](err)
-	if !ok || r.Logger == nil || fault.Fault == FaultPanic { // a panic was logged with its stack
+// logExporterError logs now and then; the counters have every error.
+func (r *Runner) logExporterError(m *Module, err error) {
+	e, ok := errors.AsType[*ExporterError](err)
+	if !ok || r.Logger == nil || e.Fault == FaultPanic { // a panic was logged with its stack
 		return
 	}
-	now, last := time.Now(), r.toldAt.Load()
-	if last != nil && now.Sub(*last) < tellEvery || !r.toldAt.CompareAndSwap(last, &now) {
+	now, last := time.Now(), r.loggedAt.Load()
+	if last != nil && now.Sub(*last) < logInterval || !r.loggedAt.CompareAndSwap(last, &now) {
 		return
 	}
-	r.Logger.Error("rollcall itself cannot probe, which says nothing about the target", "module", m.Name, "fault", fault.Fault, "err", fault.Err)
+	r.Logger.Error("rollcall itself cannot probe, which says nothing about the target", "module", m.Name, "fault", e.Fault, "err", e.Err)
 }
 
 // InFlight is the number of probes running now.
@@ -124,8 +136,8 @@ func (r *Runner) InFlight() int { return int(r.inFlight.Load()) }
 // Close makes every later Do fail with FaultShutdown; probes in flight end in their own time.
 func (r *Runner) Close() { r.closing.Store(true) }
 
-// guarded turns a panic of a prober into an ExporterError: one bad reply must not end the process.
-func (r *Runner) guarded(ctx context.Context, m *Module, req Request) (result Result, err error) {
+// recovering calls the prober and turns a panic of a prober into an ExporterError: one bad reply must not end the process.
+func (r *Runner) recovering(ctx context.Context, m *Module, req Request) (result Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			if r.Logger != nil {

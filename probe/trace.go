@@ -54,7 +54,7 @@ func (t *Trace) Steps() []Step {
 	return append([]Step(nil), t.steps...)
 }
 
-// quoted shows the beginning of what a peer sent.
+// Quoted shows the beginning of what a peer sent.
 func Quoted[T string | []byte](text T) string {
 	const most = 200
 	if len(text) <= most {
@@ -63,10 +63,10 @@ func Quoted[T string | []byte](text T) string {
 	return strconv.Quote(string(text[:most])) + "…"
 }
 
-// maxLabelValue bounds, in bytes, a label value that a remote side fills.
+// MaxLabelValue bounds, in bytes, a label value that a remote side fills.
 const MaxLabelValue = 1 << 10
 
-// labelValue makes s, which came from a remote side, fit for a label: valid UTF-8 and cut to maxLabelValue.
+// LabelValue makes s, which came from a remote side, fit for a label: valid UTF-8 and cut to maxLabelValue.
 func LabelValue(s string) string {
 	if len(s) > MaxLabelValue {
 		s = s[:min(len(s), MaxLabelValue+utf8.UTFMax)]

@@ -1,6 +1,6 @@
-// Command floor is the least that a prober written in Go can do: a net/http server whose handler dials the target,
-// speaks one raw HTTP/1.1 request or makes one full TLS handshake where the module asks for it, and writes three
-// lines. It resolves no names, knows no options and explains nothing; what rollcall costs is compared with it.
+// Command floor is a minimal prober in Go: a net/http server whose handler dials the target, sends one raw HTTP/1.1 request or
+// makes one full TLS handshake if the module says so, and writes three lines. It resolves no names, has no options and gives
+// no reasons. The benchmark compares the cost of rollcall with it.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 		}
 		f.roots = x509.NewCertPool()
 		if !f.roots.AppendCertsFromPEM(pem) {
-			log.Fatalf("%s holds no certificate", *caFile)
+			log.Fatalf("%s has no certificate", *caFile)
 		}
 	}
 	mux := http.NewServeMux()
@@ -49,7 +49,7 @@ type floor struct {
 	roots *x509.CertPool
 }
 
-// ServeHTTP probes target as module says: tcp, tcp_expect, tls, http or https.
+// ServeHTTP probes target with the module tcp, tcp_expect, tls, http or https.
 func (f *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	timeout := 10 * time.Second

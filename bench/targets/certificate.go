@@ -15,8 +15,7 @@ import (
 	"time"
 )
 
-// newCertificate makes an authority and a server certificate of the usual kind (ECDSA P-256). The authority is
-// also returned as PEM.
+// newCertificate makes an authority and a server certificate (ECDSA P-256). It also returns the authority as PEM.
 func newCertificate() (tls.Certificate, []byte, error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

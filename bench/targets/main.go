@@ -1,11 +1,10 @@
 //go:build linux
 
-// Command targets is the far side of the benchmark: loopback servers that answer as cheaply as they can, in a
-// process of their own so that their work is not counted as an exporter's. Every server listens on all addresses:
-// on Linux the whole of 127.0.0.0/8 leads to it, which makes as many distinct targets as one wishes.
+// Command targets runs the targets of the benchmark: cheap loopback servers, in a separate process, so that their CPU time is
+// not counted as an exporter's. Every server listens on all addresses: on Linux every address in 127.0.0.0/8 leads to it, so
+// there can be many distinct targets.
 //
-// It writes the name and port of each server as one JSON object to standard output and ends when its standard
-// input does.
+// It writes the name and port of each server as one JSON object to standard output and ends when its standard input closes.
 package main
 
 import (
@@ -24,7 +23,7 @@ import (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("targets: ")
-	caFile := flag.String("ca-file", "", "where to write the certificate of the authority that the https servers use")
+	caFile := flag.String("ca-file", "", "file to write the certificate of the https servers' authority to")
 	flag.Parse()
 	if err := run(*caFile); err != nil {
 		log.Fatal(err)
@@ -80,8 +79,8 @@ func run(caFile string) error {
 	return err
 }
 
-// accept hands every connection to handle. A temporary error (no descriptor left) is reported, not hidden: it
-// would make a target look down.
+// accept passes every connection to handle. It logs temporary errors (no descriptor left), because they would make a target
+// look down.
 func accept(listener net.Listener, handle func(net.Conn)) {
 	for {
 		conn, err := listener.Accept()
@@ -93,8 +92,8 @@ func accept(listener net.Listener, handle func(net.Conn)) {
 	}
 }
 
-// body is the 1 KB that the http and https servers answer with.
-var body = strings.Repeat("all present and correct, sir!\r\n\r\n", 32)[:1024]
+// body is the body of 1 KB of the http and https servers.
+var body = strings.Repeat("all present and correct, ok!!\r\n\r\n", 32)[:1024]
 
 var response = []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nLast-Modified: Wed, 11 Feb 2015 20:00:00 GMT\r\nConnection: close\r\n" +
 	fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body)) + body)
@@ -113,11 +112,11 @@ func answer(conn net.Conn) {
 		}
 		request = request[:len(request)+n]
 	}
-	_, _ = conn.Write(response) // an exporter that went away notices by itself
+	_, _ = conn.Write(response) // an error means that the exporter has closed
 }
 
-// holdOpen says nothing until the other side has closed, then resets what is left of the connection. Otherwise each
-// of some thousand probes a second would leave its port in TIME_WAIT, and the machine would soon have none left.
+// holdOpen sends nothing until the other side has closed, then resets the connection. Otherwise each of some thousand probes
+// per second would leave a port in TIME_WAIT, and the machine would soon have no free ports.
 func holdOpen(conn net.Conn) {
 	defer conn.Close()
 	buf := make([]byte, 256)
@@ -126,10 +125,10 @@ func holdOpen(conn net.Conn) {
 			break
 		}
 	}
-	_ = conn.(*net.TCPConn).SetLinger(0) // it may be gone already
+	_ = conn.(*net.TCPConn).SetLinger(0) // the connection may be closed already
 }
 
-// reservePort binds a port without listening on it: connections are refused, and nobody else can take it.
+// reservePort binds a port without listening on it: connections are refused, and no other process can use it.
 func reservePort() (int, error) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Sbom writes what a Go binary is made of as a CycloneDX document, from what the Go toolchain put into the binary. It
-// holds no time and no random number, so the same binary gives the same document.
+// Sbom writes a CycloneDX document for a Go binary from its embedded build information. It contains no time and no random
+// number, so the same binary gives the same document.
 package main
 
 import (
@@ -57,7 +57,7 @@ type hash struct {
 func write(w io.Writer, path, version string) error {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("reading what %s is made of: %w", path, err)
+		return fmt.Errorf("reading the build information of %s: %w", path, err)
 	}
 	d := document{Format: "CycloneDX", SpecVersion: "1.6", Version: 1, Metadata: metadata{
 		component{Type: "application", Name: info.Path, Version: version},

@@ -12,28 +12,28 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// DNS is a name server for the zone zoo.test, over UDP and TCP, whose names say how it behaves:
+// DNS is a name server for the zone zoo.test, over UDP and TCP. The queried name selects its behaviour:
 //
 //	up, down, good    A 127.0.0.1
 //	v6                AAAA ::1 only
 //	dual              both
-//	empty             exists and has no address
-//	many              4,000 A records: what one message can hold
+//	empty             exists without an address
+//	many              4,000 A records, the most that one message can hold
 //	loop              a CNAME for itself
-//	servfail, refused that answer
-//	silent            none
-//	rebind            127.0.0.1 at first, 127.0.0.2 ever after
-//	nonsense          bytes that are no DNS message
+//	servfail, refused the response code of that name
+//	silent            no answer
+//	rebind            127.0.0.1 for the first query, 127.0.0.2 for later ones
+//	nonsense          bytes that are not a DNS message
 //
-// Everything else does not exist.
+// Other names do not exist.
 type DNS struct {
 	Addr    string       // host:port
-	Queries atomic.Int64 // how many questions arrived
+	Queries atomic.Int64 // number of questions that arrived
 
 	rebound atomic.Bool
 }
 
-// NewDNS starts a DNS on addr; a port of 0 takes a free one.
+// NewDNS starts a DNS on addr; port 0 selects a free one.
 func NewDNS(t testing.TB, addr string) *DNS {
 	t.Helper()
 	udp, tcp, err := listenBoth(addr)
@@ -54,7 +54,7 @@ func NewDNS(t testing.TB, addr string) *DNS {
 	return d
 }
 
-// listenBoth takes the same port over UDP and TCP. A free UDP port may be taken over TCP, so it tries a few.
+// listenBoth listens on the same port over UDP and TCP. A port that is free for UDP may be in use for TCP, so it tries several.
 func listenBoth(addr string) (udp net.PacketConn, tcp net.Listener, err error) {
 	for range 20 {
 		if udp, err = net.ListenPacket("udp", addr); err != nil {
@@ -68,7 +68,7 @@ func listenBoth(addr string) (udp net.PacketConn, tcp net.Listener, err error) {
 	return nil, nil, err
 }
 
-// answering makes the messages that answer a query; none: silence.
+// answering returns the messages that answer a query; none means no answer.
 type answering func(query []byte) [][]byte
 
 // serveUDP answers until the test ends.
@@ -92,7 +92,7 @@ func (a answering) serveUDP(t testing.TB, c net.PacketConn) {
 	})
 }
 
-// serveTCP answers on one connection, which silence keeps open.
+// serveTCP answers on one connection, which stays open if there is no answer.
 func (a answering) serveTCP(c net.Conn) {
 	for {
 		var size [2]byte
@@ -114,7 +114,7 @@ func (a answering) serveTCP(c net.Conn) {
 	}
 }
 
-// answer returns the reply to query, or nil for silence. A reply over limit is truncated.
+// answer returns the reply to query, or nil for no answer. A reply of more than limit bytes is truncated.
 func (d *DNS) answer(query []byte, limit int) []byte {
 	var p dnsmessage.Parser
 	header, err := p.Start(query)

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// H2Raw starts a server that negotiates HTTP/2, exchanges the prefaces, waits for the first request and then lets
-// misbehave loose on the frames. stream is the request's.
+// H2Raw starts a server that negotiates HTTP/2, exchanges the prefaces, waits for the first request and then calls misbehave.
+// stream is that of the request.
 func H2Raw(t testing.TB, misbehave func(f *http2.Framer, stream uint32)) string {
 	t.Helper()
 	config := Config(Good(), func(c *tls.Config) { c.NextProtos = []string{"h2"} })
@@ -46,19 +46,19 @@ func GoAway(f *http2.Framer, _ uint32) {
 // ResetStream refuses the request.
 func ResetStream(f *http2.Framer, stream uint32) { f.WriteRSTStream(stream, http2.ErrCodeInternal) }
 
-// FloodSettings sends SETTINGS without an end.
+// FloodSettings sends endless SETTINGS frames.
 func FloodSettings(f *http2.Framer, _ uint32) {
 	for f.WriteSettings(http2.Setting{ID: http2.SettingMaxFrameSize, Val: 1 << 14}) == nil {
 	}
 }
 
-// FloodPing sends PING without an end.
+// FloodPing sends endless PING frames.
 func FloodPing(f *http2.Framer, _ uint32) {
 	for f.WritePing(false, [8]byte{}) == nil {
 	}
 }
 
-// FloodContinuation sends a header block without an end.
+// FloodContinuation sends an endless header block.
 func FloodContinuation(f *http2.Framer, stream uint32) {
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
@@ -78,7 +78,7 @@ func FloodResets(f *http2.Framer, stream uint32) {
 	}
 }
 
-// EndlessData answers 200 and a body without an end, as far as the window allows.
+// EndlessData answers 200 and an endless body, as far as the window allows.
 func EndlessData(f *http2.Framer, stream uint32) {
 	var block bytes.Buffer
 	hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
@@ -87,7 +87,7 @@ func EndlessData(f *http2.Framer, stream uint32) {
 	}
 }
 
-// FloodUnknown sends frames of a type that no standard has.
+// FloodUnknown sends frames of an undefined type.
 func FloodUnknown(f *http2.Framer, stream uint32) {
 	for f.WriteRawFrame(0xfa, 0, stream, nil) == nil {
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// HTTP3 starts a web server that speaks HTTP/3 only.
+// HTTP3 starts a web server that supports HTTP/3 only.
 func HTTP3(t testing.TB, config *tls.Config, site http.Handler) string {
 	t.Helper()
 	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -28,7 +28,7 @@ func HTTP3(t testing.TB, config *tls.Config, site http.Handler) string {
 	return socket.LocalAddr().String()
 }
 
-// SilentUDP is an address whose datagrams nobody answers.
+// SilentUDP returns an address that does not answer datagrams.
 func SilentUDP(t testing.TB) string {
 	t.Helper()
 	socket, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -19,10 +19,10 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-// HTTP starts a plain server on 127.0.0.1 and returns its address.
+// HTTP starts a web server without TLS on 127.0.0.1 and returns its address.
 func HTTP(t testing.TB, h http.Handler) string { return HTTPOn(t, "127.0.0.1", nil, h) }
 
-// HTTPS starts an encrypted one; it offers HTTP/2 if config.NextProtos does.
+// HTTPS starts a web server with TLS; it offers HTTP/2 if config.NextProtos does.
 func HTTPS(t testing.TB, config *tls.Config, h http.Handler) string {
 	return HTTPOn(t, "127.0.0.1", config, h)
 }
@@ -30,13 +30,13 @@ func HTTPS(t testing.TB, config *tls.Config, h http.Handler) string {
 // H2 makes a Config offer HTTP/2.
 func H2(c *tls.Config) { c.NextProtos = []string{"h2", "http/1.1"} }
 
-// HTTPOn starts a server on a loopback address of the caller's choice; config nil means plain.
+// HTTPOn starts a web server on the given loopback address; nil config means no TLS.
 func HTTPOn(t testing.TB, ip string, config *tls.Config, h http.Handler) string {
 	t.Helper()
 	l := Listen(t, ip)
 	server := &http.Server{
 		Handler: h, TLSConfig: config, ReadHeaderTimeout: time.Minute,
-		ErrorLog: log.New(io.Discard, "", 0), // broken handshakes are what many cases are about
+		ErrorLog: log.New(io.Discard, "", 0), // many cases break the handshake
 	}
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -53,7 +53,7 @@ func HTTPOn(t testing.TB, ip string, config *tls.Config, h http.Handler) string 
 	return l.Addr().String()
 }
 
-// Site is a well-behaved web server whose path says how it answers:
+// Site is a correct web server. The path selects its response:
 //
 //	/                          200, "hello"
 //	/status/CODE               that code
@@ -67,7 +67,7 @@ func HTTPOn(t testing.TB, ip string, config *tls.Config, h http.Handler) string 
 //	/loop                      a redirect to itself
 //	/encoded/NAME              "hello" in gzip, br, deflate (zlib) or raw-deflate
 //	/cookie                    sets a cookie and redirects to /want/cookie
-//	/want/…                    200 if the request is as wanted, see want
+//	/want/…                    200 if the request is as described, see want
 func Site() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello\n") })
@@ -158,11 +158,11 @@ func encoded(w http.ResponseWriter, r *http.Request) {
 	body.Close()
 }
 
-// want answers 200 if the request is what its path and query name, and 400 otherwise:
+// want answers 200 if the request matches its path and query, and 400 otherwise:
 //
 //	/want/method?is=POST   the method
-//	/want/body?is=TEXT     the body, whole
-//	/want/header?NAME=V    the headers in the query; an empty value wants the header to be absent
+//	/want/body?is=TEXT     the whole body
+//	/want/header?NAME=V    the headers in the query; an empty value means that the header must be absent
 //	/want/agent?is=NAME    the User-Agent without its version
 //	/want/basic            user "alice", password "secret" (otherwise 401)
 //	/want/bearer           token "secret" (otherwise 401)
@@ -213,13 +213,13 @@ func want(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "as wanted\n")
 }
 
-// number reads a number that a test wrote into a path; a wrong one is the test's mistake and reads as 0.
+// number reads a number in a test's path; an invalid one is 0.
 func number(s string) int {
 	n, _ := strconv.Atoi(s)
 	return n
 }
 
-// Seen remembers the requests that a handler got.
+// Seen keeps the requests that a handler received.
 type Seen struct {
 	Handler http.Handler
 
@@ -234,15 +234,15 @@ func (s *Seen) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.Handler.ServeHTTP(w, r)
 }
 
-// Requests are those so far, their bodies read.
+// Requests returns the requests so far, with their bodies read.
 func (s *Seen) Requests() []*http.Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]*http.Request(nil), s.requests...)
 }
 
-// Token is an OAuth 2.0 token endpoint that gives the token "secret" to the client "rollcall" with the password
-// "secret", and an error to others.
+// Token is an OAuth 2.0 token endpoint that returns the token "secret" for the client "rollcall" with the password "secret",
+// and an error otherwise.
 func Token() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, password, given := r.BasicAuth()

@@ -10,22 +10,22 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// NameServer is a target of dns probes on a loopback port, over UDP and TCP. What it does, the first label of the name
-// that is asked for says:
+// NameServer is a target for dns probes on a loopback port, over UDP and TCP. The first label of the queried name selects its
+// behaviour:
 //
 //	www           two addresses, an authority, an additional record
 //	zone          an SOA record, whose mailbox has a dot in a label
 //	empty         no record
-//	nobody        NXDOMAIN, with the SOA record as authority
+//	absent        NXDOMAIN, with the SOA record as authority
 //	refused       REFUSED
-//	truncated     one of two addresses, and that it is truncated
+//	truncated     one of two addresses, marked as truncated
 //	large         600 bytes
-//	late          answers to other ids first
+//	late          first answers with other ids
 //	stranger      an answer to another question
 //	silent        nothing
-//	nonsense      bytes after the right id that are no message
-//	claims        65,535 records, none of which is there
-//	loop          a name that points to itself
+//	nonsense      invalid bytes after the right id
+//	claims        a header with 65,535 records, without any record
+//	loop          a compressed name that points to itself
 //	short         an address of three bytes
 func NameServer(t testing.TB) string {
 	t.Helper()
@@ -43,7 +43,7 @@ func NameServerTLS(t testing.TB, c *tls.Config) string {
 	return TLS(t, c, answering(nameReplies).serveTCP)
 }
 
-// nameReplies makes the messages that answer a query.
+// nameReplies returns the messages that answer a query.
 func nameReplies(query []byte) [][]byte {
 	var p dnsmessage.Parser
 	header, err := p.Start(query)
@@ -79,7 +79,7 @@ func nameReplies(query []byte) [][]byte {
 		return [][]byte{dotted(build(func(b *dnsmessage.Builder, h dnsmessage.ResourceHeader) { b.SOAResource(h, soa) }))}
 	case "empty":
 		return [][]byte{build(func(*dnsmessage.Builder, dnsmessage.ResourceHeader) {})}
-	case "nobody":
+	case "absent":
 		header.RCode = dnsmessage.RCodeNameError
 		return [][]byte{dotted(build(func(b *dnsmessage.Builder, h dnsmessage.ResourceHeader) {
 			b.StartAuthorities()
@@ -110,7 +110,7 @@ func nameReplies(query []byte) [][]byte {
 		return [][]byte{claiming(build(func(*dnsmessage.Builder, dnsmessage.ResourceHeader) {}), 65535)}
 	case "loop":
 		msg := build(one)
-		at := len(query) // of the record's name, a pointer to the question's
+		at := len(query) // of the record's name, a pointer to that of the question
 		binary.BigEndian.PutUint16(msg[at:], 0xc000|uint16(at))
 		return [][]byte{msg}
 	case "short":
@@ -127,7 +127,7 @@ var soa = dnsmessage.SOAResource{
 	Serial: 2026112201, Refresh: 7200, Retry: 3600, Expire: 1209600, MinTTL: 300,
 }
 
-// dotted makes the mailbox first.last, which dnsmessage cannot.
+// dotted builds the mailbox first.last, which dnsmessage cannot.
 func dotted(msg []byte) []byte {
 	return bytes.Replace(msg, []byte("first-last"), []byte("first.last"), 1)
 }
@@ -145,7 +145,7 @@ func wwwRecords(b *dnsmessage.Builder, h dnsmessage.ResourceHeader) {
 	b.AAAAResource(h, dnsmessage.AAAAResource{AAAA: [16]byte{0x20, 1, 0xd, 0xb8, 15: 0x53}})
 }
 
-// claiming makes a message say how many answers it has.
+// claiming sets the number of answers in the header of a message.
 func claiming(msg []byte, answers uint16) []byte {
 	binary.BigEndian.PutUint16(msg[6:], answers)
 	return msg

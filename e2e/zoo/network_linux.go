@@ -15,9 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Apart runs the test that calls it anew, in a process that has a network of its own, with nothing but loopback, and is
-// root there. It reports whether this is that process; in the other one nothing is left to do. A test that calls it
-// starts with it.
+// Apart runs the calling test again in a new process with a separate network namespace, which has only loopback and where it
+// is root. It reports whether this is that process; in the other one the test must return. Call it first in a test.
 func Apart(t *testing.T) bool {
 	t.Helper()
 	const variable = "ZOO_APART"
@@ -38,12 +37,12 @@ func Apart(t *testing.T) bool {
 		command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
 	if out, err := command.CombinedOutput(); err != nil {
-		t.Errorf("in a network of its own (which takes root, or a system that gives user namespaces): %v\n%s", err, out)
+		t.Errorf("in a separate network namespace (which needs root or user namespaces): %v\n%s", err, out)
 	}
 	return false
 }
 
-// AllowPingSockets lets us use ping sockets in the network of this process. Until then nobody may, as in every new network.
+// AllowPingSockets allows ping sockets in the network namespace of this process. New namespaces allow them for no group.
 func AllowPingSockets(t testing.TB) {
 	t.Helper()
 	if err := os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte("0 0"), 0); err != nil {
@@ -60,8 +59,7 @@ func ip(t testing.TB, args ...string) string {
 	return string(out)
 }
 
-// awaitLocal waits until packets for the addresses are taken in: an IPv6 address gets its route a moment after it was
-// added.
+// awaitLocal waits until the addresses are usable: an IPv6 address gets its route a moment after it was added.
 func awaitLocal(t testing.TB, addresses ...string) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
@@ -71,18 +69,18 @@ func awaitLocal(t testing.TB, addresses ...string) {
 			return
 		}
 	}
-	t.Fatalf("%v do not become addresses of ours", addresses)
+	t.Fatalf("%v do not become local addresses", addresses)
 }
 
-// Our addresses in a Network. All others of their subnets are its inhabitants'.
+// Local addresses in a Network. All others in their subnets are simulated hosts.
 var (
 	Here4 = netip.MustParseAddr("192.0.2.1")
 	Here6 = netip.MustParseAddr("2001:db8::1")
 )
 
-// Network makes an interface in the network of this process (see Apart) behind which there is answer: it is given each
-// packet that is sent there, and what it returns arrives. Its own addresses are Here4 and Here6; the rest of the world is
-// behind it as well.
+// Network creates an interface in the network namespace of this process (see Apart). answer gets each packet that is sent
+// over it, and the packets that it returns arrive. The local addresses are Here4 and Here6; the default routes lead over the
+// interface as well.
 func Network(t testing.TB, answer func(packet []byte) [][]byte) {
 	t.Helper()
 	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
@@ -97,7 +95,7 @@ func Network(t testing.TB, answer func(packet []byte) [][]byte) {
 	if err := unix.IoctlIfreq(int(tun.Fd()), unix.TUNSETIFF, request); err != nil {
 		t.Fatal(err)
 	}
-	// Only now can it be waited for: NewFile hands it to the runtime's poller.
+	// NewFile registers the descriptor with the runtime's poller, so it must be non-blocking before.
 	fd, err := unix.FcntlInt(tun.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	tun.Close()
 	if err != nil {
@@ -142,12 +140,12 @@ type Packet struct {
 	From, To netip.Addr
 	TTL      byte
 	DF       bool
-	Fragment bool   // it is a part of one
+	Fragment bool   // it is a fragment
 	Offset   int    // of the fragment
 	Message  []byte // from the ICMP header on
 }
 
-// ParsePacket reads a packet; ok tells whether it carries ICMP.
+// ParsePacket reads a packet; ok is false if it has no ICMP message.
 func ParsePacket(b []byte) (p Packet, ok bool) {
 	if len(b) == 0 {
 		return p, false
@@ -173,7 +171,7 @@ func (p Packet) IsPing() bool {
 	return len(p.Message) >= 8 && (p.From.Is4() && p.Message[0] == 8 || p.From.Is6() && p.Message[0] == 128)
 }
 
-// Reply is the echo reply to a request.
+// Reply returns the echo reply to a request.
 func (p Packet) Reply() Packet {
 	r := Packet{From: p.To, To: p.From, TTL: 57, Message: slices.Clone(p.Message)}
 	r.Message[0] = 0
@@ -183,15 +181,15 @@ func (p Packet) Reply() Packet {
 	return r
 }
 
-// Error is the ICMP error of a router at from that quotes the first bytes of the packet's message. mtu is what a message
-// about a size names.
+// Error returns the ICMP error of a router at from that quotes the first bytes of the packet's message. mtu is the size in
+// messages about the packet's size.
 func (p Packet) Error(from netip.Addr, kind, code byte, mtu uint16, quoted int) Packet {
 	quote := Packet{From: p.From, To: p.To, TTL: 1, Message: p.Message}.header(len(p.Message))
 	quote = append(quote, p.Message[:min(quoted, len(p.Message))]...)
 	return Packet{From: from, To: p.From, TTL: 200, Message: append([]byte{kind, code, 0, 0, 0, 0, byte(mtu >> 8), byte(mtu)}, quote...)}
 }
 
-// Bytes is the packet as it travels, with checksums.
+// Bytes returns the packet on the wire, with checksums.
 func (p Packet) Bytes() []byte {
 	message := slices.Clone(p.Message)
 	message[2], message[3] = 0, 0

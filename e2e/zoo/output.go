@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Output is what a program in the background writes, as far as it has come. The zero value is empty and ready, and many
-// goroutines may use it at once.
+// Output collects the output of a program in the background. The zero value is empty and ready; it is safe for concurrent
+// use.
 type Output struct {
 	mu      sync.Mutex
 	text    bytes.Buffer
-	changed chan struct{} // closed at the next write; nil: nobody waits for it
+	changed chan struct{} // closed at the next write; nil: no waiting call
 }
 
 // Write implements io.Writer.
@@ -32,8 +32,8 @@ func (o *Output) String() string {
 	return o.text.String()
 }
 
-// Await returns the first match of re and its groups. It returns nil when there is none once done is closed, which says
-// that nothing more will be written, or when patience is over.
+// Await returns the first match of re and its groups. It returns nil if there is none when done is closed (nothing more will
+// be written) or when patience is over.
 func (o *Output) Await(re *regexp.Regexp, done <-chan struct{}, patience time.Duration) []string {
 	timeout := time.After(patience)
 	for {
@@ -52,7 +52,7 @@ func (o *Output) Await(re *regexp.Regexp, done <-chan struct{}, patience time.Du
 	}
 }
 
-// find returns the first match, and a channel that is closed when there is more to look at.
+// find returns the first match, and a channel that is closed at the next write.
 func (o *Output) find(re *regexp.Regexp) ([]string, <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

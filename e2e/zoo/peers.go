@@ -11,7 +11,7 @@ import (
 
 // The handlers in this file are for TCP and Serve.
 
-// Say sends text and then waits for the peer to go.
+// Say sends text and then waits until the peer closes.
 func Say(text string) func(net.Conn) {
 	return func(c net.Conn) {
 		io.WriteString(c, text)
@@ -24,7 +24,7 @@ func SayAndClose(text string) func(net.Conn) {
 	return func(c net.Conn) { io.WriteString(c, text) }
 }
 
-// Drip sends text byte by byte with a pause after each, and then waits for the peer to go.
+// Drip sends text byte by byte with a pause after each, and then waits until the peer closes.
 func Drip(text string, pauseAfter time.Duration) func(net.Conn) {
 	return func(c net.Conn) {
 		for i := range len(text) {
@@ -36,7 +36,7 @@ func Drip(text string, pauseAfter time.Duration) func(net.Conn) {
 	}
 }
 
-// Dialogue answers one line for one line: after the greeting each line that arrives is looked up by its first word.
+// Dialogue sends a greeting and answers each line with one line, which it looks up by the first word.
 func Dialogue(greeting string, answers map[string]string) func(net.Conn) {
 	return func(c net.Conn) {
 		io.WriteString(c, greeting)
@@ -53,13 +53,13 @@ func Dialogue(greeting string, answers map[string]string) func(net.Conn) {
 	}
 }
 
-// Silent accepts and says nothing.
+// Silent accepts and sends nothing.
 func Silent(c net.Conn) { hold(c) }
 
 // Close closes at once.
 func Close(net.Conn) {}
 
-// Reset sends RST instead of an orderly end.
+// Reset closes with RST.
 func Reset(c net.Conn) { reset(c) }
 
 // ResetAfter reads once, answers with text, and then sends RST.
@@ -79,13 +79,13 @@ func reset(c net.Conn) {
 	c.Close()
 }
 
-// EndlessLine sends bytes without a newline for as long as somebody takes them.
+// EndlessLine sends bytes without a newline until the peer closes.
 func EndlessLine(c net.Conn) { flood(c, bytes.Repeat([]byte("a"), 64<<10)) }
 
-// EndlessLines sends short lines for as long as somebody takes them.
+// EndlessLines sends short lines until the peer closes.
 func EndlessLines(c net.Conn) { flood(c, bytes.Repeat([]byte("no such line\r\n"), 4096)) }
 
-// EndlessZeros sends NUL bytes for as long as somebody takes them.
+// EndlessZeros sends NUL bytes until the peer closes.
 func EndlessZeros(c net.Conn) { flood(c, make([]byte, 64<<10)) }
 
 func flood(c net.Conn, chunk []byte) {

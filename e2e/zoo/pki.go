@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// Everything in this file is the same on every run: keys come from fixed seeds, Ed25519 signatures are
-// deterministic, serial numbers and dates are fixed. So fingerprints may stand in golden files.
+// Everything in this file is the same on every run: keys come from fixed seeds, Ed25519 signatures are deterministic, serial
+// numbers and dates are fixed. Golden files can therefore contain fingerprints.
 
 // authority signs certificates.
 type authority struct {
@@ -30,7 +30,7 @@ type authority struct {
 	key  ed25519.PrivateKey
 }
 
-// newAuthority makes a certificate authority out of its name; parent nil makes a root.
+// newAuthority makes a certificate authority from its name; nil parent makes a root.
 func newAuthority(name string, notAfter time.Time, parent *authority) authority {
 	key := keyOf(name)
 	template := &x509.Certificate{
@@ -98,15 +98,15 @@ func leafTemplate(name string) *x509.Certificate {
 	}
 }
 
-// Good is a certificate that a client trusts which knows CAFile.
+// Good is a certificate that clients with CAFile trust.
 func Good() tls.Certificate { return Leaf("good") }
 
-// Expired ended in 2021.
+// Expired expired in 2021.
 func Expired() tls.Certificate {
 	return Leaf("expired", func(c *x509.Certificate) { c.NotAfter = date(2021) })
 }
 
-// NotYetValid begins in 2090.
+// NotYetValid is valid from 2090.
 func NotYetValid() tls.Certificate {
 	return Leaf("not yet valid", func(c *x509.Certificate) { c.NotBefore, c.NotAfter = date(2090), date(2095) })
 }
@@ -121,12 +121,12 @@ func WrongUsage() tls.Certificate {
 	return Leaf("wrong usage", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
 }
 
-// UnknownAuthority is signed by a root that nobody knows.
+// UnknownAuthority is signed by a root that is not in CAFile.
 func UnknownAuthority() tls.Certificate {
 	return leafOf(newAuthority("Stranger", date(2045), nil), "unknown authority")
 }
 
-// Chained is signed by an intermediate, which ends in 2035 and is sent along.
+// Chained is signed by an intermediate, which expires in 2035 and is sent as well.
 func Chained() tls.Certificate {
 	a := intermediate()
 	c := leafOf(a, "chained")
@@ -152,7 +152,7 @@ func ManyNames(n int) tls.Certificate {
 	})
 }
 
-// NamedBy has arbitrary bytes in its subject and its alternative names.
+// NamedBy has the given bytes in its subject and alternative names.
 func NamedBy(subject string, names ...string) tls.Certificate {
 	return Leaf("named", func(c *x509.Certificate) {
 		c.Subject.CommonName = subject
@@ -160,21 +160,21 @@ func NamedBy(subject string, names ...string) tls.Certificate {
 	})
 }
 
-// HugeKey shows an RSA key of 16 kbit. Nobody has its private half: a client that gets as far as checking the
-// signature has already done the work that it should have refused.
+// HugeKey presents an RSA key of 16 kbit. Its private key does not exist: a client that checks the signature has already done
+// the work that it should have refused.
 func HugeKey() tls.Certificate {
 	modulus := new(big.Int).Lsh(big.NewInt(1), 16384)
 	public := &rsa.PublicKey{N: modulus.Sub(modulus, big.NewInt(159)), E: 65537}
 	return tls.Certificate{Certificate: [][]byte{root().sign(leafTemplate("huge key"), public)}, PrivateKey: forger{public}}
 }
 
-// Malformed shows bytes that are no certificate.
+// Malformed presents bytes that are not a certificate.
 func Malformed() tls.Certificate {
 	good := Good()
 	return tls.Certificate{Certificate: [][]byte{good.Certificate[0][:40]}, PrivateKey: good.PrivateKey}
 }
 
-// OldKey is an ECDSA certificate: TLS 1.0 and 1.1 know no Ed25519.
+// OldKey is an ECDSA certificate, because TLS 1.0 and 1.1 do not support Ed25519.
 func OldKey() tls.Certificate {
 	seed := sha256.Sum256([]byte("old key"))
 	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:])
@@ -184,7 +184,7 @@ func OldKey() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{root().sign(leafTemplate("old key"), key.Public())}, PrivateKey: key}
 }
 
-// forger pretends to own a public key.
+// forger pretends to have the private key of a public key.
 type forger struct{ public crypto.PublicKey }
 
 func (f forger) Public() crypto.PublicKey { return f.public }
@@ -193,7 +193,7 @@ func (f forger) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return make([]byte, 2048), nil
 }
 
-// noRandom stands where crypto/x509 asks for a source that Ed25519 does not need.
+// noRandom is the random source for crypto/x509; Ed25519 does not use it.
 type noRandom struct{}
 
 func (noRandom) Read(p []byte) (int, error) { clear(p); return len(p), nil }

@@ -9,11 +9,10 @@ import (
 	"testing"
 )
 
-// Proxy is an HTTP proxy that tunnels CONNECT and forwards plain requests, to loopback only. It remembers what it
-// was asked for.
+// Proxy is an HTTP proxy that tunnels CONNECT and forwards plain requests, to loopback only. It keeps the requests.
 type Proxy struct {
 	Addr string
-	// Lookup, when set, replaces the host that a request names, as a proxy with its own DNS would.
+	// Lookup, if set, replaces the host of a request, like a proxy with its own DNS does.
 	Lookup func(host string) string
 	Seen   Seen
 }
@@ -53,7 +52,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	pumping.Wait()
 }
 
-// address is where r leads. Anything that is not loopback is sent to a port where nobody listens.
+// address returns the address to connect to for r. For other addresses than loopback it is a closed port.
 func (p *Proxy) address(r *http.Request) string {
 	host, port, err := net.SplitHostPort(r.Host)
 	if err != nil {

@@ -15,15 +15,14 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-// The handlers in this file are for TCP: web servers that break the rules, which net/http's server would not let
-// them do.
+// The handlers in this file are for TCP: web servers that violate HTTP in ways that net/http's server does not allow.
 
-// RawHTTP reads one request and writes response as it stands.
+// RawHTTP reads one request and writes response unchanged.
 func RawHTTP(response string) func(net.Conn) {
 	return AfterRequest(func(c net.Conn) { io.WriteString(c, response) })
 }
 
-// AfterRequest reads one request and then lets handle misbehave.
+// AfterRequest reads one request and then calls handle.
 func AfterRequest(handle func(net.Conn)) func(net.Conn) {
 	return func(c net.Conn) {
 		c.SetReadDeadline(time.Now().Add(time.Minute))
@@ -37,7 +36,7 @@ func AfterRequest(handle func(net.Conn)) func(net.Conn) {
 	}
 }
 
-// EndlessBody sends a body without an end; chunked says how it is framed.
+// EndlessBody sends an endless body, chunked or until the connection closes.
 func EndlessBody(chunked bool) func(net.Conn) {
 	return AfterRequest(func(c net.Conn) {
 		if !chunked {
@@ -50,7 +49,7 @@ func EndlessBody(chunked bool) func(net.Conn) {
 	})
 }
 
-// EndlessTrickle sends a body without an end, a byte at a time.
+// EndlessTrickle sends an endless body, one byte at a time.
 func EndlessTrickle(every time.Duration) func(net.Conn) {
 	return AfterRequest(func(c net.Conn) {
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
@@ -62,13 +61,13 @@ func EndlessTrickle(every time.Duration) func(net.Conn) {
 	})
 }
 
-// EndlessHeaders sends header lines without an end.
+// EndlessHeaders sends endless header lines.
 var EndlessHeaders = AfterRequest(func(c net.Conn) {
 	io.WriteString(c, "HTTP/1.1 200 OK\r\n")
 	flood(c, bytes.Repeat([]byte("X-Flood: "+strings.Repeat("a", 100)+"\r\n"), 500))
 })
 
-// EndlessCookies sends Set-Cookie lines without an end.
+// EndlessCookies sends endless Set-Cookie lines.
 var EndlessCookies = AfterRequest(func(c net.Conn) {
 	io.WriteString(c, "HTTP/1.1 302 Found\r\nLocation: /\r\n")
 	flood(c, bytes.Repeat([]byte("Set-Cookie: a=b; Path=/\r\n"), 2000))
@@ -103,12 +102,12 @@ func LongTrailer(n int) func(net.Conn) {
 	})
 }
 
-// EndlessInterim sends 1xx responses without an end.
+// EndlessInterim sends endless 1xx responses.
 var EndlessInterim = AfterRequest(func(c net.Conn) {
 	flood(c, bytes.Repeat([]byte("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), 1000))
 })
 
-// Bomb sends size zero bytes in the encoding gzip, br or deflate: a few kilobytes per megabyte on the wire, made
+// Bomb sends size zero bytes in the encoding gzip, br or deflate, a few kilobytes per megabyte on the wire. They are made
 // while they are sent.
 func Bomb(encoding string, size int64) func(net.Conn) {
 	return AfterRequest(func(c net.Conn) {
@@ -150,7 +149,7 @@ func gzipped(p []byte) []byte {
 	return b.Bytes()
 }
 
-// endless is a source of one byte, again and again.
+// endless is a reader that returns one byte forever.
 type endless byte
 
 func (e endless) Read(p []byte) (int, error) {

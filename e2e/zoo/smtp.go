@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Mailbox is a mail server that takes every mail in clear and keeps it.
+// Mailbox is a mail server without TLS that accepts every mail and keeps it.
 type Mailbox struct {
 	Addr string
 
@@ -24,7 +24,7 @@ func NewMailbox(t testing.TB) *Mailbox {
 	return m
 }
 
-// Mails are those that have been taken, headers and body.
+// Mails returns the accepted mails, headers and body.
 func (m *Mailbox) Mails() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

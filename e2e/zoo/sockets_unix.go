@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Deaf greets, and never reads: with a small receive buffer, what is sent to it soon has nowhere to go. The handler
-// ends when the test closes the connection or when stop is closed.
+// Deaf sends a greeting and never reads. Its receive buffer is small, so that writes to it soon block. The handler ends when
+// the test closes the connection or when stop is closed.
 func Deaf(t testing.TB, greeting string) string {
 	t.Helper()
 	stop := make(chan struct{})

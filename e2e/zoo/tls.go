@@ -20,17 +20,17 @@ func Config(cert tls.Certificate, edit ...func(*tls.Config)) *tls.Config {
 	return c
 }
 
-// Only limits a Config to one version of TLS.
+// Only limits a Config to one TLS version.
 func Only(version uint16) func(*tls.Config) {
 	return func(c *tls.Config) { c.MinVersion, c.MaxVersion = version, version }
 }
 
-// Cipher limits a Config to TLS 1.2 and one cipher suite, so that hardware does not decide.
+// Cipher limits a Config to TLS 1.2 and one cipher suite, so that it does not depend on the hardware.
 func Cipher(suite uint16) func(*tls.Config) {
 	return func(c *tls.Config) { Only(tls.VersionTLS12)(c); c.CipherSuites = []uint16{suite} }
 }
 
-// DemandClient makes a Config ask for a certificate that the root signed.
+// DemandClient makes a Config require a client certificate that the root signed.
 func DemandClient(c *tls.Config) {
 	c.ClientAuth = tls.RequireAndVerifyClientCert
 	c.ClientCAs = x509.NewCertPool()
@@ -42,7 +42,7 @@ func Refuse(c *tls.Config) {
 	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errors.New("not today") }
 }
 
-// TLS starts a server that speaks TLS from the first byte and gives the decrypted connection to handle.
+// TLS starts a server with TLS from the first byte and passes the decrypted connection to handle.
 func TLS(t testing.TB, config *tls.Config, handle func(net.Conn)) string {
 	t.Helper()
 	return TCP(t, TLSPeer(config, handle))
@@ -60,8 +60,8 @@ func TLSPeer(config *tls.Config, handle func(net.Conn)) func(net.Conn) {
 	}
 }
 
-// STARTTLS starts a server that speaks like a mail server and encrypts at the peer's wish. Bytes in injected are
-// sent in clear behind the go-ahead, where an attacker in the middle would put them.
+// STARTTLS starts a server that speaks like a mail server and supports STARTTLS. It sends the bytes in injected in plain text
+// after the reply to STARTTLS, like an attacker on the path.
 func STARTTLS(t testing.TB, config *tls.Config, injected string) string {
 	t.Helper()
 	return TCP(t, STARTTLSPeer(config, injected))

@@ -1,7 +1,7 @@
-// Package zoo keeps the servers that rollcall is proven against: good ones, broken ones and hostile ones. Each lives
-// on loopback at a port of its own and ends with the test that started it, connections and goroutines included.
+// Package zoo has the servers that rollcall is tested with: good, broken and hostile ones. Each listens on its own loopback
+// port and ends with the test that started it, including connections and goroutines.
 //
-// It is for tests only and knows nothing of rollcall: another prober could be led through it as well.
+// It is for tests only and does not import rollcall's packages; other probers can be tested with it as well.
 package zoo
 
 import (
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Listen takes a free port of a loopback address ("127.0.0.1", "::1", "127.0.0.2") for the length of the test.
+// Listen listens on a free port of a loopback address ("127.0.0.1", "::1", "127.0.0.2") until the test ends.
 func Listen(t testing.TB, ip string) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
@@ -23,14 +23,13 @@ func Listen(t testing.TB, ip string) net.Listener {
 	return l
 }
 
-// TCP starts a server that hands every connection to handle and closes it afterwards. It returns its address.
+// TCP starts a server that passes every connection to handle and closes it afterwards. It returns its address.
 func TCP(t testing.TB, handle func(net.Conn)) string {
 	t.Helper()
 	return Serve(t, Listen(t, "127.0.0.1"), handle)
 }
 
-// Serve is TCP on a listener of the caller's choice. At the end of the test open connections are closed, which ends
-// whatever handle was waiting for.
+// Serve is TCP on the given listener. At the end of the test open connections are closed, which ends all waits of handle.
 func Serve(t testing.TB, l net.Listener, handle func(net.Conn)) string {
 	t.Helper()
 	var (
@@ -80,7 +79,7 @@ func Serve(t testing.TB, l net.Listener, handle func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// Refused is an address where nobody listens. The port is taken and given back, so that it was free a moment ago.
+// Refused returns an address with a closed port. The port was opened and closed, so it was free a moment ago.
 func Refused(t testing.TB) string {
 	t.Helper()
 	l := Listen(t, "127.0.0.1")
@@ -88,7 +87,7 @@ func Refused(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// pause waits for d, but not longer than the peer or the test keeps the connection open, which it reports.
+// pause waits for d or until the peer or the test closes the connection, and reports whether it is still open.
 func pause(c net.Conn, d time.Duration) bool {
 	c.SetReadDeadline(time.Now().Add(d))
 	_, err := io.Copy(io.Discard, c)
@@ -96,7 +95,7 @@ func pause(c net.Conn, d time.Duration) bool {
 	return ok && timeout.Timeout()
 }
 
-// hold keeps the connection open until the peer or the test closes it, reading what arrives.
+// hold reads until the peer or the test closes the connection.
 func hold(c net.Conn) {
 	c.SetReadDeadline(time.Time{})
 	io.Copy(io.Discard, c)

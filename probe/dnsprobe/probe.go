@@ -5,10 +5,7 @@ package dnsprobe
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/prometheus/common/config"
@@ -142,35 +139,9 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	return r.Settle(e.run(ctx, host, netip.AddrPortFrom(resolved.Addr, port)))
 }
 
-// parseDNSTarget reads host, host:port, or an IPv6 address with or without brackets. Its error is a *TargetError.
+// parseTarget reads host or host:port. Its error is a *probe.TargetError.
 func parseTarget(target string, port uint16) (string, uint16, error) {
-	if _, err := netip.ParseAddr(target); err == nil {
-		return target, port, nil
-	}
-	if strings.Contains(target, "://") {
-		return "", 0, probe.BadTarget("has a scheme; a dns module takes host or host:port")
-	}
-	if strings.ContainsAny(target, "/?#@") {
-		return "", 0, probe.BadTarget("has a path or a user name; a dns module takes host or host:port")
-	}
-	if !strings.Contains(target, ":") || strings.HasPrefix(target, "[") && strings.HasSuffix(target, "]") {
-		target += ":" + strconv.Itoa(int(port))
-	}
-	host, text, err := net.SplitHostPort(target)
-	if err != nil {
-		return "", 0, probe.BadTarget("has several colons; a dns module takes host or host:port, and an IPv6 address in brackets, as [2001:db8::1]:53")
-	}
-	if host == "" {
-		return "", 0, probe.BadTarget("names no host; a dns module takes host or host:port")
-	}
-	if err := network.CheckHost(host, strings.HasPrefix(target, "[")); err != nil {
-		return "", 0, err
-	}
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || n == 0 {
-		return "", 0, probe.BadTarget("has a port that is not between 1 and 65535; a dns module takes host or host:port")
-	}
-	return host, uint16(n), nil
+	return network.Syntax{Prober: "dns", Takes: "a dns module takes host or host:port", DefaultPort: port}.Split(target)
 }
 
 func (p *prober) Locate(target string) (probe.Destination, error) {

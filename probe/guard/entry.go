@@ -7,6 +7,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"rollcall/probe/network"
 )
 
 // entry is one entry of a guard: addresses or names, and ports; or paths of Unix sockets.
@@ -144,6 +146,9 @@ func parsePrefix(text string) (netip.Prefix, error) {
 
 func parseGuardName(text string) (name string, wildcard bool, err error) {
 	name, wildcard = strings.CutPrefix(text, "*.")
+	if ascii, err := network.Host(name); err == nil { // the form in which names are resolved and judged
+		name = ascii
+	}
 	name = strings.TrimSuffix(name, ".")
 	switch {
 	case text == "*":
@@ -153,7 +158,7 @@ func parseGuardName(text string) (name string, wildcard bool, err error) {
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if len(label) == 0 || len(label) > 63 || strings.ContainsFunc(label, notInName) {
-			return "", false, fmt.Errorf("%.300q is not a host name (an international one is written in its xn-- form); %s", text, forms)
+			return "", false, fmt.Errorf("%.300q is not a host name; %s", text, forms)
 		}
 	}
 	return name, wildcard, nil

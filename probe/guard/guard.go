@@ -13,7 +13,7 @@ import (
 	"rollcall/probe/option"
 )
 
-// GuardOptions is a `guard:` section: which targets may be probed. An address that a deny entry matches may not;
+// Options is a `guard:` section: which targets may be probed. An address that a deny entry matches may not;
 // of the others, with an empty Allow every one may, otherwise those that an allow entry matches, by the address or
 // by the name that was asked for. So a name that is allowed may resolve to any address that is not denied.
 type Options struct {
@@ -21,13 +21,20 @@ type Options struct {
 	Deny  []string `yaml:"deny"` // no omitempty: an empty list is not the default
 }
 
-// SetDefaults denies the cloud metadata addresses, which hand out credentials to whoever can connect. It holds for
-// a section that does not mention deny, and for a configuration without a section.
-func (o *Options) SetDefaults() {
-	o.Deny = []string{"169.254.169.254", "fd00:ec2::254"}
+// metadata are the addresses at which clouds hand out credentials to whoever can connect: AWS (instances, containers, pods),
+// Google, Azure, Oracle, Alibaba, Tencent, Scaleway and others that share theirs. Azure's is a name server, too, so only its
+// other ports are in the list.
+var metadata = []string{
+	"169.254.169.254", "169.254.170.2", "169.254.170.23", "169.254.0.23", "169.254.42.42",
+	"100.100.100.200", "192.0.0.192", "168.63.129.16:80", "168.63.129.16:32526",
+	"fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42",
 }
 
-// Compile parses the entries. Its errors are joined *OptionErrors, one for each fault, as "allow[2]".
+// SetDefaults denies the metadata addresses of clouds. It holds for a section that does not mention deny, and for a
+// configuration without a section.
+func (o *Options) SetDefaults() { o.Deny = slices.Clone(metadata) }
+
+// Compile parses the entries. Its errors are joined *option.Errors, one for each fault, as "allow[2]".
 func (o Options) Compile() (*Guard, error) {
 	allow, allowErr := parseEntries("allow", o.Allow)
 	deny, denyErr := parseEntries("deny", o.Deny)
@@ -52,7 +59,7 @@ func parseEntries(list string, texts []string) ([]entry, error) {
 	return entries, errors.Join(errs...)
 }
 
-// ListGuard decides which addresses may be dialled. A nil Guard allows every one. It is never changed.
+// Guard decides which addresses may be dialled. A nil Guard allows every one. It is never changed.
 type Guard struct {
 	outer          *Guard // nil: none
 	allows, denies []entry
@@ -68,7 +75,7 @@ func (g *Guard) Within(outer *Guard) *Guard {
 	return &Guard{outer: outer, allows: g.allows, denies: g.denies, section: "the module's guard"}
 }
 
-// allow judges the address that is about to be dialled for host (the name or address as it was asked for, in ASCII,
+// Allow judges the address that is about to be dialled for host (the name or address as it was asked for, in ASCII,
 // without port and brackets). Its error is a *DeniedError.
 func (g *Guard) Allow(host string, addr netip.AddrPort) error {
 	if g == nil {
@@ -91,7 +98,7 @@ func (g *Guard) AllowPath(path string) error {
 	return nil
 }
 
-// GuardVerdict is what a guard says about one address of a target, and which entry decides.
+// Verdict is what a guard says about one address of a target, and which entry decides.
 type Verdict struct {
 	Host    string
 	Addr    netip.AddrPort // without an address: a proxy looks the name up
@@ -177,9 +184,11 @@ func (g *Guard) judgeChain(alone func(*Guard) Verdict) Verdict {
 }
 
 func (g *Guard) judgeAlone(host string, addr netip.Addr, port uint16) Verdict {
-	reached := Reached(addr)
+	behind := embedded(addr)
 	for i := range g.denies {
-		if e := &g.denies[i]; e.matchesAddr(addr, port) || e.matchesAddr(reached, port) || e.matchesName(host, port) {
+		e := &g.denies[i]
+		matches := func(a netip.Addr) bool { return e.matchesAddr(a, port) }
+		if matches(addr) || slices.ContainsFunc(behind, matches) || e.matchesName(host, port) {
 			return Verdict{List: "deny", Entry: e.text}
 		}
 	}
@@ -202,24 +211,46 @@ func (g *Guard) judgePathAlone(path string) Verdict {
 	return Verdict{Allowed: len(g.allows) == 0}
 }
 
-// destination is where a connection to addr ends when that is elsewhere: Linux takes the unspecified address for
-// its own, and a NAT64 gateway (RFC 6052) or 6to4 relay (RFC 3056) passes on to the IPv4 address inside.
+// Reached is where a connection to addr ends: Linux takes the unspecified address for its own.
 func Reached(addr netip.Addr) netip.Addr {
-	if addr.IsUnspecified() {
-		if addr.Is4() {
-			return netip.AddrFrom4([4]byte{127, 0, 0, 1})
-		}
+	switch {
+	case !addr.IsUnspecified():
+		return addr
+	case addr.Is4():
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	default:
 		return netip.IPv6Loopback()
 	}
+}
+
+// nat64Local is the prefix for NAT64 gateways of one's own (RFC 8215). Where in an address the IPv4 address stands depends on
+// the length of the gateway's prefix (RFC 6052, 2.2), which is not known here.
+var nat64Local = netip.MustParsePrefix("64:ff9b:1::/48")
+
+// embedded are the addresses to which a connection to addr may be passed on: the own one behind the unspecified address, and
+// the IPv4 addresses inside those of NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380), ISATAP (RFC 5214) and
+// the old IPv4-compatible form.
+func embedded(addr netip.Addr) []netip.Addr {
+	if addr.IsUnspecified() {
+		return []netip.Addr{Reached(addr)}
+	}
 	if !addr.Is6() {
-		return addr
+		return nil
 	}
 	b := addr.As16()
+	at := func(i, j, k, l int) netip.Addr { return netip.AddrFrom4([4]byte{b[i], b[j], b[k], b[l]}) }
 	switch {
-	case [12]byte(b[:12]) == [12]byte{0, 0x64, 0xff, 0x9b}:
-		return netip.AddrFrom4([4]byte(b[12:]))
+	case [12]byte(b[:12]) == [12]byte{0, 0x64, 0xff, 0x9b}, [12]byte(b[:12]) == [12]byte{}:
+		return []netip.Addr{at(12, 13, 14, 15)}
+	case nat64Local.Contains(addr):
+		return []netip.Addr{at(6, 7, 9, 10), at(7, 9, 10, 11), at(9, 10, 11, 12), at(12, 13, 14, 15)}
 	case b[0] == 0x20 && b[1] == 0x02:
-		return netip.AddrFrom4([4]byte(b[2:6]))
+		return []netip.Addr{at(2, 3, 4, 5)}
+	case [4]byte(b[:4]) == [4]byte{0x20, 0x01}: // Teredo: the server, and the client with every bit turned over
+		client := [4]byte{^b[12], ^b[13], ^b[14], ^b[15]}
+		return []netip.Addr{at(4, 5, 6, 7), netip.AddrFrom4(client)}
+	case b[8]&^0x02 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe:
+		return []netip.Addr{at(12, 13, 14, 15)}
 	}
-	return addr
+	return nil
 }

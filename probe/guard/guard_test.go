@@ -153,7 +153,11 @@ func TestGuardDeniesCloudMetadataByDefault(t *testing.T) {
 	g := newGuard(t, o)
 	for addr, denied := range map[string]bool{
 		"169.254.169.254:80": true, "[::ffff:169.254.169.254]:80": true, "[fd00:ec2::254]:80": true,
-		"169.254.169.253:80": false, "127.0.0.1:80": false, "192.0.2.1:80": false,
+		"[64:ff9b::169.254.169.254]:80": true, "[64:ff9b:1::169.254.169.254]:80": true, "[64:ff9b:1:a9fe:a9:fe00::]:80": true,
+		"[::169.254.169.254]:80": true, "[2002:a9fe:a9fe::1]:80": true, "[2001:0:a9fe:a9fe::1]:80": true,
+		"[2001:0:1:2:3:4:5601:5601]:80": true, "[2001:db8::5efe:169.254.169.254]:80": true,
+		"169.254.170.2:80": true, "100.100.100.200:80": true, "168.63.129.16:80": true, "[fd20:ce::254]:80": true,
+		"168.63.129.16:53": false, "169.254.169.253:80": false, "127.0.0.1:80": false, "192.0.2.1:80": false, "[::1]:80": false,
 	} {
 		if err := g.Allow("x", netip.MustParseAddrPort(addr)); (err != nil) != denied {
 			t.Errorf("%s: %v", addr, err)
@@ -161,9 +165,19 @@ func TestGuardDeniesCloudMetadataByDefault(t *testing.T) {
 	}
 }
 
+// Names are judged in the form in which they are resolved.
+func TestGuardTakesInternationalNames(t *testing.T) {
+	g := newGuard(t, Options{Deny: []string{"exämple.com", "*.Bücher.example"}})
+	for host, denied := range map[string]bool{"xn--exmple-cua.com": true, "shop.xn--bcher-kva.example": true, "example.com": false} {
+		if err := g.Allow(host, netip.MustParseAddrPort("192.0.2.1:80")); (err != nil) != denied {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
 func TestGuardEntriesAreCheckedAtLoad(t *testing.T) {
 	o := Options{
-		Allow: []string{"10.0.0.0/8", "10.1.2.3/8", "*", "example..com", "exämple.com", "*.*.example.com", ""},
+		Allow: []string{"10.0.0.0/8", "10.1.2.3/8", "*", "example..com", "*.*.example.com", ""},
 		Deny:  []string{"127.1", "0x7f.1", "2130706433", "10.0.0.0/33", "10.0.0.1:0", "10.0.0.1:9-8", "10.0.0.1:x", "[::1", "[::1]443", "[10.0.0.1]:80", "fe80::1%lo", "::ffff:0:0/64", "a:", "a b", "10.0.0.1:", "unix:/run/[", "unix:/run/*/", "unix:/run/../etc/x", "unix:/run//x", "unix:run/x"},
 	}
 	_, err := o.Compile()
@@ -174,7 +188,7 @@ func TestGuardEntriesAreCheckedAtLoad(t *testing.T) {
 	for i, want := range []string{
 		`allow[1]: "10.1.2.3/8" has bits set behind its length; did you mean 10.0.0.0/8, or the address 10.1.2.3 alone?`,
 		`allow[2]: "*" is no wildcard; an empty allow list lets through all that is not denied`,
-		`allow[3]: "example..com" is not a host name (`,
+		`allow[3]: "example..com" is not a host name; `,
 	} {
 		if !strings.HasPrefix(faults[i], want) {
 			t.Errorf("got %s, want %s", faults[i], want)

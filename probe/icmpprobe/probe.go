@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"strings"
 	"sync"
 
 	"rollcall/probe"
@@ -108,29 +107,16 @@ func oneHost(addr netip.Addr) error {
 
 const isBroadcast = "is a broadcast address, from which no reply can come"
 
-// parseICMPTarget reads the name or the address of a host. Its error is a *TargetError; it does not quote the target,
-// which may hold a password by mistake.
-func parseTarget(target string) (host string, err error) {
-	if addr, err := netip.ParseAddr(target); err == nil {
-		return target, oneHost(addr)
+// parseTarget reads the name or the address of a host. Its error is a *probe.TargetError.
+func parseTarget(target string) (string, error) {
+	host, err := network.Syntax{Prober: "icmp", Takes: "an icmp module takes the name or the address of a host"}.SplitHost(target)
+	if err != nil {
+		return "", err
 	}
-	const accepted = "; an icmp module takes the name or the address of a host, as example.com, 192.0.2.1, 2001:db8::1"
-	_, bracketed := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(target, "["), "]"))
-	switch {
-	case target == "":
-		return "", probe.BadTarget("names no host" + accepted)
-	case strings.Contains(target, "://"):
-		return "", probe.BadTarget("is a URL" + accepted)
-	case strings.ContainsAny(target, "/?#@"):
-		return "", probe.BadTarget("has a path or a user name" + accepted)
-	case bracketed == nil:
-		return "", probe.BadTarget("has brackets" + accepted)
-	case strings.ContainsAny(target, ":[]"):
-		return "", probe.BadTarget("has a port, or is a broken IPv6 address" + accepted)
-	case strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '%' }):
-		return "", probe.BadTarget("has a blank or another character that no name has" + accepted)
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return host, oneHost(addr)
 	}
-	return target, nil
+	return host, nil
 }
 
 // Locate gives no port: an entry of a guard that names one is not about icmp.

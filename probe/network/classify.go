@@ -13,7 +13,7 @@ import (
 	"rollcall/probe"
 )
 
-// classify says what an error met at stage means. What it already knows (a *Failure, *ExporterError, *DeniedError or
+// Classify says what an error met at stage means. What it already knows (a *Failure, *ExporterError, *DeniedError or
 // *TargetError) passes through; the asker's going away stays context.Canceled; a fault of this machine becomes an
 // *ExporterError; the rest is about the target, a *Failure. nil stays nil.
 func Classify(ctx context.Context, stage probe.Stage, err error) error {
@@ -99,7 +99,7 @@ func LocalFault(err error) *probe.ExporterError {
 	return nil
 }
 
-// remoteAlert returns the TLS alert that the peer sent. Outside QUIC crypto/tls keeps the alert's type to itself,
+// RemoteAlert returns the TLS alert that the peer sent. Outside QUIC crypto/tls keeps the alert's type to itself,
 // inside a net.OpError; its kind is as much as can be asked for.
 func RemoteAlert(err error) (tls.AlertError, bool) {
 	op, ok := errors.AsType[*net.OpError](err)
@@ -113,7 +113,7 @@ func RemoteAlert(err error) (tls.AlertError, bool) {
 	return tls.AlertError(v.Uint()), true
 }
 
-// alertReason names what the peer's alert means (RFC 8446, section 6.2).
+// AlertReason names what the peer's alert means (RFC 8446, section 6.2).
 func AlertReason(alert tls.AlertError) probe.Reason {
 	switch alert {
 	case 70, 86: // protocol_version, inappropriate_fallback

@@ -126,13 +126,19 @@ func (s *socket) step(fd uintptr) bool {
 	return true
 }
 
-// connectError says whose doing it is that connecting failed. A permission that is denied at once is denied by this
-// machine. One that is denied after the first packet has left was denied on the way: that is how Linux tells of ICMPv6's
-// "administratively prohibited", and a firewall there is no fault of ours.
+// connectError says whose error err is. What the kernel refuses at once, before a packet has left, is about this machine: its
+// firewall, or its routes. After that, EACCES is a router's word: Linux reports ICMPv6's "administratively prohibited" by it.
 func connectError(err error, begun bool) error {
 	failed := os.NewSyscallError("connect", err)
-	if begun && err == syscall.EACCES {
-		return probe.Fail(probe.StageConnect, probe.ReasonHostUnreachable, fmt.Errorf("a firewall on the way forbids it: %w", failed))
+	if begun {
+		if err == syscall.EACCES {
+			return probe.Fail(probe.StageConnect, probe.ReasonHostUnreachable, fmt.Errorf("a firewall on the way forbids it: %w", failed))
+		}
+		return failed
+	}
+	switch err {
+	case syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EINVAL: // no route, a reject route, a blackhole
+		return &probe.ExporterError{Fault: probe.FaultRoute, Err: fmt.Errorf("this machine has no route to the address, or one that rejects: %w", failed)}
 	}
 	return failed
 }
@@ -149,7 +155,7 @@ func bind(fd int, source netip.Addr) error {
 	return os.NewSyscallError("bind", syscall.Bind(fd, sa))
 }
 
-// ourFault is what LocalFault makes of err, and otherwise the fault. What else err is does not count.
+// OurFault is what LocalFault makes of err, and otherwise the fault. What else err is does not count.
 func OurFault(otherwise probe.Fault, err error) error {
 	if fault := LocalFault(err); fault != nil {
 		return fault

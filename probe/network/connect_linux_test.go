@@ -148,3 +148,12 @@ func TestFirewallOnTheWayIsNotOurFault(t *testing.T) {
 	probetest.WantExporterError(t, Classify(t.Context(), probe.StageConnect, connectError(syscall.EACCES, false)), probe.FaultPermission)
 	probetest.WantFailure(t, Classify(t.Context(), probe.StageConnect, connectError(syscall.EACCES, true)), probe.StageConnect, probe.ReasonHostUnreachable)
 }
+
+// What the kernel refuses before a packet has left is about the routes of this machine.
+func TestRouteErrorsOfThisMachineAreNoFailures(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EINVAL} {
+		probetest.WantExporterError(t, Classify(t.Context(), probe.StageConnect, connectError(errno, false)), probe.FaultRoute)
+	}
+	probetest.WantFailure(t, Classify(t.Context(), probe.StageConnect, connectError(syscall.ENETUNREACH, true)), probe.StageConnect, probe.ReasonNetworkUnreachable)
+	probetest.WantFailure(t, Classify(t.Context(), probe.StageConnect, connectError(syscall.EHOSTUNREACH, true)), probe.StageConnect, probe.ReasonHostUnreachable)
+}

@@ -20,6 +20,9 @@ import (
 // connection's deadline is ctx's, and I/O on it ends when ctx is cancelled. A valid source is the local address. A UDP
 // connection receives from addr alone. The errors are Classify's, at StageConnect.
 func Dial(ctx context.Context, g probe.Guard, network, host string, addr netip.AddrPort, source netip.Addr) (net.Conn, error) {
+	if !addr.IsValid() {
+		return nil, probe.BadTarget("has no valid address")
+	}
 	if err := probe.Allow(g, host, addr); err != nil {
 		return nil, err
 	}
@@ -27,14 +30,14 @@ func Dial(ctx context.Context, g probe.Guard, network, host string, addr netip.A
 	c.deadline, _ = ctx.Deadline()
 	if err := c.connect(ctx, network, addr, source); err != nil {
 		if unreachable(err, addr) {
-			err = probe.Fail(probe.StageConnect, probe.ReasonNetworkUnreachable, err)
+			err = &probe.ExporterError{Fault: probe.FaultRoute, Err: err}
 		}
 		return nil, Classify(ctx, probe.StageConnect, err)
 	}
 	return c, nil
 }
 
-// zoneIndex is the number of the interface that addr's zone names, 0 for an address without a zone. Its error is a
+// ZoneIndex is the number of the interface that addr's zone names, 0 for an address without a zone. Its error is a
 // *Failure, or an *ExporterError when this machine could not look.
 func ZoneIndex(addr netip.Addr) (uint32, error) {
 	zone := addr.Zone()
@@ -115,7 +118,7 @@ func unreachable(err error, addr netip.AddrPort) bool {
 	return false
 }
 
-// acceptedAndEnded is the failure of dialling a peer that had accepted and then ended the connection before the system
+// ClosedAfterAccept is the failure of dialling a peer that had accepted and then ended the connection before the system
 // reported it, which a reset (or a close) tells; nil: err is another. One that does not accept answers the first packet
 // by RST, which is connection_refused (RFC 9293, 3.10.7.3). So connecting succeeded, and it is what would have
 // come next that failed.

@@ -1,21 +1,242 @@
 package network
 
 import (
+	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"strconv"
 	"strings"
+
+	"golang.org/x/net/idna"
 
 	"rollcall/probe"
 )
 
-// checkHost judges a host that stood in brackets or did not. Its error is a *TargetError.
-func CheckHost(host string, brackets bool) error {
-	if addr, err := netip.ParseAddr(host); err != nil && strings.ContainsAny(host, ":%[]") {
-		return probe.BadTarget("has a host that is neither a name nor an IP address")
-	} else if err == nil && addr.Is4() && brackets {
-		return probe.BadTarget("has an IPv4 address in brackets, which are for IPv6")
+// forbiddenInHost are the ASCII characters, beside controls and the blank, that no host has (WHATWG URL, 3.2).
+const forbiddenInHost = "\"#%/:<>?@[\\]^`{|}"
+
+// lookupIDNA maps international names as browsers do. Underscores are left alone: many services have them.
+var lookupIDNA = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.StrictDomainName(false))
+
+// Host returns host, a name or an address without port and brackets, in the one form in which it is judged, resolved and
+// sent: an address as netip writes it, also when it was spelt as one number, in octal or in hexadecimal (2130706433, 0x7f.1);
+// an international name in its ASCII form (RFC 5891). Every host that a user, a peer or an option gives goes through here
+// before a guard sees it. The error says what is wrong, without quoting host.
+func Host(host string) (string, error) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.String(), nil
 	}
-	if strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return probe.BadTarget("has a blank or a control character in its host")
+	ascii := host
+	if !isASCII(host) {
+		var err error
+		if ascii, err = lookupIDNA.ToASCII(host); err != nil {
+			return "", errors.New("is not a valid international name")
+		}
 	}
-	return nil
+	switch {
+	case strings.Trim(ascii, ".") == "":
+		return "", errors.New("is empty")
+	case strings.Contains(ascii, ":"):
+		return "", errors.New("is neither a name nor an IP address")
+	case strings.ContainsFunc(ascii, notInHost):
+		return "", errors.New("holds a character that no host name has")
+	case isNumeric(ascii):
+		addr, ok := parseNumericIPv4(ascii)
+		if !ok {
+			return "", errors.New("is a number that is no IPv4 address")
+		}
+		return addr.String(), nil
+	}
+	return ascii, nil
+}
+
+func notInHost(r rune) bool {
+	return r <= ' ' || r >= 0x7f || strings.ContainsRune(forbiddenInHost, r)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// isNumeric reports whether host is an IPv4 address in some spelling, or none: every label is a number.
+func isNumeric(host string) bool {
+	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
+		if _, ok := parseNumber(label); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// parseNumericIPv4 reads the spellings of IPv4 addresses that inet_aton(3) and browsers take (WHATWG URL, 3.5): one to
+// four numbers, decimal, octal or hexadecimal, of which the last fills the remaining bytes.
+func parseNumericIPv4(text string) (netip.Addr, bool) {
+	parts := strings.Split(strings.TrimSuffix(text, "."), ".")
+	if len(parts) > 4 {
+		return netip.Addr{}, false
+	}
+	var address uint64
+	for i, part := range parts {
+		n, ok := parseNumber(part)
+		rest := 4 - i // bytes that are left
+		switch {
+		case !ok:
+			return netip.Addr{}, false
+		case i < len(parts)-1 && n > 255, i == len(parts)-1 && n >= 1<<(8*rest):
+			return netip.Addr{}, false
+		case i < len(parts)-1:
+			address |= n << (8 * (rest - 1))
+		default:
+			address |= n
+		}
+	}
+	return netip.AddrFrom4([4]byte{byte(address >> 24), byte(address >> 16), byte(address >> 8), byte(address)}), true
+}
+
+func parseNumber(text string) (uint64, bool) {
+	base := 10
+	if hex, ok := strings.CutPrefix(strings.ToLower(text), "0x"); ok {
+		text, base = hex, 16
+	} else if len(text) > 1 && text[0] == '0' {
+		base = 8
+	}
+	n, err := strconv.ParseUint(text, base, 64)
+	return n, err == nil || errors.Is(err, strconv.ErrRange)
+}
+
+// Syntax is how the targets of a prober are written.
+type Syntax struct {
+	Prober      string // its name, for messages and as an optional scheme, e.g. tcp://host:port
+	Takes       string // what is accepted, for messages, e.g. "a tcp module takes host:port"
+	Scheme      bool   // Prober:// may stand before the host
+	DefaultPort uint16 // of a target without port; 0: a target must have one
+}
+
+// Split reads host:port or [IPv6]:port, with the host as Host returns it. The port is a number, or a name of the system's
+// list of services (e.g. pop3). The error is a *probe.TargetError; it does not quote the target, which may hold a password
+// by mistake.
+func (s Syntax) Split(target string) (host string, port uint16, err error) {
+	bad := func(text string) (string, uint16, error) {
+		return "", 0, probe.BadTarget(text + "; " + s.Takes)
+	}
+	if scheme, rest, ok := strings.Cut(target, "://"); ok {
+		switch {
+		case s.Scheme && strings.EqualFold(scheme, s.Prober):
+			target = rest
+		default:
+			return bad(schemeHint(scheme, s.Prober))
+		}
+	}
+	if strings.ContainsAny(target, "/?#@") {
+		return bad("has a path or a user name")
+	}
+	host, service, brackets, hint := splitPort(target, s.DefaultPort)
+	if hint != "" {
+		return bad(hint)
+	}
+	if host == "" {
+		return bad("names no host")
+	}
+	if host, err = s.host(host, brackets); err != nil {
+		return "", 0, err
+	}
+	if port, err = Port(service); err != nil {
+		return bad("has a port that " + err.Error())
+	}
+	return host, port, nil
+}
+
+// host is Host for a target of s that stood in brackets or did not.
+func (s Syntax) host(text string, brackets bool) (string, error) {
+	host, err := Host(text)
+	if err != nil {
+		return "", probe.BadTarget("has a host that " + err.Error() + "; " + s.Takes)
+	}
+	if addr, err := netip.ParseAddr(host); brackets && err == nil && addr.Is4() {
+		return "", probe.BadTarget("has an IPv4 address in brackets, which are for IPv6; " + s.Takes)
+	}
+	return host, nil
+}
+
+// splitPort cuts target into host and port; without a port, the default's. A hint says why that cannot be.
+func splitPort(target string, defaultPort uint16) (host, service string, brackets bool, hint string) {
+	brackets = strings.HasPrefix(target, "[")
+	_, notAddr := netip.ParseAddr(target)
+	inside, bracketed := strings.CutPrefix(target, "[")
+	inside, closed := strings.CutSuffix(inside, "]")
+	switch noPort := notAddr == nil || bracketed && closed || !strings.Contains(target, ":"); {
+	case noPort && defaultPort == 0 && (notAddr == nil && strings.Contains(target, ":") || bracketed && closed):
+		return "", "", false, "has no port, and an IPv6 address stands in brackets before it, e.g. [2001:db8::1]:443"
+	case noPort && defaultPort == 0:
+		return "", "", false, "has no port, e.g. example.com:443"
+	case noPort && bracketed && closed:
+		return inside, strconv.Itoa(int(defaultPort)), true, ""
+	case noPort:
+		return target, strconv.Itoa(int(defaultPort)), false, ""
+	}
+	host, service, err := net.SplitHostPort(target)
+	if err != nil {
+		return "", "", false, "has several colons; an IPv6 address stands in brackets, e.g. [2001:db8::1]:443"
+	}
+	return host, service, brackets, ""
+}
+
+// SplitHost reads a target without a port: a name or an address, which may stand in brackets.
+func (s Syntax) SplitHost(target string) (string, error) {
+	if scheme, _, ok := strings.Cut(target, "://"); ok {
+		return "", probe.BadTarget(schemeHint(scheme, s.Prober) + "; " + s.Takes)
+	}
+	inside, opened := strings.CutPrefix(target, "[")
+	inside, closed := strings.CutSuffix(inside, "]")
+	if _, err := netip.ParseAddr(target); err != nil && !(opened && closed) && strings.Contains(target, ":") {
+		return "", probe.BadTarget("has a port, or is a broken IPv6 address; " + s.Takes)
+	}
+	switch {
+	case target == "":
+		return "", probe.BadTarget("names no host; " + s.Takes)
+	case strings.ContainsAny(target, "/?#@"):
+		return "", probe.BadTarget("has a path or a user name; " + s.Takes)
+	case opened && closed:
+		return s.host(inside, true)
+	}
+	return s.host(target, false)
+}
+
+// Port reads a port: a number from 1 to 65535, or the name of a service in the system's list. The error says what is
+// wrong, without quoting text.
+func Port(text string) (uint16, error) {
+	if n, err := strconv.ParseUint(text, 10, 16); err == nil && n > 0 {
+		return uint16(n), nil
+	}
+	if text == "" || strings.Trim(text, "0123456789+-") == "" {
+		return 0, errors.New("is not between 1 and 65535")
+	}
+	n, err := net.LookupPort("tcp", text)
+	if err != nil || n <= 0 || n > 65535 {
+		return 0, errors.New("is neither between 1 and 65535 nor the name of a service")
+	}
+	return uint16(n), nil
+}
+
+// schemeHint says what is wrong with a scheme before a target of prober.
+func schemeHint(scheme, prober string) string {
+	switch scheme = strings.ToLower(scheme); scheme {
+	case "http", "https", "tcp", "dns", "icmp", "grpc", "unix", "ws", "wss":
+		other := map[string]string{"https": "http", "ws": "websocket", "wss": "websocket"}[scheme]
+		if other == "" {
+			other = scheme
+		}
+		if other == prober {
+			return fmt.Sprintf("has the scheme %s://, which is left out", scheme)
+		}
+		return fmt.Sprintf("has the scheme %s://, which is for a module of the prober %s", scheme, other)
+	default:
+		return "has a scheme"
+	}
 }

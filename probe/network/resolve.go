@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,16 +15,16 @@ import (
 	"rollcall/probe/option"
 )
 
-// ipPolicy chooses the one address of a target that is dialled.
+// Resolver chooses the one address of a target that is dialled.
 type Resolver struct {
 	Prefer   option.IPProtocol // empty: ip6
 	Fallback bool              // the other family will do when there is no address of the preferred one
 	Server   string            // host:port of the name server to ask; empty: the system's
 }
 
-// from makes packets come from the address that the option source_ip_address has; empty: the system chooses, which the
-// zero Addr says. An address can only reach its own family, so a
-// target is looked up in that one alone. The error is an *OptionError.
+// BindTo reads the option source_ip_address: the address that packets come from. Empty, and so the zero Addr, lets the
+// system choose. An address reaches its own family alone, so targets are then resolved in that one. The error is an
+// *option.Error.
 func (p *Resolver) BindTo(text string) (netip.Addr, error) {
 	if text == "" {
 		return netip.Addr{}, nil
@@ -44,10 +45,9 @@ func (p *Resolver) BindTo(text string) (netip.Addr, error) {
 	return source, nil
 }
 
-// resolve turns host into one address: itself when it is one (with a zone if need be, without brackets), otherwise
-// the first of the preferred family that its name has. Other spellings of addresses (127.1, 0x7f.1, 2130706433) are
-// names like any other; no system library gets to interpret them. The Resolve tells the time spent also when there
-// is an error, which is a *Failure at StageResolve, an *ExporterError or context.Canceled.
+// Resolve turns host, as Host returns it, into one address: itself when it is one, otherwise the first of the preferred
+// family that its name has. The unspecified address, with which name servers block names, is none. Duration is set also
+// with an error, which is a *probe.Failure at StageResolve, an *probe.ExporterError or context.Canceled.
 func (p Resolver) Resolve(ctx context.Context, host string) (probe.Resolve, error) {
 	start := time.Now()
 	addr, err := p.choose(ctx, host)
@@ -62,20 +62,95 @@ func (p Resolver) choose(ctx context.Context, host string) (netip.Addr, error) {
 		}
 		return addr, nil
 	}
-	network := "ip"
-	if !p.Fallback {
-		network = p.network()
+	if p.Fallback {
+		return p.eitherFamily(ctx, host)
 	}
-	addrs, err := p.Lookup(ctx, network, host)
+	addrs, err := p.Lookup(ctx, p.network(), host)
 	if err != nil {
 		return netip.Addr{}, p.explain(ctx, host, err)
 	}
-	for _, addr := range addrs {
-		if addr = addr.Unmap(); p.preferred(addr) {
-			return addr, nil
+	return addrs[0].Unmap(), nil
+}
+
+// otherFamilyAfter is how long the preferred family's answer may take before the other family is asked as well: some name
+// servers answer for one family and drop queries for the other.
+const otherFamilyAfter = 300 * time.Millisecond
+
+// eitherFamily returns an address of the preferred family if the name has one, otherwise one of the other. It waits for
+// the preferred one for half of the time that ctx has left.
+func (p Resolver) eitherFamily(ctx context.Context, host string) (netip.Addr, error) {
+	wait := time.NewTimer(otherFamilyAfter)
+	defer wait.Stop()
+	preferred := p.startLookup(ctx, p.network(), host)
+	select {
+	case found := <-preferred:
+		if !probe.HasReason(found.err, probe.ReasonNoAddress, probe.ReasonNoIPProtocol) {
+			return found.addr, found.err
+		}
+		addrs, err := p.Lookup(ctx, "ip", host)
+		if err != nil {
+			return netip.Addr{}, err
+		}
+		return addrs[0].Unmap(), nil
+	case <-wait.C:
+	}
+	other := p.startLookup(ctx, p.otherNetwork(), host)
+	wait.Reset(timeLeft(ctx) / 2)
+	select {
+	case found := <-preferred:
+		if found.err == nil {
+			return found.addr, nil
+		}
+		if found := <-other; found.err == nil {
+			return found.addr, nil
+		}
+		return netip.Addr{}, found.err
+	case <-wait.C:
+		return firstAddress(preferred, other)
+	}
+}
+
+// lookedUp is the first address of a name in one family.
+type lookedUp struct {
+	addr netip.Addr
+	err  error
+}
+
+// startLookup looks host up in the background. The channel takes the result also when it is no longer awaited.
+func (p Resolver) startLookup(ctx context.Context, network, host string) <-chan lookedUp {
+	found := make(chan lookedUp, 1)
+	go func() {
+		addrs, err := p.Lookup(ctx, network, host)
+		if err != nil {
+			found <- lookedUp{err: err}
+			return
+		}
+		found <- lookedUp{addr: addrs[0].Unmap()}
+	}()
+	return found
+}
+
+// firstAddress is the first address that arrives on a or b, or the error of the later one.
+func firstAddress(a, b <-chan lookedUp) (netip.Addr, error) {
+	var found lookedUp
+	for range 2 {
+		select {
+		case found = <-a:
+		case found = <-b:
+		}
+		if found.err == nil {
+			break
 		}
 	}
-	return addrs[0].Unmap(), nil
+	return found.addr, found.err
+}
+
+// timeLeft is how long ctx lasts; without a deadline, as long as the longest probe.
+func timeLeft(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return time.Until(deadline)
+	}
+	return probe.DefaultTimeout
 }
 
 // network is the preferred family in net's words.
@@ -86,6 +161,14 @@ func (p Resolver) network() string {
 	return "ip6"
 }
 
+// otherNetwork is the family that is not preferred.
+func (p Resolver) otherNetwork() string {
+	if p.Prefer == "ip4" {
+		return "ip6"
+	}
+	return "ip4"
+}
+
 func (p Resolver) preferred(addr netip.Addr) bool { return addr.Is4() == (p.Prefer == "ip4") }
 
 // explain looks once more when a name has no address of the only family that is allowed: whether it has others
@@ -94,17 +177,15 @@ func (p Resolver) explain(ctx context.Context, host string, err error) error {
 	if p.Fallback || !probe.HasReason(err, probe.ReasonNoAddress) {
 		return err
 	}
-	other := "ip4"
-	if p.network() == "ip4" {
-		other = "ip6"
-	}
+	other := p.otherNetwork()
 	if _, otherErr := p.Lookup(ctx, other, host); otherErr != nil {
 		return err
 	}
 	return probe.Failf(probe.StageResolve, probe.ReasonNoIPProtocol, "resolving %q: it has %s addresses only, and the module demands %s", host, other, p.network())
 }
 
-// lookup asks for the addresses of a name; without an error there is at least one.
+// Lookup asks for the addresses of a name; network is "ip", "ip4" or "ip6". Without an error there is at least one, and none
+// is unspecified: a server that answers 0.0.0.0 blocks the name, and dialling that would reach this machine.
 func (p Resolver) Lookup(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	var notes dnsNotes
 	// A Resolver of its own, because net's shared one would answer several probes with one lookup, and because it
@@ -112,15 +193,20 @@ func (p Resolver) Lookup(ctx context.Context, network, host string) ([]netip.Add
 	resolver := net.Resolver{PreferGo: true, Dial: func(dialing context.Context, network, server string) (net.Conn, error) {
 		if p.Server != "" {
 			server = p.Server
+		} else if chosen, err := systemServers.choose(server); err != nil {
+			notes.unconfigured.Store(&err)
+		} else {
+			server = chosen
 		}
 		return notes.dial(ctx, dialing, network, server)
 	}}
 	addrs, err := resolver.LookupNetIP(ctx, network, host)
-	if err == nil && len(addrs) > 0 {
-		return addrs, nil
-	}
 	if err == nil {
-		return nil, probe.Failf(probe.StageResolve, probe.ReasonNoAddress, "resolving %q: no address", host)
+		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return a.Unmap().IsUnspecified() })
+		if len(addrs) > 0 {
+			return addrs, nil
+		}
+		return nil, probe.Failf(probe.StageResolve, probe.ReasonNoAddress, "resolving %q: the name has no address, or only the unspecified one that blocks it", host)
 	}
 	return nil, notes.classify(ctx, host, err)
 }
@@ -128,12 +214,17 @@ func (p Resolver) Lookup(ctx context.Context, network, host string) ([]netip.Add
 // dnsNotes is what one lookup's connections saw that net.Resolver does not report. Its queries run at the same time.
 type dnsNotes struct {
 	exists atomic.Bool                         // a server answered NOERROR: the name exists
-	fault  atomic.Pointer[probe.ExporterError] // a query could not be sent, and that was our fault
+	fault  atomic.Pointer[probe.ExporterError] // a query could not be sent, and this machine is why
+
+	unconfigured atomic.Pointer[error] // no name server is configured
 }
 
 func (n *dnsNotes) classify(ctx context.Context, host string, err error) error {
 	if fault := n.fault.Load(); fault != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		return &probe.ExporterError{Fault: fault.Fault, Err: fmt.Errorf("resolving %q: %w", host, fault.Err)}
+	}
+	if unconfigured := n.unconfigured.Load(); unconfigured != nil && !n.exists.Load() && ctx.Err() == nil && !answered(err) {
+		return &probe.ExporterError{Fault: probe.FaultResolver, Err: fmt.Errorf("resolving %q: %w", host, *unconfigured)}
 	}
 	wrapped := fmt.Errorf("resolving %q: %w", host, err)
 	dns, isDNS := errors.AsType[*net.DNSError](err)
@@ -153,6 +244,12 @@ func (n *dnsNotes) classify(ctx context.Context, host string, err error) error {
 	default:
 		return probe.Fail(probe.StageResolve, probe.ReasonDNSFailure, wrapped)
 	}
+}
+
+// answered reports whether a lookup failed by what a name server said, not for want of one.
+func answered(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound
 }
 
 // dial connects to a name server for one query. dialing is net.Resolver's context, which outlives the probe's: both
@@ -203,6 +300,15 @@ func (c *dnsConn) SetDeadline(t time.Time) error {
 func (c *dnsConn) Close() error {
 	c.stop()
 	return c.Conn.Close()
+}
+
+// Write notes what keeps a query from being sent: a firewall of this machine says so only here.
+func (c *dnsConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if fault := LocalFault(err); fault != nil {
+		c.notes.fault.Store(fault)
+	}
+	return n, err
 }
 
 // Read is for TCP, where an answer comes in pieces.

@@ -3,8 +3,10 @@ package network
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -180,4 +182,36 @@ func TestResolveFollowsATruncatedAnswerToTCP(t *testing.T) {
 	})
 	_, err = Resolver{Fallback: true, Server: server}.Resolve(t.Context(), "rollcall.test")
 	probetest.WantFailure(t, err, probe.StageResolve, probe.ReasonNoSuchHost)
+}
+
+func TestResolveUsesTheFamilyThatIsAnswered(t *testing.T) {
+	for dropped, want := range map[dnsmessage.Type]string{dnsmessage.TypeAAAA: "127.0.0.4", dnsmessage.TypeA: "::6"} {
+		for _, prefer := range []option.IPProtocol{"ip4", "ip6"} {
+			t.Run(fmt.Sprintf("%v dropped, %s preferred", dropped, prefer), func(t *testing.T) {
+				server := probetest.NameServer(t, func(q dnsmessage.Question) *dnsmessage.Message {
+					if q.Type == dropped {
+						return nil
+					}
+					return probetest.Answering(q, "127.0.0.4", "::6")
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				r, err := Resolver{Prefer: prefer, Fallback: true, Server: server}.Resolve(ctx, "half.test")
+				if err != nil || r.Addr.String() != want {
+					t.Errorf("got %v, %v; want %s", r.Addr, err, want)
+				}
+			})
+		}
+	}
+}
+
+// Filters of advertisements answer 0.0.0.0 for the names they block; dialling that reaches this machine.
+func TestResolveTakesNoUnspecifiedAddress(t *testing.T) {
+	server := probetest.NameServer(t, func(q dnsmessage.Question) *dnsmessage.Message {
+		return probetest.Answering(q, "0.0.0.0", "::")
+	})
+	for _, r := range []Resolver{{Server: server, Fallback: true}, {Server: server, Prefer: "ip4"}} {
+		_, err := r.Resolve(t.Context(), "blocked.test")
+		probetest.WantFailure(t, err, probe.StageResolve, probe.ReasonNoAddress)
+	}
 }

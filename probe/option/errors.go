@@ -9,10 +9,10 @@ import (
 // indexed is the path of one item of a list.
 func Index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
-// errRequired is the fault of an option that is empty and must not be.
+// ErrRequired is the fault of an option that is empty and must not be.
 var ErrRequired = errors.New("is required")
 
-// OptionError is one fault in a module's options.
+// Error is one fault in a module's options.
 type Error struct {
 	Path string // from the module downwards, as "http.fail_if_header_matches[2].header"
 	Err  error  // what is wrong and what is accepted
@@ -26,7 +26,7 @@ func Errorf(path, format string, args ...any) error {
 	return &Error{Path: path, Err: fmt.Errorf(format, args...)}
 }
 
-// under puts a section's name before the path of each OptionError in err.
+// Under puts a section's name before the path of each OptionError in err.
 func Under(section string, err error) error {
 	if err == nil {
 		return nil
@@ -45,21 +45,21 @@ func Under(section string, err error) error {
 	return &Error{Path: section, Err: err}
 }
 
-// faults gathers what is wrong with a module's options, so that one load tells everything.
+// Collector gathers what is wrong with a module's options, so that one load tells everything.
 type Collector struct{ errs []error }
 
 func (f *Collector) Addf(path, format string, args ...any) {
 	f.errs = append(f.errs, Errorf(path, format, args...))
 }
 
-// join takes in the errors of another part; it may be nil.
+// Join takes in the errors of another part; it may be nil.
 func (f *Collector) Join(err error) {
 	if err != nil {
 		f.errs = append(f.errs, err)
 	}
 }
 
-// option reports err, unless nil, as the fault of one option.
+// Add reports err, unless nil, as the fault of one option.
 func (f *Collector) Add(path string, err error) {
 	if err != nil {
 		f.errs = append(f.errs, &Error{Path: path, Err: err})

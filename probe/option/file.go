@@ -119,6 +119,6 @@ func (f *File) load() ([]byte, error) {
 	return content, nil
 }
 
-// read returns the file's content, which the caller must not change. Its error is an *ExporterError: a file of ours
+// Read returns the file's content, which the caller must not change. Its error is an *ExporterError: a file of ours
 // that has gone says nothing about a target.
 func (f *File) Read() ([]byte, error) { return f.files.Current() }

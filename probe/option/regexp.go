@@ -48,15 +48,15 @@ func (r Regexp) MarshalText() ([]byte, error) {
 	return []byte(r.String()), nil
 }
 
-// quickSteps is how many steps, instructions of a program times bytes of text, are made without a look at the clock. A
+// QuickSteps is how many steps, instructions of a program times bytes of text, are made without a look at the clock. A
 // step takes up to 10 ns, so that is 150 ms at worst. Looking costs a long text far more than it costs a short one:
 // package regexp can be stopped only where it reads runes one by one, and then it does not skip ahead.
 const QuickSteps = 16 << 20
 
-// steps is how many steps a match in n bytes takes at most.
+// Steps is how many steps a match in n bytes takes at most.
 func (r Regexp) Steps(n int) int64 { return int64(r.size) * int64(n) }
 
-// matcher applies a module's regular expressions to what one target sent. Time is linear in the text, but the factor is
+// Matcher applies a module's regular expressions to what one target sent. Time is linear in the text, but the factor is
 // the expression's size: (.{0,500}x){2} is a thousand times as slow as x. What is beyond quickSteps heeds the deadline.
 type Matcher struct {
 	Ctx   context.Context
@@ -66,7 +66,7 @@ type Matcher struct {
 // errExpired is why an expression was stopped.
 var errExpired = errors.New("the time is up")
 
-// text reports whether re matches text. Its error is an *ExporterError, since the target did answer in time, or that the
+// Text reports whether re matches text. Its error is an *ExporterError, since the target did answer in time, or that the
 // asker went away.
 func (m *Matcher) Text(re Regexp, text string) (bool, error) {
 	if m.quick(re, len(text)) {
@@ -75,7 +75,7 @@ func (m *Matcher) Text(re Regexp, text string) (bool, error) {
 	return m.Bytes(re, []byte(text))
 }
 
-// bytes is text for bytes.
+// Bytes is text for bytes.
 func (m *Matcher) Bytes(re Regexp, text []byte) (matches bool, err error) {
 	if m.quick(re, len(text)) {
 		return re.Match(text), nil
@@ -85,7 +85,7 @@ func (m *Matcher) Bytes(re Regexp, text []byte) (matches bool, err error) {
 	return matches, m.verdict(re, r)
 }
 
-// find returns where re and its groups match text, nil: nowhere. Its error is that of text.
+// Find returns where re and its groups match text, nil: nowhere. Its error is that of text.
 func (m *Matcher) Find(re Regexp, text []byte) (match []int, err error) {
 	if m.quick(re, len(text)) {
 		return re.FindSubmatchIndex(text), nil
@@ -111,7 +111,7 @@ func (m *Matcher) verdict(re Regexp, r *runes) error {
 	return SlowExpression(m.Ctx, fmt.Errorf("matching %.200q: %w", re, errExpired))
 }
 
-// slowExpression is the error of an expression that was not done when ctx was, err: the target had answered by then.
+// SlowExpression is the error of an expression that was not done when ctx was, err: the target had answered by then.
 func SlowExpression(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()

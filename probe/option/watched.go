@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// lookInterval is how long a file's content is used before somebody looks whether it changed.
+	// LookInterval is how long a file's content is used before somebody looks whether it changed.
 	LookInterval = time.Second
-	// brokenGrace is how long the last good content serves after a file vanished or broke. It bridges a rotation
+	// BrokenGrace is how long the last good content serves after a file vanished or broke. It bridges a rotation
 	// that writes a certificate and its key one after the other, or a file that is truncated before it is written; a
 	// file that stays broken is not kept quiet.
 	BrokenGrace = time.Minute
 )
 
-// followed is what a module's files say. It is made again when one of them changed. For a minute a broken file is
+// Watched is what a module's files say. It is made again when one of them changed. For a minute a broken file is
 // bridged with what was good last; then it is the exporter's fault, FaultFile, and no verdict about any target. Many
 // goroutines may use it at once.
 type Watched[T any] struct {
@@ -54,7 +54,7 @@ func changed(was, is os.FileInfo) bool {
 	return !os.SameFile(was, is) || !was.ModTime().Equal(is.ModTime()) || was.Size() != is.Size()
 }
 
-// follow loads what the files say for the first time; the error is load's. Empty names are no files.
+// Watch loads what the files say for the first time; the error is load's. Empty names are no files.
 func Watch[T any](whose string, load func() (T, error), names ...string) (*Watched[T], error) {
 	f := &Watched[T]{whose: whose, load: load, born: time.Now()}
 	for _, name := range names {
@@ -72,7 +72,7 @@ func Watch[T any](whose string, load func() (T, error), names ...string) (*Watch
 	return f, nil
 }
 
-// current is what the files say now. Its error is an *ExporterError.
+// Current is what the files say now. Its error is an *ExporterError.
 func (f *Watched[T]) Current() (T, error) {
 	if len(f.stamps) > 0 {
 		elapsed := int64(time.Since(f.born))

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// authority signs the certificates of a test.
+// Authority signs the certificates of a test.
 type Authority struct {
 	t    testing.TB
 	Cert *x509.Certificate
@@ -32,7 +32,7 @@ func NewAuthority(t testing.TB, change ...func(*x509.Certificate)) *Authority {
 	return a
 }
 
-// issue makes a certificate for localhost and 127.0.0.1, valid today, after change. Without a cert of its own the
+// Issue makes a certificate for localhost and 127.0.0.1, valid today, after change. Without a cert of its own the
 // authority signs by the new key.
 func (a *Authority) Issue(change ...func(*x509.Certificate)) tls.Certificate {
 	a.t.Helper()
@@ -71,7 +71,7 @@ func (a *Authority) Sign(key *ecdsa.PrivateKey, public any, change ...func(*x509
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// pair is a certificate and its key as they stand in a file.
+// Pair is a certificate and its key as they stand in a file.
 func Pair(t testing.TB, c tls.Certificate) (cert, key string) {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
@@ -82,7 +82,7 @@ func Pair(t testing.TB, c tls.Certificate) (cert, key string) {
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// secureServer shakes hands, then serves.
+// TLSServer shakes hands, then serves.
 func TLSServer(c *tls.Config, serve func(net.Conn)) func(net.Conn) {
 	return func(conn net.Conn) {
 		secured := tls.Server(conn, c)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// withoutDescriptors calls f while the process may open nothing more.
+// WithoutDescriptors calls f while the process may open nothing more.
 func WithoutDescriptors(t *testing.T, f func()) {
 	t.Helper()
 	var old syscall.Rlimit

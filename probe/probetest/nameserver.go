@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// nameServer answers each query on a loopback port with reply, until the test ends. A nil answer is silence; one
+// NameServer answers each query on a loopback port with reply, until the test ends. A nil answer is silence; one
 // that does not fit into a datagram is there for TCP alone, and said to be truncated.
 func NameServer(t testing.TB, reply func(dnsmessage.Question) *dnsmessage.Message) string {
 	t.Helper()
@@ -68,7 +68,7 @@ func NameServer(t testing.TB, reply func(dnsmessage.Question) *dnsmessage.Messag
 	return c.LocalAddr().String()
 }
 
-// answering is an answer with those of the addresses that the question is for.
+// Answering is an answer with those of the addresses that the question is for.
 func Answering(q dnsmessage.Question, addrs ...string) *dnsmessage.Message {
 	m := &dnsmessage.Message{Header: dnsmessage.Header{RecursionAvailable: true}}
 	for _, text := range addrs {
@@ -84,7 +84,7 @@ func Answering(q dnsmessage.Question, addrs ...string) *dnsmessage.Message {
 	return m
 }
 
-// listenBoth finds a loopback port that is free for TCP and UDP.
+// ListenBoth finds a loopback port that is free for TCP and UDP.
 func ListenBoth(t testing.TB) (net.Listener, net.PacketConn) {
 	t.Helper()
 	for range 50 {

@@ -15,7 +15,7 @@ import (
 	"rollcall/probe/option"
 )
 
-// ask probes target once, with a limit that no test should need.
+// Ask probes target once, with a limit that no test should need.
 func Ask(t testing.TB, m *probe.Module, req probe.Request) probe.Result {
 	t.Helper()
 	if req.Timeout == 0 {
@@ -45,7 +45,7 @@ func WantDown(t testing.TB, r probe.Result, stage probe.Stage, reason probe.Reas
 	}
 }
 
-// listen serves each connection on a loopback port with serve, and closes it afterwards, until the test ends.
+// Listen serves each connection on a loopback port with serve, and closes it afterwards, until the test ends.
 func Listen(t testing.TB, serve func(net.Conn)) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -73,7 +73,7 @@ func Listen(t testing.TB, serve func(net.Conn)) netip.AddrPort {
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// closedPort is an address that nobody listens on.
+// ClosedPort is an address that nobody listens on.
 func ClosedPort(t testing.TB) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,7 +84,7 @@ func ClosedPort(t testing.TB) netip.AddrPort {
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// wantFailure checks that err says that the target failed at stage for reason.
+// WantFailure checks that err says that the target failed at stage for reason.
 func WantFailure(t *testing.T, err error, stage probe.Stage, reason probe.Reason) {
 	t.Helper()
 	var f *probe.Failure
@@ -120,7 +120,7 @@ const (
 // SlowRegexp takes some ten thousand steps for each byte of a text of a's.
 const SlowRegexp = "(a{0,30}){0,30}(a{0,30}){0,30}(a{0,30}){0,30}(a{0,30}){0,30}b"
 
-// says is a server that writes text and then closes its side when it has read all.
+// Says is a server that writes text and then closes its side when it has read all.
 func Says(text string) func(net.Conn) {
 	return func(c net.Conn) {
 		io.WriteString(c, text)
@@ -134,10 +134,10 @@ func PortOf(addr netip.AddrPort) string {
 	return port
 }
 
-// reset is a server that ends a connection by RST.
+// Reset is a server that ends a connection by RST.
 func Reset(c net.Conn) { c.(*net.TCPConn).SetLinger(0) }
 
-// optionFaults lists the OptionErrors in err, each as its text.
+// OptionErrorTexts lists the OptionErrors in err, each as its text.
 func OptionErrorTexts(err error) []string {
 	if err == nil {
 		return nil
@@ -162,5 +162,5 @@ func WriteFile(t testing.TB, path, text string) {
 	}
 }
 
-// drain reads until the peer is done, so that closing sends no RST.
+// Drain reads until the peer is done, so that closing sends no RST.
 func Drain(c net.Conn) { io.Copy(io.Discard, c) }

@@ -37,7 +37,7 @@ type turn struct {
 }
 
 // compileConversation checks what cannot work and makes label names valid. secured means that the stream is
-// encrypted before the first turn. The errors are joined *OptionErrors below path.
+// encrypted before the first turn. The errors are joined *option.Errors below path.
 func compileConversation(path string, entries []QueryResponse, secured bool) (conversation, error) {
 	var (
 		turns conversation

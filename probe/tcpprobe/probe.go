@@ -40,6 +40,9 @@ type ExpectLabel struct {
 	Value string `yaml:"value"`
 }
 
+// targets is how targets of tcp modules are written.
+var targets = network.Syntax{Prober: "tcp", Takes: "a tcp module takes host:port or tcp://host:port", Scheme: true}
+
 // prober is a compiled tcp section.
 type prober struct {
 	ip      network.Resolver
@@ -62,7 +65,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 // Probe connects, makes the connection secure if the module says so, and holds the conversation.
 func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, error) {
 	var r probe.Result
-	host, port, err := parseTarget(req.Target)
+	host, port, err := targets.Split(req.Target)
 	if err != nil {
 		return r, err
 	}
@@ -81,6 +84,6 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 
 // Locate implements probe.Locator.
 func (p *prober) Locate(target string) (probe.Destination, error) {
-	host, port, err := parseTarget(target)
+	host, port, err := targets.Split(target)
 	return probe.Destination{Host: host, Port: port}, err
 }

@@ -22,11 +22,17 @@ func TestTCPTargets(t *testing.T) {
 		"[2001:db8::1]:443":            {"2001:db8::1", 443},
 		"[::1%lo]:80":                  {"::1%lo", 80},
 		"[::ffff:127.0.0.1]:80":        {"::ffff:127.0.0.1", 80},
-		"127.1:80":                     {"127.1", 80},
+		"127.1:80":                     {"127.0.0.1", 80},
+		"0x7f.1:80":                    {"127.0.0.1", 80},
+		"2130706433:80":                {"127.0.0.1", 80},
+		"0177.0.0.01:80":               {"127.0.0.1", 80},
+		"１２７.0.0.1:80":                 {"127.0.0.1", 80},
+		"bücher.example:pop3":          {"xn--bcher-kva.example", 110},
+		"example.com:http":             {"example.com", 80},
 		"[example.com]:80":             {"example.com", 80},
 		"_service._tcp.example.com:80": {"_service._tcp.example.com", 80},
 	} {
-		host, port, err := parseTarget(target)
+		host, port, err := targets.Split(target)
 		if err != nil || host != want.host || port != want.port {
 			t.Errorf("%q: got %q, %d, %v, want %v", target, host, port, err, want)
 		}
@@ -37,27 +43,32 @@ func TestTCPTargetsThatCannotBeAskedFor(t *testing.T) {
 	for target, want := range map[string]string{
 		"":                           "has no port",
 		"example.com":                "has no port",
-		"example.com:":               "no port between 1 and 65535",
-		"example.com:0":              "no port between 1 and 65535",
-		"example.com:65536":          "no port between 1 and 65535",
-		"example.com:-1":             "no port between 1 and 65535",
-		"example.com:+80":            "no port between 1 and 65535",
-		"example.com:http":           "no port between 1 and 65535",
+		"example.com:":               "a port that is not between 1 and 65535",
+		"example.com:0":              "a port that is not between 1 and 65535",
+		"example.com:65536":          "a port that is not between 1 and 65535",
+		"example.com:-1":             "a port that is not between 1 and 65535",
+		"example.com:+80":            "a port that is not between 1 and 65535",
+		"example.com:nonsense":       "nor the name of a service",
 		":80":                        "names no host",
-		"::1":                        "in brackets, as [2001:db8::1]:443",
+		"::1":                        "in brackets before it, e.g. [2001:db8::1]:443",
 		"[::1]":                      "has no port",
 		"2001:db8::1:443x":           "several colons",
 		"[127.0.0.1]:80":             "IPv4 address in brackets",
 		"[::zz]:80":                  "neither a name nor an IP address",
-		"http://example.com:80":      "scheme that is not tcp://",
-		"file:///etc/passwd":         "scheme that is not tcp://",
+		"http://example.com:80":      "the scheme http://, which is for a module of the prober http",
+		"icmp://192.0.2.1":           "a module of the prober icmp",
+		"file:///etc/passwd":         "has a scheme; a tcp module takes",
 		"tcp://example.com:80/":      "has a path",
 		"user:secret@example.com:80": "has a path or a user name",
-		"exam ple.com:80":            "a blank or a control character",
-		"exam\nple.com:80":           "a blank or a control character",
-		"exam%20ple.com:80":          "neither a name nor an IP address",
+		"exam ple.com:80":            "a character that no host name has",
+		"exam\nple.com:80":           "a character that no host name has",
+		"exam%20ple.com:80":          "a character that no host name has",
+		"\u00ad:80":                  "a host that is empty",
+		"..:80":                      "a host that is empty",
+		"ａ／ｂ:80":                     "a character that no host name has",
+		"1.2.3.400:80":               "a number that is no IPv4 address",
 	} {
-		_, _, err := parseTarget(target)
+		_, _, err := targets.Split(target)
 		var bad *probe.TargetError
 		if !errors.As(err, &bad) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want a TargetError with %q", target, err, want)
@@ -72,7 +83,7 @@ func FuzzTCPTarget(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
-		host, port, err := parseTarget(target)
+		host, port, err := targets.Split(target)
 		if err != nil {
 			var bad *probe.TargetError
 			if !errors.As(err, &bad) {
@@ -81,7 +92,7 @@ func FuzzTCPTarget(f *testing.F) {
 			return
 		}
 		again := net.JoinHostPort(host, strconv.Itoa(int(port)))
-		host2, port2, err := parseTarget(again)
+		host2, port2, err := targets.Split(again)
 		if err != nil || host2 != host || port2 != port {
 			t.Errorf("%q is read as %q, and that as %q, %d, %v", target, again, host2, port2, err)
 		}

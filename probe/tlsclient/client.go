@@ -18,7 +18,7 @@ import (
 	"rollcall/probe/option"
 )
 
-// tlsClient is a module's tls_config, ready for handshakes.
+// Client is a module's tls_config, ready for handshakes.
 type Client struct {
 	configuredName string // server_name
 	insecure       bool   // insecure_skip_verify
@@ -27,8 +27,8 @@ type Client struct {
 	verifications  verifications
 }
 
-// serverName is the name that the certificate of host must be for: the configured one, or else host. After a
-// redirect to another host the configured name no longer counts; there a caller passes that host to handshake.
+// ServerName is the name that the certificate of host must be for: the configured one, or else host. After a
+// redirect to another host the configured name no longer counts; there a caller passes that host to Handshake.
 func (t *Client) ServerName(host string) string {
 	if t.configuredName != "" {
 		return t.configuredName
@@ -36,7 +36,7 @@ func (t *Client) ServerName(host string) string {
 	return host
 }
 
-// compileTLS makes c ready. It reads the files that c names; its errors are joined *OptionErrors below path.
+// compileTLS makes c ready. It reads the files that c names; its errors are joined *option.Errors below path.
 func Compile(path string, c *config.TLSConfig) (*Client, error) {
 	var errs []error
 	for _, ref := range []struct{ option, value, instead string }{
@@ -64,9 +64,9 @@ func Compile(path string, c *config.TLSConfig) (*Client, error) {
 	}, nil
 }
 
-// config is the configuration of one handshake with a peer that must be serverName. What the peer presents is
+// Config is the configuration of one handshake with a peer that must be serverName. What the peer presents is
 // written to facts during the handshake; a Version of 0 afterwards means that no certificate arrived. Failing to
-// verify is a *Failure in the handshake's error. The error of config itself is an *ExporterError: a file is broken.
+// verify is a *Failure in the handshake's error. The error of Config itself is an *ExporterError: a file is broken.
 func (t *Client) Config(serverName string, nextProtos []string, facts *probe.TLSFacts) (*tls.Config, error) {
 	material, err := t.files.Current()
 	if err != nil {
@@ -97,9 +97,9 @@ func (t *Client) Config(serverName string, nextProtos []string, facts *probe.TLS
 	}, nil
 }
 
-// handshake makes conn, which ends with ctx, a TLS connection to serverName (see tlsClient.serverName). The facts
+// Handshake makes conn, which ends with ctx, a TLS connection to serverName (see ServerName). The facts
 // are nil when the peer showed no certificate. groups are the key exchanges to offer; nil: all that crypto/tls has.
-// The errors are classify's, at StageTLS; conn stays the caller's.
+// The errors are network.Classify's, at StageTLS; conn stays the caller's.
 func (t *Client) Handshake(ctx context.Context, conn net.Conn, serverName string, nextProtos []string, groups []tls.CurveID) (*tls.Conn, *probe.TLSFacts, error) {
 	facts := new(probe.TLSFacts)
 	c, err := t.Config(serverName, nextProtos, facts)
@@ -119,21 +119,21 @@ func (t *Client) Handshake(ctx context.Context, conn net.Conn, serverName string
 	return secured, facts, nil
 }
 
-// quickGroups are the key exchanges for a connection that carries no secret: all but the post-quantum ones, which
+// QuickGroups are the key exchanges for a connection that carries no secret: all but the post-quantum ones, which
 // take a quarter of a handshake's computing and protect against those who record today to decrypt in decades. A peer
-// that insists on one of those refuses quickGroups (see refusesGroups) and must be asked again with all.
+// that insists on one of those refuses QuickGroups (see RefusesGroups) and must be asked again with all.
 func QuickGroups() []tls.CurveID {
 	return []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 }
 
-// refusesGroups reports whether a handshake may have failed only because the peer wants a key exchange that was not
+// RefusesGroups reports whether a handshake may have failed only because the peer wants a key exchange that was not
 // offered. A peer chooses one before it shows its certificates, so it does not when there are facts.
 func RefusesGroups(err error, facts *probe.TLSFacts) bool {
 	alert, ok := network.RemoteAlert(err)
 	return ok && facts == nil && (alert == alertHandshakeFailure || alert == alertInsufficientSecurity)
 }
 
-// handshakeError says what an error of a handshake, over TCP or QUIC, means.
+// HandshakeError says what an error of a handshake, over TCP or QUIC, means.
 func HandshakeError(ctx context.Context, err error, facts *probe.TLSFacts) error {
 	if err == nil || probe.IsClassified(err) || ctx.Err() != nil || network.LocalFault(err) != nil {
 		return network.Classify(ctx, probe.StageTLS, err)
@@ -229,7 +229,7 @@ func withoutZone(host string) string {
 	return host
 }
 
-// tlsHost is the host whose certificate is expected: hostname (which may carry a port) if the asker gave one.
+// NameFor is the host whose certificate is expected: hostname (which may carry a port) if the asker gave one.
 func NameFor(hostname, host string) string {
 	if hostname == "" {
 		return host

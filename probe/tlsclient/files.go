@@ -27,7 +27,7 @@ func followTLS(path string, c *config.TLSConfig) (*option.Watched[*material], er
 	return option.Watch("the files of "+path, f.load, c.CAFile, c.CertFile, c.KeyFile)
 }
 
-// load reads and parses everything. Its errors are joined *OptionErrors and quote nothing of a key.
+// load reads and parses everything. Its errors are joined *option.Errors and quote nothing of a key.
 func (f *files) load() (*material, error) {
 	c := &f.options
 	var errs []error
