@@ -26,12 +26,13 @@ var ourImports = map[string][]string{
 	"probe/dnsprobe":  {"probe", "probe/network", "probe/option", "probe/tlsclient"},
 	"probe/icmpprobe": {"probe", "probe/guard", "probe/network", "probe/option"},
 	"probe/unixprobe": {"probe", "probe/network", "probe/tcpprobe"},
+	"probe/grpcprobe": {"probe", "probe/network", "probe/option", "probe/tlsclient", "redact"},
 	"probe/probetest": {"probe", "probe/option"},
 	"redact":          {},
 	"collector":       {"probe", "redact"},
 	"alert":           {"probe", "probe/option", "redact"},
 	"schedule":        {"probe", "probe/option", "redact"},
-	"config":          {"alert", "probe", "probe/dnsprobe", "probe/guard", "probe/httpprobe", "probe/icmpprobe", "probe/option", "probe/tcpprobe", "probe/unixprobe", "redact", "schedule"},
+	"config":          {"alert", "probe", "probe/dnsprobe", "probe/grpcprobe", "probe/guard", "probe/httpprobe", "probe/icmpprobe", "probe/option", "probe/tcpprobe", "probe/unixprobe", "redact", "schedule"},
 	"web":             {"collector", "probe", "probe/network", "redact"},
 }
 

@@ -140,6 +140,7 @@ func constants(t *testing.T, path string) map[string][]string {
 
 func TestReferenceExamplesLoad(t *testing.T) {
 	t.Setenv("STATUS_PASSWORD", "secret")
+	t.Setenv("API_TOKEN", "secret")
 	examples := regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```\n").FindAllStringSubmatch(reference(t), -1)
 	if len(examples) == 0 {
 		t.Fatal("docs/reference.md has no YAML example")
@@ -265,6 +266,7 @@ func everyFact() *probe.Record {
 		TCP:     &probe.TCPFacts{Expects: []probe.ExpectLabels{{{Name: "a", Value: "b"}}}},
 		ICMP:    &probe.ICMPFacts{HopLimit: 64},
 		DNS:     &probe.DNSFacts{HasSerial: true},
+		GRPC:    &probe.GRPCFacts{Tried: true, Serving: "SERVING"},
 		TLS:     &probe.TLSFacts{Version: 0x304, CipherSuite: 0x1301, EarliestExpiry: time.Now(), ChainExpiry: time.Now()},
 	}}
 }

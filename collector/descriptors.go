@@ -23,6 +23,10 @@ const (
 	failedDueToCEL
 	failedDueToRegex
 	failureInfo
+	grpcDuration
+	grpcHealthcheckResponse
+	grpcSSL
+	grpcStatusCode
 	httpContentLength
 	httpDuration
 	httpLastModified
@@ -62,6 +66,10 @@ var descriptors = [familyCount]descriptor{
 	failedDueToCEL:             {"probe_failed_due_to_cel", "1 if the probe failed because of a CEL expression about the body, else 0."},
 	failedDueToRegex:           {"probe_failed_due_to_regex", "1 if the probe failed because of a regular expression, else 0."},
 	failureInfo:                {"probe_failure_info", "Where the probe stopped and why; present only when it failed."},
+	grpcDuration:               {"probe_grpc_duration_seconds", "Time each phase of the gRPC probe took."},
+	grpcHealthcheckResponse:    {"probe_grpc_healthcheck_response", "1 for the state of the service that the server reported, 0 for the others."},
+	grpcSSL:                    {"probe_grpc_ssl", "1 if the call was made over TLS, else 0."},
+	grpcStatusCode:             {"probe_grpc_status_code", "gRPC status code of the call."},
 	httpContentLength:          {"probe_http_content_length", "Length of the body by the server's word, -1 if it gave none."},
 	httpDuration:               {"probe_http_duration_seconds", "Time each phase of the HTTP probe took, summed over redirects."},
 	httpLastModified:           {"probe_http_last_modified_timestamp_seconds", "Unix time in the response's Last-Modified header."},
@@ -109,12 +117,22 @@ const (
 	dnsPhaseCount
 )
 
+// The phases of probe_grpc_duration_seconds, in the order of their label's values.
+const (
+	grpcPhaseCheck = iota
+	grpcPhaseResolve
+	grpcPhaseCount
+)
+
 // The labels' names and constant values, sorted as a registry sorts them.
 var (
 	phaseLabels   = [...]string{"phase"}
 	phaseNames    = [phaseCount]string{"connect", "processing", "resolve", "tls", "transfer"}
 	icmpPhases    = [icmpPhaseCount]string{"resolve", "rtt", "setup"}
 	dnsPhases     = [dnsPhaseCount]string{"connect", "request", "resolve"}
+	grpcPhases    = [grpcPhaseCount]string{"check", "resolve"}
+	servingLabels = [...]string{"serving_status"}
+	servingStates = [...]string{"NOT_SERVING", "SERVICE_UNKNOWN", "SERVING", "UNKNOWN"}
 	failureLabels = [...]string{"reason", "stage"}
 	certLabels    = [...]string{"fingerprint_sha256", "issuer", "serialnumber", "subject", "subjectalternative"}
 	cipherLabels  = [...]string{"cipher"}

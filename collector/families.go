@@ -23,6 +23,8 @@ type builder struct {
 	shown    [phaseCount]*dto.Metric
 	icmp     [icmpPhaseCount]series // those of probe_icmp_duration_seconds
 	dns      [dnsPhaseCount]series  // those of probe_dns_duration_seconds
+	grpc     [grpcPhaseCount]series // those of probe_grpc_duration_seconds
+	serving  [len(servingStates)]series
 
 	failure [len(failureLabels)]string
 	cert    [len(certLabels)]string
@@ -54,7 +56,7 @@ func newBuilder() *builder {
 		metrics[i] = &b.single[i].metric
 		f.Metric = metrics[i : i+1 : i+1]
 	}
-	pairs := make([]dto.LabelPair, phaseCount+icmpPhaseCount+dnsPhaseCount+len(b.failure)+len(b.cert)+len(b.cipher)+len(b.version))
+	pairs := make([]dto.LabelPair, phaseCount+icmpPhaseCount+dnsPhaseCount+grpcPhaseCount+len(servingStates)+len(b.failure)+len(b.cert)+len(b.cipher)+len(b.version))
 	labels := make([]*dto.LabelPair, len(pairs))
 	next := 0
 	label := func(s *series, names, values []string) {
@@ -78,6 +80,16 @@ func newBuilder() *builder {
 	for i := range b.dns {
 		label(&b.dns[i], phaseLabels[:], dnsPhases[i:i+1])
 		b.families[dnsDuration].Metric[i] = &b.dns[i].metric
+	}
+	b.families[grpcDuration].Metric = make([]*dto.Metric, grpcPhaseCount)
+	for i := range b.grpc {
+		label(&b.grpc[i], phaseLabels[:], grpcPhases[i:i+1])
+		b.families[grpcDuration].Metric[i] = &b.grpc[i].metric
+	}
+	b.families[grpcHealthcheckResponse].Metric = make([]*dto.Metric, len(servingStates))
+	for i := range b.serving {
+		label(&b.serving[i], servingLabels[:], servingStates[i:i+1])
+		b.families[grpcHealthcheckResponse].Metric[i] = &b.serving[i].metric
 	}
 	label(&b.single[failureInfo], failureLabels[:], b.failure[:])
 	label(&b.single[sslLastChainInfo], certLabels[:], b.cert[:])
@@ -110,6 +122,9 @@ func (b *builder) build(r *probe.Record) {
 	if f := result.Failure; f != nil {
 		b.failure = [...]string{string(f.Reason), string(f.Stage)}
 		b.add(failureInfo, 1)
+	}
+	if result.GRPC != nil {
+		b.addGRPC(result)
 	}
 	if result.HTTP != nil {
 		b.addHTTP(result)
@@ -210,6 +225,28 @@ func (b *builder) addICMP(result *probe.Result) {
 	if result.ICMP.HopLimit >= 0 {
 		b.add(icmpReplyHopLimit, float64(result.ICMP.HopLimit))
 	}
+}
+
+// addGRPC adds the families of a grpc probe. Until a connection was tried there is no check and no state, as with
+// blackbox_exporter.
+func (b *builder) addGRPC(result *probe.Result) {
+	grpc := result.GRPC
+	b.grpc[grpcPhaseCheck].value = (result.Phases.Connect + result.Phases.TLS + result.Phases.Processing).Seconds()
+	b.grpc[grpcPhaseResolve].value = result.Phases.Resolve.Seconds()
+	shown := b.families[grpcDuration].Metric[:0]
+	if grpc.Tried {
+		shown = append(shown, &b.grpc[grpcPhaseCheck].metric)
+	}
+	b.families[grpcDuration].Metric = append(shown, &b.grpc[grpcPhaseResolve].metric)
+	b.built = append(b.built, grpcDuration)
+	if grpc.Tried {
+		for i, state := range servingStates {
+			b.serving[i].value = number(grpc.Serving == state)
+		}
+		b.built = append(b.built, grpcHealthcheckResponse)
+	}
+	b.add(grpcSSL, number(grpc.TLS))
+	b.add(grpcStatusCode, float64(grpc.StatusCode))
 }
 
 // addCertificates adds what the target presented. A chain that did not verify has no expiry, and a made-up one

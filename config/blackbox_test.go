@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -17,8 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"rollcall/probe"
 	"rollcall/probe/dnsprobe"
+	"rollcall/probe/grpcprobe"
 	"rollcall/probe/httpprobe"
 	"rollcall/probe/icmpprobe"
 	"rollcall/probe/option"
@@ -26,26 +25,19 @@ import (
 	"rollcall/probe/unixprobe"
 )
 
-// TestBlackboxFileLoads is the promise of a drop-in: a file with every option of the peer's http, tcp, icmp and dns modules
-// works, and what it has for other probers does not stand in the way.
+// TestBlackboxFileLoads is the promise of a drop-in: a file with every option of the peer's http, tcp, icmp, dns, unix and grpc modules
+// works.
 func TestBlackboxFileLoads(t *testing.T) {
 	c := loadBlackbox(t)
-	unsupported := map[string]bool{"grpc": true}
 	for _, name := range c.Names() {
 		m, err := c.Module(name)
-		if unsupported[name] {
-			if !errors.Is(err, probe.ErrUnsupportedProber) {
-				t.Errorf("module %s: got %v, want ErrUnsupportedProber", name, err)
-			}
-			continue
-		}
 		if err != nil {
 			t.Errorf("module %s: %v", name, err)
 		} else if m.Name != name || m.Prober == nil {
 			t.Errorf("module %s is not ready: %+v", name, m)
 		}
 	}
-	if got, want := len(c.Warnings()), len(unsupported)+1; got != want { // one more for the empty query_response item
+	if got, want := len(c.Warnings()), 1; got != want { // for the empty query_response item
 		t.Errorf("warnings: got %d, want %d:\n%s", got, want, strings.Join(c.Warnings(), "\n"))
 	}
 }
@@ -57,7 +49,7 @@ func TestBlackboxFileUsesEveryOption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, options := range []any{httpprobe.Options{}, tcpprobe.Options{}, tcpprobe.QueryResponse{}, icmpprobe.Options{}, dnsprobe.Options{}, dnsprobe.RecordOptions{}, unixprobe.Options{}, ModuleOptions{}} {
+	for _, options := range []any{httpprobe.Options{}, tcpprobe.Options{}, tcpprobe.QueryResponse{}, icmpprobe.Options{}, dnsprobe.Options{}, dnsprobe.RecordOptions{}, unixprobe.Options{}, grpcprobe.Options{}, ModuleOptions{}} {
 		for _, f := range schemaOf(reflect.TypeOf(options)).fields {
 			if !ours[f.name] && !strings.Contains(string(data), f.name+":") {
 				t.Errorf("%T: testdata/blackbox.yml does not use %s", options, f.name)

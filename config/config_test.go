@@ -18,7 +18,7 @@ import (
 
 func TestDefaultHasTheSampleModules(t *testing.T) {
 	c := Default()
-	want := []string{"http_2xx", "http_post_2xx", "tcp_connect", "pop3s_banner", "ssh_banner", "ssh_banner_extract", "irc_banner", "icmp", "icmp_ttl5"}
+	want := []string{"http_2xx", "http_post_2xx", "tcp_connect", "pop3s_banner", "grpc", "grpc_plain", "ssh_banner", "ssh_banner_extract", "irc_banner", "icmp", "icmp_ttl5"}
 	if diff := cmp.Diff(want, c.Names()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
@@ -28,13 +28,6 @@ func TestModuleNamesWhatItCannotGive(t *testing.T) {
 	c := load(t, "modules:\n  ping:\n    prober: grpc\n")
 	if _, err := c.Module("pong"); !errors.Is(err, probe.ErrUnknownModule) || !strings.Contains(err.Error(), `"pong"; accepted: ping`) {
 		t.Errorf("an unknown module: %v", err)
-	}
-	if _, err := c.Module("ping"); !errors.Is(err, probe.ErrUnsupportedProber) || !strings.Contains(err.Error(), `"grpc"`) {
-		t.Errorf("a module whose prober is not built in: %v", err)
-	}
-	want := []string{`test.yml:3: modules.ping.prober: the prober "grpc" is not built in: probes with this module are refused`}
-	if diff := cmp.Diff(want, c.Warnings()); diff != "" {
-		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
 

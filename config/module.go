@@ -6,6 +6,7 @@ import (
 
 	"rollcall/probe"
 	"rollcall/probe/dnsprobe"
+	"rollcall/probe/grpcprobe"
 	"rollcall/probe/guard"
 	"rollcall/probe/httpprobe"
 	"rollcall/probe/icmpprobe"
@@ -24,17 +25,11 @@ type ModuleOptions struct {
 	ICMP    *icmpprobe.Options `yaml:"icmp,omitempty"`
 	DNS     *dnsprobe.Options  `yaml:"dns,omitempty"`
 	Unix    *unixprobe.Options `yaml:"unix,omitempty"`
+	GRPC    *grpcprobe.Options `yaml:"grpc,omitempty"`
 
 	// Guard narrows the configuration's own guard for this module.
 	Guard *guard.Options `yaml:"guard,omitempty"`
-
-	// The section of a prober that exists only in blackbox_exporter, kept as it stands.
-	GRPC any `yaml:"grpc,omitempty"`
 }
-
-// unsupportedProbers are the probers that a blackbox.yml may name and that are not built in: the file loads, a
-// probe of such a module is refused.
-var unsupportedProbers = map[string]bool{"grpc": true}
 
 // Compile makes the module ready to probe, and reads the files it names once to see that they are there. Its
 // guard is the module's own within outer; nil: there is none. The errors are joined *option.Errors, one for each fault, with paths relative to the module.
@@ -52,12 +47,12 @@ func (o ModuleOptions) Compile(name string, outer *guard.Guard) (*probe.Module, 
 		m.Prober, err = compileSection("dns", o.DNS)
 	case o.Prober == "unix":
 		m.Prober, err = compileSection("unix", o.Unix)
-	case unsupportedProbers[o.Prober]:
-		err = probe.ErrUnsupportedProber
+	case o.Prober == "grpc":
+		m.Prober, err = compileSection("grpc", o.GRPC)
 	case o.Prober == "":
-		err = option.Errorf("prober", "is missing; accepted: http, tcp, icmp, dns, unix")
+		err = option.Errorf("prober", "is missing; accepted: http, tcp, icmp, dns, unix, grpc")
 	default:
-		err = option.Errorf("prober", "%q is unknown; accepted: http, tcp, icmp, dns, unix", o.Prober)
+		err = option.Errorf("prober", "%q is unknown; accepted: http, tcp, icmp, dns, unix, grpc", o.Prober)
 	}
 	if o.Guard != nil {
 		own, guardErr := o.Guard.Compile()

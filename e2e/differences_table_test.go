@@ -167,10 +167,6 @@ var differences = []difference{
 		in: `^a day as timeout$`, diff: `^config refused, rollcall: accepted`,
 	},
 	{
-		what: "a probe by `grpc`", peer: "made", ours: "501", because: "it is not built in",
-		in: `^probe of a prober that is not built in$`, diff: `rollcall: 501`,
-	},
-	{
 		what: "a ping that a router answers with an ICMP error", peer: "down at the timeout", ours: "down at once, with the reason", because: "the error names the cause",
 		held: "probe/icmp_linux_test.go: func TestICMPErrorsThatQuoteThePingEndIt",
 	},

@@ -35,7 +35,7 @@ var versions = []difference{
 var renamed = difference{what: "names of its own metrics", in: `^own metrics$`, diff: `^(blackbox|rollcall)_`}
 
 // durations are the families whose values are measurements: only their labels are compared.
-var durations = []string{"probe_duration_seconds", "probe_dns_lookup_time_seconds", "probe_http_duration_seconds", "probe_icmp_duration_seconds", "probe_dns_duration_seconds"}
+var durations = []string{"probe_duration_seconds", "probe_dns_lookup_time_seconds", "probe_http_duration_seconds", "probe_icmp_duration_seconds", "probe_dns_duration_seconds", "probe_grpc_duration_seconds"}
 
 // deterministic joins a family's series without the values that are measurements.
 func deterministic(family string, all []string) string {

@@ -175,6 +175,13 @@ var servers = map[string]func(testing.TB) string{
 	},
 	"refused": zoo.Refused,
 
+	// gRPC servers.
+	"health":        func(t testing.TB) string { return zoo.Health(t, nil) },
+	"securehealth":  secureHealth(zoo.Good),
+	"expiredhealth": secureHealth(zoo.Expired),
+	"wronghealth":   secureHealth(zoo.WrongName),
+	"nohealth":      zoo.NoHealth,
+
 	// Unix sockets.
 	"unixssh":     onSocket(zoo.Say(banner)),
 	"unixsilent":  onSocket(zoo.Silent),
@@ -201,6 +208,10 @@ func bodyFile(t testing.TB) string {
 
 func raw(handle func(net.Conn)) func(testing.TB) string {
 	return func(t testing.TB) string { return zoo.TCP(t, handle) }
+}
+
+func secureHealth(cert func() tls.Certificate) func(testing.TB) string {
+	return func(t testing.TB) string { return zoo.Health(t, starttls(cert)) }
 }
 
 func onSocket(handle func(net.Conn)) func(testing.TB) string {

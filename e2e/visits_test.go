@@ -23,15 +23,15 @@ type visit struct {
 // Reasons why blackbox_exporter 0.23 is not compared.
 const (
 	noProber = "0.23 has no such prober"
-	newer   = "the option is newer than 0.23"
-	endless = "0.23 reads until its deadline, which the hostile suite shows"
-	named   = "0.23 refuses the file or the request with an HTTP error"
+	newer    = "the option is newer than 0.23"
+	endless  = "0.23 reads until its deadline, which the hostile suite shows"
+	named    = "0.23 refuses the file or the request with an HTTP error"
 )
 
-// visits returns all visits: every stage at which an http, tcp, dns or unix probe can succeed or fail. Angle brackets name servers
+// visits returns all visits: every stage at which an http, tcp, dns, unix or grpc probe can succeed or fail. Angle brackets name servers
 // of the park.
 func visits() []visit {
-	return slices.Concat(webVisits(), webBreakages(), tlsVisits(), tcpVisits(), dnsVisits(), unixVisits())
+	return slices.Concat(webVisits(), webBreakages(), tlsVisits(), tcpVisits(), dnsVisits(), unixVisits(), grpcVisits())
 }
 
 // modulesFile returns a configuration file with a module for every visit.

@@ -75,6 +75,7 @@ const (
 	ReasonBytesMismatch       Reason = "bytes_mismatch"        // other bytes than expect_bytes arrived
 	ReasonLineTooLong         Reason = "line_too_long"         // more than the limit without a newline
 	ReasonConversationTooLong Reason = "conversation_too_long" // more bytes than a conversation may have
+	ReasonNotServing          Reason = "not_serving"           // the gRPC service says that it is not
 	ReasonResponseCode        Reason = "response_code"         // of a DNS answer, not a valid one
 	ReasonRecordRegexp        Reason = "record_regexp"         // a regexp about the records of a DNS answer
 	ReasonEarlyData           Reason = "data_before_tls"       // bytes were waiting where TLS should start (STARTTLS injection)

@@ -60,6 +60,7 @@ type Result struct {
 	TCP      *TCPFacts  // set once a tcp or unix probe is connected
 	ICMP     *ICMPFacts // set by every icmp probe
 	DNS      *DNSFacts  // set by every dns probe
+	GRPC     *GRPCFacts // set by every grpc probe
 	TLS      *TLSFacts  // set once the peer showed its certificates, also when they were refused
 }
 
@@ -126,6 +127,14 @@ type DNSFacts struct {
 	Serial      uint32 // of the zone, from that record
 }
 
+// GRPCFacts is what a grpc probe saw. Zero values mean that the stage was not reached.
+type GRPCFacts struct {
+	Tried      bool   // a connection was tried: the other facts count
+	StatusCode uint32 // of the call, as gRPC numbers them; 14 (UNAVAILABLE) or 4 (DEADLINE_EXCEEDED): there was no answer
+	Serving    string // the state of the service, e.g. "SERVING"; empty: the call was not answered with one
+	TLS        bool   // the connection was encrypted
+}
+
 // TLSFacts is what the peer presented in the last handshake.
 type TLSFacts struct {
 	Version        uint16 // as crypto/tls numbers them; 0: the handshake ended before it was agreed
@@ -149,7 +158,7 @@ type CertificateFacts struct {
 // Record is a Result together with who asked for it: what observers get. They read it and must not change it.
 type Record struct {
 	Module    string
-	Prober    string // "http", "tcp", "icmp", "dns", "unix"
+	Prober    string // "http", "tcp", "icmp", "dns", "unix", "grpc"
 	Target    string
 	Hostname  string
 	Timeout   time.Duration // the limit that applied

@@ -49,6 +49,22 @@ func hushCut(text, secret string) string {
 	return head + "…" + hushCut(rest, secret)
 }
 
+// CredentialForms is a header's value and what it is made of: "Basic" credentials hold a name and a password. The
+// longest come first, so that none is left over of another.
+func CredentialForms(value string) []string {
+	forms := []string{value}
+	scheme, rest, ok := strings.Cut(value, " ")
+	if !ok {
+		return forms
+	}
+	forms = append(forms, rest)
+	if plain, err := base64.StdEncoding.DecodeString(rest); err == nil && strings.EqualFold(scheme, "basic") {
+		_, password, _ := strings.Cut(string(plain), ":")
+		forms = append(forms, string(plain), password)
+	}
+	return forms
+}
+
 // CredentialName tells by its name whether a header or parameter holds a credential.
 func IsCredential(name string) bool {
 	name = strings.ToLower(name)

@@ -108,6 +108,13 @@ func writeFacts(b *strings.Builder, result *probe.Result) {
 			line(b, "serial", strconv.FormatUint(uint64(dns.Serial), 10))
 		}
 	}
+	if grpc := result.GRPC; grpc != nil && grpc.Tried {
+		b.WriteString("\nCall\n")
+		line(b, "status code", strconv.FormatUint(uint64(grpc.StatusCode), 10))
+		if grpc.Serving != "" {
+			line(b, "service", grpc.Serving)
+		}
+	}
 	if t := result.TLS; t != nil {
 		b.WriteString("\nCertificate\n")
 		line(b, "subject", t.Leaf.Subject)

@@ -1,9 +1,7 @@
 package httpprobe
 
 import (
-	"encoding/base64"
 	"slices"
-	"strings"
 
 	"rollcall/probe"
 	"rollcall/redact"
@@ -43,33 +41,17 @@ func redactError(err error, secrets []string) error {
 func (w *walk) redactions() []string {
 	for _, f := range w.sent {
 		if redact.IsCredential(f.name) || slices.Contains(w.p.headers.secret, f.name) {
-			w.told = append(w.told, credentialForms(f.value)...)
+			w.told = append(w.told, redact.CredentialForms(f.value)...)
 		}
 	}
 	w.sent = nil
 	if w.via != nil && w.via.User != nil {
-		w.told = append(w.told, credentialForms(userinfoCredentials(w.via.User))...)
+		w.told = append(w.told, redact.CredentialForms(userinfoCredentials(w.via.User))...)
 	}
 	if proxy := w.p.proxy; proxy != nil {
 		for _, f := range proxy.connectHeader {
-			w.told = append(w.told, credentialForms(f.value)...)
+			w.told = append(w.told, redact.CredentialForms(f.value)...)
 		}
 	}
 	return w.told
-}
-
-// credentialForms is a header's value and what it is made of: "Basic" credentials hold a name and a password. The
-// longest come first, so that none is left over of another.
-func credentialForms(value string) []string {
-	forms := []string{value}
-	scheme, rest, ok := strings.Cut(value, " ")
-	if !ok {
-		return forms
-	}
-	forms = append(forms, rest)
-	if plain, err := base64.StdEncoding.DecodeString(rest); err == nil && strings.EqualFold(scheme, "basic") {
-		_, password, _ := strings.Cut(string(plain), ":")
-		forms = append(forms, string(plain), password)
-	}
-	return forms
 }
