@@ -261,12 +261,13 @@ func compare(t *testing.T, what string, want map[string]bool, got map[string]str
 // everyFact is a Record that brings every family of a probe that is up.
 func everyFact() *probe.Record {
 	return &probe.Record{Result: probe.Result{
-		Resolve: &probe.Resolve{},
-		HTTP:    &probe.HTTPFacts{Hops: 1, LastModified: time.Now(), HasCEL: true},
-		TCP:     &probe.TCPFacts{Expects: []probe.ExpectLabels{{{Name: "a", Value: "b"}}}},
-		ICMP:    &probe.ICMPFacts{HopLimit: 64},
-		DNS:     &probe.DNSFacts{HasSerial: true},
-		GRPC:    &probe.GRPCFacts{Tried: true, Serving: "SERVING"},
-		TLS:     &probe.TLSFacts{Version: 0x304, CipherSuite: 0x1301, EarliestExpiry: time.Now(), ChainExpiry: time.Now()},
+		Resolve:   &probe.Resolve{},
+		HTTP:      &probe.HTTPFacts{Hops: 1, LastModified: time.Now(), HasCEL: true},
+		TCP:       &probe.TCPFacts{Expects: []probe.ExpectLabels{{{Name: "a", Value: "b"}}}},
+		ICMP:      &probe.ICMPFacts{HopLimit: 64},
+		DNS:       &probe.DNSFacts{HasSerial: true},
+		GRPC:      &probe.GRPCFacts{Tried: true, Serving: "SERVING"},
+		WebSocket: &probe.WebSocketFacts{Tried: true},
+		TLS:       &probe.TLSFacts{Version: 0x304, CipherSuite: 0x1301, EarliestExpiry: time.Now(), ChainExpiry: time.Now()},
 	}}
 }

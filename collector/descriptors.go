@@ -46,6 +46,10 @@ const (
 	timeout
 	tlsCipherInfo
 	tlsVersionInfo
+	websocketUpgraded
+	websocketDuration
+	websocketFailedDueToRegex
+	websocketStatusCode
 	familyCount
 )
 
@@ -89,6 +93,10 @@ var descriptors = [familyCount]descriptor{
 	timeout:                    {"probe_timeout_seconds", "Time limit that applied to the probe."},
 	tlsCipherInfo:              {"probe_tls_cipher_info", "Cipher suite of the TLS connection."},
 	tlsVersionInfo:             {"probe_tls_version_info", "Version of the TLS connection."},
+	websocketUpgraded:          {"probe_websocket_connection_upgraded", "1 if the connection became a WebSocket, else 0."},
+	websocketDuration:          {"probe_websocket_duration_seconds", "Time each phase of the WebSocket probe took."},
+	websocketFailedDueToRegex:  {"probe_websocket_failed_due_to_regex", "1 if the probe failed because a message did not match, else 0."},
+	websocketStatusCode:        {"probe_websocket_status_code", "HTTP status code of the answer to the handshake, 0 if there was none."},
 }
 
 // The phases of probe_http_duration_seconds, in the order of their label's values.
@@ -124,17 +132,27 @@ const (
 	grpcPhaseCount
 )
 
+// The phases of probe_websocket_duration_seconds, in the order of their label's values.
+const (
+	websocketPhaseConnect = iota
+	websocketPhaseProcessing
+	websocketPhaseResolve
+	websocketPhaseTransfer
+	websocketPhaseCount
+)
+
 // The labels' names and constant values, sorted as a registry sorts them.
 var (
-	phaseLabels   = [...]string{"phase"}
-	phaseNames    = [phaseCount]string{"connect", "processing", "resolve", "tls", "transfer"}
-	icmpPhases    = [icmpPhaseCount]string{"resolve", "rtt", "setup"}
-	dnsPhases     = [dnsPhaseCount]string{"connect", "request", "resolve"}
-	grpcPhases    = [grpcPhaseCount]string{"check", "resolve"}
-	servingLabels = [...]string{"serving_status"}
-	servingStates = [...]string{"NOT_SERVING", "SERVICE_UNKNOWN", "SERVING", "UNKNOWN"}
-	failureLabels = [...]string{"reason", "stage"}
-	certLabels    = [...]string{"fingerprint_sha256", "issuer", "serialnumber", "subject", "subjectalternative"}
-	cipherLabels  = [...]string{"cipher"}
-	versionLabels = [...]string{"version"}
+	phaseLabels     = [...]string{"phase"}
+	phaseNames      = [phaseCount]string{"connect", "processing", "resolve", "tls", "transfer"}
+	icmpPhases      = [icmpPhaseCount]string{"resolve", "rtt", "setup"}
+	dnsPhases       = [dnsPhaseCount]string{"connect", "request", "resolve"}
+	grpcPhases      = [grpcPhaseCount]string{"check", "resolve"}
+	websocketPhases = [websocketPhaseCount]string{"connect", "processing", "resolve", "transfer"}
+	servingLabels   = [...]string{"serving_status"}
+	servingStates   = [...]string{"NOT_SERVING", "SERVICE_UNKNOWN", "SERVING", "UNKNOWN"}
+	failureLabels   = [...]string{"reason", "stage"}
+	certLabels      = [...]string{"fingerprint_sha256", "issuer", "serialnumber", "subject", "subjectalternative"}
+	cipherLabels    = [...]string{"cipher"}
+	versionLabels   = [...]string{"version"}
 )

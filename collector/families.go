@@ -16,15 +16,16 @@ import (
 // help, types, constant labels, and the pointers from a family down to the place of its value. Building a reply
 // is then filling in numbers. It serves one reply at a time: its families live until the next build.
 type builder struct {
-	built    []family // those that the last build filled in, in order
-	families [familyCount]dto.MetricFamily
-	single   [familyCount]series // the series of a family that has one
-	phases   [phaseCount]series  // those of probe_http_duration_seconds
-	shown    [phaseCount]*dto.Metric
-	icmp     [icmpPhaseCount]series // those of probe_icmp_duration_seconds
-	dns      [dnsPhaseCount]series  // those of probe_dns_duration_seconds
-	grpc     [grpcPhaseCount]series // those of probe_grpc_duration_seconds
-	serving  [len(servingStates)]series
+	built     []family // those that the last build filled in, in order
+	families  [familyCount]dto.MetricFamily
+	single    [familyCount]series // the series of a family that has one
+	phases    [phaseCount]series  // those of probe_http_duration_seconds
+	shown     [phaseCount]*dto.Metric
+	icmp      [icmpPhaseCount]series // those of probe_icmp_duration_seconds
+	dns       [dnsPhaseCount]series  // those of probe_dns_duration_seconds
+	grpc      [grpcPhaseCount]series // those of probe_grpc_duration_seconds
+	serving   [len(servingStates)]series
+	websocket [websocketPhaseCount]series // those of probe_websocket_duration_seconds
 
 	failure [len(failureLabels)]string
 	cert    [len(certLabels)]string
@@ -56,7 +57,7 @@ func newBuilder() *builder {
 		metrics[i] = &b.single[i].metric
 		f.Metric = metrics[i : i+1 : i+1]
 	}
-	pairs := make([]dto.LabelPair, phaseCount+icmpPhaseCount+dnsPhaseCount+grpcPhaseCount+len(servingStates)+len(b.failure)+len(b.cert)+len(b.cipher)+len(b.version))
+	pairs := make([]dto.LabelPair, phaseCount+icmpPhaseCount+dnsPhaseCount+grpcPhaseCount+websocketPhaseCount+len(servingStates)+len(b.failure)+len(b.cert)+len(b.cipher)+len(b.version))
 	labels := make([]*dto.LabelPair, len(pairs))
 	next := 0
 	label := func(s *series, names, values []string) {
@@ -85,6 +86,10 @@ func newBuilder() *builder {
 	for i := range b.grpc {
 		label(&b.grpc[i], phaseLabels[:], grpcPhases[i:i+1])
 		b.families[grpcDuration].Metric[i] = &b.grpc[i].metric
+	}
+	b.families[websocketDuration].Metric = make([]*dto.Metric, 0, websocketPhaseCount)
+	for i := range b.websocket {
+		label(&b.websocket[i], phaseLabels[:], websocketPhases[i:i+1])
 	}
 	b.families[grpcHealthcheckResponse].Metric = make([]*dto.Metric, len(servingStates))
 	for i := range b.serving {
@@ -144,6 +149,9 @@ func (b *builder) build(r *probe.Record) {
 	b.add(timeout, r.Timeout.Seconds())
 	if result.TLS != nil && result.TLS.Version != 0 {
 		b.addConnection(result)
+	}
+	if result.WebSocket != nil {
+		b.addWebSocket(result)
 	}
 }
 
@@ -247,6 +255,30 @@ func (b *builder) addGRPC(result *probe.Result) {
 	}
 	b.add(grpcSSL, number(grpc.TLS))
 	b.add(grpcStatusCode, float64(grpc.StatusCode))
+}
+
+// addWebSocket adds the families of a websocket probe, with the phases that it came to. As with blackbox_exporter
+// processing is all of the handshake, that of TLS included.
+func (b *builder) addWebSocket(result *probe.Result) {
+	socket, phases := result.WebSocket, &result.Phases
+	b.add(websocketUpgraded, number(socket.Upgraded))
+	shown := b.families[websocketDuration].Metric[:0]
+	show := func(phase int, there bool, d time.Duration) {
+		if there {
+			b.websocket[phase].value = d.Seconds()
+			shown = append(shown, &b.websocket[phase].metric)
+		}
+	}
+	show(websocketPhaseConnect, socket.Tried, phases.Connect)
+	show(websocketPhaseProcessing, socket.Tried, phases.TLS+phases.Processing)
+	show(websocketPhaseResolve, result.Resolve != nil, phases.Resolve)
+	show(websocketPhaseTransfer, phases.Transfer > 0, phases.Transfer)
+	b.families[websocketDuration].Metric = shown
+	if len(shown) > 0 {
+		b.built = append(b.built, websocketDuration)
+	}
+	b.add(websocketFailedDueToRegex, number(socket.FailedRegexp))
+	b.add(websocketStatusCode, float64(socket.StatusCode))
 }
 
 // addCertificates adds what the target presented. A chain that did not verify has no expiry, and a made-up one

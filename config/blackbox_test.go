@@ -23,9 +23,10 @@ import (
 	"rollcall/probe/option"
 	"rollcall/probe/tcpprobe"
 	"rollcall/probe/unixprobe"
+	"rollcall/probe/websocketprobe"
 )
 
-// TestBlackboxFileLoads is the promise of a drop-in: a file with every option of the peer's http, tcp, icmp, dns, unix and grpc modules
+// TestBlackboxFileLoads is the promise of a drop-in: a file with every option of the peer's http, tcp, icmp, dns, unix, grpc and websocket modules
 // works.
 func TestBlackboxFileLoads(t *testing.T) {
 	c := loadBlackbox(t)
@@ -49,7 +50,7 @@ func TestBlackboxFileUsesEveryOption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, options := range []any{httpprobe.Options{}, tcpprobe.Options{}, tcpprobe.QueryResponse{}, icmpprobe.Options{}, dnsprobe.Options{}, dnsprobe.RecordOptions{}, unixprobe.Options{}, grpcprobe.Options{}, ModuleOptions{}} {
+	for _, options := range []any{httpprobe.Options{}, tcpprobe.Options{}, tcpprobe.QueryResponse{}, icmpprobe.Options{}, dnsprobe.Options{}, dnsprobe.RecordOptions{}, unixprobe.Options{}, grpcprobe.Options{}, websocketprobe.Options{}, ModuleOptions{}} {
 		for _, f := range schemaOf(reflect.TypeOf(options)).fields {
 			if !ours[f.name] && !strings.Contains(string(data), f.name+":") {
 				t.Errorf("%T: testdata/blackbox.yml does not use %s", options, f.name)

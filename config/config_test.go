@@ -18,7 +18,7 @@ import (
 
 func TestDefaultHasTheSampleModules(t *testing.T) {
 	c := Default()
-	want := []string{"http_2xx", "http_post_2xx", "tcp_connect", "pop3s_banner", "grpc", "grpc_plain", "ssh_banner", "ssh_banner_extract", "irc_banner", "icmp", "icmp_ttl5"}
+	want := []string{"http_2xx", "http_post_2xx", "tcp_connect", "pop3s_banner", "grpc", "grpc_plain", "websocket", "ssh_banner", "ssh_banner_extract", "irc_banner", "icmp", "icmp_ttl5"}
 	if diff := cmp.Diff(want, c.Names()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}

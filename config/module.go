@@ -13,19 +13,21 @@ import (
 	"rollcall/probe/option"
 	"rollcall/probe/tcpprobe"
 	"rollcall/probe/unixprobe"
+	"rollcall/probe/websocketprobe"
 )
 
 // ModuleOptions is one entry of `modules:` in the configuration file. The section of the prober that is named
 // counts; the others are accepted and ignored, as blackbox_exporter does.
 type ModuleOptions struct {
-	Prober  string             `yaml:"prober"`
-	Timeout option.Duration    `yaml:"timeout,omitempty"`
-	HTTP    *httpprobe.Options `yaml:"http,omitempty"`
-	TCP     *tcpprobe.Options  `yaml:"tcp,omitempty"`
-	ICMP    *icmpprobe.Options `yaml:"icmp,omitempty"`
-	DNS     *dnsprobe.Options  `yaml:"dns,omitempty"`
-	Unix    *unixprobe.Options `yaml:"unix,omitempty"`
-	GRPC    *grpcprobe.Options `yaml:"grpc,omitempty"`
+	Prober    string                  `yaml:"prober"`
+	Timeout   option.Duration         `yaml:"timeout,omitempty"`
+	HTTP      *httpprobe.Options      `yaml:"http,omitempty"`
+	TCP       *tcpprobe.Options       `yaml:"tcp,omitempty"`
+	ICMP      *icmpprobe.Options      `yaml:"icmp,omitempty"`
+	DNS       *dnsprobe.Options       `yaml:"dns,omitempty"`
+	Unix      *unixprobe.Options      `yaml:"unix,omitempty"`
+	GRPC      *grpcprobe.Options      `yaml:"grpc,omitempty"`
+	WebSocket *websocketprobe.Options `yaml:"websocket,omitempty"`
 
 	// Guard narrows the configuration's own guard for this module.
 	Guard *guard.Options `yaml:"guard,omitempty"`
@@ -49,10 +51,12 @@ func (o ModuleOptions) Compile(name string, outer *guard.Guard) (*probe.Module, 
 		m.Prober, err = compileSection("unix", o.Unix)
 	case o.Prober == "grpc":
 		m.Prober, err = compileSection("grpc", o.GRPC)
+	case o.Prober == "websocket":
+		m.Prober, err = compileSection("websocket", o.WebSocket)
 	case o.Prober == "":
-		err = option.Errorf("prober", "is missing; accepted: http, tcp, icmp, dns, unix, grpc")
+		err = option.Errorf("prober", "is missing; accepted: http, tcp, icmp, dns, unix, grpc, websocket")
 	default:
-		err = option.Errorf("prober", "%q is unknown; accepted: http, tcp, icmp, dns, unix, grpc", o.Prober)
+		err = option.Errorf("prober", "%q is unknown; accepted: http, tcp, icmp, dns, unix, grpc, websocket", o.Prober)
 	}
 	if o.Guard != nil {
 		own, guardErr := o.Guard.Compile()

@@ -27,6 +27,7 @@ var versions = []difference{
 	{what: "the content type names an escaping", in: `.`, diff: `^content type .*; escaping=underscores"$`},
 	{what: "the label serialnumber", in: `tls|https|secure|tunnel`, diff: `^probe_ssl_last_chain_info .*, rollcall: .*serialnumber=`},
 	{what: "hostname names the certificate for tcp as well", in: `^tcp_tls_name_by_hostname_parameter$`, diff: `.`},
+	{what: "grpc shows an expiry only of certificates", in: `^grpc_`, diff: `^probe_ssl_earliest_cert_expiry (only in blackbox_exporter|\{\} 0)`},
 	{what: "a reload by PUT", in: `^reload by PUT$`, diff: `^status 405, rollcall: 200`},
 	{what: "tcp has no regexp metric before it is connected", in: `^(tcp|name)_`, diff: `^probe_failed_due_to_regex only in blackbox_exporter`},
 }

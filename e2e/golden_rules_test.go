@@ -37,9 +37,11 @@ func TestGoldenFilesFollowRules(t *testing.T) {
 			_, icmp := e["probe_icmp_duration_seconds"]
 			_, dns := e["probe_dns_answer_rrs"]
 			_, grpc := e["probe_grpc_status_code"]
+			_, socket := e["probe_websocket_status_code"]
 			rules := goldenRules{t, e}
+			rules.sockets(socket, stage, reason)
 			rules.calls(grpc, stage, reason)
-			rules.families(http, icmp, dns || grpc, dns, stage)
+			rules.families(http, icmp, dns || grpc || socket, dns, stage)
 			rules.phases(http, stage)
 			rules.pings(icmp, stage)
 			rules.reasons(reason)
@@ -73,6 +75,19 @@ func (r goldenRules) families(http, icmp, apart, dns bool, stage string) {
 	r.together(http || connected, "probe_failed_due_to_regex")
 	r.together(!http && connected, "probe_failed_due_to_bytes")
 	r.together(dns, "probe_dns_authority_rrs", "probe_dns_additional_rrs", "probe_dns_duration_seconds", "probe_dns_query_succeeded")
+}
+
+// sockets holds that a websocket probe has all of its families, and that a status of 101 and the upgrade go together.
+func (r goldenRules) sockets(socket bool, stage, reason string) {
+	r.together(socket, "probe_websocket_connection_upgraded", "probe_websocket_failed_due_to_regex", "probe_websocket_duration_seconds")
+	upgraded, _ := r.value("probe_websocket_connection_upgraded")
+	code, _ := r.value("probe_websocket_status_code")
+	if talked := stage == "" || stage == "conversation"; socket && (talked != (upgraded == 1) || talked != (code == 101)) {
+		r.t.Errorf("the stage is %q, upgraded %v and the status %v", stage, upgraded, code)
+	}
+	if failed, _ := r.value("probe_websocket_failed_due_to_regex"); socket && (failed == 1) != (reason == "no_match") {
+		r.t.Errorf("probe_websocket_failed_due_to_regex is %v and the reason %q", failed, reason)
+	}
 }
 
 // calls holds that a grpc probe has all of its families, those of the call once one was tried, and a status that fits.

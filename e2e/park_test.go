@@ -175,6 +175,10 @@ var servers = map[string]func(testing.TB) string{
 	},
 	"refused": zoo.Refused,
 
+	// WebSocket servers.
+	"websocket":       func(t testing.TB) string { return zoo.WebSocket(t, nil) },
+	"securewebsocket": func(t testing.TB) string { return zoo.WebSocket(t, starttls(zoo.Good)) },
+
 	// gRPC servers.
 	"health":        func(t testing.TB) string { return zoo.Health(t, nil) },
 	"securehealth":  secureHealth(zoo.Good),

@@ -28,10 +28,10 @@ const (
 	named    = "0.23 refuses the file or the request with an HTTP error"
 )
 
-// visits returns all visits: every stage at which an http, tcp, dns, unix or grpc probe can succeed or fail. Angle brackets name servers
+// visits returns all visits: every stage at which an http, tcp, dns, unix, grpc or websocket probe can succeed or fail. Angle brackets name servers
 // of the park.
 func visits() []visit {
-	return slices.Concat(webVisits(), webBreakages(), tlsVisits(), tcpVisits(), dnsVisits(), unixVisits(), grpcVisits())
+	return slices.Concat(webVisits(), webBreakages(), tlsVisits(), tcpVisits(), dnsVisits(), unixVisits(), grpcVisits(), websocketVisits())
 }
 
 // modulesFile returns a configuration file with a module for every visit.

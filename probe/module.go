@@ -13,7 +13,7 @@ const DefaultTimeout = 120 * time.Second
 // Module is a named way to check targets, compiled from its options and never changed afterwards.
 type Module struct {
 	Name    string
-	Kind    string        // the prober's name: "http", "tcp", "icmp", "dns", "unix", "grpc"
+	Kind    string        // the prober's name: "http", "tcp", "icmp", "dns", "unix", "grpc", "websocket"
 	Timeout time.Duration // 0: only the asker limits
 	Prober  Prober
 	Guard   Guard // judges each address of a probe; nil: every address is allowed

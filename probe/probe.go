@@ -51,17 +51,18 @@ type Request struct {
 
 // Result is what one check found out. A nil section was never reached; a zero inside a section was measured as zero.
 type Result struct {
-	Start    time.Time
-	Duration time.Duration // the whole probe, up to the verdict; a Prober may leave it 0 to the Runner
-	Failure  *Failure      // nil: the target is up
-	Phases   Phases
-	Resolve  *Resolve   // nil: nothing was resolved here (a proxy does it, or the target was never looked at)
-	HTTP     *HTTPFacts // set by every http probe
-	TCP      *TCPFacts  // set once a tcp or unix probe is connected
-	ICMP     *ICMPFacts // set by every icmp probe
-	DNS      *DNSFacts  // set by every dns probe
-	GRPC     *GRPCFacts // set by every grpc probe
-	TLS      *TLSFacts  // set once the peer showed its certificates, also when they were refused
+	Start     time.Time
+	Duration  time.Duration // the whole probe, up to the verdict; a Prober may leave it 0 to the Runner
+	Failure   *Failure      // nil: the target is up
+	Phases    Phases
+	Resolve   *Resolve        // nil: nothing was resolved here (a proxy does it, or the target was never looked at)
+	HTTP      *HTTPFacts      // set by every http probe
+	TCP       *TCPFacts       // set once a tcp or unix probe is connected
+	ICMP      *ICMPFacts      // set by every icmp probe
+	DNS       *DNSFacts       // set by every dns probe
+	GRPC      *GRPCFacts      // set by every grpc probe
+	WebSocket *WebSocketFacts // set by every websocket probe
+	TLS       *TLSFacts       // set once the peer showed its certificates, also when they were refused
 }
 
 // Up reports whether the target answered as its module demands.
@@ -135,6 +136,14 @@ type GRPCFacts struct {
 	TLS        bool   // the connection was encrypted
 }
 
+// WebSocketFacts is what a websocket probe saw. Zero values mean that the stage was not reached.
+type WebSocketFacts struct {
+	Tried        bool // a connection was tried
+	StatusCode   int  // of the answer to the handshake; 0: none came
+	Upgraded     bool // the handshake succeeded
+	FailedRegexp bool // a message did not match an expect
+}
+
 // TLSFacts is what the peer presented in the last handshake.
 type TLSFacts struct {
 	Version        uint16 // as crypto/tls numbers them; 0: the handshake ended before it was agreed
@@ -158,7 +167,7 @@ type CertificateFacts struct {
 // Record is a Result together with who asked for it: what observers get. They read it and must not change it.
 type Record struct {
 	Module    string
-	Prober    string // "http", "tcp", "icmp", "dns", "unix", "grpc"
+	Prober    string // "http", "tcp", "icmp", "dns", "unix", "grpc", "websocket"
 	Target    string
 	Hostname  string
 	Timeout   time.Duration // the limit that applied

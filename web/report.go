@@ -115,6 +115,10 @@ func writeFacts(b *strings.Builder, result *probe.Result) {
 			line(b, "service", grpc.Serving)
 		}
 	}
+	if socket := result.WebSocket; socket != nil && socket.StatusCode != 0 {
+		b.WriteString("\nHandshake\n")
+		line(b, "status", strconv.Itoa(socket.StatusCode))
+	}
 	if t := result.TLS; t != nil {
 		b.WriteString("\nCertificate\n")
 		line(b, "subject", t.Leaf.Subject)

@@ -76,6 +76,7 @@ type prober struct {
 
 	follow      bool
 	skipResolve bool          // the proxy resolves
+	tunnels     bool          // a proxy is asked for a tunnel also for http
 	http2       *http2Options // nil: HTTP/1 alone
 	http3       bool
 	limit       int64 // of the body after decoding; 0: none
