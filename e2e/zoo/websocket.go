@@ -2,6 +2,7 @@ package zoo
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -33,7 +34,7 @@ func WebSocket(t testing.TB, config *tls.Config) string {
 			c.Close(websocket.StatusGoingAway, "bye")
 			return
 		case string(answer) == "nonsense":
-			hijacked.conn.Write([]byte("\xff\xff\xff\xff"))
+			hijacked.conn.Write(bytes.Repeat([]byte{0xff}, 32))
 		default:
 			c.Write(r.Context(), websocket.MessageText, []byte("Welcome"))
 		}

@@ -67,8 +67,7 @@ func serve(t testing.TB, wants func(http.Header) bool, talk func(context.Context
 		if talk != nil {
 			talk(r.Context(), c)
 		}
-		c.CloseRead(r.Context())
-		<-r.Context().Done()
+		<-c.CloseRead(r.Context()).Done()
 	}))
 	t.Cleanup(s.Close)
 	return s
