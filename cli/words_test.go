@@ -27,7 +27,7 @@ var oddWords = []struct{ word, instead string }{
 	{`walk(s|ed|ing)?`, "run, visit, read"},
 	{`parcels?`, "message"},
 	{`letterheads?`, "sender"},
-	{`welcomed?`, "queueOpenIncidents"},
+	{`welcome(Mail|s|d)`, "queueOpenIncidents"},
 	{`knock(s|ed|ing)?`, "retry"},
 	{`politely`, "close"},
 	{`unwell`, "has internal errors"},

@@ -8,11 +8,11 @@ package e2e
 var differences = []difference{
 	{
 		what: "why a target is down", peer: "in the log", ours: "also `probe_failure_info{stage,reason}`", because: "alerts can include the reason",
-		in: `^(http|https|tcp|dns|name)_`, diff: `^probe_failure_info only in rollcall`,
+		in: `^(http|https|tcp|dns|grpc|name)_`, diff: `^probe_failure_info only in rollcall`,
 	},
 	{
 		what: "certificate metrics when the handshake fails", peer: "none", ours: "present", because: "the expiry is needed most after it has passed",
-		in: `^(https|tcp)_`, diff: `^probe_(ssl_earliest_cert_expiry|ssl_last_chain_info|ssl_last_chain_expiry_timestamp_seconds|tls_version_info) only in rollcall`,
+		in: `^(https|tcp|grpc)_`, diff: `^probe_(ssl_earliest_cert_expiry|ssl_last_chain_info|ssl_last_chain_expiry_timestamp_seconds|tls_version_info) only in rollcall`,
 	},
 	{
 		what: "verified-chain expiry with `insecure_skip_verify`", peer: "−62135596800", ours: "absent", because: "no chain was verified",
@@ -179,12 +179,20 @@ var differences = []difference{
 		held: "config/blackbox_test.go: func TestShownConfigurationLoadsAgain",
 	},
 	{
-		what: "`timeout: 1d`", peer: "refused", ours: "accepted", because: "Prometheus durations have days",
-		in: `^a day as timeout$`, diff: `^config refused, rollcall: accepted`,
+		what: "TLS metrics of a grpc call that is not answered with a state", peer: "`probe_grpc_ssl` 0", ours: "as of one that is", because: "the connection was encrypted all the same",
+		in: `^grpc_`, diff: `^probe_grpc_ssl `,
 	},
 	{
-		what: "a probe by `grpc` or `unix`", peer: "made", ours: "501", because: "these probers are not built in",
-		in: `^probe of a prober that is not built in$`, diff: `rollcall: 501`,
+		what: "verified-chain expiry of grpc", peer: "none", ours: "there", because: "as for https",
+		in: `^grpc_`, diff: `^probe_ssl_last_chain_expiry_timestamp_seconds only in rollcall`,
+	},
+	{
+		what: "a grpc call that is never answered", peer: "ends long after the time limit", ours: "ends with it", because: "the reply must reach the scrape",
+		held: `e2e/visits_grpc_test.go: "grpc_response_timeout"`,
+	},
+	{
+		what: "`timeout: 1d`", peer: "refused", ours: "accepted", because: "Prometheus durations have days",
+		in: `^a day as timeout$`, diff: `^config refused, rollcall: accepted`,
 	},
 	{
 		what: "a ping that a router answers with an ICMP error", peer: "down at the timeout", ours: "down at once, with the reason", because: "the error names the cause",

@@ -62,6 +62,22 @@ func redactCut(text, secret string) string {
 	return head + "…" + redactCut(rest, secret)
 }
 
+// CredentialForms is a header's value and what it is made of: "Basic" credentials hold a name and a password. The
+// longest come first, so that none is left over of another.
+func CredentialForms(value string) []string {
+	forms := []string{value}
+	scheme, rest, ok := strings.Cut(value, " ")
+	if !ok {
+		return forms
+	}
+	forms = append(forms, rest)
+	if plain, err := base64.StdEncoding.DecodeString(rest); err == nil && strings.EqualFold(scheme, "basic") {
+		_, password, _ := strings.Cut(string(plain), ":")
+		forms = append(forms, string(plain), password)
+	}
+	return forms
+}
+
 // IsCredential reports by its name whether a header or parameter holds a credential.
 func IsCredential(name string) bool {
 	name = strings.ToLower(name)
@@ -100,7 +116,7 @@ func isScheme(s string) bool {
 func Target(target string) string {
 	_, authority, rest := SplitTarget(target)
 	start := len(target) - len(authority) - len(rest)
-	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+	if at := strings.LastIndexByte(authority, '@'); at > 0 || at == 0 && start > 0 { // @name is an abstract Unix socket
 		return target[:start] + "***" + target[start+at:]
 	}
 	if at := strings.LastIndexByte(target, '@'); at >= start && !hasUsablePort(authority) {

@@ -32,7 +32,7 @@ func TestExpressionThatTakesTooLongIsNotTheTargetsFault(t *testing.T) {
 		io.Copy(io.Discard, c)
 	}).String()
 	tcp := func(expect string) *probe.Module {
-		p, err := (&tcpprobe.Options{IPProtocolFallback: true, QueryResponse: []tcpprobe.QueryResponse{{Expect: probetest.MustRegexp(expect)}}}).Compile()
+		p, err := (&tcpprobe.Options{IPProtocolFallback: true, SessionOptions: tcpprobe.SessionOptions{QueryResponse: []tcpprobe.QueryResponse{{Expect: probetest.MustRegexp(expect)}}}}).Compile()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -242,7 +242,7 @@ func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		for _, value := range values {
 			req.fields = append(req.fields, field{name, value})
 			if redact.IsCredential(name) {
-				t.sent = append(t.sent, credentialForms(value)...)
+				t.sent = append(t.sent, redact.CredentialForms(value)...)
 			}
 		}
 	}

@@ -79,6 +79,7 @@ type prober struct {
 
 	follow      bool
 	skipResolve bool             // the proxy resolves
+	tunnels     bool             // a proxy is asked for a tunnel also for http
 	http2       *http2.Transport // nil: HTTP/1 alone
 	http3       bool
 	limit       int64 // of the body after decoding; 0: none

@@ -129,7 +129,7 @@ func (c *proxyClient) dial(ctx context.Context, p *prober, g probe.Guard, via, u
 	switch {
 	case via.Scheme == "socks5" || via.Scheme == "socks5h":
 		err = socks(ctx, l.raw, via, target)
-	case u.Scheme == "https":
+	case u.Scheme == "https" || p.tunnels:
 		err = c.tunnel(ctx, p, l.conn(), via, target)
 	default:
 		l.authority = hostHeader(&url.URL{Scheme: u.Scheme, Host: target})

@@ -1,9 +1,7 @@
 package httpprobe
 
 import (
-	"encoding/base64"
 	"slices"
-	"strings"
 
 	"rollcall/probe"
 	"rollcall/redact"
@@ -43,33 +41,17 @@ func redactError(err error, secrets []string) error {
 func (r *run) redactions() []string {
 	for _, f := range r.sentFields {
 		if redact.IsCredential(f.name) || slices.Contains(r.p.headers.secret, f.name) {
-			r.secrets = append(r.secrets, credentialForms(f.value)...)
+			r.secrets = append(r.secrets, redact.CredentialForms(f.value)...)
 		}
 	}
 	r.sentFields = nil
 	if r.via != nil && r.via.User != nil {
-		r.secrets = append(r.secrets, credentialForms(userinfoCredentials(r.via.User))...)
+		r.secrets = append(r.secrets, redact.CredentialForms(userinfoCredentials(r.via.User))...)
 	}
 	if proxy := r.p.proxy; proxy != nil {
 		for _, f := range proxy.connectHeader {
-			r.secrets = append(r.secrets, credentialForms(f.value)...)
+			r.secrets = append(r.secrets, redact.CredentialForms(f.value)...)
 		}
 	}
 	return r.secrets
-}
-
-// credentialForms is a header's value and what it is made of: "Basic" credentials hold a name and a password. The
-// longest come first, so that none is left over of another.
-func credentialForms(value string) []string {
-	forms := []string{value}
-	scheme, rest, ok := strings.Cut(value, " ")
-	if !ok {
-		return forms
-	}
-	forms = append(forms, rest)
-	if plain, err := base64.StdEncoding.DecodeString(rest); err == nil && strings.EqualFold(scheme, "basic") {
-		_, password, _ := strings.Cut(string(plain), ":")
-		forms = append(forms, string(plain), password)
-	}
-	return forms
 }
