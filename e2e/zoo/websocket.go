@@ -11,7 +11,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// WebSocket starts a server of WebSockets that greets, and welcomes who answers; to "bye" it closes, to "nonsense" it sends
+// WebSocket starts a server of WebSockets that greets, and greets again after an answer; to "bye" it closes, to "nonsense" it sends
 // what is no frame. /want is for alice with the header X-Key. config nil: without TLS.
 func WebSocket(t testing.TB, config *tls.Config) string {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

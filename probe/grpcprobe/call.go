@@ -218,8 +218,27 @@ func (c *countedConn) Read(b []byte) (int, error) {
 
 func (c *countedConn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
-	c.note(err)
+	if err != nil {
+		c.note(c.lastWord(err))
+	}
 	return n, err
+}
+
+// lastWord is why writing failed: what the peer said before it closed, as an alert that refuses our certificate, or else
+// err.
+func (c *countedConn) lastWord(err error) error {
+	c.Conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	for b, left := make([]byte, 4<<10), maxAnswer; left > 0; {
+		n, readErr := c.Conn.Read(b)
+		left -= n
+		if _, alert := network.RemoteAlert(readErr); alert {
+			return readErr
+		}
+		if readErr != nil {
+			break
+		}
+	}
+	return err
 }
 
 func (c *countedConn) Close() error {

@@ -23,8 +23,8 @@ const (
 	maxHead = 1 << 20
 	// maxInterim is how many 1xx responses may come before the answer.
 	maxInterim = 32
-	// maxPongs is how many pings are answered.
-	maxPongs = 100
+	// maxControls is how many pings and pongs may come: a frame of two bytes costs much more than reading them.
+	maxControls = 1000
 	// maxConversation bounds, in bytes, all that comes after the handshake, frames of every type included.
 	maxConversation = 1 << 20
 )
@@ -37,19 +37,19 @@ type session struct {
 	trace  *probe.Trace
 	start  time.Time // of the probe
 	stream *boundedConn
+
+	controls int // pings and pongs that came
 }
 
 // run makes the opening handshake and holds the conversation. Its errors are network.Classify's.
 func (s *session) run(ctx context.Context) error {
 	s.stream = &boundedConn{Conn: s.opened.Conn}
-	facts, start, pings := s.r.WebSocket, time.Now(), 0
+	facts, start := s.r.WebSocket, time.Now()
 	conn, resp, err := websocket.Dial(ctx, s.opened.URL.String(), &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: s, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		HTTPHeader: s.opened.Header, Host: s.opened.Host,
-		OnPingReceived: func(context.Context, []byte) bool {
-			pings++
-			return pings <= maxPongs // a peer that floods and does not read would block us
-		},
+		OnPingReceived: func(context.Context, []byte) bool { return s.control() },
+		OnPongReceived: func(context.Context, []byte) { s.control() },
 	})
 	s.r.Phases.Processing += time.Since(start)
 	if resp != nil {
@@ -71,6 +71,17 @@ func (s *session) run(ctx context.Context) error {
 		s.part(conn)
 	}
 	return err
+}
+
+// control reports whether one more ping or pong may come. It ends the connection when not.
+func (s *session) control() bool {
+	s.controls++
+	if s.controls <= maxControls {
+		return true
+	}
+	s.stream.note(probe.Failf(probe.StageConversation, probe.ReasonConversationTooLong, "reading: the peer sent over %d pings and pongs", maxControls))
+	s.stream.Close()
+	return false
 }
 
 // part sends a close frame, and waits for the answer no longer than a server that keeps the protocol takes.
