@@ -62,7 +62,7 @@ func redactCut(text, secret string) string {
 	return head + "…" + redactCut(rest, secret)
 }
 
-// IsCredential tells by its name whether a header or parameter holds a credential.
+// IsCredential reports by its name whether a header or parameter holds a credential.
 func IsCredential(name string) bool {
 	name = strings.ToLower(name)
 	return slices.ContainsFunc([]string{"auth", "cookie", "token", "secret", "pass", "key", "credential", "session", "signature"},

@@ -49,6 +49,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	}
 	exporter := collector.NewExporter(runner.InFlight)
 	exporter.ReportReloads(manager.LastReload)
+	exporter.ReportUnusableModules(func() int { return len(manager.Current().Unusable()) })
 	targets := new(collector.Targets)
 	app := web.New(web.Options{
 		Current:       func() web.Config { return manager.Current() },

@@ -1,0 +1,157 @@
+package history
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+	"time"
+
+	"rollcall/probe"
+	"rollcall/redact"
+)
+
+// What evidence may take.
+const (
+	maxEvidenceText  = 1 << 10 // of a single text
+	maxEvidenceSteps = 8 << 10 // of all steps together
+	maxExpects       = 20
+)
+
+// evidenceEvery is how often evidence of a target is kept. An incident that begins sooner refers to the former one.
+const evidenceEvery = 10 * minute
+
+// newEvidence takes from a Record what explains it, without what must not be shown.
+func newEvidence(r *probe.Record) *Evidence {
+	result := &r.Result
+	clean := cleaner(r.Target)
+	e := &Evidence{
+		Time: result.Start.UTC().Round(0), Prober: r.Prober, Duration: result.Duration, Timeout: r.Timeout, Phases: result.Phases,
+		ICMP: result.ICMP, DNS: result.DNS, TLS: result.TLS,
+	}
+	if f := result.Failure; f != nil {
+		e.Stage, e.Reason, e.Error = f.Stage, f.Reason, clean(f.Err.Error())
+	}
+	if result.Resolve != nil {
+		e.Resolved = true
+		if result.Resolve.Addr.IsValid() {
+			e.Address = result.Resolve.Addr.String()
+		}
+	}
+	if result.HTTP != nil {
+		http := *result.HTTP
+		http.FinalURL = clean(redactURL(http.FinalURL))
+		e.HTTP = &http
+	}
+	if result.TCP != nil {
+		tcp := *result.TCP
+		tcp.Expects = tcp.Expects[:min(len(tcp.Expects), maxExpects)]
+		e.TCP = &tcp
+	}
+	size := 0
+	for _, step := range r.Trace.Steps() {
+		step.Text = clean(step.Text)
+		if size += len(step.Text); size > maxEvidenceSteps {
+			e.Steps = append(e.Steps, probe.Step{Time: step.Time.UTC().Round(0), Text: "further steps are left out"})
+			break
+		}
+		e.Steps = append(e.Steps, probe.Step{Time: step.Time.UTC().Round(0), Text: step.Text})
+	}
+	return e
+}
+
+// cleaner returns a function that takes the target's userinfo out of a text and cuts it.
+func cleaner(target string) func(string) string {
+	redacted := redact.Target(target)
+	var secrets []string
+	if redacted != target {
+		if u, err := url.Parse(target); err == nil && u.User != nil {
+			password, _ := u.User.Password()
+			secrets = []string{u.User.String(), u.User.Username() + ":" + password, password}
+		}
+	}
+	return func(text string) string {
+		if redacted != target {
+			text = strings.ReplaceAll(text, target, redacted)
+			text = redact.Text(text, secrets...)
+		}
+		text = strings.ToValidUTF8(text, "\uFFFD")
+		if len(text) > maxEvidenceText {
+			text = strings.ToValidUTF8(text[:maxEvidenceText], "") + "…"
+		}
+		return text
+	}
+}
+
+// redactURL takes the values of parameters that hold credentials by their name out of a URL.
+func redactURL(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return redact.Target(text)
+	}
+	query := u.Query()
+	changed := false
+	for name := range query {
+		if redact.IsCredential(name) {
+			query[name] = []string{"***"}
+			changed = true
+		}
+	}
+	if changed {
+		u.RawQuery = query.Encode()
+	}
+	return redact.Target(u.String())
+}
+
+// evidenceRow is what the file has of an incident's evidence.
+type evidenceRow struct {
+	Evidence *Evidence `json:",omitempty"`
+	Good     *Evidence `json:",omitempty"`
+}
+
+func (e evidenceRow) encode() []byte { return pack(encodeJSON(e)) }
+
+func decodeEvidence(packed []byte) (e evidenceRow, err error) {
+	row, err := unpack(packed)
+	if err != nil {
+		return e, err
+	}
+	return e, json.Unmarshal(row, &e)
+}
+
+// evidenceFor decides what to keep of the first failing probe of an incident.
+func (l *live) evidenceFor(incident *Incident, r *probe.Record, at int64) *evidenceRow {
+	if l.evidenceOf != "" && at >= l.evidenceAt && at-l.evidenceAt < evidenceEvery {
+		incident.EvidenceOf = l.evidenceOf
+		return nil
+	}
+	l.evidenceAt, l.evidenceOf = at, incident.ID
+	row := &evidenceRow{Evidence: newEvidence(r)}
+	if l.good.Module != "" {
+		row.Good = newEvidence(&l.good)
+	}
+	return row
+}
+
+// keepGood remembers a good record for the next incident's evidence.
+func (l *live) keepGood(r *probe.Record) {
+	l.good = *r
+	l.good.Labels = nil
+}
+
+// begin opens an incident at a down result.
+func (l *live) begin(r *probe.Record) *Incident {
+	from := r.Result.Start.UTC().Round(0)
+	return &Incident{
+		ID:       probe.IncidentID(l.info.Module, l.info.Target, l.info.Hostname, from),
+		TargetID: l.info.ID(), From: from,
+		Stage: r.Result.Failure.Stage, Reason: r.Result.Failure.Reason,
+	}
+}
+
+// end closes it; the clock may have been set back since it began.
+func (i *Incident) end(at time.Time) {
+	i.To = at
+	if i.To.Before(i.From) {
+		i.To = i.From
+	}
+}

@@ -1,0 +1,198 @@
+package prometheus
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"rollcall/history"
+	"rollcall/probe"
+)
+
+// find returns the target with an ID: one that is configured, or one that the server has seen in the last 90 days.
+func (s *Source) find(ctx context.Context, id string) (targetKey, history.Target, error) {
+	s.mu.Lock()
+	t, configured := s.targets[id]
+	s.mu.Unlock()
+	if configured {
+		return targetKey{t.Module, t.Target}, t, nil
+	}
+	_, span := history.Range90d.Buckets()
+	vector, err := s.vector(ctx, byTarget("max", over("last_over_time", targetKey{}.selector("rollcall_target_interval_seconds"), 90*span)), time.Now())
+	if err != nil {
+		return targetKey{}, t, err
+	}
+	for _, sample := range vector {
+		if key := keyOf(sample.Metric); key.id() == id {
+			return key, history.Target{Module: key.module, Target: key.target, Interval: seconds(sample.Value)}, nil
+		}
+	}
+	return targetKey{}, t, history.ErrNotFound
+}
+
+// Series implements history.Source.
+func (s *Source) Series(ctx context.Context, id string, from, to time.Time, step time.Duration) (history.Series, error) {
+	if step < time.Second {
+		return history.Series{}, fmt.Errorf("a step of %v; accepted: at least a second", step)
+	}
+	key, target, err := s.find(ctx, id)
+	if err != nil {
+		return history.Series{}, err
+	}
+	from, end := from.UTC().Truncate(step), to.UTC().Truncate(step)
+	if end.Before(to) {
+		end = end.Add(step)
+	}
+	n := int(end.Sub(from) / step)
+	if n < 1 || n > history.MaxPoints {
+		return history.Series{}, fmt.Errorf("%d steps of %v; accepted: 1 to %d", n, step, history.MaxPoints)
+	}
+	series := history.Series{Target: target, From: from, To: end, Step: step, Points: make([]history.Point, n)}
+	counts, err := s.counts(ctx, key, from, n, step, time.Now())
+	if err != nil {
+		return series, err
+	}
+	for i := range series.Points {
+		p := &series.Points[i]
+		p.Time = from.Add(time.Duration(i) * step)
+		if buckets := counts[key]; buckets != nil {
+			p.Counts = buckets[i]
+		}
+		series.Counts.Up += p.Counts.Up
+		series.Counts.Down += p.Counts.Down
+		series.Counts.Unknown += p.Counts.Unknown
+	}
+	return series, s.fillDurations(ctx, key, &series)
+}
+
+func (s *Source) fillDurations(ctx context.Context, key targetKey, series *history.Series) error {
+	duration, step := key.selector("probe_duration_seconds"), series.Step
+	for _, q := range []struct {
+		query string
+		set   func(*history.Point, *model.SampleStream, time.Duration)
+	}{
+		{byTarget("min", over("min_over_time", duration, step)), func(p *history.Point, _ *model.SampleStream, d time.Duration) { p.Min = d }},
+		{byTarget("avg", over("avg_over_time", duration, step)), func(p *history.Point, _ *model.SampleStream, d time.Duration) { p.Mean = d }},
+		{byTarget("max", over("max_over_time", duration, step)), func(p *history.Point, _ *model.SampleStream, d time.Duration) { p.Max = d }},
+		{byTarget("avg", over("quantile_over_time", "0.5,"+duration, step)), func(p *history.Point, _ *model.SampleStream, d time.Duration) { p.P50 = d }},
+		{byTarget("avg", over("quantile_over_time", "0.95,"+duration, step)), func(p *history.Point, _ *model.SampleStream, d time.Duration) { p.P95 = d }},
+		{byTarget("avg", over("avg_over_time", key.selector("probe_http_duration_seconds"), step), "phase"), func(p *history.Point, of *model.SampleStream, d time.Duration) {
+			setPhase(&p.Phases, string(of.Metric["phase"]), d)
+		}},
+	} {
+		matrix, err := s.matrix(ctx, q.query, series.From.Add(step-time.Millisecond), series.To.Add(-time.Millisecond), step)
+		if err != nil {
+			return err
+		}
+		for _, stream := range matrix {
+			for _, pair := range stream.Values {
+				if i := int(pair.Timestamp.Time().Sub(series.From) / step); i >= 0 && i < len(series.Points) {
+					q.set(&series.Points[i], stream, seconds(pair.Value))
+				}
+			}
+		}
+	}
+	end := series.To
+	if now := time.Now(); end.After(now) {
+		end = now
+	}
+	for q, into := range map[string]*time.Duration{"0.5": &series.P50, "0.95": &series.P95} {
+		vector, err := s.vector(ctx, byTarget("avg", over("quantile_over_time", q+","+duration, end.Sub(series.From).Truncate(time.Second))), end.Add(-time.Millisecond))
+		if err != nil {
+			return err
+		}
+		for _, sample := range vector {
+			*into = seconds(sample.Value)
+		}
+	}
+	return nil
+}
+
+// resultsSpan is how much of the results is asked for at a time.
+const resultsSpan = 24 * time.Hour
+
+// Results implements history.Source. A verdict that was scraped several times is one result; one that was never scraped
+// is none.
+func (s *Source) Results(ctx context.Context, id string, from, to time.Time, limit int) ([]history.Result, error) {
+	if limit <= 0 {
+		limit = 1000
+	}
+	key, _, err := s.find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var results []history.Result
+	if now := time.Now(); to.After(now) {
+		to = now
+	}
+	if oldest := to.Add(-366 * 24 * time.Hour); from.Before(oldest) {
+		from = oldest
+	}
+	for to.After(from) && len(results) < limit {
+		start := to.Add(-resultsSpan)
+		if start.Before(from) {
+			start = from
+		}
+		part, err := s.resultsBetween(ctx, key, start, to)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, part...)
+		to = start
+	}
+	results = slices.CompactFunc(results, func(a, b history.Result) bool { return a.Time.Equal(b.Time) })
+	return results[:min(len(results), limit)], nil
+}
+
+// resultsBetween returns results, the newest first.
+func (s *Source) resultsBetween(ctx context.Context, key targetKey, from, to time.Time) ([]history.Result, error) {
+	at := make(map[model.Time]*history.Result) // by the time of the scrape
+	for _, family := range []struct {
+		name string
+		set  func(*history.Result, model.Metric, model.SampleValue)
+	}{
+		{"probe_success", func(r *history.Result, _ model.Metric, v model.SampleValue) {
+			if r.State = history.StateUp; v == 0 {
+				r.State = history.StateDown
+			}
+		}},
+		{"rollcall_target_last_probe_timestamp_seconds", func(r *history.Result, _ model.Metric, v model.SampleValue) { r.Time = timeOf(v) }},
+		{"probe_duration_seconds", func(r *history.Result, _ model.Metric, v model.SampleValue) { r.Duration = seconds(v) }},
+		{"probe_http_status_code", func(r *history.Result, _ model.Metric, v model.SampleValue) { r.StatusCode = int(v) }},
+		{"probe_ssl_earliest_cert_expiry", func(r *history.Result, _ model.Metric, v model.SampleValue) { r.CertExpiry = timeOf(v) }},
+		{"probe_http_duration_seconds", func(r *history.Result, m model.Metric, v model.SampleValue) {
+			setPhase(&r.Phases, string(m["phase"]), seconds(v))
+		}},
+		{"probe_failure_info", func(r *history.Result, m model.Metric, _ model.SampleValue) {
+			r.Stage, r.Reason = probe.Stage(m["stage"]), probe.Reason(m["reason"])
+		}},
+	} {
+		matrix, err := s.samples(ctx, key.selector(family.name), from, to)
+		if err != nil {
+			return nil, err
+		}
+		for _, stream := range matrix {
+			for _, pair := range stream.Values {
+				r := at[pair.Timestamp]
+				if r == nil && family.name == "probe_success" {
+					r = &history.Result{Time: pair.Timestamp.Time().UTC()}
+					at[pair.Timestamp] = r
+				}
+				if r != nil {
+					family.set(r, stream.Metric, pair.Value)
+				}
+			}
+		}
+	}
+	results := make([]history.Result, 0, len(at))
+	for _, r := range at {
+		// The family has the end of the probe, a result its beginning.
+		r.Time = r.Time.Add(-r.Duration).Round(time.Millisecond)
+		results = append(results, *r)
+	}
+	slices.SortFunc(results, func(a, b history.Result) int { return b.Time.Compare(a.Time) })
+	return slices.CompactFunc(results, func(a, b history.Result) bool { return a.Time.Equal(b.Time) }), nil
+}

@@ -1,0 +1,218 @@
+package history
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+const (
+	rowsPerDelete = 20_000           // in a transaction
+	expireEvery   = 10 * time.Minute // a day: a clock that is wrong for some minutes must not cost the history
+)
+
+// extent is what the file covers.
+type extent struct {
+	any, results         time.Time // first time of which anything is known, and single results; zero: nothing
+	minutes, hours, days time.Time // and rollups
+	bytes, used          int64
+}
+
+// measure looks at what the file covers.
+func (d *disk) measure() {
+	var e extent
+	err := d.view(func(tx *bbolt.Tx) error {
+		e.bytes, e.used = usage(tx)
+		for _, from := range []struct {
+			bucket []byte
+			first  *time.Time
+		}{{bucketResults, &e.results}, {bucketHead, &e.results}, {bucketMinutes, &e.minutes}, {bucketHours, &e.hours}, {bucketDays, &e.days}} {
+			k, _ := tx.Bucket(from.bucket).Cursor().First()
+			if k == nil {
+				continue
+			}
+			at := timeOf(keyDay(k) * day)
+			for _, first := range []*time.Time{&e.any, from.first} {
+				if first.IsZero() || at.Before(*first) {
+					*first = at
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return // the next write says it
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.order {
+		if e.results.IsZero() && l.first != 0 {
+			e.results = timeOf(l.first)
+		}
+	}
+	if e.any.IsZero() {
+		e.any = e.results
+	}
+	d.oldest = e
+}
+
+// usage is the size of the file, and of what is in use of it.
+func usage(tx *bbolt.Tx) (size, used int64) {
+	stats := tx.DB().Stats()
+	size = tx.Size()
+	return size, size - int64(stats.FreePageN+stats.PendingPageN)*int64(tx.DB().Info().PageSize)
+}
+
+// retain deletes what is too old or too much.
+func (d *disk) retain(now time.Time) error {
+	if now.Sub(d.expired).Abs() >= expireEvery {
+		done, err := d.expire(now)
+		if err != nil {
+			return err
+		}
+		if done {
+			d.expired = now
+		}
+	}
+	return d.shrink()
+}
+
+// expire deletes the oldest day if it is too old, and incidents of that time. It reports whether nothing of it is left.
+func (d *disk) expire(now time.Time) (done bool, err error) {
+	keep := dayOf(now.Add(-d.options.RetentionTime).UnixMilli())
+	done = true
+	err = d.update(func(tx *bbolt.Tx) error {
+		oldest, found := oldestDay(tx)
+		if !found || oldest > keep {
+			oldest = keep
+		}
+		left := rowsPerDelete
+		if oldest < keep {
+			for _, name := range [][]byte{bucketHead, bucketResults, bucketMinutes, bucketHours, bucketDays} {
+				n, err := deleteDay(tx.Bucket(name), oldest, left)
+				if err != nil {
+					return err
+				}
+				left -= n
+			}
+		}
+		n, err := deleteIncidents(tx, min((oldest+1)*day, keep*day), left)
+		if err != nil {
+			return err
+		}
+		done = n < left
+		return deleteTargets(tx, keep*day)
+	})
+	return done, err
+}
+
+// oldestDay is the first of which there is a row.
+func oldestDay(tx *bbolt.Tx) (oldest int64, found bool) {
+	for _, name := range [][]byte{bucketHead, bucketResults, bucketMinutes, bucketHours, bucketDays} {
+		if k, _ := tx.Bucket(name).Cursor().First(); k != nil && (!found || keyDay(k) < oldest) {
+			oldest, found = keyDay(k), true
+		}
+	}
+	return oldest, found
+}
+
+// deleteDay deletes up to limit rows of a day and returns how many.
+func deleteDay(b *bbolt.Bucket, d int64, limit int) (n int, err error) {
+	prefix := dayKey(d)
+	c := b.Cursor()
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix) && n < limit; k, _ = c.Seek(prefix) {
+		if err := c.Delete(); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// shrinkTo is what is left of the size limit after something was deleted.
+const shrinkTo = 0.95
+
+// shrink deletes the oldest day of what takes most and is missed least until the rest fits.
+func (d *disk) shrink() error {
+	limit := d.options.RetentionSize
+	if limit <= 0 {
+		return nil
+	}
+	limit -= min(limit/4, 64<<20) // for what is written until the next look
+	bound := limit
+	for {
+		var used int64
+		if err := d.view(func(tx *bbolt.Tx) error { _, used = usage(tx); return nil }); err != nil {
+			return err
+		}
+		if used <= bound {
+			return nil
+		}
+		bound = int64(float64(limit) * shrinkTo)
+		deleted := 0
+		err := d.update(func(tx *bbolt.Tx) (err error) {
+			deleted, err = deleteLeastMissed(tx)
+			return err
+		})
+		if err != nil || deleted == 0 {
+			return err
+		}
+	}
+}
+
+// expendable is in which order to delete, and how many days to keep for the time being: single results, rollups of 5
+// minutes and incidents that are older than two days, then the newer ones, and the long rollups only when all else is
+// gone.
+var expendable = []struct {
+	bucket []byte
+	keep   int64
+}{
+	{bucketResults, 2}, {bucketMinutes, 2}, {bucketIncident, 2}, {bucketResults, 0}, {bucketMinutes, 0}, {bucketIncident, 0},
+	{bucketHours, 0}, {bucketDays, 0}, {bucketHead, 0},
+}
+
+// deleteLeastMissed deletes rows of the oldest day of what is most expendable.
+func deleteLeastMissed(tx *bbolt.Tx) (n int, err error) {
+	for _, e := range expendable {
+		b := tx.Bucket(e.bucket)
+		first, _ := b.Cursor().First()
+		if first == nil {
+			continue
+		}
+		last, _ := b.Cursor().Last()
+		if bytes.Equal(e.bucket, bucketIncident) {
+			oldest, newest := int64(keyNumber(first, 0)), int64(keyNumber(last, 0))
+			if newest-oldest >= e.keep*day {
+				n, err = deleteIncidents(tx, oldest+day, rowsPerDelete)
+			}
+		} else if keyDay(last)-keyDay(first) >= e.keep {
+			n, err = deleteDay(b, keyDay(first), rowsPerDelete)
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, nil
+}
+
+// deleteTargets forgets the targets that left the configuration before an instant.
+func deleteTargets(tx *bbolt.Tx, before int64) error {
+	b := tx.Bucket(bucketTargets)
+	var gone [][]byte
+	err := b.ForEach(func(k, value []byte) error {
+		var row targetRow
+		if json.Unmarshal(value, &row) != nil || row.Left != 0 && row.Left < before {
+			gone = append(gone, bytes.Clone(k))
+		}
+		return nil
+	})
+	for _, k := range gone {
+		if err == nil {
+			err = errors.Join(b.Delete(k), tx.Bucket(bucketStates).Delete(k))
+		}
+	}
+	return err
+}
