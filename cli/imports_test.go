@@ -32,7 +32,10 @@ var layers = []layer{
 			"history/prometheus": {"history"}, // a second source of the same pages
 		},
 	},
-	{packages: []string{"schedule/discovery", "alert/outbox", "alert/mail", "alert/alertmanager", "config/strictyaml", "report"}},
+	{packages: []string{"alert/alertmanager"}}, // writes what a mail writes
+	{packages: []string{"alert/mail"}},
+	{packages: []string{"alert/outbox"}},
+	{packages: []string{"alert/incident", "schedule/discovery", "config/strictyaml", "report"}},
 	{
 		packages: []string{
 			"probe/httpprobe", "probe/tcpprobe", "probe/dnsprobe", "probe/icmpprobe",

@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"rollcall/alert"
 	"rollcall/collector"
 	"rollcall/config"
 	"rollcall/probe"
@@ -164,11 +165,9 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 	exporter := collector.NewExporter(func() int { return 0 })
 	exporter.ReportReloads(func() (bool, time.Time) { return true, time.Now() })
 	exporter.ReportUnusableModules(func() int { return 1 })
-	exporter.ReportAlerts(func() collector.AlertStats {
-		return collector.AlertStats{Channels: []collector.AlertChannelStats{{
-			Channel: "email", Notifications: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),
-		}}}
-	})
+	exporter.ReportAlerts(alert.Stats{Channels: []alert.ChannelStats{{
+		Channel: "email", Attempts: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),
+	}}}.Each)
 	exporter.Observe(*everyFact())
 	exporter.Observe(*down)
 	w := httptest.NewRecorder()

@@ -1,13 +1,17 @@
 package httpprobe
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
 	"rollcall/probe"
+	"rollcall/probe/option"
 	"rollcall/probe/probetest"
 )
 
@@ -15,6 +19,7 @@ func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 	for _, c := range []struct{ options, want string }{
 		{"method: 'GE T'", "http.method:"},
 		{"method: CONNECT", "http.method:"},
+		{"valid_http_versions: [HTTP/1.1, HTTP/3.0]", "http.valid_http_versions[1]:"},
 		{"headers: {'X Y': z}", "http.headers.X Y:"},
 		{"headers: {X: \"a\\r\\nY: b\"}", "http.headers.X:"},
 		{"headers: {Connection: Upgrade, Upgrade: websocket}\nenable_http3: true", "http.enable_http3:"},
@@ -72,9 +77,69 @@ func TestHTTPWarnsOfWhatCannotWork(t *testing.T) {
 }
 
 func TestHTTPReportsAllErrorsAtOnce(t *testing.T) {
-	_, err := compileHTTP("method: ' '\nbody: x\nbody_file: /dev/null\nvalid_status_codes: [1, 2]\nproxy_url: 'x://y'")
+	_, err := compileHTTP("method: ' '\nbody: x\nbody_file: /dev/null\nproxy_url: 'x://y'")
 	if errs := probetest.OptionErrorTexts(err); len(errs) != 3 {
 		t.Errorf("%d errors: %q", len(errs), errs)
+	}
+}
+
+// TestMissingFilesAreNoMistakes: what may be mended without touching the configuration concerns its module alone.
+func TestMissingFilesAreNoMistakes(t *testing.T) {
+	for options, want := range map[string]bool{
+		"body_file: /does/not/exist":                                                             true,
+		"bearer_token_file: /does/not/exist":                                                     true,
+		"basic_auth: {password_file: /does/not/exist}":                                           true,
+		"http_headers: {X: {files: [/does/not/exist]}}":                                          true,
+		"tls_config: {ca_file: /does/not/exist}":                                                 true,
+		"tls_config: {cert_file: /does/not/exist, key: x}":                                       true,
+		"oauth2: {client_id: a, token_url: 'http://a/', tls_config: {ca_file: /does/not/exist}}": true,
+		"body: x\nbody_file: y":                                                                  false,
+		"tls_config: {ca: x, ca_file: y}":                                                        false,
+		"valid_http_versions: [HTTP/3.0]":                                                        false,
+		"fail_if_header_matches: [{header: X}]":                                                  false,
+		"authorization: {type: basic}":                                                           false,
+	} {
+		_, err := compileHTTP(options)
+		if err == nil || isUnusable(err) != want {
+			t.Errorf("%s: %v, unusable %t, want %t", options, err, isUnusable(err), want)
+		}
+	}
+}
+
+func isUnusable(err error) bool {
+	var unusable *option.Unusable
+	return errors.As(err, &unusable)
+}
+
+func TestHTTPWarnsOfWhatCannotDoWhatItSeems(t *testing.T) {
+	for options, want := range map[string]string{
+		"valid_status_codes: [200, 1000]":                      "valid_status_codes[1]: 1000 is no status",
+		"valid_http_versions: [HTTP/1.1, HTTP/3]":              "valid_http_versions[1]: HTTP/3 needs enable_http3",
+		"valid_http_versions: [HTTP/3]\nenable_http3: true":    "",
+		"fail_if_ssl: true\nfail_if_not_ssl: true":             "fail_if_not_ssl: contradicts fail_if_ssl",
+		"headers: {X: a, x: b}":                                "headers.x: is the same header as X, which counts",
+		"fail_if_header_matches: [{header: 'a b', regexp: x}]": "fail_if_header_matches[0].header: \"a b\" is no name",
+		"method: POST": "",
+	} {
+		o := new(Options)
+		o.SetDefaults()
+		if err := yaml.Unmarshal([]byte(options), o); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		var warning *option.Warning
+		if err := o.Validate(); err != nil {
+			got = err.Error()
+			if !errors.As(err, &warning) {
+				t.Errorf("%s: no warning: %v", options, err)
+			}
+		}
+		if !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s: %q, want %q", options, got, want)
+		}
+		if _, err := o.Compile(); err != nil {
+			t.Errorf("%s: %v", options, err)
+		}
 	}
 }
 
