@@ -120,7 +120,7 @@ func (s *http2Session) classify(ctx context.Context, stage probe.Stage, err erro
 		return probe.Failf(stage, probe.ReasonProtocolError, "%s: it is shorter than its Content-Length", doing)
 	case err.Error() == "http2: response header list larger than advertised limit": // it has no type
 		return probe.Fail(stage, probe.ReasonHeadersTooLarge, wrapped)
-	case isHTTP2(err):
+	case probe.Is[http2.StreamError](err), probe.Is[http2.ConnectionError](err), probe.Is[http2.GoAwayError](err):
 		return probe.Fail(stage, probe.ReasonProtocolError, wrapped)
 	case broken != nil && !errors.Is(broken, net.ErrClosed) && !errors.Is(broken, os.ErrClosed):
 		return network.Classify(ctx, stage, fmt.Errorf("%s: %w", doing, broken)) // the library says only that it ended
@@ -137,11 +137,6 @@ func doing(stage probe.Stage) string {
 		return "reading the body"
 	}
 	return "waiting for the answer"
-}
-
-// isHTTP2 reports whether err is in the protocol's own words.
-func isHTTP2(err error) bool {
-	return probe.Is[http2.StreamError](err) || probe.Is[http2.ConnectionError](err) || probe.Is[http2.GoAwayError](err)
 }
 
 // streamBody names what goes wrong with a body of HTTP/2 or HTTP/3. It holds the probe's context to judge by.

@@ -63,6 +63,19 @@ func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
+func TestHTTPWarnsOfWhatCannotWork(t *testing.T) {
+	for want, o := range map[string]Options{
+		"valid_status_codes[1]:":            {ValidStatusCodes: []int{200, 1000}},
+		"headers.x:":                        {Headers: map[string]string{"X": "a", "x": "b"}},
+		"fail_if_not_ssl:":                  {FailIfSSL: true, FailIfNotSSL: true},
+		"fail_if_header_matches[0].header:": {FailIfHeaderMatchesRegexp: []HeaderMatch{{Header: "a b"}}},
+	} {
+		if errs := probetest.OptionErrorTexts(o.Validate()); len(errs) != 1 || !strings.HasPrefix(errs[0], want) {
+			t.Errorf("got %q, want %q", errs, want)
+		}
+	}
+}
+
 func TestHTTPReportsAllErrorsAtOnce(t *testing.T) {
 	_, err := compileHTTP("method: ' '\nbody: x\nbody_file: /dev/null\nproxy_url: 'x://y'")
 	if errs := probetest.OptionErrorTexts(err); len(errs) != 3 {

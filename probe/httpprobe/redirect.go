@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"rollcall/probe"
-	"rollcall/redact"
+	"rollcall/probe/network"
 )
 
 const (
@@ -64,7 +64,7 @@ func parseLocation(from *url.URL, location string) (*url.URL, error) {
 	if len(location) > maxLocation {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is %d bytes long", len(location))
 	}
-	u, err := from.Parse(escapeLocation(location))
+	u, err := from.Parse(network.EscapeLocation(location))
 	if err != nil {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is not a URL: %w", parseCause(err))
 	}
@@ -75,22 +75,6 @@ func parseLocation(from *url.URL, location string) (*url.URL, error) {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads nowhere: %w", err)
 	}
 	return u, nil
-}
-
-// escapeLocation is escapeURL for a Location, which may begin with a scheme or an authority.
-func escapeLocation(location string) string {
-	begin := 0
-	if scheme, _, _ := redact.SplitTarget(location); scheme != "" {
-		begin = len(scheme) + len("://")
-	} else if strings.HasPrefix(location, "//") {
-		begin = len("//")
-	} else {
-		return escapeURL(location)
-	}
-	if end := strings.IndexAny(location[begin:], "/?#"); end >= 0 {
-		return location[:begin+end] + escapeURL(location[begin+end:])
-	}
-	return location
 }
 
 // keepsHost reports whether credentials may go to u: the target's own host by name, not left before, and not in

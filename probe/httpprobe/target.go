@@ -33,7 +33,7 @@ func parseTarget(target string) (*url.URL, error) {
 	default:
 		return nil, &probe.TargetError{Err: fmt.Errorf("the target has the scheme %q; accepted: http, https", scheme)}
 	}
-	u, err := url.Parse(scheme + "://" + numericPort(authority) + escapeURL(rest))
+	u, err := url.Parse(scheme + "://" + numericPort(authority) + network.EscapeURL(rest))
 	if err != nil {
 		if strings.Contains(target, "@") {
 			return nil, &probe.TargetError{Err: errors.New("the target is not a URL (it is not shown, for it may hold a password)")}
@@ -58,30 +58,11 @@ func numericPort(authority string) string {
 	return authority
 }
 
-// escapeURL percent-encodes what the path, query and fragment of a URL may not hold: blanks, controls and bytes beyond
-// ASCII, as curl does for a Location; and in the path what url.Parse would encode itself, with a loss: it forgets then
-// which bytes had been encoded before.
-func escapeURL(s string) string {
-	const inPath = "\"<>\\^`{|}"
-	var b strings.Builder
-	done, query := 0, false
-	for i := range len(s) {
-		c := s[i]
-		query = query || c == '?'
-		if c > ' ' && c < 0x7f && (query || strings.IndexByte(inPath, c) < 0) {
-			continue
-		}
-		fmt.Fprintf(&b, "%s%%%02X", s[done:i], c)
-		done = i + 1
-	}
-	if done == 0 {
-		return s
-	}
-	return b.String() + s[done:]
-}
-
 // cleanURL refuses what cannot be asked for, and brings u's host into its one form (see network.Host).
 func cleanURL(u *url.URL) error {
+	if u.Hostname() == "" {
+		return errors.New("the URL has no host")
+	}
 	host, err := cleanHost(u.Host)
 	if err != nil {
 		return fmt.Errorf("the URL's %w", err)

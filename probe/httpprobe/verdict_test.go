@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"rollcall/probe"
+	"rollcall/probe/network"
 	"rollcall/probe/probetest"
 )
 
@@ -214,7 +215,7 @@ func TestURLsAreEncodedWhereTheyMustBe(t *testing.T) {
 		}
 	}
 	for location, want := range map[string]string{"a b": "a%20b", "//h/a b": "//h/a%20b", "//h": "//h", "https://h": "https://h", "?a b": "?a%20b"} {
-		if got := escapeLocation(location); got != want {
+		if got := network.EscapeLocation(location); got != want {
 			t.Errorf("%s: %s, want %s", location, got, want)
 		}
 	}
