@@ -31,8 +31,12 @@ var differences = []difference{
 		in: `^http_up_scheme_in_capitals$`, diff: `.`,
 	},
 	{
+		what: "a number as a host, e.g. `127.1`, `0x7f.1`, `2130706433`", peer: "a name that does not exist", ours: "the IPv4 address that it spells", because: "proxies and other programs read it so, and the guard must judge the same address",
+		in: `^name_of_an_odd_number$`, diff: `.`,
+	},
+	{
 		what: "cloud metadata addresses", peer: "probed", ours: "refused, see [guard](reference.md#the-file-and-a-module)", because: "they hand out credentials",
-		held: "probe/guard_test.go: 169.254.169.254",
+		held: "probe/guard/guard_test.go: 169.254.169.254",
 	},
 	{
 		what: "body without `body_size_limit`", peer: "unbounded", ours: "10 MB after decoding, then `body_too_large`; `0` is unbounded", because: "a reply of gigabytes must not kill the exporter",
@@ -132,7 +136,7 @@ var differences = []difference{
 	},
 	{
 		what: "a regular expression that takes seconds", peer: "continues after the deadline", ours: "stops at the deadline with 500", because: "the target has answered",
-		held: "probe/match_test.go: func TestExpressionThatTakesTooLongIsNotTheTargetsFault",
+		held: "probe/httpprobe/match_test.go: func TestExpressionThatTakesTooLongIsNotTheTargetsFault",
 	},
 	{
 		what: "a body that cannot be read", peer: "counts as a regexp failure", ours: "a reason of its own", because: "no regexp was evaluated",
@@ -168,11 +172,11 @@ var differences = []difference{
 	},
 	{
 		what: "a secret's file that is empty, even briefly", peer: "an empty password is sent", ours: "the previous content for a minute, then 500; at load a configuration error", because: "a file that is being rewritten says nothing about the target",
-		held: "probe/file_test.go: func TestEmptySecretFileIsNeverSent",
+		held: "probe/option/file_test.go: func TestEmptySecretFileIsNeverSent",
 	},
 	{
 		what: "a pipe or device as `password_file`, `body_file` etc.", peer: "blocks the probe", ours: "a configuration error", because: "a file must not block a probe",
-		held: "probe/file_unix_test.go: func TestOnlyRegularFilesAreRead",
+		held: "probe/httpprobe/files_unix_test.go: func TestOnlyRegularFilesAreRead",
 	},
 	{
 		what: "the text of `/config`", peer: "cannot be loaded again", ours: "can, except for secrets", because: "it shows the active configuration",
@@ -240,7 +244,7 @@ var differences = []difference{
 	},
 	{
 		what: "`--log.prober`", peer: "`info`", ours: "`warn`", because: "one log line per down target floods the log in an outage",
-		held: "serve.go: log.prober",
+		held: "cli/serve.go: log.prober",
 	},
 	{
 		what: "User-Agent", peer: "`Blackbox-Exporter/…`", ours: "`rollcall/…`", because: "it names the client",
