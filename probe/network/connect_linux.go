@@ -120,10 +120,15 @@ func (s *socket) step(fd uintptr) bool {
 	case nil, syscall.EISCONN:
 		s.failed = s.notOurselves(int(fd))
 	default:
-		s.failed = connectError(err, s.begun)
+		s.failed = connectError(err, s.begun || s.needsZone())
 	}
 	s.decided = true
 	return true
+}
+
+// needsZone reports whether the address means nothing without an interface: Linux refuses it at once, and the target is why.
+func (s *socket) needsZone() bool {
+	return s.addr.Addr().Is6() && s.addr.Addr().IsLinkLocalUnicast() && s.addr.Addr().Zone() == ""
 }
 
 // connectError says whose error err is. What the kernel refuses at once, before a packet has left, is about this machine: its
@@ -168,7 +173,7 @@ func sockaddr6(addr netip.AddrPort) (*syscall.SockaddrInet6, error) {
 	return &syscall.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16(), ZoneId: zone}, err
 }
 
-// notOurselves refuses a connection that has the same address at both ends. When nobody listens at an address of this
+// notOurselves refuses a connection that has the same address at both ends. When a port is closed at an address of this
 // machine, and the local port picked for the connection happens to be that same one, TCP connects it to itself
 // (RFC 9293, 3.5: simultaneous open), and a service that is not there would count as up.
 // By UDP a probe would hear itself.
