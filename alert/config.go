@@ -45,7 +45,19 @@ const (
 )
 
 // Target names one of the configured targets, which are watched in any case.
-type Target struct{ Module, Target string }
+type Target struct {
+	Module, Target, Hostname string
+
+	Name     string        // for people; empty: the target
+	Group    string        // empty: none
+	Interval time.Duration // between probes
+
+	// What the target says in place of the section; zero fields say nothing.
+	To          []string
+	DownAfter   int
+	UpAfter     int
+	RepeatEvery *time.Duration
+}
 
 // Compile makes the section ready for use beside the configured targets. Its errors are joined *probe.OptionErrors, one
 // for each fault, with paths relative to the section.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
+
 	"rollcall/probe"
 	"rollcall/redact"
 )
@@ -15,8 +17,11 @@ import (
 type Target struct {
 	Module   string
 	Target   string
+	Hostname string // with Module and Target what tells it from others; empty: none
+	Name     string // for people; empty: Target
+	Group    string // empty: none
 	Interval time.Duration
-	Labels   map[string]string // its own; none has the name of a label that a family has
+	Labels   map[string]string // its own; none has the name of a label that a family has. Not changed after it is passed
 }
 
 // Targets keeps the last verdict of each configured target for /targets and for the landing page: not the Record but
@@ -35,13 +40,19 @@ type Targets struct {
 // target is a configured target with what is the same in each of its series. Its name is without passwords, also to
 // keep the order of a reply from telling of them; the configuration has no two that differ in nothing else.
 type target struct {
-	module, name string
-	interval     time.Duration
-	labels       string // as the text formats write them, without the closing brace
+	identity
+	interval time.Duration
+	labels   string            // as the text formats write them, without the closing brace
+	special  map[string]string // its own labels if a name among them depends on the format; nil: none does
+	title    string            // for people; empty: name
+	group    string
 }
 
-func (t *target) compare(module, name string) int {
-	return cmp.Or(cmp.Compare(t.module, module), cmp.Compare(t.name, name))
+// identity is what tells a target from others.
+type identity struct{ module, name, hostname string }
+
+func (i identity) compare(other identity) int {
+	return cmp.Or(cmp.Compare(i.module, other.module), cmp.Compare(i.name, other.name), cmp.Compare(i.hostname, other.hostname))
 }
 
 // verdict is what is kept of a Record. It never changes, so that replies share it.
@@ -58,25 +69,39 @@ type verdict struct {
 func (t *Targets) Apply(configured []Target) {
 	targets := make([]target, len(configured))
 	for i, c := range configured {
-		name := redact.Target(c.Target)
-		targets[i] = target{module: c.Module, name: name, interval: c.Interval, labels: beginLabels(c.Module, name, c.Labels)}
+		t := target{
+			identity: identity{c.Module, redact.Target(c.Target), c.Hostname}, interval: c.Interval, title: c.Name, group: c.Group,
+		}
+		for name := range c.Labels {
+			if !model.LegacyValidation.IsValidLabelName(name) {
+				t.special = c.Labels
+			}
+		}
+		t.labels = beginLabels(t.identity, c.Labels, model.UnderscoreEscaping)
+		targets[i] = t
 	}
-	slices.SortFunc(targets, func(a, b target) int { return a.compare(b.module, b.name) })
+	slices.SortFunc(targets, func(a, b target) int { return a.compare(b.identity) })
 	last := make([]*verdict, len(targets))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range targets {
-		if old, ok := t.find(targets[i].module, targets[i].name); ok {
+		if old, ok := t.find(targets[i].identity); ok {
 			last[i] = t.last[old]
 		}
 	}
 	t.targets, t.last, t.view = targets, last, nil
 }
 
-// beginLabels writes the labels that all series of a target have. One without a value is none, as in Prometheus.
-func beginLabels(module, name string, own map[string]string) string {
-	labels := map[string]string{"module": module, "target": name}
-	maps.Copy(labels, own)
+// beginLabels writes the labels that all series of a target have, with names as the format's scheme escapes them. One
+// without a value is none, as in Prometheus; of two that the scheme makes the same, the first counts.
+func beginLabels(t identity, own map[string]string, scheme model.EscapingScheme) string {
+	labels := make(map[string]string, 3+len(own))
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		if escaped := model.EscapeName(name, scheme); labels[escaped] == "" {
+			labels[escaped] = own[name]
+		}
+	}
+	labels["module"], labels["target"], labels["hostname"] = t.module, t.name, t.hostname
 	buf := []byte{'{'}
 	for _, label := range slices.Sorted(maps.Keys(labels)) {
 		if labels[label] == "" {
@@ -85,14 +110,22 @@ func beginLabels(module, name string, own map[string]string) string {
 		if len(buf) > 1 {
 			buf = append(buf, ',')
 		}
-		buf = appendLabel(buf, label, labels[label])
+		buf = appendLabel(buf, quotedName(label), labels[label])
 	}
 	return string(buf)
 }
 
+// quotedName is the name of a label as the text formats write it.
+func quotedName(name string) string {
+	if model.LegacyValidation.IsValidLabelName(name) {
+		return name
+	}
+	return string(append(appendEscaped([]byte{'"'}, name), '"'))
+}
+
 // find returns the place of a target. t.mu is held.
-func (t *Targets) find(module, name string) (place int, ok bool) {
-	return slices.BinarySearchFunc(t.targets, name, func(e target, name string) int { return e.compare(module, name) })
+func (t *Targets) find(wanted identity) (place int, ok bool) {
+	return slices.BinarySearchFunc(t.targets, wanted, func(e target, wanted identity) int { return e.compare(wanted) })
 }
 
 // Observe keeps the verdict if a configured target's turn brought it. It implements probe.Observer.
@@ -108,7 +141,7 @@ func (t *Targets) Observe(r probe.Record) {
 	t.builders.Put(b)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	place, ok := t.find(r.Module, redact.Target(r.Target))
+	place, ok := t.find(identity{r.Module, redact.Target(r.Target), r.Hostname})
 	if !ok {
 		return // a reload took the target away meanwhile
 	}
@@ -211,6 +244,8 @@ type TargetSummary struct {
 // DownTarget is a configured target whose last verdict is down.
 type DownTarget struct {
 	Module, Target string // without passwords
+	Hostname       string // empty: none
+	Name, Group    string // as configured; empty: none
 	Since          time.Time
 	Stage, Reason  string
 }
@@ -236,7 +271,7 @@ func (t *Targets) Summary(limit int) TargetSummary {
 	for _, i := range down[:min(limit, len(down))] {
 		t, last := &v.targets[i], v.last[i]
 		s.Failing = append(s.Failing, DownTarget{
-			Module: t.module, Target: t.name, Since: time.Unix(0, last.since), Stage: last.stage, Reason: last.reason,
+			Module: t.module, Target: t.name, Hostname: t.hostname, Name: t.title, Group: t.group, Since: time.Unix(0, last.since), Stage: last.stage, Reason: last.reason,
 		})
 	}
 	return s

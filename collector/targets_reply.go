@@ -3,6 +3,8 @@ package collector
 import (
 	"io"
 	"net/http"
+
+	"github.com/prometheus/common/model"
 )
 
 // shownSeries are the series of a verdict that /targets shows, in the order of the reply. They are those that the
@@ -45,10 +47,11 @@ func (t *Targets) Write(w http.ResponseWriter, accept string) error {
 	if format.writer == writeExpfmt {
 		format = t.formats.negotiate("")
 	}
+	scheme := format.format.ToEscapingScheme()
 	w.Header()["Content-Type"] = format.contentType
 	v := t.look()
 	defer t.leave(v)
-	reply := targetsReply{w: w, openMetrics: format.writer == writeOpenMetrics, buf: make([]byte, 0, targetsBuffer)}
+	reply := targetsReply{w: w, openMetrics: format.writer == writeOpenMetrics, scheme: scheme, buf: make([]byte, 0, targetsBuffer)}
 	return reply.write(v)
 }
 
@@ -59,6 +62,7 @@ const targetsBuffer = 32 << 10
 type targetsReply struct {
 	w           io.Writer
 	openMetrics bool
+	scheme      model.EscapingScheme
 	buf         []byte
 	family      string // whose series are being written
 	err         error  // of w; nothing is written after it
@@ -101,7 +105,11 @@ func (r *targetsReply) begin(d descriptor, t *target) {
 		r.buf = append(r.buf, d.preface()...)
 	}
 	r.buf = append(r.buf, d.name...)
-	r.buf = append(r.buf, t.labels...)
+	if t.special != nil && r.scheme != model.UnderscoreEscaping {
+		r.buf = append(r.buf, beginLabels(t.identity, t.special, r.scheme)...)
+	} else {
+		r.buf = append(r.buf, t.labels...)
+	}
 }
 
 // addLabels appends the labels that the family has besides the target's.

@@ -115,7 +115,7 @@ func configured(c *config.Config) []collector.Target {
 	targets := make([]collector.Target, len(c.Targets()))
 	for i, t := range c.Targets() {
 		targets[i] = collector.Target{
-			Module: t.ModuleName(), Target: t.Target, Interval: time.Duration(t.Interval), Labels: t.Labels,
+			Module: t.Module, Target: t.Target, Hostname: t.Hostname, Name: t.Name, Group: t.Group, Interval: t.Interval, Labels: t.Labels,
 		}
 	}
 	return targets
