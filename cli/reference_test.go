@@ -169,6 +169,9 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 			Channel: "email", Notifications: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),
 		}}}
 	})
+	exporter.ReportDiscovery(func() collector.DiscoveryStats {
+		return collector.DiscoveryStats{Mechanisms: map[string]collector.MechanismStats{"file": {}}}
+	})
 	exporter.Observe(*everyFact())
 	exporter.Observe(*down)
 	w := httptest.NewRecorder()

@@ -220,7 +220,8 @@ func (c *Config) Unusable() []*probe.UnusableModule {
 // Alert returns the alert section, ready for use; nil when the file has none.
 func (c *Config) Alert() *alert.Config { return c.alert }
 
-// Targets returns what is probed on the schedule. The caller must not change it.
+// Targets returns the entries that are probed on the schedule, without those that are groups (see Discover). The caller
+// must not change it.
 func (c *Config) Targets() []schedule.Target { return c.targets }
 
 // Warnings returns what is accepted but will not work as it may seem, each as "file:line: path: …".

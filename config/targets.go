@@ -8,10 +8,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/prometheus/discovery/targetgroup"
+
 	"rollcall/alert"
 	"rollcall/probe/guard"
 	"rollcall/probe/option"
+	"rollcall/redact"
 	"rollcall/schedule"
+	"rollcall/schedule/discovery"
 )
 
 // compileTargets makes the targets of the entries, and finds what does not agree between sections: a target's module
@@ -25,8 +29,13 @@ func (c *Config) compileTargets() error {
 		add := func(below string, err error) {
 			errs = append(errs, &option.Error{Path: fmt.Sprintf("targets[%d]%s", i, below), Err: err})
 		}
-		if entry.Target == "" {
-			continue // reported
+		for n, address := range entry.To {
+			if _, err := alert.ParseAddress(address); err != nil {
+				add(fmt.Sprintf(".to[%d]", n), err)
+			}
+		}
+		if entry.Target == "" || !entry.Discovery.Empty() {
+			continue // reported, or found later
 		}
 		t := c.withAlertDefaults(entry.Resolve(c.file.Defaults))
 		err := c.judgeModule(t)
@@ -35,11 +44,6 @@ func (c *Config) compileTargets() error {
 			add(below, err)
 		} else if err != nil {
 			add("", err)
-		}
-		for n, address := range entry.To {
-			if _, err := alert.ParseAddress(address); err != nil {
-				add(fmt.Sprintf(".to[%d]", n), err)
-			}
 		}
 		if err := judgeTwins(seen, t); err != nil {
 			add("", err)
@@ -92,6 +96,69 @@ func (c *Config) withAlertDefaults(t schedule.Target) schedule.Target {
 		t.DownAfter, t.UpAfter = cmp.Or(t.DownAfter, o.DownAfter), cmp.Or(t.UpAfter, o.UpAfter)
 	}
 	return t
+}
+
+// Sources returns where the groups of targets are found.
+func (c *Config) Sources() (all []discovery.Source) {
+	for _, entry := range c.file.Targets {
+		all = append(all, entry.Discovery.Sources()...)
+	}
+	return all
+}
+
+// Refused is a target that was found and cannot be probed.
+type Refused struct {
+	Target string // without user and password
+	Err    error
+}
+
+// Discover returns the targets of the entries and of their groups; groups is what a source found last. A target that
+// was found is judged as an entry is, and one that cannot be probed is refused, not the others.
+func (c *Config) Discover(groups func(discovery.Source) []*targetgroup.Group) (targets []schedule.Target, refused []Refused) {
+	targets = slices.Clip(c.targets)
+	seen := make(map[schedule.Identity]string, len(targets))
+	for _, t := range targets {
+		seen[t.Shown()] = t.Target
+	}
+	for i := range c.file.Targets {
+		entry := &c.file.Targets[i]
+		if entry.Discovery.Empty() {
+			continue
+		}
+		found, err := entry.Discovery.Targets(groups)
+		if err != nil { // the steps were compiled when they were judged
+			refused = append(refused, Refused{Err: err})
+		}
+		for _, f := range found {
+			t, err := entry.ResolveFound(f, c.file.Defaults)
+			if err == nil {
+				t = c.withAlertDefaults(t)
+				err = c.judgeFound(t, seen)
+			}
+			if err != nil {
+				refused = append(refused, Refused{redact.Target(t.Target), err})
+				continue
+			}
+			targets = append(targets, t)
+		}
+	}
+	return targets, refused
+}
+
+func (c *Config) judgeFound(t schedule.Target, seen map[schedule.Identity]string) error {
+	var warning *option.Warning
+	if err := c.judgeModule(t); err != nil && !errors.As(err, &warning) {
+		return err
+	}
+	return judgeTwins(seen, t)
+}
+
+// AlertFor returns the alert section for these targets; nil when the file has none.
+func (c *Config) AlertFor(targets []schedule.Target) (*alert.Config, error) {
+	if c.file.Alert == nil {
+		return nil, nil
+	}
+	return c.file.Alert.Compile(watched(targets))
 }
 
 // watched are the targets as alerts know them.

@@ -18,6 +18,7 @@ import (
 	"rollcall/probe"
 	"rollcall/probe/option"
 	"rollcall/redact"
+	"rollcall/schedule/discovery"
 )
 
 // defaultInterval is how often a target is probed when neither its entry nor the defaults say.
@@ -73,6 +74,9 @@ type TargetOptions struct {
 	Name     string `yaml:"name,omitempty"`
 	Hostname string `yaml:"hostname,omitempty"`
 	Settings `yaml:",inline"`
+
+	// Discovery makes of the entry a group of targets; Target, Name and Hostname are then each target's own.
+	Discovery discovery.Options `yaml:",inline"`
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler for an entry that is the target alone.
@@ -85,6 +89,14 @@ func (o *TargetOptions) UnmarshalText(text []byte) error {
 // who knows the modules. What Settings says of itself is reported by its own Validate.
 func (o *TargetOptions) Validate() error {
 	var errs []error
+	if !o.Discovery.Empty() {
+		for _, own := range []struct{ option, value string }{{"target", o.Target}, {"name", o.Name}, {"hostname", o.Hostname}} {
+			if own.value != "" {
+				errs = append(errs, optionError(own.option, "belongs to one target, not to a group; accepted: relabel_configs, e.g. with target_label: __param_%s", own.option))
+			}
+		}
+		return errors.Join(errs...)
+	}
 	if o.Target == "" {
 		errs = append(errs, optionError("target", "is required; accepted: what the module's prober takes, as host:port or a URL"))
 	}
@@ -231,4 +243,46 @@ func (s Settings) Base() Target {
 		Timeout: time.Duration(s.Timeout),
 		To:      s.To, DownAfter: s.DownAfter, UpAfter: s.UpAfter, RepeatEvery: (*time.Duration)(s.RepeatEvery),
 	}
+}
+
+// ResolveFound returns a target that discovery found for the group of the entry. What relabelling set comes before the
+// entry's settings, and these before the defaults. The error says why it cannot be a target.
+func (o TargetOptions) ResolveFound(found discovery.Found, defaults Settings) (Target, error) {
+	if found.Err != nil {
+		return Target{Target: found.Target}, found.Err
+	}
+	t := o.Settings.Over(defaults).Base()
+	t.Target, t.Hostname, t.Name = found.Target, found.Hostname, found.Name
+	t.Module = cmp.Or(found.Module, t.Module, probe.DefaultModule(found.Target))
+	t.Group = cmp.Or(t.Group, found.Job)
+	t.Interval, t.Timeout = cmp.Or(found.Interval, t.Interval), cmp.Or(found.Timeout, t.Timeout)
+	if len(found.Labels) > 0 {
+		labels := make(map[string]string, len(t.Labels)+len(found.Labels))
+		maps.Copy(labels, t.Labels)
+		for name, value := range found.Labels {
+			if slices.Contains(ownLabels, name) {
+				if value == t.own(name) {
+					continue
+				}
+				name = model.ExportedLabelPrefix + name // as Prometheus keeps both
+			}
+			labels[name] = value
+		}
+		t.Labels = labels
+	}
+	errs := []error{judgeInterval(t.Interval), plainText(t.Target), plainText(t.Hostname), plainText(t.Name), plainText(t.Group)}
+	return t, errors.Join(errs...)
+}
+
+// own is the value of one of our own labels; empty for those that are no part of the identity.
+func (t Target) own(label string) string {
+	switch label {
+	case "module":
+		return t.Module
+	case "target":
+		return t.Target
+	case "hostname":
+		return t.Hostname
+	}
+	return ""
 }

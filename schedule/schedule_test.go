@@ -282,7 +282,7 @@ func TestProbesStartOnAGrid(t *testing.T) {
 	})
 }
 
-// TestSwapOf10000Targets: what stays is probed at its own times and never twice, whatever comes and goes beside it.
+// TestSwapOf10000Targets: what stays is probed at its own times and never twice, whatever is added and removed beside it.
 func TestSwapOf10000Targets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(log)

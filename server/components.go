@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/common/version"
@@ -28,7 +29,9 @@ type components struct {
 	hook        *alert.Hook
 	targets     *collector.Targets
 	scheduler   *schedule.Scheduler
+	watchlist   *watchlist
 	connections *web.Connections
+	applying    sync.Mutex // of targets
 }
 
 // assemble makes the components and connects them: the runner's records go to the counters, the pages, the alert hook and
@@ -78,24 +81,25 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		Logger: o.Logger,
 	}
 	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
-	return &components{routePrefix, app, runner, hook, targets, scheduler, connections}, nil
+	watchlist := newWatchlist(o.Shard, o.Logger)
+	exporter.ReportDiscovery(watchlist.stats)
+	return &components{
+		routePrefix: routePrefix, app: app, runner: runner, hook: hook, targets: targets, scheduler: scheduler,
+		watchlist: watchlist, connections: connections,
+	}, nil
 }
 
 // follow applies the current targets, and the targets and alert section of every later configuration.
 func (c *components) follow(ctx context.Context, manager *config.Manager) {
-	apply := func(present *config.Config) {
-		c.targets.Apply(configured(present)) // before a result can come
-		c.scheduler.Apply(present.Targets())
-	}
-	apply(manager.Current())
+	c.startDiscovery(ctx, manager.Current())
+	c.applyTargets(ctx, manager.Current(), false)
 	// The hook comes first: a reload fails when the alert store of its configuration cannot be opened (the disk is full,
 	// another process has it), because without the store no mail would be sent.
-	manager.BeforeReload(func(next *config.Config) error {
-		ctx, cancel := context.WithTimeout(ctx, mailPatience)
-		defer cancel()
-		return c.hook.Apply(ctx, next.Alert())
+	manager.BeforeReload(func(next *config.Config) error { return c.applyAlerts(ctx, next, c.watchlist.of(next)) })
+	manager.OnReload(func(next *config.Config) {
+		c.startDiscovery(ctx, next)
+		c.applyTargets(ctx, next, false)
 	})
-	manager.OnReload(apply)
 }
 
 // mailPatience limits how long a mail that is being sent delays a shutdown, or a reload that ends alerting.
@@ -110,10 +114,10 @@ func (c *components) closeHook(logger *slog.Logger) {
 	}
 }
 
-// configured are the file's targets as collector shows them.
-func configured(c *config.Config) []collector.Target {
-	targets := make([]collector.Target, len(c.Targets()))
-	for i, t := range c.Targets() {
+// configured are the targets as collector shows them.
+func configured(all []schedule.Target) []collector.Target {
+	targets := make([]collector.Target, len(all))
+	for i, t := range all {
 		targets[i] = collector.Target{
 			Module: t.Module, Target: t.Target, Hostname: t.Hostname, Name: t.Name, Group: t.Group, Interval: t.Interval, Labels: t.Labels,
 		}
