@@ -198,7 +198,7 @@ func targetFamilies(t *testing.T) map[string]bool {
 		"down": {Failure: &probe.Failure{Stage: "connect", Reason: "timeout", Err: io.EOF}},
 	}
 	for name := range verdicts {
-		configured = append(configured, collector.Target{Target: name, Interval: time.Minute})
+		configured = append(configured, collector.Target{Target: name, Name: name, Interval: time.Minute})
 	}
 	targets.Apply(configured)
 	for name, result := range verdicts {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type Targets struct {
 	mu      sync.Mutex
 	targets []target   // by module and target; replaced by Apply and never changed
 	last    []*verdict // of the target at the same place; nil: none yet
+	tallies []*tally   // of the target at the same place; never nil
 	view    *view      // what replies are being written from; nil: there are none
 }
 
@@ -43,7 +45,8 @@ type target struct {
 	identity
 	interval time.Duration
 	labels   string            // as the text formats write them, without the closing brace
-	special  map[string]string // its own labels if a name among them depends on the format; nil: none does
+	own      map[string]string // its own labels
+	special  bool              // a name among them depends on the format
 	title    string            // for people; empty: name
 	group    string
 }
@@ -70,38 +73,57 @@ func (t *Targets) Apply(configured []Target) {
 	targets := make([]target, len(configured))
 	for i, c := range configured {
 		t := target{
-			identity: identity{c.Module, redact.Target(c.Target), c.Hostname}, interval: c.Interval, title: c.Name, group: c.Group,
+			identity: identity{c.Module, redact.Target(c.Target), c.Hostname}, interval: c.Interval, title: c.Name, group: c.Group, own: c.Labels,
 		}
 		for name := range c.Labels {
 			if !model.LegacyValidation.IsValidLabelName(name) {
-				t.special = c.Labels
+				t.special = true
 			}
 		}
-		t.labels = beginLabels(t.identity, c.Labels, model.UnderscoreEscaping)
+		t.labels = t.writeLabels(model.UnderscoreEscaping)
 		targets[i] = t
 	}
 	slices.SortFunc(targets, func(a, b target) int { return a.compare(b.identity) })
-	last := make([]*verdict, len(targets))
+	last, tallies := make([]*verdict, len(targets)), make([]*tally, len(targets))
+	fresh := &tally{start: time.Now().UnixNano(), schema: finestSchema}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range targets {
 		if old, ok := t.find(targets[i].identity); ok {
-			last[i] = t.last[old]
+			last[i], tallies[i] = t.last[old], t.tallies[old]
+		} else {
+			tallies[i] = fresh
 		}
 	}
-	t.targets, t.last, t.view = targets, last, nil
+	t.targets, t.last, t.tallies, t.view = targets, last, tallies, nil
 }
 
-// beginLabels writes the labels that all series of a target have, with names as the format's scheme escapes them. One
-// without a value is none, as in Prometheus; of two that the scheme makes the same, the first counts.
-func beginLabels(t identity, own map[string]string, scheme model.EscapingScheme) string {
-	labels := make(map[string]string, 3+len(own))
-	for _, name := range slices.Sorted(maps.Keys(own)) {
+// labelMap returns the labels that all series of a target have, with names as the format's scheme escapes them. Of two
+// that the scheme makes the same, the first counts.
+func (t *target) labelMap(scheme model.EscapingScheme) map[string]string {
+	labels := make(map[string]string, 5+len(t.own))
+	for _, name := range slices.Sorted(maps.Keys(t.own)) {
 		if escaped := model.EscapeName(name, scheme); labels[escaped] == "" {
-			labels[escaped] = own[name]
+			labels[escaped] = strings.ToValidUTF8(t.own[name], "\uFFFD")
 		}
 	}
 	labels["module"], labels["target"], labels["hostname"] = t.module, t.name, t.hostname
+	return labels
+}
+
+// beginLabels is labelMap as the text formats write it, without the closing brace.
+func (t *target) beginLabels(scheme model.EscapingScheme) string {
+	if !t.special || scheme == model.UnderscoreEscaping {
+		if scheme != model.DotsEscaping || len(t.own) == 0 {
+			return t.labels
+		}
+	}
+	return t.writeLabels(scheme)
+}
+
+// writeLabels writes what beginLabels returns. A label without a value is none, as in Prometheus.
+func (t *target) writeLabels(scheme model.EscapingScheme) string {
+	labels := t.labelMap(scheme)
 	buf := []byte{'{'}
 	for _, label := range slices.Sorted(maps.Keys(labels)) {
 		if labels[label] == "" {
@@ -149,6 +171,20 @@ func (t *Targets) Observe(r probe.Record) {
 		v.since = before.since
 	}
 	t.last[place] = v
+	result := resultUp
+	if !v.up() {
+		result = resultDown
+	}
+	t.tallies[place] = t.tallies[place].add(result, r.Result.Duration.Seconds())
+}
+
+// NoVerdict counts a turn of a configured target that came to no verdict: the exporter failed, or the target was refused.
+func (t *Targets) NoVerdict(module, target, hostname string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if place, ok := t.find(identity{module, redact.Target(target), hostname}); ok {
+		t.tallies[place] = t.tallies[place].add(resultUnknown, 0)
+	}
 }
 
 // newVerdict takes from the families of a /probe reply, which b builds, what is kept.
@@ -198,6 +234,7 @@ type view struct {
 	at      int64
 	targets []target
 	last    []*verdict
+	tallies []*tally
 	readers int // guarded by Targets.mu
 }
 
@@ -211,7 +248,7 @@ func (t *Targets) look() *view {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.view == nil || now < t.view.at || now >= t.view.at+viewFor {
-		t.view = &view{at: now, targets: t.targets, last: slices.Clone(t.last)}
+		t.view = &view{at: now, targets: t.targets, last: slices.Clone(t.last), tallies: slices.Clone(t.tallies)}
 	}
 	t.view.readers++
 	return t.view

@@ -75,10 +75,11 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	exporter.ReportAlerts(alertStats(hook))
 	runner.Observers = []probe.Observer{exporter, app, hook, targets}
 	scheduler := &schedule.Scheduler{
-		Runner: runner,
-		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
-		Failed: exporter.Failed,
-		Logger: o.Logger,
+		Runner:    runner,
+		Module:    func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
+		Failed:    exporter.Failed,
+		NoVerdict: func(t schedule.Target, _ time.Time) { targets.NoVerdict(t.Module, t.Target, t.Hostname) },
+		Logger:    o.Logger,
 	}
 	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
 	watchlist := newWatchlist(o.Shard, o.Logger)
