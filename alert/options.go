@@ -72,7 +72,14 @@ const (
 )
 
 // Target names one of the configured targets, which are watched in any case.
-type Target struct{ Module, Target string }
+type Target struct {
+	Module, Target, Hostname string
+	Name, Group              string // for people; empty: none
+	Interval                 time.Duration
+	To                       []string // addresses, or names of groups
+	DownAfter, UpAfter       int
+	RepeatEvery              *time.Duration // 0: no reminders
+}
 
 // Config is a compiled `alert:` section: valid, complete, and never changed afterwards.
 type Config struct {

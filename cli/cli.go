@@ -72,6 +72,7 @@ func newApp(stdout, stderr io.Writer) (app *kingpin.Application, commands map[st
 	addHealthcheck(app, commands, stdout, stderr)
 	addAlertTest(app, commands, stdout, stderr)
 	addGuard(app, commands, stdout, stderr)
+	addTargets(app, commands, stdout, stderr)
 	return app, commands
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"rollcall/probe/option"
+	"rollcall/schedule"
 )
 
 // usageTemplate is kingpin's, with the flags of the default command on the first page: blackbox_exporter shows its flags
@@ -125,6 +126,19 @@ func count(into *int) func(string) bool {
 		*into = int(number)
 		return err == nil
 	}
+}
+
+// addShardFlags adds --shard and --shard.replicas.
+func addShardFlags(cmd *kingpin.CmdClause, shard *schedule.Shard) {
+	addFlag(cmd, "shard", "Which part of the targets is probed here: its number of how many, e.g. 2/8, or the name of a StatefulSet's pod, e.g. rollcall-1/8.", "1/1",
+		"a number from 1 on, or a name that ends in - and a number from 0 on, then / and how many, e.g. 2/8 or rollcall-1/8", func(text string) bool {
+			parsed, err := schedule.ParseShard(text)
+			shard.Number, shard.Of = parsed.Number, parsed.Of
+			return err == nil
+		}).Envar("ROLLCALL_SHARD")
+	addFlag(cmd, "shard.replicas", "How many of the parts probe each target.", "1", "a whole number from 1 on", func(text string) bool {
+		return count(&shard.Replicas)(text) && shard.Replicas > 0
+	}).Envar("ROLLCALL_SHARD_REPLICAS")
 }
 
 // setter accepts what a type of promslog does.

@@ -65,7 +65,7 @@ func assembles(pkg string) bool {
 var theirImports = map[string][]string{
 	"github.com/alecthomas/kingpin/":                 {"cli"},
 	"github.com/prometheus/exporter-toolkit/":        {"server"},
-	"github.com/prometheus/client_golang/prometheus": {"collector", "web", "server"},
+	"github.com/prometheus/client_golang/prometheus": {"collector", "web", "server", "schedule/discovery"}, // Prometheus's discovery has metrics
 	"github.com/prometheus/client_golang/api":        {"history/prometheus"},
 	"go.yaml.in/yaml/":                               {"config", "config/strictyaml"},
 }

@@ -169,6 +169,9 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 	exporter.ReportAlerts(alert.Stats{Channels: []alert.ChannelStats{{
 		Channel: "email", Attempts: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),
 	}}}.Each)
+	exporter.ReportDiscovery(func() collector.DiscoveryStats {
+		return collector.DiscoveryStats{Mechanisms: map[string]collector.MechanismStats{"file": {}}}
+	})
 	exporter.Observe(*everyFact())
 	exporter.Observe(*down)
 	w := httptest.NewRecorder()
@@ -195,7 +198,7 @@ func targetFamilies(t *testing.T) map[string]bool {
 		"down": {Failure: &probe.Failure{Stage: "connect", Reason: "timeout", Err: io.EOF}},
 	}
 	for name := range verdicts {
-		configured = append(configured, collector.Target{Target: name, Interval: time.Minute})
+		configured = append(configured, collector.Target{Target: name, Name: name, Interval: time.Minute})
 	}
 	targets.Apply(configured)
 	for name, result := range verdicts {

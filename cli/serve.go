@@ -45,6 +45,8 @@ func addServe(app *kingpin.Application, commands map[string]func() int, stdout, 
 	cmd.Flag("storage.path", "Directory for incidents and mail that is not yet sent. Unused without an alert section.").
 		Default("data/").StringVar(&s.StoragePath)
 
+	addShardFlags(cmd, &s.Shard)
+
 	s.addLogFlags(cmd)
 	s.addWebFlags(cmd)
 	commands[cmd.FullCommand()] = s.run

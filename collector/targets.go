@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/prometheus/common/model"
 
 	"rollcall/probe"
 	"rollcall/redact"
@@ -15,8 +18,11 @@ import (
 type Target struct {
 	Module   string
 	Target   string
+	Hostname string // with Module and Target what tells it from others; empty: none
+	Name     string // for people; empty: Target
+	Group    string // empty: none
 	Interval time.Duration
-	Labels   map[string]string // its own; none has the name of a label that a family has
+	Labels   map[string]string // its own; none has the name of a label that a family has. Not changed after it is passed
 }
 
 // Targets keeps the last verdict of each configured target for /targets and for the landing page: not the Record but
@@ -29,19 +35,27 @@ type Targets struct {
 	mu      sync.Mutex
 	targets []target   // by module and target; replaced by Apply and never changed
 	last    []*verdict // of the target at the same place; nil: none yet
+	tallies []*tally   // of the target at the same place; never nil
 	view    *view      // what replies are being written from; nil: there are none
 }
 
 // target is a configured target with what is the same in each of its series. Its name is without passwords, also to
 // keep the order of a reply from telling of them; the configuration has no two that differ in nothing else.
 type target struct {
-	module, name string
-	interval     time.Duration
-	labels       string // as the text formats write them, without the closing brace
+	identity
+	interval time.Duration
+	labels   string            // as the text formats write them, without the closing brace
+	own      map[string]string // its own labels
+	special  bool              // a name among them depends on the format
+	title    string            // for people; empty: name
+	group    string
 }
 
-func (t *target) compare(module, name string) int {
-	return cmp.Or(cmp.Compare(t.module, module), cmp.Compare(t.name, name))
+// identity is what tells a target from others.
+type identity struct{ module, name, hostname string }
+
+func (i identity) compare(other identity) int {
+	return cmp.Or(cmp.Compare(i.module, other.module), cmp.Compare(i.name, other.name), cmp.Compare(i.hostname, other.hostname))
 }
 
 // verdict is what is kept of a Record. It never changes, so that replies share it.
@@ -58,25 +72,58 @@ type verdict struct {
 func (t *Targets) Apply(configured []Target) {
 	targets := make([]target, len(configured))
 	for i, c := range configured {
-		name := redact.Target(c.Target)
-		targets[i] = target{module: c.Module, name: name, interval: c.Interval, labels: beginLabels(c.Module, name, c.Labels)}
+		t := target{
+			identity: identity{c.Module, redact.Target(c.Target), c.Hostname}, interval: c.Interval, title: c.Name, group: c.Group, own: c.Labels,
+		}
+		for name := range c.Labels {
+			if !model.LegacyValidation.IsValidLabelName(name) {
+				t.special = true
+			}
+		}
+		t.labels = t.writeLabels(model.UnderscoreEscaping)
+		targets[i] = t
 	}
-	slices.SortFunc(targets, func(a, b target) int { return a.compare(b.module, b.name) })
-	last := make([]*verdict, len(targets))
+	slices.SortFunc(targets, func(a, b target) int { return a.compare(b.identity) })
+	last, tallies := make([]*verdict, len(targets)), make([]*tally, len(targets))
+	fresh := &tally{start: time.Now().UnixNano(), schema: finestSchema}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range targets {
-		if old, ok := t.find(targets[i].module, targets[i].name); ok {
-			last[i] = t.last[old]
+		if old, ok := t.find(targets[i].identity); ok {
+			last[i], tallies[i] = t.last[old], t.tallies[old]
+		} else {
+			tallies[i] = fresh
 		}
 	}
-	t.targets, t.last, t.view = targets, last, nil
+	t.targets, t.last, t.tallies, t.view = targets, last, tallies, nil
 }
 
-// beginLabels writes the labels that all series of a target have. One without a value is none, as in Prometheus.
-func beginLabels(module, name string, own map[string]string) string {
-	labels := map[string]string{"module": module, "target": name}
-	maps.Copy(labels, own)
+// labelMap returns the labels that all series of a target have, with names as the format's scheme escapes them. Of two
+// that the scheme makes the same, the first counts.
+func (t *target) labelMap(scheme model.EscapingScheme) map[string]string {
+	labels := make(map[string]string, 5+len(t.own))
+	for _, name := range slices.Sorted(maps.Keys(t.own)) {
+		if escaped := model.EscapeName(name, scheme); labels[escaped] == "" {
+			labels[escaped] = strings.ToValidUTF8(t.own[name], "\uFFFD")
+		}
+	}
+	labels["module"], labels["target"], labels["hostname"] = t.module, t.name, t.hostname
+	return labels
+}
+
+// beginLabels is labelMap as the text formats write it, without the closing brace.
+func (t *target) beginLabels(scheme model.EscapingScheme) string {
+	if !t.special || scheme == model.UnderscoreEscaping {
+		if scheme != model.DotsEscaping || len(t.own) == 0 {
+			return t.labels
+		}
+	}
+	return t.writeLabels(scheme)
+}
+
+// writeLabels writes what beginLabels returns. A label without a value is none, as in Prometheus.
+func (t *target) writeLabels(scheme model.EscapingScheme) string {
+	labels := t.labelMap(scheme)
 	buf := []byte{'{'}
 	for _, label := range slices.Sorted(maps.Keys(labels)) {
 		if labels[label] == "" {
@@ -85,14 +132,22 @@ func beginLabels(module, name string, own map[string]string) string {
 		if len(buf) > 1 {
 			buf = append(buf, ',')
 		}
-		buf = appendLabel(buf, label, labels[label])
+		buf = appendLabel(buf, quotedName(label), labels[label])
 	}
 	return string(buf)
 }
 
+// quotedName is the name of a label as the text formats write it.
+func quotedName(name string) string {
+	if model.LegacyValidation.IsValidLabelName(name) {
+		return name
+	}
+	return string(append(appendEscaped([]byte{'"'}, name), '"'))
+}
+
 // find returns the place of a target. t.mu is held.
-func (t *Targets) find(module, name string) (place int, ok bool) {
-	return slices.BinarySearchFunc(t.targets, name, func(e target, name string) int { return e.compare(module, name) })
+func (t *Targets) find(wanted identity) (place int, ok bool) {
+	return slices.BinarySearchFunc(t.targets, wanted, func(e target, wanted identity) int { return e.compare(wanted) })
 }
 
 // Observe keeps the verdict if a configured target's turn brought it. It implements probe.Observer.
@@ -108,7 +163,7 @@ func (t *Targets) Observe(r probe.Record) {
 	t.builders.Put(b)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	place, ok := t.find(r.Module, redact.Target(r.Target))
+	place, ok := t.find(identity{r.Module, redact.Target(r.Target), r.Hostname})
 	if !ok {
 		return // a reload took the target away meanwhile
 	}
@@ -116,6 +171,20 @@ func (t *Targets) Observe(r probe.Record) {
 		v.since = before.since
 	}
 	t.last[place] = v
+	result := resultUp
+	if !v.up() {
+		result = resultDown
+	}
+	t.tallies[place] = t.tallies[place].add(result, r.Result.Duration.Seconds())
+}
+
+// NoVerdict counts a turn of a configured target that came to no verdict: the exporter failed, or the target was refused.
+func (t *Targets) NoVerdict(module, target, hostname string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if place, ok := t.find(identity{module, redact.Target(target), hostname}); ok {
+		t.tallies[place] = t.tallies[place].add(resultUnknown, 0)
+	}
 }
 
 // newVerdict takes from the families of a /probe reply, which b builds, what is kept.
@@ -165,6 +234,7 @@ type view struct {
 	at      int64
 	targets []target
 	last    []*verdict
+	tallies []*tally
 	readers int // guarded by Targets.mu
 }
 
@@ -178,7 +248,7 @@ func (t *Targets) look() *view {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.view == nil || now < t.view.at || now >= t.view.at+viewFor {
-		t.view = &view{at: now, targets: t.targets, last: slices.Clone(t.last)}
+		t.view = &view{at: now, targets: t.targets, last: slices.Clone(t.last), tallies: slices.Clone(t.tallies)}
 	}
 	t.view.readers++
 	return t.view
@@ -211,6 +281,8 @@ type TargetSummary struct {
 // DownTarget is a configured target whose last verdict is down.
 type DownTarget struct {
 	Module, Target string // without passwords
+	Hostname       string // empty: none
+	Name, Group    string // as configured; empty: none
 	Since          time.Time
 	Stage, Reason  string
 }
@@ -236,7 +308,7 @@ func (t *Targets) Summary(limit int) TargetSummary {
 	for _, i := range down[:min(limit, len(down))] {
 		t, last := &v.targets[i], v.last[i]
 		s.Failing = append(s.Failing, DownTarget{
-			Module: t.module, Target: t.name, Since: time.Unix(0, last.since), Stage: last.stage, Reason: last.reason,
+			Module: t.module, Target: t.name, Hostname: t.hostname, Name: t.title, Group: t.group, Since: time.Unix(0, last.since), Stage: last.stage, Reason: last.reason,
 		})
 	}
 	return s

@@ -1,10 +1,16 @@
 package collector
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 )
@@ -51,6 +58,8 @@ func TestGoldenTargets(t *testing.T) {
 	}
 	promtool(t, "/targets", text)
 	open := regexp.MustCompile(`(?m) (\d+)$`).ReplaceAllString(text, " $1.0") + "# EOF\n"
+	open = regexp.MustCompile(`le="(\d+)"`).ReplaceAllString(open, `le="$1.0"`)
+	open = regexp.MustCompile(`(?m)^# (HELP|TYPE) (\w+)_total`).ReplaceAllString(open, "# $1 $2")
 	if diff := cmp.Diff(open, openMetrics); diff != "" {
 		t.Errorf("OpenMetrics (-want +got):\n%s", diff)
 	}
@@ -124,7 +133,11 @@ func TestHostileTextStaysInItsLabel(t *testing.T) {
 			for _, l := range family.Metric[0].Label {
 				labels[l.GetName()] = l.GetValue()
 			}
-			if len(family.Metric) != 1 || labels["module"] != "m"+evil || labels["target"] != "t"+evil || labels["own"] != evil {
+			want := 1
+			if name == targetProbes.name {
+				want = int(resultCount)
+			}
+			if len(family.Metric) != want || labels["module"] != "m"+evil || labels["target"] != "t"+evil || labels["own"] != evil {
 				t.Errorf("%q: %s has %d series, the first with %q", evil, name, len(family.Metric), labels)
 			}
 		}
@@ -184,16 +197,107 @@ func TestAReaderWhoHasGoneEndsTheReply(t *testing.T) {
 	}
 }
 
-func TestTargetsAreWrittenAsTextOrOpenMetrics(t *testing.T) {
+func TestTargetsAreWrittenAsTheScraperAsks(t *testing.T) {
 	var targets Targets
 	const text, open = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping="
+	const protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding="
 	for accept, want := range map[string]string{
 		"": text, "*/*": text, promAccept: open + "underscores", promAccept3: open + "allow-utf-8",
-		"application/openmetrics-text;version=1.0.0;escaping=dots":                                           text,
-		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited," + text: text,
+		"application/openmetrics-text;version=1.0.0;escaping=dots": open + "dots",
+		protobuf + "delimited," + text:                             "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=underscores",
+		protobuf + "text":                                          text,
 	} {
 		if got := askTargets(t, &targets, accept).Header().Get("Content-Type"); got != want {
 			t.Errorf("%q negotiated %q, want %q", accept, got, want)
 		}
+	}
+}
+
+// TestProtobufSaysWhatTheTextSays: the same families, labels and values, and the histogram is also a native one.
+func TestProtobufSaysWhatTheTextSays(t *testing.T) {
+	var targets Targets
+	configured := every(time.Minute, "m", "a:1", "b:1", "silent:1")
+	configured[0].Labels, configured[0].Name = map[string]string{"service.name": "x", "empty": ""}, "A"
+	configured[1].Hostname, configured[1].Group = "host", "g"
+	targets.Apply(configured)
+	for range 3 {
+		targets.Observe(scheduled("m", "a:1", "https"))
+	}
+	r := scheduled("m", "b:1", "refused")
+	r.Hostname = "host"
+	targets.Observe(r)
+	targets.NoVerdict("m", "b:1", "host")
+	text, protobuf := askTargets(t, &targets, ""), askTargets(t, &targets, "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited")
+	var got bytes.Buffer
+	decoder := expfmt.NewDecoder(protobuf.Body, expfmt.Format(protobuf.Header().Get("Content-Type")))
+	for {
+		var family dto.MetricFamily
+		if err := decoder.Decode(&family); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range family.Metric {
+			h := m.Histogram
+			if h == nil {
+				continue
+			}
+			all := h.GetZeroCount()
+			for last, i := int64(0), 0; i < len(h.PositiveDelta); i++ {
+				last += h.PositiveDelta[i]
+				all += uint64(last)
+			}
+			if all != h.GetSampleCount() || h.CreatedTimestamp.AsTime().IsZero() || len(h.PositiveSpan) == 0 {
+				t.Errorf("the native buckets of %v hold %d of %d", m.Label, all, h.GetSampleCount())
+			}
+		}
+		if _, err := expfmt.MetricFamilyToText(&got, &family); err != nil {
+			t.Fatal(err)
+		}
+	}
+	arranged := func(text string) string { // the order of labels may differ
+		lines := strings.Split(text, "\n")
+		for i, line := range lines {
+			if open, end := strings.IndexByte(line, '{'), strings.IndexByte(line, '}'); open > 0 && end > 0 {
+				labels := strings.Split(line[open+1:end], ",")
+				slices.Sort(labels)
+				lines[i] = line[:open] + fmt.Sprint(labels) + line[end:]
+			}
+		}
+		return strings.Join(lines, "\n")
+	}
+	if diff := cmp.Diff(arranged(text.Body.String()), arranged(got.String())); diff != "" {
+		t.Errorf("(-text +protobuf):\n%s", diff)
+	}
+}
+
+// TestTallyIsBoundedAndRight compares a tally with a plain count.
+func TestTallyIsBoundedAndRight(t *testing.T) {
+	tally := &tally{schema: finestSchema}
+	random := rand.New(rand.NewPCG(1, 2))
+	var seconds []float64
+	for range 5000 {
+		s := math.Exp(random.Float64()*30 - 25) // from picoseconds to minutes
+		seconds = append(seconds, s)
+		tally = tally.add(resultUp, s)
+		if len(tally.native) > maxNativeBuckets {
+			t.Fatalf("%d buckets", len(tally.native))
+		}
+	}
+	tally = tally.add(resultUp, 0).add(resultDown, 1).add(resultUnknown, 0)
+	base := math.Pow(2, math.Pow(2, -float64(tally.schema)))
+	for _, b := range tally.native {
+		low, high, want := math.Pow(base, float64(b.index-1)), math.Pow(base, float64(b.index)), uint32(0)
+		for _, s := range seconds {
+			if s > low && s <= high {
+				want++
+			}
+		}
+		if b.count != want {
+			t.Errorf("from %g to %g: %d, want %d", low, high, b.count, want)
+		}
+	}
+	if tally.results != [...]uint64{5001, 1, 1} || tally.zero != 1 {
+		t.Errorf("%v, %d of zero", tally.results, tally.zero)
 	}
 }

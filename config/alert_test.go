@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"rollcall/probe/option"
 )
 
 const alerting = `
@@ -46,8 +44,8 @@ func TestAlertAndTargetsLoad(t *testing.T) {
 		t.Error("there is no alert configuration")
 	}
 	targets := c.Targets()
-	if len(targets) != 3 || targets[0].ModuleName() != "tcp_connect" || targets[1].ModuleName() != "http_2xx" ||
-		targets[0].Interval != option.Duration(time.Minute) || targets[2].Interval != option.Duration(30*time.Second) || targets[2].Labels["team"] != "data" {
+	if len(targets) != 3 || targets[0].Module != "tcp_connect" || targets[1].Module != "http_2xx" ||
+		targets[0].Interval != time.Minute || targets[2].Interval != 30*time.Second || targets[2].Labels["team"] != "data" {
 		t.Errorf("targets: %+v", targets)
 	}
 	shown := string(c.YAML())

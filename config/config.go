@@ -28,8 +28,10 @@ import (
 type file struct {
 	Modules map[string]moduleOptions `yaml:"modules"`
 	Targets []schedule.TargetOptions `yaml:"targets,omitempty"`
-	Alert   *alert.Options           `yaml:"alert,omitempty"`
-	Guard   guard.Options            `yaml:"guard"`
+	// Defaults are what entries of targets say when they leave it out.
+	Defaults schedule.Settings `yaml:"defaults,omitempty"`
+	Alert    *alert.Options    `yaml:"alert,omitempty"`
+	Guard    guard.Options     `yaml:"guard"`
 }
 
 // SetDefaults puts in what holds for sections that the file does not mention.
@@ -38,6 +40,7 @@ func (f *file) SetDefaults() { f.Guard.SetDefaults() }
 // Config is one loaded configuration. It never changes, so many goroutines may use it.
 type Config struct {
 	file     file
+	targets  []schedule.Target
 	alert    *alert.Config // nil: the file has no such section
 	modules  map[string]*probe.Module
 	unusable map[string]*probe.UnusableModule
@@ -133,16 +136,13 @@ func (c *Config) compile(root strictyaml.Section, errs strictyaml.Errors) strict
 	for _, section := range root.Sections("modules") {
 		errs = append(errs, c.compileModule(section, outer, errs.Below(section.Path()))...)
 	}
+	errs = append(errs, root.Locate("", c.compileTargets())...)
 	if o := c.file.Alert; o != nil {
-		targets := make([]alert.Target, len(c.file.Targets))
-		for i, t := range c.file.Targets {
-			targets[i] = alert.Target{Module: t.ModuleName(), Target: t.Target}
-		}
-		c.alert, err = o.Compile(targets)
+		c.alert, err = o.Compile(watched(c.targets))
 		errs = append(errs, root.Locate("alert", err)...)
 		errs = append(errs, root.Locate("alert.email", missingSendmail(o.Email))...)
 	}
-	return append(errs, root.Locate("", c.judgeTargets())...)
+	return errs
 }
 
 // compileModule makes one module ready. It returns its own errors, which decoded, those of decoding it, precede.
@@ -220,8 +220,9 @@ func (c *Config) Unusable() []*probe.UnusableModule {
 // Alert returns the alert section, ready for use; nil when the file has none.
 func (c *Config) Alert() *alert.Config { return c.alert }
 
-// Targets returns what is probed on the schedule. The caller must not change it.
-func (c *Config) Targets() []schedule.TargetOptions { return c.file.Targets }
+// Targets returns the entries that are probed on the schedule, without those that are groups (see Discover). The caller
+// must not change it.
+func (c *Config) Targets() []schedule.Target { return c.targets }
 
 // Warnings returns what is accepted but will not work as it may seem, each as "file:line: path: …".
 func (c *Config) Warnings() []string {

@@ -97,6 +97,8 @@ func credential(t reflect.Type) reflect.Value {
 	switch t {
 	case reflect.TypeFor[config.Header]():
 		return reflect.ValueOf(config.Header{Values: []string{canary}, Secrets: []config.Secret{canary}, Files: []string{"file"}})
+	case reflect.TypeFor[[]string](): // of a query
+		return reflect.ValueOf([]string{canary})
 	case reflect.TypeFor[[]config.Secret]():
 		return reflect.ValueOf([]config.Secret{canary})
 	}

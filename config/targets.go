@@ -8,48 +8,167 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/prometheus/discovery/targetgroup"
+
+	"rollcall/alert"
 	"rollcall/probe/guard"
 	"rollcall/probe/option"
 	"rollcall/redact"
+	"rollcall/schedule"
+	"rollcall/schedule/discovery"
 )
 
-// judgeTargets finds what does not agree between sections: a target's module exists, takes the target and may probe it,
-// and no two targets of a module are the same to alerts and metrics. A target that can never be probed would be down
-// without a mail, so it is an error; one whose module cannot be used at present is a warning.
-func (c *Config) judgeTargets() error {
+// compileTargets makes the targets of the entries, and finds what does not agree between sections: a target's module
+// exists, takes the target and may probe it, and no two targets are the same to alerts and metrics. A target that can
+// never be probed would be down without a mail, so it is an error; one whose module cannot be used at present is a
+// warning.
+func (c *Config) compileTargets() error {
 	var errs []error
-	add := func(i int, below string, err error) {
-		errs = append(errs, &option.Error{Path: fmt.Sprintf("targets[%d]%s", i, below), Err: err})
-	}
-	type probed struct{ module, target string }
-	seen := map[probed]string{} // as it is shown: as it is
-	for i, t := range c.file.Targets {
-		if t.Target == "" {
-			continue // reported
+	seen := map[schedule.Identity]string{} // as it is shown: as it is
+	for i, entry := range c.file.Targets {
+		add := func(below string, err error) {
+			errs = append(errs, &option.Error{Path: fmt.Sprintf("targets[%d]%s", i, below), Err: err})
 		}
-		name, below := t.ModuleName(), ""
-		if t.Module != "" {
-			below = ".module"
-		}
-		if module := c.modules[name]; module != nil {
-			if err := guard.Check(module, t.Target); err != nil {
-				add(i, "", err)
+		for n, address := range entry.To {
+			if _, err := alert.ParseAddress(address); err != nil {
+				add(fmt.Sprintf(".to[%d]", n), err)
 			}
-		} else if c.unusable[name] != nil {
-			add(i, below, &option.Warning{Err: fmt.Errorf("is not probed until the module %q can be used", name)})
-		} else {
-			accepted := cmp.Or(strings.Join(slices.Sorted(maps.Keys(c.file.Modules)), ", "), anyModule)
-			add(i, below, fmt.Errorf("there is no module %q; accepted: %s", name, accepted))
 		}
-		shown := probed{name, redact.Target(t.Target)}
-		switch before, twice := seen[shown]; {
-		case twice && before == t.Target:
-			add(i, "", fmt.Errorf("%s is there twice with the module %q", shown.target, name))
-		case twice:
-			add(i, "", fmt.Errorf("%s cannot be distinguished from another one with the module %q, since user and password are never shown; accepted: a module for each",
-				shown.target, name))
+		if entry.Target == "" || !entry.Discovery.Empty() {
+			continue // reported, or found later
 		}
-		seen[shown] = t.Target
+		t := c.withAlertDefaults(entry.Resolve(c.file.Defaults))
+		err := c.judgeModule(t)
+		var missing *missingModuleError
+		if below := ".module"; entry.Module != "" && errors.As(err, &missing) {
+			add(below, err)
+		} else if err != nil {
+			add("", err)
+		}
+		if err := judgeTwins(seen, t); err != nil {
+			add("", err)
+		}
+		c.targets = append(c.targets, t)
+	}
+	for n, address := range c.file.Defaults.To {
+		if _, err := alert.ParseAddress(address); err != nil {
+			errs = append(errs, &option.Error{Path: fmt.Sprintf("defaults.to[%d]", n), Err: err})
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// missingModuleError says that a target's module does not exist, or, as a warning, that it cannot be used.
+type missingModuleError struct{ error }
+
+func (e *missingModuleError) Unwrap() error { return e.error }
+
+// judgeModule judges whether the target's module exists, takes it and may probe it.
+func (c *Config) judgeModule(t schedule.Target) error {
+	if module := c.modules[t.Module]; module != nil {
+		return guard.Check(module, t.Target)
+	}
+	if c.unusable[t.Module] != nil {
+		return &missingModuleError{&option.Warning{Err: fmt.Errorf("is not probed until the module %q can be used", t.Module)}}
+	}
+	accepted := cmp.Or(strings.Join(slices.Sorted(maps.Keys(c.file.Modules)), ", "), anyModule)
+	return &missingModuleError{fmt.Errorf("there is no module %q; accepted: %s", t.Module, accepted)}
+}
+
+// judgeTwins refuses a target that alerts and metrics could not distinguish from one in seen, and adds it otherwise.
+func judgeTwins(seen map[schedule.Identity]string, t schedule.Target) error {
+	shown := t.Shown()
+	before, twice := seen[shown]
+	switch {
+	case twice && before == t.Target:
+		return fmt.Errorf("%s is there twice with the module %q", shown, t.Module)
+	case twice:
+		return fmt.Errorf("%s cannot be distinguished from another one with the module %q, since user and password are never shown; accepted: a module for each",
+			shown, t.Module)
+	}
+	seen[shown] = t.Target
+	return nil
+}
+
+// withAlertDefaults puts in what the alert section says of every target.
+func (c *Config) withAlertDefaults(t schedule.Target) schedule.Target {
+	if o := c.file.Alert; o != nil {
+		t.DownAfter, t.UpAfter = cmp.Or(t.DownAfter, o.DownAfter), cmp.Or(t.UpAfter, o.UpAfter)
+	}
+	return t
+}
+
+// Sources returns where the groups of targets are found.
+func (c *Config) Sources() (all []discovery.Source) {
+	for _, entry := range c.file.Targets {
+		all = append(all, entry.Discovery.Sources()...)
+	}
+	return all
+}
+
+// Refused is a target that was found and cannot be probed.
+type Refused struct {
+	Target string // without user and password
+	Err    error
+}
+
+// Discover returns the targets of the entries and of their groups; groups is what a source found last. A target that
+// was found is judged as an entry is, and one that cannot be probed is refused, not the others.
+func (c *Config) Discover(groups func(discovery.Source) []*targetgroup.Group) (targets []schedule.Target, refused []Refused) {
+	targets = slices.Clip(c.targets)
+	seen := make(map[schedule.Identity]string, len(targets))
+	for _, t := range targets {
+		seen[t.Shown()] = t.Target
+	}
+	for i := range c.file.Targets {
+		entry := &c.file.Targets[i]
+		if entry.Discovery.Empty() {
+			continue
+		}
+		found, err := entry.Discovery.Targets(groups)
+		if err != nil { // the steps were compiled when they were judged
+			refused = append(refused, Refused{Err: err})
+		}
+		for _, f := range found {
+			t, err := entry.ResolveFound(f, c.file.Defaults)
+			if err == nil {
+				t = c.withAlertDefaults(t)
+				err = c.judgeFound(t, seen)
+			}
+			if err != nil {
+				refused = append(refused, Refused{redact.Target(t.Target), err})
+				continue
+			}
+			targets = append(targets, t)
+		}
+	}
+	return targets, refused
+}
+
+func (c *Config) judgeFound(t schedule.Target, seen map[schedule.Identity]string) error {
+	var warning *option.Warning
+	if err := c.judgeModule(t); err != nil && !errors.As(err, &warning) {
+		return err
+	}
+	return judgeTwins(seen, t)
+}
+
+// AlertFor returns the alert section for these targets; nil when the file has none.
+func (c *Config) AlertFor(targets []schedule.Target) (*alert.Config, error) {
+	if c.file.Alert == nil {
+		return nil, nil
+	}
+	return c.file.Alert.Compile(watched(targets))
+}
+
+// watched are the targets as alerts know them.
+func watched(targets []schedule.Target) []alert.Target {
+	all := make([]alert.Target, len(targets))
+	for i, t := range targets {
+		all[i] = alert.Target{
+			Module: t.Module, Target: t.Target, Hostname: t.Hostname, Name: t.Name, Group: t.Group, Interval: t.Interval,
+			To: t.To, DownAfter: t.DownAfter, UpAfter: t.UpAfter, RepeatEvery: t.RepeatEvery,
+		}
+	}
+	return all
 }

@@ -3,6 +3,7 @@
 package schedule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,27 +18,66 @@ import (
 	"rollcall/probe"
 	"rollcall/probe/option"
 	"rollcall/redact"
+	"rollcall/schedule/discovery"
 )
 
-// defaultInterval is how often a target is probed when its entry does not say.
+// defaultInterval is how often a target is probed when neither its entry nor the defaults say.
 const defaultInterval = time.Minute
 
-// minInterval keeps a typing error from overloading a server.
-const minInterval = time.Second
+const (
+	// minInterval keeps a typing error from overloading a server.
+	minInterval = time.Second
+	// maxInterval is for alerts, which drop a target that has had no result for a day.
+	maxInterval = 24 * time.Hour
+	// maxThreshold is the alert section's own bound of down_after and up_after.
+	maxThreshold = 1000
+)
 
 // ownLabels are the labels that rollcall itself gives a target's alerts and metrics.
-var ownLabels = []string{"alertname", "module", "phase", "reason", "stage", "target", "version"}
+var ownLabels = []string{"alertname", "hostname", "le", "module", "phase", "reason", "result", "stage", "target", "version"}
+
+// Settings are what an entry of `targets:` and `defaults:` may both say. A zero field says nothing.
+type Settings struct {
+	Group           string            `yaml:"group,omitempty"`
+	Module          string            `yaml:"module,omitempty"` // empty: as /probe chooses
+	Interval        option.Duration   `yaml:"interval,omitempty"`
+	ConfirmInterval option.Duration   `yaml:"confirm_interval,omitempty"`
+	Timeout         option.Duration   `yaml:"timeout,omitempty"`
+	Labels          map[string]string `yaml:"labels,omitempty"`
+
+	// For alerts, in place of what their section says.
+	To          []string `yaml:"to,omitempty"`
+	DownAfter   int      `yaml:"down_after,omitempty"`
+	UpAfter     int      `yaml:"up_after,omitempty"`
+	RepeatEvery *Repeat  `yaml:"repeat_every,omitempty"`
+}
+
+// Repeat is the interval of reminders: 0 for none, or at least a minute.
+type Repeat time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *Repeat) UnmarshalText(text []byte) error {
+	span, err := model.ParseDuration(string(text))
+	if err != nil || span != 0 && time.Duration(span) < time.Minute {
+		return fmt.Errorf("%q is no interval of reminders; accepted: 0s (no reminders), or at least 1m", text)
+	}
+	*r = Repeat(span)
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (r Repeat) MarshalText() ([]byte, error) { return []byte(time.Duration(r).String()), nil }
 
 // TargetOptions is one entry of `targets:`. In the file it may also be the target alone.
 type TargetOptions struct {
-	Target   string            `yaml:"target"`
-	Module   string            `yaml:"module,omitempty"` // empty: as /probe chooses
-	Interval option.Duration   `yaml:"interval,omitempty"`
-	Labels   map[string]string `yaml:"labels,omitempty"`
-}
+	Target   string `yaml:"target,omitempty"`
+	Name     string `yaml:"name,omitempty"`
+	Hostname string `yaml:"hostname,omitempty"`
+	Settings `yaml:",inline"`
 
-// SetDefaults puts in what an entry says when it does not mention an option.
-func (o *TargetOptions) SetDefaults() { o.Interval = option.Duration(defaultInterval) }
+	// Discovery makes of the entry a group of targets; Target, Name and Hostname are then each target's own.
+	Discovery discovery.Options `yaml:",inline"`
+}
 
 // UnmarshalText implements encoding.TextUnmarshaler for an entry that is the target alone.
 func (o *TargetOptions) UnmarshalText(text []byte) error {
@@ -45,35 +85,204 @@ func (o *TargetOptions) UnmarshalText(text []byte) error {
 	return o.Validate()
 }
 
-// ModuleName is the module that the target is probed with.
-func (o TargetOptions) ModuleName() string {
-	if o.Module != "" {
-		return o.Module
-	}
-	return probe.DefaultModule(o.Target)
-}
-
-// Validate reports what is wrong with the entry as joined *probe.OptionErrors. Whether its module exists is judged by
-// who knows the modules.
+// Validate reports what is wrong with the entry as joined *option.Errors. Whether its module exists is judged by
+// who knows the modules. What Settings says of itself is reported by its own Validate.
 func (o *TargetOptions) Validate() error {
-	var faults []error
-	add := func(path, format string, args ...any) {
-		faults = append(faults, &option.Error{Path: path, Err: fmt.Errorf(format, args...)})
+	var errs []error
+	if !o.Discovery.Empty() {
+		for _, own := range []struct{ option, value string }{{"target", o.Target}, {"name", o.Name}, {"hostname", o.Hostname}} {
+			if own.value != "" {
+				errs = append(errs, optionError(own.option, "belongs to one target, not to a group; accepted: relabel_configs, e.g. with target_label: __param_%s", own.option))
+			}
+		}
+		return errors.Join(errs...)
 	}
-	switch {
-	case o.Target == "":
-		add("target", "is required; accepted: what the module's prober takes, as host:port or a URL")
-	case !utf8.ValidString(o.Target) || strings.IndexFunc(o.Target, unicode.IsControl) >= 0:
-		add("target", "%q holds a control character", redact.Target(o.Target))
+	if o.Target == "" {
+		errs = append(errs, optionError("target", "is required; accepted: what the module's prober takes, as host:port or a URL"))
 	}
-	if time.Duration(o.Interval) < minInterval {
-		add("interval", "%s is too short; accepted: at least %s", time.Duration(o.Interval), minInterval)
-	}
-	for _, name := range slices.Sorted(maps.Keys(o.Labels)) {
-		if !model.LegacyValidation.IsValidLabelName(name) || strings.HasPrefix(name, "__") || slices.Contains(ownLabels, name) {
-			add("labels."+name, "%q cannot be a label's name; accepted: letters, digits and _, without __ at the start, and none of rollcall's own: %s",
-				name, strings.Join(ownLabels, ", "))
+	for _, text := range []struct{ option, value string }{{"target", o.Target}, {"name", o.Name}, {"hostname", o.Hostname}} {
+		if err := plainText(text.value); err != nil {
+			errs = append(errs, &option.Error{Path: text.option, Err: err})
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(errs...)
+}
+
+func optionError(path, format string, args ...any) error {
+	return &option.Error{Path: path, Err: fmt.Errorf(format, args...)}
+}
+
+// plainText refuses what would break a line of a log, a mail or a page.
+func plainText(s string) error {
+	if !utf8.ValidString(s) || strings.IndexFunc(s, unicode.IsControl) >= 0 {
+		return fmt.Errorf("%q holds a control character", redact.Target(s))
+	}
+	return nil
+}
+
+// Validate reports what is wrong with the settings as joined *option.Errors.
+func (s *Settings) Validate() error {
+	var errs []error
+	add := func(path, format string, args ...any) { errs = append(errs, optionError(path, format, args...)) }
+	if err := judgeInterval(time.Duration(s.Interval)); s.Interval != 0 && err != nil {
+		add("interval", "%w", err)
+	}
+	if d := time.Duration(s.ConfirmInterval); d != 0 && d < minInterval {
+		add("confirm_interval", "%s is too short; accepted: at least %s", d, minInterval)
+	}
+	if err := plainText(s.Group); err != nil {
+		add("group", "%w", err)
+	}
+	for _, threshold := range []struct {
+		option string
+		value  int
+	}{{"down_after", s.DownAfter}, {"up_after", s.UpAfter}} {
+		if threshold.value < 0 || threshold.value > maxThreshold {
+			add(threshold.option, "%d is no number of results; accepted: 1 to %d", threshold.value, maxThreshold)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Labels)) {
+		if err := judgeLabel(name); err != nil {
+			add("labels."+name, "%w", err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func judgeInterval(d time.Duration) error {
+	switch {
+	case d < minInterval:
+		return fmt.Errorf("%s is too short; accepted: at least %s", d, minInterval)
+	case d > maxInterval:
+		return fmt.Errorf("%s is too long, since alerts drop a target that has had no result for a day; accepted: at most %s", d, maxInterval)
+	}
+	return nil
+}
+
+func judgeLabel(name string) error {
+	if !model.UTF8Validation.IsValidLabelName(name) || strings.HasPrefix(name, "__") || slices.Contains(ownLabels, name) {
+		return fmt.Errorf("%q cannot be a label's name; accepted: text, without __ at the start, and none of rollcall's own: %s",
+			name, strings.Join(ownLabels, ", "))
+	}
+	return nil
+}
+
+// Target is a target as it is probed: an entry with what the defaults add, or one that discovery found. Module, Target
+// and Hostname identify it.
+type Target struct {
+	Module   string // never empty
+	Target   string
+	Hostname string // in place of the target's host, in HTTP requests and TLS; empty: none
+	Name     string // for people; empty: the target
+	Group    string // empty: none
+
+	Interval        time.Duration
+	ConfirmInterval time.Duration     // while the state is in doubt; 0: Interval
+	Timeout         time.Duration     // 0: the module's; always at most Interval
+	Labels          map[string]string // not changed after it is passed
+
+	// For alerts; zero fields: as the alert section says.
+	To          []string
+	DownAfter   int
+	UpAfter     int
+	RepeatEvery *time.Duration
+}
+
+// Identity is what tells two targets apart.
+type Identity struct{ Module, Target, Hostname string }
+
+// String is the target and, where it has one, its hostname.
+func (i Identity) String() string {
+	if i.Hostname == "" {
+		return i.Target
+	}
+	return i.Target + " (" + i.Hostname + ")"
+}
+
+// Identity returns t's, as it is known to the scheduler.
+func (t Target) Identity() Identity { return Identity{t.Module, t.Target, t.Hostname} }
+
+// Shown is the identity as logs, metrics and pages show it: without user and password.
+func (t Target) Shown() Identity { return Identity{t.Module, redact.Target(t.Target), t.Hostname} }
+
+// Resolve returns the target of an entry with what the defaults add to it.
+func (o TargetOptions) Resolve(defaults Settings) Target {
+	s := o.Settings.Over(defaults)
+	t := s.Base()
+	t.Target, t.Name, t.Hostname = o.Target, o.Name, o.Hostname
+	t.Module = cmp.Or(s.Module, probe.DefaultModule(o.Target))
+	return t
+}
+
+// Over returns the settings with those of defaults where s says nothing. Labels are merged.
+func (s Settings) Over(defaults Settings) Settings {
+	s.Group = cmp.Or(s.Group, defaults.Group)
+	s.Module = cmp.Or(s.Module, defaults.Module)
+	s.Interval = cmp.Or(s.Interval, defaults.Interval)
+	s.ConfirmInterval = cmp.Or(s.ConfirmInterval, defaults.ConfirmInterval)
+	s.Timeout = cmp.Or(s.Timeout, defaults.Timeout)
+	if len(defaults.Labels) > 0 {
+		labels := maps.Clone(defaults.Labels)
+		maps.Copy(labels, s.Labels)
+		s.Labels = labels
+	}
+	if s.To == nil {
+		s.To = defaults.To
+	}
+	s.DownAfter = cmp.Or(s.DownAfter, defaults.DownAfter)
+	s.UpAfter = cmp.Or(s.UpAfter, defaults.UpAfter)
+	s.RepeatEvery = cmp.Or(s.RepeatEvery, defaults.RepeatEvery)
+	return s
+}
+
+// Base returns the settings as a target, which lacks its name and module.
+func (s Settings) Base() Target {
+	return Target{
+		Group: s.Group, Module: s.Module, Labels: s.Labels,
+		Interval: cmp.Or(time.Duration(s.Interval), defaultInterval), ConfirmInterval: time.Duration(s.ConfirmInterval),
+		Timeout: time.Duration(s.Timeout),
+		To:      s.To, DownAfter: s.DownAfter, UpAfter: s.UpAfter, RepeatEvery: (*time.Duration)(s.RepeatEvery),
+	}
+}
+
+// ResolveFound returns a target that discovery found for the group of the entry. What relabelling set comes before the
+// entry's settings, and these before the defaults. The error says why it cannot be a target.
+func (o TargetOptions) ResolveFound(found discovery.Found, defaults Settings) (Target, error) {
+	if found.Err != nil {
+		return Target{Target: found.Target}, found.Err
+	}
+	t := o.Settings.Over(defaults).Base()
+	t.Target, t.Hostname, t.Name = found.Target, found.Hostname, found.Name
+	t.Module = cmp.Or(found.Module, t.Module, probe.DefaultModule(found.Target))
+	t.Group = cmp.Or(t.Group, found.Job)
+	t.Interval, t.Timeout = cmp.Or(found.Interval, t.Interval), cmp.Or(found.Timeout, t.Timeout)
+	if len(found.Labels) > 0 {
+		labels := make(map[string]string, len(t.Labels)+len(found.Labels))
+		maps.Copy(labels, t.Labels)
+		for name, value := range found.Labels {
+			if slices.Contains(ownLabels, name) {
+				if value == t.own(name) {
+					continue
+				}
+				name = model.ExportedLabelPrefix + name // as Prometheus keeps both
+			}
+			labels[name] = value
+		}
+		t.Labels = labels
+	}
+	errs := []error{judgeInterval(t.Interval), plainText(t.Target), plainText(t.Hostname), plainText(t.Name), plainText(t.Group)}
+	return t, errors.Join(errs...)
+}
+
+// own is the value of one of our own labels; empty for those that are no part of the identity.
+func (t Target) own(label string) string {
+	switch label {
+	case "module":
+		return t.Module
+	case "target":
+		return t.Target
+	case "hostname":
+		return t.Hostname
+	}
+	return ""
 }

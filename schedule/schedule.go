@@ -19,23 +19,36 @@ type Scheduler struct {
 	Runner *probe.Runner
 	Module func(name string) (*probe.Module, error) // of the configuration in force
 	Failed func(error)                              // called with the reason when a probe has no verdict; never nil
-	Logger *slog.Logger                             // never nil
+	// NoVerdict is called with each target whose turn brought no verdict: it was refused, or the exporter failed. nil: it
+	// is not called. at is when the turn began.
+	NoVerdict func(t Target, at time.Time)
+	Logger    *slog.Logger // never nil
 
 	mu      sync.Mutex
-	targets []TargetOptions
-	changed chan struct{} // capacity 1: targets differ from what Run works with
+	targets []Target
+	doubted []*entry      // by probes that ended, to be probed again soon
+	changed chan struct{} // capacity 1: targets or doubted differ from what Run works with
+	applied bool          // targets are new
 	once    sync.Once
 }
 
-// Apply replaces the targets. Those that were there before, with the same interval, keep their rhythm. It may be
-// called before and during Run.
-func (s *Scheduler) Apply(targets []TargetOptions) {
+// grid is what due times are rounded to. At hundreds of probes a second the wake-ups cost more than the probes' own
+// timers, so all probes of ten milliseconds start together.
+const grid = 10 * time.Millisecond
+
+// Apply replaces the targets. Those that were there before, with the same interval, keep their phase and state. It may
+// be called before and during Run.
+func (s *Scheduler) Apply(targets []Target) {
 	s.mu.Lock()
-	s.targets = targets
+	s.targets, s.applied = targets, true
 	s.mu.Unlock()
+	s.notify()
+}
+
+func (s *Scheduler) notify() {
 	select {
 	case s.wake() <- struct{}{}:
-	default: // Run has yet to look at the previous ones, and will see these
+	default: // Run has yet to look at the previous change, and will see this one
 	}
 }
 
@@ -53,7 +66,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 	var due queue
 	for {
 		if len(due) > 0 {
-			timer.Reset(time.Until(due[0].next))
+			timer.Reset(untilGrid(due[0].due(), time.Now()))
 		} else {
 			timer.Stop()
 		}
@@ -61,41 +74,71 @@ func (s *Scheduler) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-s.wake():
-			due = s.plan(due, time.Now())
+			due = s.update(due, time.Now())
 		case <-timer.C:
-			for now := time.Now(); len(due) > 0 && !due[0].next.After(now); {
+			for now := time.Now(); len(due) > 0 && !due[0].due().After(now); {
 				e := due[0]
-				if e.state.running.CompareAndSwap(false, true) { // its timeout is its interval, so it is the last one's end that is late
+				missed := now.Sub(e.due()) > e.tolerance()
+				e.advance(now)
+				heap.Fix(&due, 0)
+				if !missed && e.state.running.CompareAndSwap(false, true) { // its timeout is its interval, so it is the last one's end that is late
 					probes.Go(func() {
 						defer e.state.running.Store(false)
-						s.probe(ctx, e.TargetOptions, e.state)
+						s.probe(ctx, e)
 					})
 				}
-				// What was missed, as while the machine slept, is not made up for.
-				missed := now.Sub(e.next) / e.interval()
-				e.next = e.next.Add((missed + 1) * e.interval())
-				heap.Fix(&due, 0)
 			}
 		}
 	}
 }
 
-// plan makes the queue for the present targets.
-func (s *Scheduler) plan(before queue, now time.Time) queue {
+// untilGrid is how long it is to the first point of the grid that is not before at.
+func untilGrid(at, now time.Time) time.Duration {
+	wait := at.Sub(now)
+	if over := time.Duration(now.Add(wait).UnixNano()) % grid; over > 0 {
+		wait += grid - over
+	}
+	return wait
+}
+
+// update takes over new targets, and what probes found doubtful.
+func (s *Scheduler) update(due queue, now time.Time) queue {
 	s.mu.Lock()
-	targets := s.targets
+	targets, applied, doubted := s.targets, s.applied, s.doubted
+	s.applied, s.doubted = false, nil
 	s.mu.Unlock()
-	known := make(map[string]*entry, len(before))
+	if applied {
+		due = plan(due, targets, now)
+	}
+	for _, e := range doubted {
+		// A reload may have put another entry in its place; that one is probed again at its next time.
+		if e.place < len(due) && due[e.place] == e {
+			e.confirm = now.Add(e.ConfirmInterval)
+			heap.Fix(&due, e.place)
+		}
+	}
+	return due
+}
+
+// plan makes the queue for the targets.
+func plan(before queue, targets []Target, now time.Time) queue {
+	known := make(map[Identity]*entry, len(before))
 	for _, e := range before {
-		known[e.name()] = e
+		known[e.Identity()] = e
 	}
 	after := make(queue, 0, len(targets))
 	for _, t := range targets {
-		e := &entry{TargetOptions: t, state: new(state)}
-		if old := known[e.name()]; old != nil && old.Interval == t.Interval {
-			e.next, e.state = old.next, old.state
+		e := &entry{Target: t, place: len(after)}
+		old := known[t.Identity()]
+		if old != nil {
+			e.state = old.state
 		} else {
-			e.next = firstTime(t, now)
+			e.state = new(state)
+		}
+		if old != nil && old.Interval == t.Interval {
+			e.next, e.confirm = old.next, old.confirm
+		} else {
+			e.next = Next(t, now)
 		}
 		after = append(after, e)
 	}
@@ -103,66 +146,128 @@ func (s *Scheduler) plan(before queue, now time.Time) queue {
 	return after
 }
 
-// firstTime spreads the targets over their interval by name: the same target has the same place in it after every
-// restart, and a thousand of them do not start together.
-func firstTime(t TargetOptions, now time.Time) time.Time {
+// Next is when a target is due after now. The targets are spread over their interval by name: the same target has the
+// same place in it after every restart and in every process, and a thousand of them do not start together.
+func Next(t Target, now time.Time) time.Time {
 	h := fnv.New64a()
-	h.Write([]byte(t.ModuleName()))
+	h.Write([]byte(t.Module))
 	h.Write([]byte{0})
 	h.Write([]byte(t.Target))
-	interval := time.Duration(t.Interval)
-	place := time.Duration(h.Sum64() % uint64(interval))
-	phase := time.Duration(now.UnixNano()) % interval
-	return now.Add((place - phase + interval) % interval)
+	if t.Hostname != "" {
+		h.Write([]byte{0})
+		h.Write([]byte(t.Hostname))
+	}
+	place := time.Duration(h.Sum64() % uint64(t.Interval)).Truncate(grid)
+	phase := time.Duration(now.UnixNano()) % t.Interval
+	return now.Add((place - phase + t.Interval) % t.Interval)
 }
 
 // probe probes one target once.
-func (s *Scheduler) probe(ctx context.Context, t TargetOptions, state *state) {
-	m, err := s.Module(t.ModuleName())
+func (s *Scheduler) probe(ctx context.Context, e *entry) {
+	start := time.Now()
+	m, err := s.Module(e.Module)
 	if err != nil {
-		s.Failed(err) // a reload took it away a moment ago, together with the target
+		s.Failed(err) // it cannot be used, or a reload took it away a moment ago, together with the target
+		s.noVerdict(e.Target, start)
 		return
 	}
-	timeout := time.Duration(t.Interval)
-	if m.Timeout > 0 {
-		timeout = min(timeout, m.Timeout)
+	timeout := min(e.Interval, probe.DefaultTimeout)
+	for _, limit := range [...]time.Duration{e.Timeout, m.Timeout} {
+		if limit > 0 {
+			timeout = min(timeout, limit)
+		}
 	}
-	_, err = s.Runner.Do(ctx, m, probe.Request{
-		Target: t.Target, Timeout: min(timeout, probe.DefaultTimeout), Scheduled: true, Labels: t.Labels,
+	record, err := s.Runner.Do(ctx, m, probe.Request{
+		Target: e.Target.Target, Hostname: e.Hostname, Timeout: timeout, Scheduled: true, Labels: e.Labels,
 	})
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil:
+		s.confirm(e, record.Result.Up())
+	case ctx.Err() == nil:
 		s.Failed(err)
+		s.noVerdict(e.Target, start)
 	}
 	// There is no client to answer, and a target that is not probed is never down: the log says it, once.
 	denied := (*probe.DeniedError)(nil)
-	if refused := errors.As(err, &denied); state.refused.Swap(refused) != refused && refused {
-		s.Logger.Warn("a target may not be probed, so it will never be reported as down", "module", m.Name, "target", redact.Target(t.Target), "err", err)
+	if refused := errors.As(err, &denied); e.state.refused.Swap(refused) != refused && refused {
+		s.Logger.Warn("a target may not be probed, so it will never be reported as down", "module", m.Name, "target", redact.Target(e.Target.Target), "err", err)
 	}
+}
+
+func (s *Scheduler) noVerdict(t Target, at time.Time) {
+	if s.NoVerdict != nil {
+		s.NoVerdict(t, at)
+	}
+}
+
+// confirm has a target probed again soon while it fails and is not yet down for its alert. Only one probe of a target
+// runs at a time, so its failures need no lock.
+func (s *Scheduler) confirm(e *entry, up bool) {
+	if up {
+		e.state.failures = 0
+		return
+	}
+	e.state.failures = min(e.state.failures+1, maxThreshold)
+	if e.ConfirmInterval == 0 || e.state.failures >= e.DownAfter {
+		return
+	}
+	s.mu.Lock()
+	s.doubted = append(s.doubted, e)
+	s.mu.Unlock()
+	s.notify()
 }
 
 // entry is a target and its next time.
 type entry struct {
-	TargetOptions
-	next  time.Time
-	state *state // shared with the entry that a reload puts in its place
+	Target
+	next    time.Time // of its interval
+	confirm time.Time // in between, because its state is in doubt; zero: none
+	place   int       // in the queue
+	state   *state    // shared with the entry that a reload puts in its place
 }
 
 // state is how it stands with a target.
 type state struct {
-	running atomic.Bool // a probe
-	refused atomic.Bool // by the guard, the last time
+	running  atomic.Bool // a probe
+	refused  atomic.Bool // by the guard, the last time
+	failures int         // in a row; of the running probe alone
 }
 
-func (e *entry) name() string            { return e.ModuleName() + "\x00" + e.Target }
-func (e *entry) interval() time.Duration { return time.Duration(e.Interval) }
+func (e *entry) due() time.Time {
+	if !e.confirm.IsZero() && e.confirm.Before(e.next) {
+		return e.confirm
+	}
+	return e.next
+}
+
+// tolerance is how late a turn may begin. What was missed, as while the process was stopped, is not made up for: all
+// targets at once would be a burst that no server expects.
+func (e *entry) tolerance() time.Duration { return max(time.Second, e.Interval/10) }
+
+// advance moves on to the time after the one that is due.
+func (e *entry) advance(now time.Time) {
+	e.confirm = time.Time{}
+	if e.next.After(now) {
+		return
+	}
+	missed := now.Sub(e.next) / e.Interval
+	e.next = e.next.Add((missed + 1) * e.Interval)
+}
 
 // queue is a heap of entries, the earliest first.
 type queue []*entry
 
 func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
-func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)        { *q = append(*q, x.(*entry)) }
+func (q queue) Less(i, j int) bool { return q[i].due().Before(q[j].due()) }
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+func (q *queue) Push(x any) {
+	e := x.(*entry)
+	e.place = len(*q)
+	*q = append(*q, e)
+}
 func (q *queue) Pop() any {
 	last := (*q)[len(*q)-1]
 	*q = (*q)[:len(*q)-1]

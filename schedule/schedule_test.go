@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"rollcall/probe"
-	"rollcall/probe/option"
 )
 
 // log keeps when each target was probed, and how long each probe takes.
@@ -24,6 +23,7 @@ type log struct {
 	times map[string][]time.Time
 	takes time.Duration
 	last  probe.Request
+	fails atomic.Bool
 
 	verdicts int // observed
 }
@@ -43,6 +43,9 @@ func (l *log) Probe(ctx context.Context, req probe.Request) (probe.Result, error
 	l.mu.Unlock()
 	select {
 	case <-time.After(takes):
+		if l.fails.Load() {
+			return probe.Result{Failure: &probe.Failure{Stage: probe.StageConnect, Reason: probe.ReasonConnectionRefused}}, nil
+		}
 		return probe.Result{}, nil
 	case <-ctx.Done():
 		return probe.Result{Failure: &probe.Failure{Stage: probe.StageConnect, Reason: probe.ReasonTimeout, Err: ctx.Err()}}, nil
@@ -55,16 +58,16 @@ func (l *log) of(target string) []time.Time {
 	return slices.Clone(l.times[target])
 }
 
-func every(interval time.Duration, targets ...string) []TargetOptions {
-	var all []TargetOptions
+func every(interval time.Duration, targets ...string) []Target {
+	var all []Target
 	for _, t := range targets {
-		all = append(all, TargetOptions{Target: t, Module: "m", Interval: option.Duration(interval)})
+		all = append(all, Target{Target: t, Module: "m", Interval: interval})
 	}
 	return all
 }
 
 // run starts a scheduler in the bubble; stop ends it.
-func run(t *testing.T, l *log, targets []TargetOptions) (s *Scheduler, stop func()) {
+func run(t *testing.T, l *log, targets []Target) (s *Scheduler, stop func()) {
 	t.Helper()
 	l.times = make(map[string][]time.Time)
 	s = &Scheduler{
@@ -236,28 +239,104 @@ func TestATargetThatTheGuardRefusesIsLoggedOnce(t *testing.T) {
 	})
 }
 
-func TestEntriesAreJudged(t *testing.T) {
-	for _, c := range []struct {
-		entry TargetOptions
-		want  string
-	}{
-		{TargetOptions{Target: "host:1", Interval: option.Duration(time.Second)}, ""},
-		{TargetOptions{Interval: option.Duration(time.Second)}, "target: is required"},
-		{TargetOptions{Target: "a\nb", Interval: option.Duration(time.Second)}, "target: "},
-		{TargetOptions{Target: "host:1", Interval: option.Duration(time.Millisecond)}, "interval: 1ms is too short"},
-		{TargetOptions{Target: "host:1", Interval: option.Duration(time.Second), Labels: map[string]string{"a-b": ""}}, "labels.a-b: "},
-		{TargetOptions{Target: "host:1", Interval: option.Duration(time.Second), Labels: map[string]string{"target": ""}}, "labels.target: "},
-		{TargetOptions{Target: "host:1", Interval: option.Duration(time.Second), Labels: map[string]string{"__name__": "x"}}, "labels.__name__: "},
-		{TargetOptions{Target: "host:1", Interval: option.Duration(time.Second), Labels: map[string]string{"stage": "x"}}, "labels.stage: "},
-	} {
-		err := c.entry.Validate()
-		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
-			t.Errorf("%+v: %v, want %q", c.entry, err, c.want)
+// TestConfirmInterval: a target that fails is probed faster until its alert's threshold is reached, and its own times stay
+// as they are.
+func TestConfirmInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(log)
+		target := Target{Target: "a:1", Module: "m", Interval: time.Minute, ConfirmInterval: 5 * time.Second, DownAfter: 3}
+		_, stop := run(t, l, []Target{target})
+		l.fails.Store(true)
+		time.Sleep(3 * time.Minute)
+		stop()
+		var after []time.Duration
+		times := l.of("a:1")
+		for i := 1; i < len(times); i++ {
+			after = append(after, times[i].Sub(times[i-1]))
 		}
+		want := []time.Duration{5 * time.Second, 5 * time.Second, 50 * time.Second, time.Minute}
+		if !slices.Equal(after, want) {
+			t.Errorf("probed again after %v, want %v", after, want)
+		}
+	})
+}
+
+// TestProbesStartOnAGrid: at most one wake-up in ten milliseconds.
+func TestProbesStartOnAGrid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(log)
+		var names []string
+		for n := range 100 {
+			names = append(names, fmt.Sprintf("host-%d:80", n))
+		}
+		_, stop := run(t, l, every(1234567*time.Microsecond, names...))
+		time.Sleep(10 * time.Second)
+		stop()
+		for _, name := range names {
+			for _, at := range l.of(name) {
+				if at.UnixNano()%int64(10*time.Millisecond) != 0 {
+					t.Fatalf("%s was probed at %v", name, at)
+				}
+			}
+		}
+	})
+}
+
+// TestSwapOf10000Targets: what stays is probed at its own times and never twice, whatever is added and removed beside it.
+func TestSwapOf10000Targets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(log)
+		names := func(from, to int) (all []string) {
+			for n := from; n < to; n++ {
+				all = append(all, fmt.Sprintf("host-%d:80", n))
+			}
+			return all
+		}
+		s, stop := run(t, l, every(time.Minute, names(0, 10_000)...))
+		time.Sleep(90 * time.Second)
+		s.Apply(every(time.Minute, names(5_000, 15_000)...))
+		time.Sleep(90 * time.Second)
+		stop()
+		for _, name := range names(5_000, 10_000) {
+			times := l.of(name)
+			if len(times) < 3 {
+				t.Fatalf("%s, which stays, was probed at %v", name, times)
+			}
+			for i := 1; i < len(times); i++ {
+				if times[i].Sub(times[i-1]) != time.Minute {
+					t.Fatalf("%s, which stays, was probed at %v", name, times)
+				}
+			}
+		}
+	})
+}
+
+// TestLateTurnsAreLeftOut: turns that are late by more than a tenth of the interval are left out.
+func TestLateTurnsAreLeftOut(t *testing.T) {
+	e := &entry{Target: Target{Interval: time.Minute}}
+	if e.tolerance() != 6*time.Second {
+		t.Errorf("tolerance %v", e.tolerance())
 	}
-	var alone TargetOptions
-	alone.SetDefaults()
-	if err := alone.UnmarshalText([]byte("tcp://host:1")); err != nil || alone.ModuleName() != "tcp_connect" || alone.Interval != option.Duration(time.Minute) {
-		t.Errorf("an entry that is the target alone: %+v, %v", alone, err)
+	now := time.Now()
+	e.next = now.Add(-150 * time.Second)
+	e.advance(now)
+	if want := now.Add(30 * time.Second); !e.next.Equal(want) {
+		t.Errorf("the next turn is in %v", e.next.Sub(now))
 	}
+}
+
+func TestVirtualHostsOfOneAddressAreTwoTargets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(log)
+		targets := every(time.Minute, "192.0.2.1:443", "192.0.2.1:443")
+		targets[0].Hostname, targets[1].Hostname = "a.example", "b.example"
+		s, stop := run(t, l, targets)
+		time.Sleep(time.Minute)
+		s.Apply(targets)
+		time.Sleep(time.Minute)
+		stop()
+		if n := len(l.of("192.0.2.1:443")); n != 4 || l.last.Hostname == "" {
+			t.Errorf("two hosts were probed %d times in two minutes, the last as %q", n, l.last.Hostname)
+		}
+	})
 }

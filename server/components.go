@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/common/version"
@@ -29,7 +30,9 @@ type components struct {
 	targets     *collector.Targets
 	stalls      *probe.StallMeter
 	scheduler   *schedule.Scheduler
+	watchlist   *watchlist
 	connections *web.Connections
+	applying    sync.Mutex // of targets
 }
 
 // assemble makes the components and connects them: the runner's records go to the counters, the pages, the alert hook and
@@ -78,30 +81,32 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	exporter.ReportAlerts(func(put func(name string, value float64, labels ...string)) { hook.Stats().Each(put) })
 	runner.Observers = []probe.Observer{exporter, app, hook, targets}
 	scheduler := &schedule.Scheduler{
-		Runner: runner,
-		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
-		Failed: exporter.Failed,
-		Logger: o.Logger,
+		Runner:    runner,
+		Module:    func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
+		Failed:    exporter.Failed,
+		NoVerdict: func(t schedule.Target, _ time.Time) { targets.NoVerdict(t.Module, t.Target, t.Hostname) },
+		Logger:    o.Logger,
 	}
 	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
-	return &components{routePrefix, app, runner, hook, targets, stalls, scheduler, connections}, nil
+	watchlist := newWatchlist(o.Shard, o.Logger)
+	exporter.ReportDiscovery(watchlist.stats)
+	return &components{
+		routePrefix: routePrefix, app: app, runner: runner, hook: hook, targets: targets, stalls: stalls, scheduler: scheduler,
+		watchlist: watchlist, connections: connections,
+	}, nil
 }
 
 // follow applies the current targets, and the targets and alert section of every later configuration.
 func (c *components) follow(ctx context.Context, manager *config.Manager) {
-	apply := func(present *config.Config) {
-		c.targets.Apply(configured(present)) // before a result can come
-		c.scheduler.Apply(present.Targets())
-	}
-	apply(manager.Current())
+	c.startDiscovery(ctx, manager.Current())
+	c.applyTargets(ctx, manager.Current(), false)
 	// The hook comes first: a reload fails when the alert store of its configuration cannot be opened (the disk is full,
 	// another process has it), because without the store no mail would be sent.
-	manager.BeforeReload(func(next *config.Config) error {
-		ctx, cancel := context.WithTimeout(ctx, mailPatience)
-		defer cancel()
-		return c.hook.Apply(ctx, next.Alert())
+	manager.BeforeReload(func(next *config.Config) error { return c.applyAlerts(ctx, next, c.watchlist.of(next)) })
+	manager.OnReload(func(next *config.Config) {
+		c.startDiscovery(ctx, next)
+		c.applyTargets(ctx, next, false)
 	})
-	manager.OnReload(apply)
 }
 
 // mailPatience limits how long a mail that is being sent delays a shutdown, or a reload that ends alerting.
@@ -116,12 +121,12 @@ func (c *components) closeHook(logger *slog.Logger) {
 	}
 }
 
-// configured are the file's targets as collector shows them.
-func configured(c *config.Config) []collector.Target {
-	targets := make([]collector.Target, len(c.Targets()))
-	for i, t := range c.Targets() {
+// configured are the targets as collector shows them.
+func configured(all []schedule.Target) []collector.Target {
+	targets := make([]collector.Target, len(all))
+	for i, t := range all {
 		targets[i] = collector.Target{
-			Module: t.ModuleName(), Target: t.Target, Interval: time.Duration(t.Interval), Labels: t.Labels,
+			Module: t.Module, Target: t.Target, Hostname: t.Hostname, Name: t.Name, Group: t.Group, Interval: t.Interval, Labels: t.Labels,
 		}
 	}
 	return targets

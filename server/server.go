@@ -23,6 +23,7 @@ import (
 
 	"rollcall/config"
 	"rollcall/probe/network"
+	"rollcall/schedule"
 )
 
 // Options are what an exporter is started with. docs/reference.md explains each under the flag of the same name.
@@ -36,6 +37,7 @@ type Options struct {
 	MaxInFlight   int // 0: as many as descriptors and memory carry
 	HistoryLimit  int // 0: no results are kept for the pages
 	StoragePath   string
+	Shard         schedule.Shard // the part of the targets that is probed here; zero: all
 
 	ListenAddresses []string // at least one, or SystemdSocket
 	SystemdSocket   bool
@@ -104,7 +106,9 @@ func Run(o Options) error {
 	defer stop()
 	parts.follow(ctx, manager)
 	background.Go(func() { parts.stalls.Run(ctx) })
+	defer parts.watchlist.manager.Close()
 	background.Go(func() { parts.scheduler.Run(ctx) })
+	background.Go(func() { parts.followDiscovery(ctx, manager.Current) })
 	if o.AutoReload {
 		background.Go(func() { manager.Watch(ctx, o.ReloadInterval) })
 	}

@@ -14,13 +14,18 @@ func (d *decoder) unknownKey(name string, at *place, s *schema) {
 		d.misspelt(name+"s", at)
 		return
 	}
+	var under []string
 	for _, f := range s.fields {
 		if t := structOf(f.kind); t != nil {
 			if _, ok := d.schema(t).field(name); ok {
-				d.remark(at, fmt.Errorf("unknown key here; it belongs under %q", f.name))
-				return
+				under = append(under, f.name)
 			}
 		}
+	}
+	// At the top, what several sections have may also belong to a map of sections, e.g. modules.
+	if len(under) == 1 || len(under) > 1 && len(d.within) > 1 {
+		d.remark(at, fmt.Errorf("unknown key here; it belongs under %q", under[0]))
+		return
 	}
 	if len(d.within) > 1 {
 		if _, ok := d.schema(d.within[len(d.within)-2]).field(name); ok {

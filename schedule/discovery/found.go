@@ -1,0 +1,131 @@
+package discovery
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/discovery/targetgroup"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/relabel"
+)
+
+// Found is a target as relabelling leaves it. Empty fields say nothing.
+type Found struct {
+	Target   string // __param_target, or else __address__
+	Module   string // __param_module
+	Hostname string // __param_hostname
+	Name     string // the label instance, if it is not the target
+	Job      string
+	Interval time.Duration // __scrape_interval__; 0: none
+	Timeout  time.Duration // __scrape_timeout__; 0: none
+	Labels   map[string]string
+	Err      error // why this is no target; Target says which it is, as far as known
+}
+
+// Targets returns the targets of the options after relabelling, those of the file first. groups returns what a source
+// found last.
+func (o *Options) Targets(groups func(Source) []*targetgroup.Group) ([]Found, error) {
+	steps := make([]*relabel.Config, len(o.RelabelConfigs))
+	for i := range o.RelabelConfigs {
+		var err error
+		if steps[i], err = o.RelabelConfigs[i].compile(); err != nil {
+			return nil, err
+		}
+	}
+	all := o.static()
+	for _, s := range o.Sources() {
+		all = append(all, groups(s)...)
+	}
+	var found []Found
+	builder := labels.NewBuilder(labels.EmptyLabels())
+	for _, group := range all {
+		for _, target := range group.Targets {
+			o.populate(builder, target, group.Labels)
+			if relabel.ProcessBuilder(builder, steps...) {
+				found = append(found, readLabels(builder))
+			}
+		}
+	}
+	return found, nil
+}
+
+// populate sets the labels that a target has before relabelling, as Prometheus does.
+func (o *Options) populate(b *labels.Builder, target, group model.LabelSet) {
+	b.Reset(labels.EmptyLabels())
+	for _, set := range []model.LabelSet{group, target} {
+		for name, value := range set {
+			b.Set(string(name), string(value))
+		}
+	}
+	preset := func(name, value string) {
+		if value != "" && b.Get(name) == "" {
+			b.Set(name, value)
+		}
+	}
+	preset(model.JobLabel, o.JobName)
+	preset(model.MetricsPathLabel, o.MetricsPath)
+	preset(model.SchemeLabel, o.Scheme)
+	if o.ScrapeInterval != 0 {
+		preset(model.ScrapeIntervalLabel, model.Duration(o.ScrapeInterval).String())
+	}
+	if o.ScrapeTimeout != 0 {
+		preset(model.ScrapeTimeoutLabel, model.Duration(o.ScrapeTimeout).String())
+	}
+	for name, values := range o.Params {
+		if len(values) > 0 {
+			preset(model.ParamLabelPrefix+name, values[0])
+		}
+	}
+}
+
+// readLabels makes a target of its labels.
+func readLabels(b *labels.Builder) Found {
+	f := Found{
+		Target: b.Get(model.ParamLabelPrefix + "target"), Module: b.Get(model.ParamLabelPrefix + "module"),
+		Hostname: b.Get(model.ParamLabelPrefix + "hostname"), Job: b.Get(model.JobLabel), Labels: map[string]string{},
+	}
+	if f.Target == "" {
+		f.Target = b.Get(model.AddressLabel)
+	}
+	var err error
+	if f.Interval, err = duration(b.Get(model.ScrapeIntervalLabel)); err != nil {
+		f.Err = fmt.Errorf("the label %s: %w", model.ScrapeIntervalLabel, err)
+	}
+	if f.Timeout, err = duration(b.Get(model.ScrapeTimeoutLabel)); err != nil {
+		f.Err = fmt.Errorf("the label %s: %w", model.ScrapeTimeoutLabel, err)
+	}
+	if f.Timeout > f.Interval && f.Interval > 0 {
+		f.Err = fmt.Errorf("the timeout %s is longer than the interval %s", f.Timeout, f.Interval)
+	}
+	if f.Target == "" {
+		f.Err = fmt.Errorf("there is neither __param_target nor __address__")
+	}
+	if instance := b.Get(model.InstanceLabel); instance != f.Target {
+		f.Name = instance
+	}
+	b.Range(func(l labels.Label) {
+		switch {
+		case strings.HasPrefix(l.Name, model.ReservedLabelPrefix):
+		case l.Name == model.JobLabel: // the job that scrapes us sets its own
+		case l.Name == model.InstanceLabel && l.Value == f.Target: // as above
+		case !model.LabelValue(l.Value).IsValid():
+			f.Err = fmt.Errorf("the label %q is no valid text", l.Name)
+		default:
+			f.Labels[strings.Clone(l.Name)] = strings.Clone(l.Value)
+		}
+	})
+	return f
+}
+
+// sorted returns groups in the order of their sources.
+func sorted(groups map[string]*targetgroup.Group) []*targetgroup.Group {
+	all := make([]*targetgroup.Group, 0, len(groups))
+	for _, source := range slices.Sorted(maps.Keys(groups)) {
+		all = append(all, groups[source])
+	}
+	return all
+}

@@ -1,0 +1,272 @@
+// Package discovery finds targets as Prometheus does: by lists, files, HTTP and DNS, with relabelling, through
+// Prometheus's own packages, so that a job of its scrape configuration means the same here. It knows no module, probes
+// nothing and decides nothing about what it finds; package config makes targets of it.
+package discovery
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	promconfig "github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/discovery"
+	"github.com/prometheus/prometheus/discovery/dns"
+	"github.com/prometheus/prometheus/discovery/file"
+	"github.com/prometheus/prometheus/discovery/http"
+	"github.com/prometheus/prometheus/discovery/targetgroup"
+	"github.com/prometheus/prometheus/model/relabel"
+
+	"rollcall/probe/option"
+)
+
+// Options are the keys of a job of Prometheus's scrape configuration that say which targets it has. The keys about the
+// scrape itself are read so that relabelling finds their labels (__metrics_path__ and the like).
+type Options struct {
+	JobName        string              `yaml:"job_name,omitempty"`
+	ScrapeInterval option.Duration     `yaml:"scrape_interval,omitempty"`
+	ScrapeTimeout  option.Duration     `yaml:"scrape_timeout,omitempty"`
+	MetricsPath    string              `yaml:"metrics_path,omitempty"`
+	Scheme         string              `yaml:"scheme,omitempty"`
+	Params         map[string][]string `yaml:"params,omitempty"`
+
+	StaticConfigs  []StaticConfig  `yaml:"static_configs,omitempty"`
+	FileSDConfigs  []FileSDConfig  `yaml:"file_sd_configs,omitempty"`
+	HTTPSDConfigs  []HTTPSDConfig  `yaml:"http_sd_configs,omitempty"`
+	DNSSDConfigs   []DNSSDConfig   `yaml:"dns_sd_configs,omitempty"`
+	RelabelConfigs []RelabelConfig `yaml:"relabel_configs,omitempty"`
+}
+
+// StaticConfig is a list of targets with common labels.
+type StaticConfig struct {
+	Targets []string          `yaml:"targets"`
+	Labels  map[string]string `yaml:"labels,omitempty"`
+}
+
+// FileSDConfig names files that list groups of targets, in JSON or YAML.
+type FileSDConfig struct {
+	Files           []string        `yaml:"files"`
+	RefreshInterval option.Duration `yaml:"refresh_interval,omitempty"`
+}
+
+// HTTPSDConfig is a server that answers with groups of targets, in JSON.
+type HTTPSDConfig struct {
+	HTTPClientConfig promconfig.HTTPClientConfig `yaml:",inline"`
+	URL              string                      `yaml:"url"`
+	RefreshInterval  option.Duration             `yaml:"refresh_interval,omitempty"`
+}
+
+// DNSSDConfig is a list of names whose records are targets.
+type DNSSDConfig struct {
+	Names           []string        `yaml:"names"`
+	Type            string          `yaml:"type"`
+	Port            int             `yaml:"port,omitempty"`
+	RefreshInterval option.Duration `yaml:"refresh_interval,omitempty"`
+}
+
+// RelabelConfig is a step that rewrites or drops targets.
+type RelabelConfig struct {
+	SourceLabels []string `yaml:"source_labels,omitempty"`
+	Separator    string   `yaml:"separator"`
+	Regex        string   `yaml:"regex"`
+	Modulus      uint64   `yaml:"modulus,omitempty"`
+	TargetLabel  string   `yaml:"target_label,omitempty"`
+	Replacement  string   `yaml:"replacement"`
+	Action       string   `yaml:"action"`
+}
+
+// SetDefaults puts in Prometheus's defaults.
+func (o *FileSDConfig) SetDefaults() {
+	o.RefreshInterval = option.Duration(file.DefaultSDConfig.RefreshInterval)
+}
+
+// SetDefaults puts in Prometheus's defaults.
+func (o *HTTPSDConfig) SetDefaults() {
+	o.HTTPClientConfig = promconfig.DefaultHTTPClientConfig
+	o.RefreshInterval = option.Duration(http.DefaultSDConfig.RefreshInterval)
+}
+
+// SetDefaults puts in Prometheus's defaults.
+func (o *DNSSDConfig) SetDefaults() {
+	o.Type, o.RefreshInterval = dns.DefaultSDConfig.Type, option.Duration(dns.DefaultSDConfig.RefreshInterval)
+}
+
+// SetDefaults puts in Prometheus's defaults.
+func (o *RelabelConfig) SetDefaults() {
+	d := relabel.DefaultRelabelConfig
+	o.Separator, o.Regex, o.Replacement, o.Action = d.Separator, "(.*)", d.Replacement, string(d.Action)
+}
+
+// Empty reports whether the options say nothing: the entry is then a single target.
+func (o *Options) Empty() bool {
+	return len(o.keys()) == 0
+}
+
+// keys are those that are there, apart from labels of the scrape.
+func (o *Options) keys() (keys []string) {
+	for key, there := range map[string]bool{
+		"job_name": o.JobName != "", "metrics_path": o.MetricsPath != "", "scheme": o.Scheme != "", "params": o.Params != nil,
+		"scrape_interval": o.ScrapeInterval != 0, "scrape_timeout": o.ScrapeTimeout != 0,
+		"static_configs": o.StaticConfigs != nil, "file_sd_configs": o.FileSDConfigs != nil,
+		"http_sd_configs": o.HTTPSDConfigs != nil, "dns_sd_configs": o.DNSSDConfigs != nil, "relabel_configs": o.RelabelConfigs != nil,
+	} {
+		if there {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// Validate reports whether there are targets at all. The parts judge themselves.
+func (o *Options) Validate() error {
+	if !o.Empty() && o.StaticConfigs == nil && o.FileSDConfigs == nil && o.HTTPSDConfigs == nil && o.DNSSDConfigs == nil {
+		return fmt.Errorf("has no targets for %s; accepted: static_configs, file_sd_configs, http_sd_configs, dns_sd_configs",
+			strings.Join(slices.Sorted(slices.Values(o.keys())), ", "))
+	}
+	if o.ScrapeTimeout != 0 && o.ScrapeInterval != 0 && o.ScrapeTimeout > o.ScrapeInterval {
+		return &option.Error{Path: "scrape_timeout", Err: errors.New("is longer than scrape_interval")}
+	}
+	return nil
+}
+
+// Validate judges the names of the labels.
+func (o *StaticConfig) Validate() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(o.Labels)) {
+		if !model.UTF8Validation.IsValidLabelName(name) {
+			errs = append(errs, &option.Error{Path: "labels." + name, Err: fmt.Errorf("%q cannot be a label's name", name)})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Validate has Prometheus's package judge.
+func (o *FileSDConfig) Validate() error { return read(o.library()) }
+
+// Validate has Prometheus's package judge.
+func (o *HTTPSDConfig) Validate() error { return read(o.library()) }
+
+// Validate has Prometheus's package judge.
+func (o *DNSSDConfig) Validate() error { return read(o.library()) }
+
+// Validate has Prometheus's package judge.
+func (o *RelabelConfig) Validate() error {
+	_, err := o.compile()
+	return err
+}
+
+// unmarshaler is how the packages of Prometheus judge their configurations.
+type unmarshaler interface {
+	UnmarshalYAML(unmarshal func(any) error) error
+}
+
+// read has a configuration judged by what it does when it is read from a file. It sets its defaults, then reads, then
+// judges.
+func read(c discovery.Config) error {
+	u, ok := c.(unmarshaler)
+	if !ok {
+		return fmt.Errorf("a %T cannot be judged", c)
+	}
+	switch given := c.(type) {
+	case *file.SDConfig:
+		return judge(u, given)
+	case *http.SDConfig:
+		return judge(u, given)
+	case *dns.SDConfig:
+		return judge(u, given)
+	}
+	return nil
+}
+
+func judge[T any](u unmarshaler, given *T) error {
+	copied := *given
+	return u.UnmarshalYAML(func(any) error {
+		*given = copied
+		return nil
+	})
+}
+
+func (o *FileSDConfig) library() discovery.Config {
+	return &file.SDConfig{Files: o.Files, RefreshInterval: model.Duration(o.RefreshInterval)}
+}
+
+func (o *HTTPSDConfig) library() discovery.Config {
+	return &http.SDConfig{HTTPClientConfig: o.HTTPClientConfig, URL: o.URL, RefreshInterval: model.Duration(o.RefreshInterval)}
+}
+
+func (o *DNSSDConfig) library() discovery.Config {
+	return &dns.SDConfig{Names: o.Names, Type: o.Type, Port: o.Port, RefreshInterval: model.Duration(o.RefreshInterval)}
+}
+
+// compile makes the step ready. Its errors name the option where Prometheus's do.
+func (o *RelabelConfig) compile() (*relabel.Config, error) {
+	regex, err := relabel.NewRegexp(o.Regex)
+	if err != nil {
+		return nil, &option.Error{Path: "regex", Err: err}
+	}
+	c := &relabel.Config{
+		Separator: o.Separator, Regex: regex, Modulus: o.Modulus, TargetLabel: o.TargetLabel, Replacement: o.Replacement,
+		Action: relabel.Action(strings.ToLower(o.Action)), NameValidationScheme: model.UTF8Validation,
+	}
+	if o.Regex == "(.*)" {
+		c.Regex = relabel.DefaultRelabelConfig.Regex // some actions ask whether it is this one
+	}
+	for _, name := range o.SourceLabels {
+		c.SourceLabels = append(c.SourceLabels, model.LabelName(name))
+	}
+	if err := new(relabel.Action).UnmarshalYAML(func(out any) error { *out.(*string) = o.Action; return nil }); err != nil {
+		return nil, &option.Error{Path: "action", Err: fmt.Errorf(
+			"%q is unknown; accepted: replace, keep, drop, keepequal, dropequal, hashmod, labelmap, labeldrop, labelkeep, lowercase, uppercase", o.Action)}
+	}
+	return c, c.Validate(model.UTF8Validation)
+}
+
+// Source is where an entry's targets come from other than the file itself. Two with equal options are one source.
+type Source struct{ config discovery.Config }
+
+// Mechanism is file, http or dns.
+func (s Source) Mechanism() string { return s.config.Name() }
+
+// Sources returns the sources of the options, which are valid.
+func (o *Options) Sources() (all []Source) {
+	for i := range o.FileSDConfigs {
+		all = append(all, Source{o.FileSDConfigs[i].library()})
+	}
+	for i := range o.HTTPSDConfigs {
+		all = append(all, Source{o.HTTPSDConfigs[i].library()})
+	}
+	for i := range o.DNSSDConfigs {
+		all = append(all, Source{o.DNSSDConfigs[i].library()})
+	}
+	return all
+}
+
+// static returns the groups that the file itself has.
+func (o *Options) static() (groups []*targetgroup.Group) {
+	for _, c := range o.StaticConfigs {
+		group := &targetgroup.Group{Labels: make(model.LabelSet, len(c.Labels))}
+		for _, address := range c.Targets {
+			group.Targets = append(group.Targets, model.LabelSet{model.AddressLabel: model.LabelValue(address)})
+		}
+		for name, value := range c.Labels {
+			group.Labels[model.LabelName(name)] = model.LabelValue(value)
+		}
+		groups = append(groups, group)
+	}
+	return groups
+}
+
+// duration reads an interval or timeout that relabelling may have set.
+func duration(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := model.ParseDuration(text)
+	if err == nil && d == 0 {
+		err = errors.New("it is 0")
+	}
+	return time.Duration(d), err
+}

@@ -1,0 +1,137 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rollcall/collector"
+	"rollcall/config"
+	"rollcall/schedule"
+	"rollcall/schedule/discovery"
+)
+
+// targetsEvery is the shortest time between two changes by discovery: a source that changes file by file would have all
+// lists made anew each time.
+const targetsEvery = time.Second
+
+// watchlist is which targets this process probes: those of the configuration and of discovery that fall to its shard.
+type watchlist struct {
+	shard   schedule.Shard
+	manager *discovery.Manager
+	logger  *slog.Logger
+	changed chan struct{} // capacity 1: a source found something else
+	refused atomic.Int64
+
+	mu     sync.Mutex
+	logged string // refusals
+}
+
+func newWatchlist(shard schedule.Shard, logger *slog.Logger) *watchlist {
+	w := &watchlist{shard: shard, logger: logger, changed: make(chan struct{}, 1)}
+	w.manager = &discovery.Manager{Logger: logger, Changed: func() {
+		select {
+		case w.changed <- struct{}{}:
+		default:
+		}
+	}}
+	return w
+}
+
+// of returns the targets of a configuration with what its sources found last, and logs what is refused when that is new.
+func (w *watchlist) of(c *config.Config) []schedule.Target {
+	all, refused := c.Discover(w.manager.Found)
+	w.refused.Store(int64(len(refused)))
+	w.logRefused(refused)
+	if w.shard.Of <= 1 {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(t schedule.Target) bool { return !w.shard.Keeps(t.Identity()) })
+}
+
+// mostRefusals is how many refused targets are logged one by one.
+const mostRefusals = 10
+
+func (w *watchlist) logRefused(refused []config.Refused) {
+	var text strings.Builder
+	for _, r := range refused {
+		fmt.Fprintf(&text, "%s\x00%s\x00", r.Target, r.Err)
+	}
+	w.mu.Lock()
+	before := w.logged
+	w.logged = text.String()
+	w.mu.Unlock()
+	if before == text.String() {
+		return
+	}
+	for _, r := range refused[:min(len(refused), mostRefusals)] {
+		w.logger.Warn("a target that was found is not probed", "target", r.Target, "err", r.Err)
+	}
+	if more := len(refused) - mostRefusals; more > 0 {
+		w.logger.Warn("more targets that were found are not probed", "targets", more)
+	}
+}
+
+// followDiscovery applies what discovery finds until ctx ends.
+func (c *components) followDiscovery(ctx context.Context, current func() *config.Config) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.watchlist.changed:
+		}
+		c.applyTargets(ctx, current(), true)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(targetsEvery):
+		}
+	}
+}
+
+// applyTargets has every part work with the targets of a configuration. Alerts are the last: their disk may hang. found
+// says that discovery changed them; at a reload the hook has its configuration before.
+func (c *components) applyTargets(ctx context.Context, present *config.Config, found bool) {
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	targets := c.watchlist.of(present)
+	c.targets.Apply(configured(targets)) // before a result can come
+	c.scheduler.Apply(targets)
+	if !found {
+		return
+	}
+	if err := c.applyAlerts(ctx, present, targets); err != nil {
+		LogError(c.scheduler.Logger, "alerts do not follow what discovery found", err)
+	}
+}
+
+func (c *components) applyAlerts(ctx context.Context, present *config.Config, targets []schedule.Target) error {
+	section, err := present.AlertFor(targets)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, mailPatience)
+	defer cancel()
+	return c.hook.Apply(ctx, section)
+}
+
+// startDiscovery starts the sources of a configuration, and ends those that it does not have.
+func (c *components) startDiscovery(ctx context.Context, present *config.Config) {
+	if err := c.watchlist.manager.Apply(ctx, present.Sources()); err != nil {
+		LogError(c.scheduler.Logger, "a source of targets cannot be used", err)
+	}
+}
+
+// stats passes the manager's numbers to collector: neither package imports the other.
+func (w *watchlist) stats() collector.DiscoveryStats {
+	s := collector.DiscoveryStats{Refused: int(w.refused.Load()), Mechanisms: map[string]collector.MechanismStats{}}
+	for mechanism, m := range w.manager.Stats() {
+		s.Mechanisms[mechanism] = collector.MechanismStats{Sources: m.Sources, Failing: m.Failing, Failures: m.Failures, Targets: m.Targets}
+	}
+	return s
+}
