@@ -18,7 +18,7 @@ func TestTargetThatLeavesTheConfigurationWhileItIsDown(t *testing.T) {
 		restart  bool
 		requests bool
 		before   func(h *Hook) // the reload
-		within   time.Duration // of it the end is told
+		within   time.Duration // in which the end is reported
 		after    func(h *Hook)
 		want     string // mails after DOWN
 	}{
@@ -101,8 +101,8 @@ func asking(every time.Duration) func(h *Hook) {
 	}
 }
 
-// TestTargetThatLeavesBeforeItsDownIsTold is one mail.
-func TestTargetThatLeavesBeforeItsDownIsTold(t *testing.T) {
+// TestTargetThatLeavesBeforeItsDownMail is one mail.
+func TestTargetThatLeavesBeforeItsDownMail(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
 		p.judge(always(outbox.Postponed))
 		h := openHook(t, dir, settings(p, watching("db:5432")))

@@ -31,7 +31,7 @@ type outage struct{ target, since string }
 
 // TestKillNineLosesAndDoublesNoMail kills the process 200 times, at any moment from its start on, while targets go
 // down and up and the mail server is absent, silent, full or forgetful by turns. Then it counts, for each recipient:
-// every incident that ever was on disk is told, its beginning once and its end once and not before its beginning, and
+// every incident that ever was on disk is mailed, its beginning once and its end once and not before its beginning, and
 // what came twice came under the same Message-ID.
 func TestKillNineLosesAndDoublesNoMail(t *testing.T) {
 	t.Parallel()
@@ -114,9 +114,9 @@ alert:
 			}
 		}
 		if len(told) < 20 || len(committed) < 20 {
-			t.Errorf("%s was told of %d incidents, %d were on disk: that was no storm", to, len(told), len(committed))
+			t.Errorf("%s got mail about %d incidents, %d were on disk: that was no storm", to, len(told), len(committed))
 		}
-		t.Logf("%s was told of %d incidents; %d were seen on disk at a kill", to, len(told), len(committed))
+		t.Logf("%s got mail about %d incidents; %d were seen on disk at a kill", to, len(told), len(committed))
 	}
 	distinct := make(map[string]bool)
 	for _, l := range letters {
@@ -218,7 +218,7 @@ func onDisk(t *testing.T, path string) []outage {
 	return open
 }
 
-// tale is how one recipient was told of an outage.
+// tale is what one recipient was sent about an outage.
 type tale struct{ down, up []string } // Message-IDs
 
 var (
@@ -228,7 +228,7 @@ var (
 	outages = regexp.MustCompile(`^ {2,4}(.{24}) to (.{24}|now): `)
 )
 
-// tales reads the mails of one recipient and fails where one is told wrongly.
+// tales reads the mails of one recipient and fails where one is wrong.
 func tales(t *testing.T, to string, letters []letter) map[outage]*tale {
 	t.Helper()
 	seen := make(map[string]letter)
@@ -258,13 +258,13 @@ func tales(t *testing.T, to string, letters []letter) map[outage]*tale {
 	}
 	for o, tale := range told {
 		if len(tale.down) != 1 || len(tale.up) != 1 {
-			t.Errorf("%s: the beginning of %v was told in %q, its end in %q; want one each", to, o, tale.down, tale.up)
+			t.Errorf("%s: the beginning of %v was in %q, its end in %q; want one each", to, o, tale.down, tale.up)
 		}
 	}
 	return told
 }
 
-// says is what a letter says of an outage. Of a target that flaps it does not say which beginnings were told before.
+// says is what a letter says of an outage. Of a target that flaps it does not say which beginnings earlier mails had.
 type says struct{ down, up, flaps bool }
 
 // tell adds what a letter says of an outage to the tale of it.
@@ -274,7 +274,7 @@ func tell(t *testing.T, told map[outage]*tale, l letter, o outage, s says) {
 	}
 	before := told[o].down
 	if s.flaps && len(before) > 0 {
-		s.down = false // it was told
+		s.down = false // an earlier mail said it
 	}
 	if s.down {
 		told[o].down = append(told[o].down, l.messageID)

@@ -119,7 +119,7 @@ func startPostfix(t *testing.T) *postfix {
 	l.Close() // postfix wants to open the port itself
 
 	conf := filepath.Join(dir, "conf")
-	for path, owner := range map[string]string{dir: "root", conf: "root", dir + "/queue": "root", dir + "/data": "postfix", dir + "/mail": "nobody"} {
+	for path, owner := range map[string]string{dir: "root", conf: "root", dir + "/queue": "root", dir + "/data": "postfix", dir + "/mail": "daemon"} {
 		u, err := user.Lookup(owner)
 		if err != nil {
 			t.Fatal(err)
@@ -136,14 +136,14 @@ func startPostfix(t *testing.T) *postfix {
 		}
 	}
 	writeCertificate(t, p.certificate, filepath.Join(dir, "key.pem"))
-	nobody, _ := user.Lookup("nobody")
+	owner, _ := user.Lookup("daemon")
 	put := func(path, text string, mode os.FileMode) {
 		if err := os.WriteFile(path, []byte(text), mode); err != nil {
 			t.Fatal(err)
 		}
 	}
 	put(p.sendmail, fmt.Sprintf("#!/bin/sh\nexec /usr/sbin/sendmail -C %s \"$@\"\n", conf), 0o755)
-	put(filepath.Join(conf, "main.cf"), strings.NewReplacer("DIR", dir, "NOBODY", nobody.Uid).Replace(postfixMain), 0o644)
+	put(filepath.Join(conf, "main.cf"), strings.NewReplacer("DIR", dir, "OWNER", owner.Uid).Replace(postfixMain), 0o644)
 	put(filepath.Join(conf, "master.cf"), p.address+postfixMaster, 0o644)
 
 	if out, err := exec.Command(program, "-c", conf, "start").CombinedOutput(); err != nil {
@@ -181,8 +181,9 @@ alias_database =
 virtual_mailbox_domains = example.test
 virtual_mailbox_base = DIR/mail
 virtual_mailbox_maps = static:inbox/
-virtual_uid_maps = static:NOBODY
-virtual_gid_maps = static:NOBODY
+virtual_minimum_uid = 1
+virtual_uid_maps = static:OWNER
+virtual_gid_maps = static:OWNER
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = DIR/cert.pem
 smtpd_tls_key_file = DIR/key.pem

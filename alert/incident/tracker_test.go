@@ -47,8 +47,8 @@ func TestResultsBecomeEvents(t *testing.T) {
 	}{
 		"a first result that is down alerts":   {once, "F", "D"},
 		"a first result that is up is silent":  {once, "S S S", ". . ."},
-		"down and up are told once each":       {once, "S F F F S S", ". D . . U ."},
-		"each incident is told":                {once, "F S F S F", "D U D U D"},
+		"down and up are one event each":       {once, "S F F F S S", ". D . . U ."},
+		"each incident has its events":         {once, "F S F S F", "D U D U D"},
 		"too few failures in a row are None":   {Policy{DownAfter: 3, UpAfter: 1}, "F F S F", ". . . ."},
 		"the third failure in a row counts":    {Policy{DownAfter: 3, UpAfter: 1}, "F F S F F F F", ". . . . . D ."},
 		"one success does not end an incident": {Policy{DownAfter: 1, UpAfter: 2}, "F S F S S S", "D . . . U ."},
@@ -67,7 +67,7 @@ func TestResultsBecomeEvents(t *testing.T) {
 }
 
 func TestADayAtSixHoursGivesThreeReminders(t *testing.T) {
-	// The beginning is told at 0 h, the reminders at 6, 12 and 18 h, and at 24 h the day is over.
+	// The beginning is reported at 0 h, the reminders at 6, 12 and 18 h, and at 24 h the day is over.
 	results := strings.Repeat("F", 24*60)
 	got := play(results, Policy{DownAfter: 1, UpAfter: 1, RepeatEvery: 6 * time.Hour})
 	if n := strings.Count(got, "R"); n != 3 {
