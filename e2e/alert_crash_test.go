@@ -224,8 +224,8 @@ type tale struct{ down, up []string } // Message-IDs
 var (
 	single  = regexp.MustCompile(`: HTTP (\S+) (is down|is up again|was down for \S+|flaps: .*)$`)
 	since   = regexp.MustCompile(`(?m)^Down since: +(.{24})$`)
-	listed  = regexp.MustCompile(`^  HTTP (\S+) \(module web\) (?:since (.{24})|flaps: |(.{24}) to )`)
-	outages = regexp.MustCompile(`^ {2,4}(.{24}) to (.{24}|now): `)
+	listed  = regexp.MustCompile(`^  HTTP (\S+) (?:since (.{15}): |flaps: |(.{15}) to )`)
+	outages = regexp.MustCompile(`^ {2,4}(.{15}) to (.{15}|now): `)
 )
 
 // tales reads the mails of one recipient and fails where one is wrong.
@@ -296,12 +296,12 @@ func outagesIn(l letter) map[outage]says {
 	target := ""
 	if m := single.FindStringSubmatch(l.subject); m != nil {
 		if target = m[1]; !strings.HasPrefix(m[2], "flaps") {
-			found[outage{target, since.FindStringSubmatch(l.body)[1]}] = says{down: m[2] != "is up again", up: m[2] != "is down"}
+			found[outage{target, since.FindStringSubmatch(l.body)[1][4:19]}] = says{down: m[2] != "is up again", up: m[2] != "is down"}
 			return found
 		}
 	}
 	section := ""
-	for line := range strings.Lines(l.body) {
+	for line := range strings.Lines(strings.ReplaceAll(l.body, "\n      ", " ")) {
 		if m := listed.FindStringSubmatch(line); m != nil {
 			if target = m[1]; m[2]+m[3] != "" {
 				found[outage{target, m[2] + m[3]}] = says{down: section != "Up again", up: section != "Down"}

@@ -2,7 +2,9 @@ package mail
 
 import (
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,15 +20,62 @@ const defaultSendmail = "/usr/sbin/sendmail"
 // Options is the `email:` section: who gets mail and how it leaves, by SMTP when that section is there, else by the
 // local sendmail.
 type Options struct {
-	To            []Address    `yaml:"to"`
-	From          Address      `yaml:"from,omitempty"` // empty: rollcall@<host name>
-	SMTP          *SMTPOptions `yaml:"smtp,omitempty"`
-	Sendmail      string       `yaml:"sendmail,omitempty"`
-	SubjectPrefix string       `yaml:"subject_prefix,omitempty"`
+	To            []Address            `yaml:"to"` // addresses, or names of Groups
+	Groups        map[string][]Address `yaml:"groups,omitempty"`
+	From          Address              `yaml:"from,omitempty"` // empty: rollcall@<host name>
+	SMTP          *SMTPOptions         `yaml:"smtp,omitempty"`
+	Sendmail      string               `yaml:"sendmail,omitempty"`
+	Subject       SubjectStyle         `yaml:"subject,omitempty"`
+	SubjectPrefix string               `yaml:"subject_prefix,omitempty"`
 }
 
 // SetDefaults puts in what the section says when it does not mention an option.
-func (o *Options) SetDefaults() { o.Sendmail = defaultSendmail }
+func (o *Options) SetDefaults() { o.Sendmail, o.Subject = defaultSendmail, SubjectScript }
+
+// SubjectStyle is how subjects are written.
+type SubjectStyle string
+
+// The styles.
+const (
+	SubjectScript SubjectStyle = "script" // as the old script: the time, the test, the server, "is down"
+	SubjectShort  SubjectStyle = "short"  // the state and the name first, which is what fits on a phone
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *SubjectStyle) UnmarshalText(text []byte) error {
+	switch v := SubjectStyle(text); v {
+	case SubjectScript, SubjectShort:
+		*s = v
+		return nil
+	default:
+		return fmt.Errorf("%q is unknown; accepted: script, short", text)
+	}
+}
+
+// Expand returns the addresses that names stand for, each once: a group's members, or the address itself.
+func (o *Options) Expand(names []Address) []Address {
+	var all []Address
+	for _, name := range names {
+		members, isGroup := o.Groups[string(name)]
+		if !isGroup {
+			members = []Address{name}
+		}
+		for _, to := range members {
+			if !slices.Contains(all, to) {
+				all = append(all, to)
+			}
+		}
+	}
+	return all
+}
+
+// CheckRecipient reports what is wrong with a recipient beside its form, which ParseAddress judges.
+func (o *Options) CheckRecipient(to Address) error {
+	if _, isGroup := o.Groups[string(to)]; o.SMTP == nil || !to.Local() || isGroup {
+		return nil
+	}
+	return fmt.Errorf("%q is a local user name, which a mail server reached by smtp does not know; accepted: user@domain, or one of groups", to)
+}
 
 // SMTPOptions says how to reach the mail server.
 type SMTPOptions struct {
@@ -74,8 +123,24 @@ func (o *Options) Validate(report Report) {
 	if len(o.To) == 0 {
 		report("to", "is empty; accepted: a list of user@domain, or local user names when sendmail delivers")
 	}
-	if len(o.To) > maxRecipients {
-		report("to", "has %d addresses; accepted: at most %d, use a mailing list beyond that", len(o.To), maxRecipients)
+	if n := len(o.Expand(o.To)); n > maxRecipients {
+		report("to", "has %d addresses; accepted: at most %d, use a mailing list beyond that", n, maxRecipients)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Groups)) {
+		path := "groups." + name
+		if a, err := ParseAddress(name); err != nil || !a.Local() {
+			report(path, "%q is not a group's name; accepted: letters, digits, - and _", name)
+		}
+		if len(o.Groups[name]) == 0 {
+			report(path, "is empty; accepted: a list of addresses")
+		}
+		for n, to := range o.Groups[name] {
+			if _, isGroup := o.Groups[string(to)]; isGroup {
+				report(fmt.Sprintf("%s[%d]", path, n), "%q is a group; accepted: addresses", to)
+			} else if err := o.CheckRecipient(to); err != nil {
+				report(fmt.Sprintf("%s[%d]", path, n), "%w", err)
+			}
+		}
 	}
 	seen := make(map[Address]bool)
 	for i, to := range o.To {
@@ -85,8 +150,10 @@ func (o *Options) Validate(report Report) {
 			report(path, "is empty; accepted: user@domain, or a local user name when sendmail delivers")
 		case seen[to]:
 			report(path, "%q is there twice", to)
-		case o.SMTP != nil && to.Local():
-			report(path, "%q is a local user name, which a mail server reached by smtp does not know; accepted: user@domain", to)
+		default:
+			if err := o.CheckRecipient(to); err != nil {
+				report(path, "%w", err)
+			}
 		}
 		seen[to] = true
 	}
