@@ -44,7 +44,7 @@ func TestStormIsTwoMails(t *testing.T) {
 		if len(p.got) != 2 {
 			t.Fatalf("there were %d mails: %q", len(p.got), p.subjects())
 		}
-		if last := p.got[1]; !strings.HasSuffix(last.subject, " servers are down (500 in all)") || !strings.Contains(last.body, "\nNow 500 of 500 watched are down: 500 connection_refused.\n") {
+		if last := p.got[1]; !strings.HasSuffix(last.subject, " servers are down (500 in all)") || !strings.Contains(last.body, "\nNow 500 of 500 watched are down: 500 connection refused.\n") {
 			t.Errorf("the last one is\n%s\n%s", last.subject, last.body)
 		}
 		for _, m := range p.got {
@@ -69,7 +69,7 @@ func TestServerAwayTenMinutesMakesOneMailOfDownAndUp(t *testing.T) {
 		p.judge(nil)
 		time.Sleep(10 * time.Minute)
 		closeHook(t, h)
-		p.want("TCP host:1 was down for 7m0s")
+		p.want("TCP host:1 was down for 7m")
 	})
 }
 

@@ -172,8 +172,8 @@ func TestForgottenAfterADayWithoutResults(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		p.want("TCP host:1 is down", "TCP host:1 is no longer watched")
-		if want := " no longer watched: it had no result for a day. "; !strings.Contains(p.got[1].body, want) {
+		p.want("TCP host:1 is down", "TCP host:1 is no longer reported")
+		if want := " no longer reported: it had no result for a day. "; !strings.Contains(p.got[1].body, want) {
 			t.Errorf("the mail does not say %q:\n%s", want, p.got[1].body)
 		}
 	})

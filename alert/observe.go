@@ -33,7 +33,7 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 	switch {
 	case !rec.Scheduled && !e.config.probeRequests:
 		return false
-	case rec.Scheduled && (t == nil || !t.Scheduled) && !e.config.targets[key]:
+	case rec.Scheduled && (t == nil || !t.Scheduled) && e.config.targets[key] == nil:
 		return false // a probe of before the reload
 	case t == nil:
 		if t = e.admit(key, rec.Scheduled); t == nil {
@@ -42,15 +42,20 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 		}
 	}
 	e.note(t, rec)
-	event, i, changed := t.Observe(&rec.Result, e.config.policy)
+	policy := e.config.policyOf(key)
+	event, i, changed := t.Observe(&rec.Result, policy)
 	if changed {
 		e.mark(t.Key())
 	}
 	if event != incident.None {
-		e.notify(event, i, now)
+		e.report(t, event, i, now)
 		e.count(t)
 	}
-	expiring := t.WarnOfExpiry(&rec.Result, e.config.policy)
+	warned := t.Warned
+	expiring := t.WarnOfExpiry(&rec.Result, policy)
+	if expiring != nil && e.config.inMaintenance(t, now) {
+		expiring, t.Warned = nil, warned
+	}
 	if expiring != nil {
 		e.mark(t.Key())
 		e.notify(incident.CertExpiring, expiring, now)
@@ -99,6 +104,9 @@ func (e *engine) note(t *target, rec *probe.Record) {
 		e.requested--
 	}
 	t.Labels, t.leaving = rec.Labels, false
+	if w := e.config.targets[t.Key()]; w != nil {
+		t.Name, t.Group = w.name, w.group
+	}
 }
 
 // count keeps the numbers of open incidents, by reason, after t's began, ended or changed.
@@ -117,6 +125,19 @@ func (e *engine) count(t *target) {
 	}
 }
 
+// report notifies of an event, unless maintenance holds it back: an incident that begins in a window is held until the
+// window ends, and not reported at all when it ends before. What was reported before the window has its end in any case.
+func (e *engine) report(t *target, event incident.Event, i *incident.Incident, now time.Time) {
+	switch {
+	case event == incident.Down && e.config.inMaintenance(t, now):
+		t.Hold()
+	case event == incident.StillDown && e.config.inMaintenance(t, now):
+	case i.Held:
+	default:
+		e.notify(event, i, now)
+	}
+}
+
 // notify puts an event into the recipients' queues.
 func (e *engine) notify(event incident.Event, i *incident.Incident, now time.Time) {
 	if len(e.journal) < maxJournal {
@@ -125,6 +146,10 @@ func (e *engine) notify(event incident.Event, i *incident.Incident, now time.Tim
 	for _, r := range e.recipients {
 		if event == incident.CertExpiring && r.channel.resend > 0 {
 			continue // it is no incident, and there is no end to post
+		}
+		isEnd := event == incident.Up || event == incident.Unwatched
+		if !e.config.sendsTo(r.Queue, i.Key()) && !(isEnd && r.Knows(i.Key(), i.ID)) {
+			continue
 		}
 		if r.Add(event, i, now) {
 			e.channelStats(r.Channel).Summed++
@@ -152,11 +177,16 @@ func (e *engine) sweepPart(from int, now time.Time) (next int, more bool) {
 			continue
 		}
 		next++
-		if t.Incident == nil {
+		if t.Incident != nil && t.Incident.Held && !e.config.inMaintenance(t, now) {
+			t.Release(now)
+			e.mark(t.Key())
+			e.notify(incident.Down, t.Incident, now)
+		}
+		if t.Incident == nil || t.Incident.Held {
 			continue
 		}
 		for _, r := range e.recipients {
-			if work++; r.channel.resend == 0 && !r.Knows(t.Key(), t.Incident.ID) {
+			if work++; r.channel.resend == 0 && e.config.sendsTo(r.Queue, t.Key()) && !r.Knows(t.Key(), t.Incident.ID) {
 				r.Add(incident.Down, t.Incident, now)
 			}
 		}
@@ -178,14 +208,14 @@ func (e *engine) drop(t *target, place int, why string, now time.Time) {
 	if i := t.Abandon(why, now); i != nil {
 		t.Incident = nil
 		e.count(t)
-		e.notify(incident.Unwatched, i, now)
+		e.report(t, incident.Unwatched, i, now)
 	}
 }
 
 // over says why a target is no longer watched; empty: it is. One that left the configuration may still be asked for by
 // /probe; whether it is shows within the time between two scrapes.
 func (e *engine) over(t *target, now time.Time) (why string) {
-	if t.Scheduled && !e.config.targets[t.Key()] {
+	if t.Scheduled && e.config.targets[t.Key()] == nil {
 		t.Scheduled, t.leaving = false, true
 		e.requested++
 	}

@@ -178,7 +178,7 @@ func (e *engine) digest(r *recipient, all bool, now time.Time) *outbox.Digest {
 	for from, more := 0, all; more; from += visits {
 		e.mu.Lock()
 		for n := from; n < from+visits && n < len(e.all); n++ {
-			if i := e.all[n].Incident; i != nil {
+			if i := e.all[n].Incident; i != nil && !i.Held {
 				d.Open = append(d.Open, i)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 // TestTargetThatLeavesTheConfigurationWhileItIsDown: no result was up, so no mail says that it is; but no more results
 // come either, and its incident does not go on.
 func TestTargetThatLeavesTheConfigurationWhileItIsDown(t *testing.T) {
-	const left = "TCP db:5432 is no longer watched"
+	const left = "TCP db:5432 is no longer reported"
 	for _, c := range []struct {
 		name     string
 		restart  bool
@@ -115,8 +115,8 @@ func TestTargetThatLeavesBeforeItsDownMail(t *testing.T) {
 		p.judge(nil)
 		time.Sleep(10 * time.Minute)
 		closeHook(t, h)
-		p.want("TCP db:5432 is no longer watched")
-		first := fmt.Sprintf("The server is no longer watched: it left the configuration. It was down since %s.\n", down.Local().Format(time.ANSIC))
+		p.want("TCP db:5432 is no longer reported")
+		first := fmt.Sprintf("The server is no longer reported: it left the configuration. It was down since %s.\n", down.Local().Format(time.ANSIC))
 		if !strings.Contains(p.got[0].body, first) || strings.Contains(p.got[0].body, "Up since") {
 			t.Errorf("the mail says\n%s", p.got[0].body)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"rollcall/alert"
 	"rollcall/probe/option"
 	"rollcall/redact"
 
@@ -97,6 +98,8 @@ func credential(t reflect.Type) reflect.Value {
 	switch t {
 	case reflect.TypeFor[config.Header]():
 		return reflect.ValueOf(config.Header{Values: []string{canary}, Secrets: []config.Secret{canary}, Files: []string{"file"}})
+	case reflect.TypeFor[[]alert.Address](): // of a group with such a name
+		return reflect.ValueOf([]alert.Address{canary})
 	case reflect.TypeFor[[]config.Secret]():
 		return reflect.ValueOf([]config.Secret{canary})
 	}

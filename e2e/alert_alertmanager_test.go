@@ -119,7 +119,7 @@ alert:
 		t.Fatal(err)
 	}
 	for _, postbox := range []*postbox{behindAlertmanager, direct} {
-		if over := awaitLetters(t, postbox, 2)[1]; !strings.HasSuffix(over.subject, ": TCP "+down+" is no longer watched") {
+		if over := awaitLetters(t, postbox, 2)[1]; !strings.HasSuffix(over.subject, ": TCP "+down+" is no longer reported") {
 			t.Errorf("the second subject is %q", over.subject)
 		}
 	}

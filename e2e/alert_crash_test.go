@@ -61,6 +61,7 @@ alert:
     to: [%s]
     smtp: {address: %s, tls: none}
   group_wait: 30ms
+  settle_after: 0s
   group_interval: 0s
   max_mails_per_hour: 3600
 `, strings.Join(recipients, ", "), postbox.address), 0o600); err != nil {

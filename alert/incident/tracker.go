@@ -126,6 +126,20 @@ func (t *Tracker) followFlaps(up bool, p Policy) bool {
 	return true
 }
 
+// Hold has the open incident held back.
+func (t *Tracker) Hold() {
+	i := *t.Incident
+	i.Held = true
+	t.Incident = &i
+}
+
+// Release ends that, as if the incident had begun now.
+func (t *Tracker) Release(now time.Time) {
+	i := *t.Incident
+	i.Held, i.Reminded = false, now
+	t.Incident = &i
+}
+
 // WarnOfExpiry returns a notice when the certificate that r saw expires soon and the last notice is a day old; else nil.
 func (t *Tracker) WarnOfExpiry(r *probe.Result, p Policy) *Incident {
 	if (p.CertWarning <= 0 && p.CertShare <= 0) || r.TLS == nil || r.TLS.EarliestExpiry.IsZero() {

@@ -74,7 +74,11 @@ func (o *Options) CheckRecipient(to Address) error {
 	if _, isGroup := o.Groups[string(to)]; o.SMTP == nil || !to.Local() || isGroup {
 		return nil
 	}
-	return fmt.Errorf("%q is a local user name, which a mail server reached by smtp does not know; accepted: user@domain, or one of groups", to)
+	accepted := "user@domain"
+	if len(o.Groups) > 0 {
+		accepted += ", or one of groups: " + strings.Join(slices.Sorted(maps.Keys(o.Groups)), ", ")
+	}
+	return fmt.Errorf("%q is a local user name, which a mail server reached by smtp does not know; accepted: %s", to, accepted)
 }
 
 // SMTPOptions says how to reach the mail server.
@@ -123,7 +127,7 @@ func (o *Options) Validate(report Report) {
 	if len(o.To) == 0 {
 		report("to", "is empty; accepted: a list of user@domain, or local user names when sendmail delivers")
 	}
-	if n := len(o.Expand(o.To)); n > maxRecipients {
+	if n := max(len(o.To), len(o.Expand(o.To))); n > maxRecipients {
 		report("to", "has %d addresses; accepted: at most %d, use a mailing list beyond that", n, maxRecipients)
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Groups)) {
