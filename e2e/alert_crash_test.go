@@ -111,7 +111,7 @@ alert:
 		told := tales(t, to, letters)
 		for o := range committed {
 			if told[o] == nil {
-				t.Errorf("%s was never told of %v", to, o)
+				t.Errorf("%s got no mail about %v", to, o)
 			}
 		}
 		if len(told) < 20 || len(committed) < 20 {
@@ -208,7 +208,7 @@ func onDisk(t *testing.T, path string) []outage {
 				return err
 			}
 			if row.Incident != nil {
-				open = append(open, outage{row.Target, row.Incident.Since.Local().Format(time.ANSIC)})
+				open = append(open, outage{row.Target, row.Incident.Since.Local().Format(time.Stamp)})
 			}
 			return nil
 		})

@@ -89,7 +89,8 @@ type SMTPOptions struct {
 	Username     string           `yaml:"username,omitempty"`
 	Password     config.Secret    `yaml:"password,omitempty"`
 	PasswordFile string           `yaml:"password_file,omitempty"`
-	Hello        string           `yaml:"hello,omitempty"` // empty: the host name
+	OAuth2       *config.OAuth2   `yaml:"oauth2,omitempty"` // in place of a password, by XOAUTH2
+	Hello        string           `yaml:"hello,omitempty"`  // empty: the host name
 }
 
 // SetDefaults puts in what the section says when it does not mention an option.
@@ -181,7 +182,7 @@ func (o *SMTPOptions) validate(report Report) {
 	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || perr != nil || n == 0 || OneLine(o.Address, 300) != nil {
 		report("address", "%q is not host:port; accepted: e.g. mail.example.com:587", o.Address)
 	}
-	if o.TLS == TLSNone && (o.Username != "" || o.Password != "" || o.PasswordFile != "") {
+	if o.TLS == TLSNone && (o.Username != "" || o.Password != "" || o.PasswordFile != "" || o.OAuth2 != nil) {
 		report("tls", "none would send the password in clear; accepted with a username: starttls, implicit")
 	}
 	if port == "465" && o.TLS == TLSStart {
@@ -192,8 +193,21 @@ func (o *SMTPOptions) validate(report Report) {
 	} else if _, err := o.password(); err != nil {
 		report("password_file", "%w", err)
 	}
-	if hasPassword := o.Password != "" || o.PasswordFile != ""; hasPassword != (o.Username != "") {
-		report("username", "goes together with password or password_file: both or neither")
+	hasPassword := o.Password != "" || o.PasswordFile != ""
+	if (hasPassword || o.OAuth2 != nil) != (o.Username != "") {
+		report("username", "goes together with password, password_file or oauth2: both or neither")
+	}
+	if o.OAuth2 != nil {
+		if hasPassword {
+			report("oauth2", "cannot stand beside password or password_file")
+		}
+		client := config.HTTPClientConfig{OAuth2: o.OAuth2}
+		if err := client.Validate(); err != nil {
+			report("oauth2", "%w", err)
+		}
+		if _, err := o.clientSecret(); err != nil {
+			report("oauth2", "%w", err)
+		}
 	}
 	if err := OneLine(o.Username, 300); err != nil {
 		report("username", "%w", err)
