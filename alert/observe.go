@@ -109,19 +109,29 @@ func (e *engine) note(t *target, rec *probe.Record) {
 	}
 }
 
-// count keeps the numbers of open incidents, by reason, after t's began, ended or changed.
+// count keeps the numbers of open incidents, by reason and group, after t's began, ended or changed.
 func (e *engine) count(t *target) {
 	if t.reason != "" {
 		e.down--
-		if e.reasons[t.reason]--; e.reasons[t.reason] == 0 {
-			delete(e.reasons, t.reason)
-		}
-		t.reason = ""
+		add(e.reasons, t.reason, -1)
+		add(e.groups, t.group, -1)
+		t.reason, t.group = "", ""
 	}
 	if t.Incident != nil {
-		t.reason = t.Incident.Reason
+		t.reason, t.group = t.Incident.Reason, t.Incident.Group
 		e.down++
-		e.reasons[t.reason]++
+		add(e.reasons, t.reason, 1)
+		add(e.groups, t.group, 1)
+	}
+}
+
+// add counts n more of what has a name.
+func add[K ~string](counts map[K]int, name K, n int) {
+	if name == "" {
+		return
+	}
+	if counts[name] += n; counts[name] == 0 {
+		delete(counts, name)
 	}
 }
 

@@ -166,7 +166,7 @@ func (t *Tracker) Abandon(why string, now time.Time) *Incident {
 		return nil
 	}
 	i := *t.Incident
-	i.Until, i.Unwatched, i.Recent = later(i.Since, now.Round(0)), why, t.past()
+	i.Until, i.Unwatched, i.Recent = Later(i.Since, now.Round(0)), why, t.past()
 	i.Lasted = t.lasted(now, i.Until)
 	return &i
 }
@@ -213,7 +213,7 @@ func (t *Tracker) begin(r *probe.Result, p Policy) *Incident {
 
 func (t *Tracker) end() *Incident {
 	i := *t.Incident
-	i.Until, i.Recent = later(i.Since, t.Streak.Since), t.past() // the wall clock may have been set back
+	i.Until, i.Recent = Later(i.Since, t.Streak.Since), t.past() // the wall clock may have been set back
 	i.Lasted = t.lasted(t.began, i.Until)
 	t.Incident, t.UpSince = nil, t.Streak.Since
 	return &i
@@ -272,7 +272,16 @@ func (t *Tracker) past() []Outcome {
 	return kept
 }
 
-func later(a, b time.Time) time.Time {
+// Earlier returns the earlier of two times, a if they are equal.
+func Earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Later returns the later of two times, a if they are equal.
+func Later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}

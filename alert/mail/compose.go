@@ -13,7 +13,6 @@ import (
 
 	"rollcall/alert/incident"
 	"rollcall/alert/outbox"
-	"rollcall/probe"
 )
 
 // The bounds of one mail, which a phone can show and every server takes. Of what does not fit, the number is given.
@@ -246,20 +245,43 @@ func state(d *outbox.Digest) string {
 	return fmt.Sprintf("Now %d of %d watched %s down", d.Down, d.Targets, map[bool]string{true: "is", false: "are"}[d.Down == 1])
 }
 
-// writeState says how all targets are now, by reason: "500 of 612 watched are down: 480 connection refused, 20 timeout".
+// writeState says how all targets are now, by reason and group: "500 of 612 watched are down: 480 connection refused, 20
+// timeout".
 func writeState(b *strings.Builder, d *outbox.Digest) {
 	text := state(d)
-	reasons := slices.SortedFunc(maps.Keys(d.Reasons), func(a, b probe.Reason) int {
-		return cmp.Or(cmp.Compare(d.Reasons[b], d.Reasons[a]), cmp.Compare(a, b))
-	})
-	for n, r := range reasons {
-		text += fmt.Sprintf("%s%d %s", map[bool]string{true: ": ", false: ", "}[n == 0], d.Reasons[r], words(r))
+	if len(d.Reasons) > 0 {
+		text += ": " + most(d.Reasons, words)
 	}
 	fmt.Fprintf(b, "%s.\n", strings.Join(wrap(text, ""), "\n"))
+	if len(d.Groups) > 0 {
+		groups := "Down by group: " + most(d.Groups, func(g string) string { return incident.Clean(g, maxTarget) })
+		fmt.Fprintf(b, "%s.\n", strings.Join(wrap(groups, ""), "\n"))
+	}
 	if d.Overflow > 0 {
 		fmt.Fprintf(b, "Too much waited to name everything:\n%s.\n", plural(d.Overflow, "outage that is over is only counted", "outages that are over are only counted"))
 	}
 	b.WriteByte('\n')
+}
+
+// maxCounts is how many reasons or groups a mail counts by name.
+const maxCounts = 20
+
+// most are the counts by name, the highest first: "480 connection refused, 20 timeout".
+func most[K ~string](counts map[K]int, write func(K) string) string {
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b K) int { return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b)) })
+	var parts []string
+	rest := 0
+	for n, name := range names {
+		if n < maxCounts {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[name], write(name)))
+		} else {
+			rest += counts[name]
+		}
+	}
+	if rest > 0 {
+		parts = append(parts, fmt.Sprintf("%d others", rest))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // list shows several targets: a line each as far as there is room, and when they are few, in full as well.

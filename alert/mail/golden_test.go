@@ -31,6 +31,7 @@ func situations() map[string]*outbox.Digest {
 	whole := func(n ...*outbox.Notification) *outbox.Digest {
 		d := digest(n...)
 		d.Down, d.Targets = max(3, len(n)), 400
+		d.Groups = map[string]int{"web": d.Down - 2, "db": 2}
 		d.Reasons = map[probe.Reason]int{"connection_refused": d.Down - 1, "no_such_host": 1}
 		return d
 	}
