@@ -5,7 +5,7 @@
 //
 // Observe does the first two steps on the probe's goroutine, in memory, under the one lock that guards all state. The
 // rest is run's: it composes what is due, writes what changed, and starts a goroutine for each delivery. It reads best in
-// the order hook.go, targets.go, observe.go, run.go, save.go. maintenance says when notifications wait. What Alertmanager is for (silences, inhibition,
+// the order hook.go, targets.go, observe.go, run.go, save.go. What Alertmanager is for (silences, inhibition,
 // escalation, chat) stays there.
 package alert
 

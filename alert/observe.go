@@ -138,6 +138,9 @@ func add[K ~string](counts map[K]int, name K, n int) {
 // report notifies of an event, unless maintenance holds it back: an incident that begins in a window is held until the
 // window ends, and not reported at all when it ends before. What was reported before the window has its end in any case.
 func (e *engine) report(t *target, event incident.Event, i *incident.Incident, now time.Time) {
+	if len(e.journal) < maxJournal {
+		e.journal = append(e.journal, happening{event, i})
+	}
 	switch {
 	case event == incident.Down && e.config.inMaintenance(t, now):
 		t.Hold()
@@ -150,9 +153,6 @@ func (e *engine) report(t *target, event incident.Event, i *incident.Incident, n
 
 // notify puts an event into the recipients' queues.
 func (e *engine) notify(event incident.Event, i *incident.Incident, now time.Time) {
-	if len(e.journal) < maxJournal {
-		e.journal = append(e.journal, happening{event, i})
-	}
 	for _, r := range e.recipients {
 		if event == incident.CertExpiring && r.channel.resend > 0 {
 			continue // it is no incident, and there is no end to post
