@@ -42,10 +42,12 @@ var layers = []layer{
 			"probe/grpcprobe", "probe/unixprobe", "probe/websocketprobe",
 		},
 		with: map[string][]string{
-			"probe/unixprobe":      {"probe/tcpprobe"}, // the conversation of stream protocols
-			"probe/websocketprobe": {"probe/tcpprobe"},
+			"probe/unixprobe": {"probe/tcpprobe"}, // the conversation of stream protocols
+			// A WebSocket begins as an HTTP request, through the proxies and with the credentials of an http_config.
+			"probe/websocketprobe": {"probe/httpprobe", "probe/tcpprobe"},
 		},
 	},
+	{packages: []string{"probe/httpprobe/content", "probe/httpprobe/frames", "probe/httpprobe/jsoncel"}},
 	{packages: []string{"probe/tlsclient", "probe/guard", "probe/probetest"}},
 	{packages: []string{"probe/network"}},
 	{packages: []string{"probe/option"}},

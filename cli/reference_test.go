@@ -142,6 +142,7 @@ func constants(t *testing.T, path string) map[string][]string {
 
 func TestReferenceExamplesLoad(t *testing.T) {
 	t.Setenv("STATUS_PASSWORD", "secret")
+	t.Setenv("API_TOKEN", "secret")
 	examples := regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```\n").FindAllStringSubmatch(reference(t), -1)
 	if len(examples) == 0 {
 		t.Fatal("docs/reference.md has no YAML example")
@@ -219,11 +220,13 @@ func compare(t *testing.T, what string, want map[string]bool, got map[string]str
 // everyFact is a Record that brings every family of a probe that is up.
 func everyFact() *probe.Record {
 	return &probe.Record{Result: probe.Result{
-		Resolve: &probe.Resolve{},
-		HTTP:    &probe.HTTPFacts{Hops: 1, LastModified: time.Now(), HasCEL: true},
-		TCP:     &probe.TCPFacts{Expects: []probe.ExpectLabels{{{Name: "a", Value: "b"}}}},
-		ICMP:    &probe.ICMPFacts{HopLimit: 64},
-		DNS:     &probe.DNSFacts{HasSerial: true},
-		TLS:     &probe.TLSFacts{Version: 0x304, CipherSuite: 0x1301, EarliestExpiry: time.Now(), ChainExpiry: time.Now()},
+		Resolve:   &probe.Resolve{},
+		HTTP:      &probe.HTTPFacts{Hops: 1, LastModified: time.Now(), HasCEL: true},
+		TCP:       &probe.TCPFacts{Expects: []probe.ExpectLabels{{{Name: "a", Value: "b"}}}},
+		ICMP:      &probe.ICMPFacts{HopLimit: 64},
+		DNS:       &probe.DNSFacts{HasSerial: true},
+		GRPC:      &probe.GRPCFacts{Tried: true, Serving: "SERVING"},
+		WebSocket: &probe.WebSocketFacts{Tried: true},
+		TLS:       &probe.TLSFacts{Version: 0x304, CipherSuite: 0x1301, EarliestExpiry: time.Now(), ChainExpiry: time.Now()},
 	}}
 }

@@ -27,6 +27,7 @@ type components struct {
 	runner      *probe.Runner
 	hook        *alert.Hook
 	targets     *collector.Targets
+	stalls      *probe.StallMeter
 	scheduler   *schedule.Scheduler
 	connections *web.Connections
 }
@@ -43,7 +44,10 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		return nil, err
 	}
 	routePrefix := cmp.Or(o.RoutePrefix, external.Path)
-	runner := &probe.Runner{MaxInFlight: o.MaxInFlight, Bodies: bodyMemory(memoryLimit()), Logger: o.Logger}
+	stalls, memory := new(probe.StallMeter), peerMemory(memoryLimit())
+	runner := &probe.Runner{
+		MaxInFlight: o.MaxInFlight, Memory: memory, Stalls: stalls, Built: builtAt(version.BuildDate, o.Logger), Logger: o.Logger,
+	}
 	if runner.MaxInFlight == 0 {
 		runner.MaxInFlight = defaultMaxInFlight(descriptorLimit(), memoryLimit())
 	}
@@ -60,9 +64,11 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		HistoryLimit:  o.HistoryLimit,
 		TimeoutOffset: o.TimeoutOffset,
 		ExternalURL:   external,
+		Hostname:      hostname,
 		RoutePrefix:   routePrefix,
 		SeparateAdmin: o.AdminAddress != "",
 		EnablePprof:   o.EnablePprof,
+		Memory:        memory,
 		Version:       version.Version,
 		ProbeLog:      o.ProbeLog,
 	})
@@ -78,7 +84,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		Logger: o.Logger,
 	}
 	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
-	return &components{routePrefix, app, runner, hook, targets, scheduler, connections}, nil
+	return &components{routePrefix, app, runner, hook, targets, stalls, scheduler, connections}, nil
 }
 
 // follow applies the current targets, and the targets and alert section of every later configuration.

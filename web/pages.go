@@ -199,7 +199,7 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
 
 // reload loads the configuration again. A page of another site cannot make a browser do it.
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
-	if err := s.crossOrigin.Check(r); err != nil {
+	if err := s.browsers.mayChange(r); err != nil {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
@@ -251,5 +251,5 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no such result is kept; the history is limited, see --history.limit", http.StatusNotFound)
 		return
 	}
-	writeText(w, s.report(&found.record, s.options.Current()))
+	writeText(w, s.report(&found.record, s.options.Current(), true))
 }
