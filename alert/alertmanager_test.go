@@ -125,7 +125,7 @@ func TestAlertFiresUntilTheTargetIsUp(t *testing.T) {
 		if n := a.postsTo(am1); n < 29 || n > 33 {
 			t.Errorf("in half an hour there were %d posts", n)
 		}
-		see(h, "host:1", true)
+		scheduled(h, "host:1", true)
 		time.Sleep(time.Second)
 		if p, _ := a.latest(am2, "host:1"); p.EndsAt.After(time.Now()) || !p.StartsAt.Equal(begin) {
 			t.Errorf("after the end there is %+v", p)

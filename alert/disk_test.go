@@ -74,7 +74,7 @@ func marks(h *Hook) int {
 	return len(e.dirty) + len(e.isDirty) + len(e.dropped)
 }
 
-// TestDiskThatIsFullForWeeksFillsNoMemory: targets come, go down, come up and leave, people are told, and the store takes
+// TestDiskThatIsFullForWeeksFillsNoMemory: targets come, go down, come up and leave, mails leave, and the store takes
 // nothing of it; or it broke and never will.
 func TestDiskThatIsFullForWeeksFillsNoMemory(t *testing.T) {
 	for name, fail := range map[string]func(t *testing.T, h *Hook){
@@ -161,7 +161,7 @@ func TestManyFirstResultsAreFewWrites(t *testing.T) {
 	})
 }
 
-// TestDamagedStoreIsSetAside: whatever a power failure made of the file, people are told of what is down.
+// TestDamagedStoreIsSetAside: whatever a power failure made of the file, mails still say what is down.
 func TestDamagedStoreIsSetAside(t *testing.T) {
 	for _, c := range []struct {
 		name   string

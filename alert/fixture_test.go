@@ -42,7 +42,11 @@ func parse(t *testing.T, data []byte) message {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
+	var text io.Reader = quotedprintable.NewReader(m.Body)
+	if m.Header.Get("Content-Transfer-Encoding") == "7bit" {
+		text = m.Body
+	}
+	body, err := io.ReadAll(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,9 +159,9 @@ func atOnce(c *Config) { c.channels[0].pacing.Wait, c.channels[0].pacing.Interva
 // watching is a change of settings: these are the configured targets, for the module of see.
 func watching(targets ...string) func(*Config) {
 	return func(c *Config) {
-		c.targets = make(map[incident.Key]bool)
+		c.targets = make(map[incident.Key]*watched)
 		for _, target := range targets {
-			c.targets[incident.KeyOf("tcp_connect", target, "")] = true
+			c.targets[incident.KeyOf("tcp_connect", target, "")] = &watched{policy: incident.Policy{DownAfter: 1, UpAfter: 1}}
 		}
 	}
 }

@@ -5,7 +5,7 @@
 //
 // Observe does the first two steps on the probe's goroutine, in memory, under the one lock that guards all state. The
 // rest is run's: it composes what is due, writes what changed, and starts a goroutine for each delivery. It reads best in
-// the order hook.go, observe.go, run.go, save.go. What Alertmanager is for (silences, inhibition,
+// the order hook.go, targets.go, observe.go, run.go, save.go. What Alertmanager is for (silences, inhibition,
 // escalation, chat) stays there.
 package alert
 
@@ -87,12 +87,13 @@ type engine struct {
 	mu         sync.Mutex
 	config     *Config
 	targets    map[incident.Key]*target
-	all        []*target    // the same, for visiting them in parts
-	requested  int          // how many of them only /probe asked for
-	recipients []*recipient // of all channels
-	down       int          // open incidents
-	reasons    map[probe.Reason]int
-	dirty      []incident.Key // of which a row on disk differs
+	all        []*target            // the same, for visiting them in parts
+	requested  int                  // how many of them only /probe asked for
+	recipients []*recipient         // of all channels
+	down       int                  // open incidents
+	reasons    map[probe.Reason]int // of them
+	groups     map[string]int       // of those that have a group
+	dirty      []incident.Key       // of which a row on disk differs
 	isDirty    map[incident.Key]bool
 	dropped    []outbox.Write // rows of recipients that are no longer configured
 	journal    []happening    // to be logged
@@ -122,6 +123,7 @@ type target struct {
 	asked   time.Time    // when the last one came that /probe had asked for
 	leaving bool         // it left the configuration, and /probe has not asked for it since
 	reason  probe.Reason // under which its open incident is counted
+	group   string       // the same
 }
 
 // recipient is one address, or one Alertmanager.
@@ -166,7 +168,7 @@ func openEngine(o HookOptions, c *Config) (*engine, error) {
 func newEngine(o HookOptions, store *outbox.Store) *engine {
 	return &engine{
 		options: o, store: store,
-		targets: make(map[incident.Key]*target), reasons: make(map[probe.Reason]int), isDirty: make(map[incident.Key]bool),
+		targets: make(map[incident.Key]*target), reasons: make(map[probe.Reason]int), groups: make(map[string]int), isDirty: make(map[incident.Key]bool),
 		counts: make(map[string]*ChannelStats), wake: make(chan struct{}, 1), stopping: make(chan struct{}), stopped: make(chan struct{}),
 	}
 }

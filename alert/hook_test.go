@@ -44,7 +44,7 @@ func TestStormIsTwoMails(t *testing.T) {
 		if len(p.got) != 2 {
 			t.Fatalf("there were %d mails: %q", len(p.got), p.subjects())
 		}
-		if last := p.got[1]; !strings.HasSuffix(last.subject, " servers are down (500 in all)") || !strings.Contains(last.body, "\nNow 500 of 500 watched are down: 500 connection_refused.\n") {
+		if last := p.got[1]; !strings.HasSuffix(last.subject, " servers are down (500 in all)") || !strings.Contains(last.body, "\nNow 500 of 500 watched are down: 500 connection refused.\n") {
 			t.Errorf("the last one is\n%s\n%s", last.subject, last.body)
 		}
 		for _, m := range p.got {
@@ -69,7 +69,7 @@ func TestServerAwayTenMinutesMakesOneMailOfDownAndUp(t *testing.T) {
 		p.judge(nil)
 		time.Sleep(10 * time.Minute)
 		closeHook(t, h)
-		p.want("TCP host:1 was down for 7m0s")
+		p.want("TCP host:1 was down for 7m")
 	})
 }
 
@@ -88,7 +88,7 @@ func TestRestartInAnIncidentSendsNothing(t *testing.T) {
 		p.want("TCP host:1 is down")
 		closeHook(t, h)
 		time.Sleep(time.Hour)
-		h = openHook(t, dir, settings(p)) // it came up while nobody looked
+		h = openHook(t, dir, settings(p)) // it came up while rollcall was off
 		see(h, "host:1", true)
 		time.Sleep(time.Minute)
 		see(h, "host:1", true)
@@ -128,7 +128,7 @@ func TestReloadKeepsIncidents(t *testing.T) {
 		}
 		see(h, "host:1", false)
 		time.Sleep(time.Minute)
-		// Who joins in the middle learns of it at once: it may be the right spelling of who could not be told.
+		// A recipient that is added during an incident gets its DOWN at once: it may correct an address that was refused.
 		p.want("TCP host:1 is down", "TCP host:1 is down")
 		see(h, "host:1", true)
 		time.Sleep(time.Minute)
@@ -160,9 +160,9 @@ func TestReloadCanEndAndBeginTheWatching(t *testing.T) {
 	})
 }
 
-// TestRefusalDoesNotEndTheDutyToTell: whatever was refused stays owed, and is sent again ever more rarely, at once after a
+// TestRefusedMailStaysOwed: whatever was refused stays owed, and is sent again ever more rarely, at once after a
 // reload or a restart, and with the next news.
-func TestRefusalDoesNotEndTheDutyToTell(t *testing.T) {
+func TestRefusedMailStaysOwed(t *testing.T) {
 	for name, mend := range map[string]func(t *testing.T, h *Hook, dir string, p *postman) *Hook{
 		"a day": func(t *testing.T, h *Hook, dir string, p *postman) *Hook {
 			for range 24 * 4 { // the target is probed, and stays down

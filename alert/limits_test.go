@@ -43,7 +43,7 @@ func TestCapHoldsBackAndSumsUp(t *testing.T) {
 			}
 		}
 		if told != incidents {
-			t.Errorf("the mails tell of %d incidents, want %d: %q", told, incidents, p.subjects())
+			t.Errorf("the mails name %d incidents, want %d: %q", told, incidents, p.subjects())
 		}
 	})
 }
@@ -172,8 +172,8 @@ func TestForgottenAfterADayWithoutResults(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		p.want("TCP host:1 is down", "TCP host:1 is no longer watched")
-		if want := " no longer watched: it had no result for a day. "; !strings.Contains(p.got[1].body, want) {
+		p.want("TCP host:1 is down", "TCP host:1 is no longer reported")
+		if want := " no longer reported: it had no result for a day. "; !strings.Contains(p.got[1].body, want) {
 			t.Errorf("the mail does not say %q:\n%s", want, p.got[1].body)
 		}
 	})
@@ -239,7 +239,7 @@ type prober func(ctx context.Context) (probe.Result, error)
 
 func (f prober) Probe(ctx context.Context, _ probe.Request) (probe.Result, error) { return f(ctx) }
 
-func TestPasswordInATargetIsNeverTold(t *testing.T) {
+func TestPasswordInATargetIsRedacted(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
 		h := openHook(t, dir, settings(p))
 		see(h, "http://me:canary@host/path", false)

@@ -13,7 +13,7 @@ import (
 const (
 	maxWatched   = 100_000
 	maxRequested = 10_000
-	forgetAfter  = 24 * time.Hour  // without a result
+	forgetAfter  = 24 * time.Hour  // without a result; a configured target, whose interval may be as long, after twice that
 	askedLately  = 5 * time.Minute // a target that is asked for less often than this is not watched by that
 
 	// maxJournal bounds what waits to be logged while the disk or the log hangs; of more, nothing is logged.
@@ -33,7 +33,12 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 	switch {
 	case !rec.Scheduled && !e.config.probeRequests:
 		return false
-	case rec.Scheduled && (t == nil || !t.Scheduled) && !e.config.targets[key]:
+	case !rec.Scheduled && e.config.schedules(key):
+		if t != nil {
+			t.asked = rec.Result.Start // it stays watched when it leaves the configuration
+		}
+		return false
+	case rec.Scheduled && (t == nil || !t.Scheduled) && e.config.targets[key] == nil:
 		return false // a probe of before the reload
 	case t == nil:
 		if t = e.admit(key, rec.Scheduled); t == nil {
@@ -42,20 +47,35 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 		}
 	}
 	e.note(t, rec)
-	event, i, changed := t.Observe(&rec.Result, e.config.policy)
+	policy := e.config.policyOf(key)
+	event, i, changed := t.Observe(&rec.Result, policy)
 	if changed {
 		e.mark(t.Key())
 	}
 	if event != incident.None {
-		e.notify(event, i, now)
+		e.report(t, event, i, now)
 		e.count(t)
 	}
-	expiring := t.WarnOfExpiry(&rec.Result, e.config.policy)
+	warned := t.Warned
+	expiring := t.WarnOfExpiry(&rec.Result, policy)
+	if expiring != nil && e.config.inMaintenance(t, now) {
+		expiring, t.Warned = nil, warned
+	}
 	if expiring != nil {
 		e.mark(t.Key())
 		e.notify(incident.CertExpiring, expiring, now)
 	}
 	return event != incident.None || expiring != nil
+}
+
+// schedules reports whether the schedule probes the target of a request: callers of /probe must not change its state by a
+// short timeout or another hostname.
+func (c *Config) schedules(key incident.Key) bool {
+	if c.targets[key] != nil {
+		return true
+	}
+	key.Hostname = ""
+	return c.targets[key] != nil
 }
 
 // admit begins to watch a target, or returns nil when there is no room.
@@ -99,32 +119,62 @@ func (e *engine) note(t *target, rec *probe.Record) {
 		e.requested--
 	}
 	t.Labels, t.leaving = rec.Labels, false
+	if w := e.config.targets[t.Key()]; w != nil {
+		t.Name, t.Group = w.name, w.group
+	}
 }
 
-// count keeps the numbers of open incidents, by reason, after t's began, ended or changed.
+// count keeps the numbers of open incidents, by reason and group, after t's began, ended or changed.
 func (e *engine) count(t *target) {
 	if t.reason != "" {
 		e.down--
-		if e.reasons[t.reason]--; e.reasons[t.reason] == 0 {
-			delete(e.reasons, t.reason)
-		}
-		t.reason = ""
+		add(e.reasons, t.reason, -1)
+		add(e.groups, t.group, -1)
+		t.reason, t.group = "", ""
 	}
 	if t.Incident != nil {
-		t.reason = t.Incident.Reason
+		t.reason, t.group = t.Incident.Reason, t.Incident.Group
 		e.down++
-		e.reasons[t.reason]++
+		add(e.reasons, t.reason, 1)
+		add(e.groups, t.group, 1)
+	}
+}
+
+// add counts n more of what has a name.
+func add[K ~string](counts map[K]int, name K, n int) {
+	if name == "" {
+		return
+	}
+	if counts[name] += n; counts[name] == 0 {
+		delete(counts, name)
+	}
+}
+
+// report notifies of an event, unless maintenance holds it back: an incident that begins in a window is held until the
+// window ends, and not reported at all when it ends before. What was reported before the window has its end in any case.
+func (e *engine) report(t *target, event incident.Event, i *incident.Incident, now time.Time) {
+	if len(e.journal) < maxJournal {
+		e.journal = append(e.journal, happening{event, i})
+	}
+	switch {
+	case event == incident.Down && e.config.inMaintenance(t, now):
+		t.Hold()
+	case event == incident.StillDown && e.config.inMaintenance(t, now):
+	case i.Held:
+	default:
+		e.notify(event, i, now)
 	}
 }
 
 // notify puts an event into the recipients' queues.
 func (e *engine) notify(event incident.Event, i *incident.Incident, now time.Time) {
-	if len(e.journal) < maxJournal {
-		e.journal = append(e.journal, happening{event, i})
-	}
 	for _, r := range e.recipients {
 		if event == incident.CertExpiring && r.channel.resend > 0 {
 			continue // it is no incident, and there is no end to post
+		}
+		isEnd := event == incident.Up || event == incident.Unwatched
+		if !e.config.sendsTo(r.Queue, i.Key()) && !(isEnd && r.Knows(i.Key(), i.ID)) {
+			continue
 		}
 		if r.Add(event, i, now) {
 			e.channelStats(r.Channel).Summed++
@@ -152,11 +202,16 @@ func (e *engine) sweepPart(from int, now time.Time) (next int, more bool) {
 			continue
 		}
 		next++
-		if t.Incident == nil {
+		if t.Incident != nil && t.Incident.Held && !e.config.inMaintenance(t, now) {
+			t.Release(now)
+			e.mark(t.Key())
+			e.notify(incident.Down, t.Incident, now)
+		}
+		if t.Incident == nil || t.Incident.Held {
 			continue
 		}
 		for _, r := range e.recipients {
-			if work++; r.channel.resend == 0 && !r.Knows(t.Key(), t.Incident.ID) {
+			if work++; r.channel.resend == 0 && e.config.sendsTo(r.Queue, t.Key()) && !r.Knows(t.Key(), t.Incident.ID) {
 				r.Add(incident.Down, t.Incident, now)
 			}
 		}
@@ -178,21 +233,21 @@ func (e *engine) drop(t *target, place int, why string, now time.Time) {
 	if i := t.Abandon(why, now); i != nil {
 		t.Incident = nil
 		e.count(t)
-		e.notify(incident.Unwatched, i, now)
+		e.report(t, incident.Unwatched, i, now)
 	}
 }
 
 // over says why a target is no longer watched; empty: it is. One that left the configuration may still be asked for by
 // /probe; whether it is shows within the time between two scrapes.
 func (e *engine) over(t *target, now time.Time) (why string) {
-	if t.Scheduled && !e.config.targets[t.Key()] {
+	if t.Scheduled && e.config.targets[t.Key()] == nil {
 		t.Scheduled, t.leaving = false, true
 		e.requested++
 	}
 	switch {
 	case t.leaving && (!e.config.probeRequests || now.Sub(t.asked) >= askedLately):
 		return "it left the configuration"
-	case now.Sub(t.seen) >= forgetAfter:
+	case now.Sub(t.seen) >= 2*forgetAfter, !t.Scheduled && now.Sub(t.seen) >= forgetAfter:
 		return "it had no result for a day"
 	default:
 		return ""

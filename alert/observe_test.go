@@ -24,9 +24,9 @@ func probeOf(target string, up bool) probe.Record { return *record(target, false
 
 // configured is an engine that watches /probe and so many configured targets, and has no store.
 func configured(targets int, recipients ...string) *engine {
-	c := &Config{policy: incident.Policy{DownAfter: 1, UpAfter: 1}, probeRequests: true, targets: make(map[incident.Key]bool)}
+	c := &Config{policy: incident.Policy{DownAfter: 1, UpAfter: 1}, probeRequests: true, targets: make(map[incident.Key]*watched)}
 	for n := range targets {
-		c.targets[incident.KeyOf("m", fmt.Sprintf("configured-%d:1", n), "")] = true
+		c.targets[incident.KeyOf("m", fmt.Sprintf("configured-%d:1", n), "")] = &watched{policy: incident.Policy{DownAfter: 1, UpAfter: 1}}
 	}
 	c.channels = []channel{{name: channelMail, recipients: recipients, sessions: 1}}
 	e := newEngine(HookOptions{Logger: slog.New(slog.DiscardHandler)}, nil)
@@ -54,7 +54,7 @@ func TestStrangersCannotCrowdOutConfiguredTargets(t *testing.T) {
 		t.Errorf("with configured ones %d are watched and %d refused", watched, refused)
 	}
 	// One that is configured later no longer counts as asked for.
-	e.config.targets[incident.KeyOf("m", "asked-0:1", "")] = true
+	e.config.targets[incident.KeyOf("m", "asked-0:1", "")] = &watched{policy: incident.Policy{DownAfter: 1, UpAfter: 1}}
 	e.observe(record("asked-0:1", true, true), time.Now())
 	e.observe(record("one-more:1", false, true), time.Now())
 	if _, refused := e.watched(); refused != 500 {
@@ -171,7 +171,7 @@ func TestMailServerThatIsAwayForDaysFillsNothing(t *testing.T) {
 			t.Errorf("%d targets are known, want the configured one", n)
 		}
 		closeHook(t, h)
-		if want := "1 server is down, 10000 servers are no longer watched, 10000 more outages are over"; len(p.got) != 1 || !strings.HasSuffix(p.got[0].subject, want) {
+		if want := "1 server is down, 10000 servers are no longer reported, 10000 more outages are over"; len(p.got) != 1 || !strings.HasSuffix(p.got[0].subject, want) {
 			t.Errorf("the mails are %q, want …%q", p.subjects(), want)
 		}
 		if !strings.Contains(p.got[0].body, "TCP db:5432 ") {

@@ -3,6 +3,9 @@ package alert
 import (
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -10,6 +13,7 @@ import (
 	"rollcall/alert/alertmanager"
 	"rollcall/alert/incident"
 	"rollcall/alert/mail"
+	"rollcall/alert/maintenance"
 	"rollcall/alert/outbox"
 	"rollcall/probe/option"
 )
@@ -24,8 +28,10 @@ type Options struct {
 	GroupWait         Span                  `yaml:"group_wait"`
 	GroupInterval     Span                  `yaml:"group_interval"`
 	MaxMailsPerHour   int                   `yaml:"max_mails_per_hour"`
-	CertExpiryWarning Span                  `yaml:"cert_expiry_warning"`
+	SettleAfter       Span                  `yaml:"settle_after"`
+	CertExpiryWarning ExpiryWarning         `yaml:"cert_expiry_warning"`
 	ProbeRequests     bool                  `yaml:"probe_requests"`
+	Maintenance       []maintenance.Options `yaml:"maintenance,omitempty"`
 }
 
 // EmailOptions is the `email:` section.
@@ -37,6 +43,7 @@ func (o *Options) SetDefaults() {
 	o.GroupWait = Span(10 * time.Second)
 	o.GroupInterval = Span(time.Minute)
 	o.MaxMailsPerHour = 60
+	o.SettleAfter = Span(15 * time.Minute)
 	o.ProbeRequests = true
 }
 
@@ -65,27 +72,49 @@ func (s *Span) UnmarshalText(text []byte) error {
 // MarshalText implements encoding.TextMarshaler.
 func (s Span) MarshalText() ([]byte, error) { return []byte(time.Duration(s).String()), nil }
 
+// ExpiryWarning is how long before its expiry a certificate is reported: a span, or a share of its lifetime, which suits
+// certificates of 90 days and of 6 alike.
+type ExpiryWarning struct {
+	Before Span
+	Share  float64 // 0: Before counts
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (w *ExpiryWarning) UnmarshalText(text []byte) error {
+	percent, isShare := strings.CutSuffix(string(text), "%")
+	if !isShare {
+		*w = ExpiryWarning{}
+		return w.Before.UnmarshalText(text)
+	}
+	n, err := strconv.ParseFloat(percent, 64)
+	if err != nil || !(n > 0 && n < 100) {
+		return fmt.Errorf("%q is no share of a certificate's lifetime; accepted: above 0%% and below 100%%, e.g. 33%%, or a duration, e.g. 14d", text)
+	}
+	*w = ExpiryWarning{Share: n / 100}
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (w ExpiryWarning) MarshalText() ([]byte, error) {
+	if w.Share > 0 {
+		return []byte(strconv.FormatFloat(math.Round(w.Share*1e6)/1e4, 'f', -1, 64) + "%"), nil
+	}
+	return w.Before.MarshalText()
+}
+
 // The bounds of what a configuration may ask for.
 const (
 	maxThreshold    = 1000
 	maxMailsPerHour = 3600
 )
 
-// Target names one of the configured targets, which are watched in any case.
-type Target struct {
-	Module, Target, Hostname string
-	Name, Group              string // for people; empty: none
-	Interval                 time.Duration
-	To                       []string // addresses, or names of groups
-	DownAfter, UpAfter       int
-	RepeatEvery              *time.Duration // 0: no reminders
-}
-
 // Config is a compiled `alert:` section: valid, complete, and never changed afterwards.
 type Config struct {
 	policy        incident.Policy
 	probeRequests bool
-	targets       map[incident.Key]bool // the configured ones
+	targets       map[incident.Key]*watched // the configured ones
+	to            map[string]bool           // the addresses that get mails about targets that name none; nil: all
+	windows       []*maintenance.Window
 	channels      []channel
 	mailer        *mail.Mailer // nil: no mail
 }
@@ -113,19 +142,21 @@ const maxSessions = 8
 // Compile makes the section ready for use beside the configured targets. Its errors are joined *option.Errors, one
 // for each error, with paths relative to the section.
 func (o Options) Compile(targets []Target) (*Config, error) {
-	if err := o.validate(); err != nil {
-		return nil, err
-	}
 	c := &Config{
 		policy: incident.Policy{
 			DownAfter: o.DownAfter, UpAfter: o.UpAfter,
-			RepeatEvery: time.Duration(o.RepeatEvery), CertWarning: time.Duration(o.CertExpiryWarning),
+			RepeatEvery: time.Duration(o.RepeatEvery), Settle: time.Duration(o.SettleAfter),
+			CertWarning: time.Duration(o.CertExpiryWarning.Before), CertShare: o.CertExpiryWarning.Share,
 		},
 		probeRequests: o.ProbeRequests,
-		targets:       make(map[incident.Key]bool, len(targets)),
+		targets:       make(map[incident.Key]*watched, len(targets)),
 	}
-	for _, t := range targets {
-		c.targets[incident.KeyOf(t.Module, t.Target, "")] = true
+	if err := errors.Join(append(o.validate(), c.compileWindows(&o)...)...); err != nil {
+		return nil, err
+	}
+	more, err := c.compileTargets(&o, targets)
+	if err != nil {
+		return nil, err
 	}
 	if o.Email != nil {
 		c.mailer = mail.New(o.Email)
@@ -133,7 +164,9 @@ func (o Options) Compile(targets []Target) (*Config, error) {
 			name: channelMail, notifier: c.mailer, sessions: maxSessions,
 			pacing: outbox.Pacing{Wait: time.Duration(o.GroupWait), Interval: time.Duration(o.GroupInterval), PerHour: o.MaxMailsPerHour},
 		}
-		for _, to := range o.Email.To {
+		own := o.Email.Expand(o.Email.To)
+		c.to = set(own)
+		for _, to := range o.Email.Expand(append(own, more...)) {
 			ch.recipients = append(ch.recipients, string(to))
 		}
 		c.channels = append(c.channels, ch)
@@ -150,7 +183,7 @@ func (o Options) Compile(targets []Target) (*Config, error) {
 	return c, nil
 }
 
-func (o *Options) validate() error {
+func (o *Options) validate() []error {
 	var errs []error
 	under := func(section string) mail.Report {
 		return func(path, format string, args ...any) {
@@ -181,5 +214,5 @@ func (o *Options) validate() error {
 	if o.Alertmanager != nil {
 		o.Alertmanager.Validate(under("alertmanager."))
 	}
-	return errors.Join(errs...)
+	return errs
 }

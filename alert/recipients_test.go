@@ -11,7 +11,7 @@ import (
 )
 
 // TestRecipientThatAlwaysRefusesIsTriedRarely: the pace is not that of the events, and what comes between two
-// attempts is told together once a mail is accepted.
+// attempts comes together once a mail is accepted.
 func TestRecipientThatAlwaysRefusesIsTriedRarely(t *testing.T) {
 	for _, c := range []struct {
 		name            string
@@ -91,7 +91,7 @@ func TestRecipientThatLeavesTakesItsNewsAlong(t *testing.T) {
 					time.Sleep(time.Minute)
 				}
 				apply(settings(p))
-				for _, target := range targets { // who comes back is told only of what is down then
+				for _, target := range targets { // an address that returns gets only what is down then
 					see(h, target, true)
 				}
 				time.Sleep(time.Minute)

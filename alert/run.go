@@ -165,7 +165,8 @@ func (e *engine) dueRecipients(now time.Time) []*recipient {
 func (e *engine) digest(r *recipient, all bool, now time.Time) *outbox.Digest {
 	d := &outbox.Digest{ExternalURL: e.options.ExternalURL, At: now}
 	e.mu.Lock()
-	d.Overflow, d.Down, d.Targets, d.Reasons = r.Overflow(), e.down, len(e.all), maps.Clone(e.reasons)
+	d.Overflow, d.Down, d.Targets = r.Overflow(), e.down, len(e.all)
+	d.Reasons, d.Groups = maps.Clone(e.reasons), maps.Clone(e.groups)
 	e.mu.Unlock()
 	var read outbox.Cursor
 	for more := true; more; {
@@ -178,7 +179,7 @@ func (e *engine) digest(r *recipient, all bool, now time.Time) *outbox.Digest {
 	for from, more := 0, all; more; from += visits {
 		e.mu.Lock()
 		for n := from; n < from+visits && n < len(e.all); n++ {
-			if i := e.all[n].Incident; i != nil {
+			if i := e.all[n].Incident; i != nil && !i.Held {
 				d.Open = append(d.Open, i)
 			}
 		}

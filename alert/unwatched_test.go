@@ -7,18 +7,19 @@ import (
 	"time"
 
 	"rollcall/alert/outbox"
+	"rollcall/probe"
 )
 
 // TestTargetThatLeavesTheConfigurationWhileItIsDown: no result was up, so no mail says that it is; but no more results
 // come either, and its incident does not go on.
 func TestTargetThatLeavesTheConfigurationWhileItIsDown(t *testing.T) {
-	const left = "TCP db:5432 is no longer watched"
+	const left = "TCP db:5432 is no longer reported"
 	for _, c := range []struct {
 		name     string
 		restart  bool
 		requests bool
 		before   func(h *Hook) // the reload
-		within   time.Duration // of it the end is told
+		within   time.Duration // in which the end is reported
 		after    func(h *Hook)
 		want     string // mails after DOWN
 	}{
@@ -101,8 +102,8 @@ func asking(every time.Duration) func(h *Hook) {
 	}
 }
 
-// TestTargetThatLeavesBeforeItsDownIsTold is one mail.
-func TestTargetThatLeavesBeforeItsDownIsTold(t *testing.T) {
+// TestTargetThatLeavesBeforeItsDownMail is one mail.
+func TestTargetThatLeavesBeforeItsDownMail(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
 		p.judge(always(outbox.Postponed))
 		h := openHook(t, dir, settings(p, watching("db:5432")))
@@ -115,10 +116,29 @@ func TestTargetThatLeavesBeforeItsDownIsTold(t *testing.T) {
 		p.judge(nil)
 		time.Sleep(10 * time.Minute)
 		closeHook(t, h)
-		p.want("TCP db:5432 is no longer watched")
-		first := fmt.Sprintf("The server is no longer watched: it left the configuration. It was down since %s.\n", down.Local().Format(time.ANSIC))
+		p.want("TCP db:5432 is no longer reported")
+		first := fmt.Sprintf("The server is no longer reported: it left the configuration. It was down since %s.\n", down.Local().Format(time.ANSIC))
 		if !strings.Contains(p.got[0].body, first) || strings.Contains(p.got[0].body, "Up since") {
 			t.Errorf("the mail says\n%s", p.got[0].body)
 		}
+	})
+}
+
+// Callers of /probe can end a probe early by a short timeout, or ask under another hostname.
+func TestRequestsDoNotChangeConfiguredTargets(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		h := openHook(t, dir, settings(p, watching("host:1")))
+		scheduled(h, "host:1", true)
+		see(h, "host:1", false)
+		h.Observe(probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Hostname: "other", Result: *resultAt(time.Now(), false)})
+		if m := h.Stats(); m.Incidents != 0 || m.Watched != 1 {
+			t.Errorf("after two requests: %+v", m)
+		}
+		scheduled(h, "host:1", false)
+		see(h, "host:1", true)
+		if m := h.Stats(); m.Incidents != 1 {
+			t.Errorf("a request ended the incident: %+v", m)
+		}
+		closeHook(t, h)
 	})
 }

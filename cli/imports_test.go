@@ -35,7 +35,7 @@ var layers = []layer{
 	{packages: []string{"alert/alertmanager"}}, // writes what a mail writes
 	{packages: []string{"alert/mail"}},
 	{packages: []string{"alert/outbox"}},
-	{packages: []string{"alert/incident", "schedule/discovery", "config/strictyaml", "report"}},
+	{packages: []string{"alert/incident", "alert/maintenance", "schedule/discovery", "config/strictyaml", "report"}},
 	{
 		packages: []string{
 			"probe/httpprobe", "probe/tcpprobe", "probe/dnsprobe", "probe/icmpprobe",

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"rollcall/alert"
 	"rollcall/probe/option"
 	"rollcall/redact"
 
@@ -99,6 +100,8 @@ func credential(t reflect.Type) reflect.Value {
 		return reflect.ValueOf(config.Header{Values: []string{canary}, Secrets: []config.Secret{canary}, Files: []string{"file"}})
 	case reflect.TypeFor[[]string](): // of a query
 		return reflect.ValueOf([]string{canary})
+	case reflect.TypeFor[[]alert.Address](): // of a group with such a name
+		return reflect.ValueOf([]alert.Address{canary})
 	case reflect.TypeFor[[]config.Secret]():
 		return reflect.ValueOf([]config.Secret{canary})
 	}

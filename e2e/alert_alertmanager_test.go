@@ -92,8 +92,8 @@ alert: {alertmanager: {urls: [%q], labels: {severity: page}}}
 	exporter.stop(t)
 }
 
-// TestTargetThatLeavesItsFileIsNoLongerAnAlert: who takes a dead server out of the file is not rung for it, and nobody
-// is told that it is up.
+// TestTargetThatLeavesItsFileIsNoLongerAnAlert: a dead server that is taken out of the file fires no more, and no post
+// says that it is up.
 func TestTargetThatLeavesItsFileIsNoLongerAnAlert(t *testing.T) {
 	t.Parallel()
 	behindAlertmanager, direct := newPostbox(t, nil), newPostbox(t, nil)
@@ -119,7 +119,7 @@ alert:
 		t.Fatal(err)
 	}
 	for _, postbox := range []*postbox{behindAlertmanager, direct} {
-		if over := awaitLetters(t, postbox, 2)[1]; !strings.HasSuffix(over.subject, ": TCP "+down+" is no longer watched") {
+		if over := awaitLetters(t, postbox, 2)[1]; !strings.HasSuffix(over.subject, ": TCP "+down+" is no longer reported") {
 			t.Errorf("the second subject is %q", over.subject)
 		}
 	}

@@ -38,7 +38,7 @@ const (
 	kind        mood = iota
 	absent           // hangs up at once
 	silent           // never greets
-	full             // has no room for anybody now
+	full             // has no room for any mail now
 	forgetful        // accepts the message and hangs up without a word
 	slowToAdmit      // accepts the message, and answers late
 )

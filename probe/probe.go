@@ -150,6 +150,7 @@ type TLSFacts struct {
 	Version        uint16 // as crypto/tls numbers them; 0: the handshake ended before it was agreed
 	CipherSuite    uint16 // 0 as above
 	EarliestExpiry time.Time
+	EarliestStart  time.Time // when the certificate that expires first became valid
 	ChainExpiry    time.Time // latest-expiring verified chain; zero: no chain was verified
 	Leaf           CertificateFacts
 

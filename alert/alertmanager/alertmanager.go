@@ -59,9 +59,9 @@ type alert struct {
 // good, Alertmanager does not notify for ever.
 func (p *Poster) alertOf(i *incident.Incident, externalURL string, now time.Time) alert {
 	// Nothing is to come: the clock may have been set back, and an alert that ends before it starts is refused.
-	starts, ends := earlier(i.Since, now), now.Add(resolveAfter)
+	starts, ends := incident.Earlier(i.Since, now), now.Add(resolveAfter)
 	if !i.Until.IsZero() {
-		ends = earlier(i.Until, now)
+		ends = incident.Earlier(i.Until, now)
 	}
 	labels := make(map[string]string, len(p.labels)+len(i.Labels)+4)
 	maps.Copy(labels, p.labels)
@@ -82,13 +82,6 @@ func (p *Poster) alertOf(i *incident.Incident, externalURL string, now time.Time
 		EndsAt:       ends,
 		GeneratorURL: mail.Link(externalURL, i),
 	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // Compose implements outbox.Notifier: an alert for each target of which something is owed, and for each that is down.

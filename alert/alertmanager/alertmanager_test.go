@@ -134,6 +134,34 @@ func TestLatestOutageOfATargetIsPosted(t *testing.T) {
 	}
 }
 
+// TestAnnotationsSayWhatIsKnown: that a target flaps, and "is up again" only of one that was seen up. generatorURL is the
+// page of a configured target's incident.
+func TestAnnotationsSayWhatIsKnown(t *testing.T) {
+	down, up := story("host:1", 0)
+	flapping, left := *down, *up
+	flapping.Scheduled = true
+	flapping.Flaps = &incident.Flaps{Outages: 3, Since: epoch.Add(-6 * time.Minute), Latest: epoch, Down: 2 * time.Minute}
+	left.Unwatched = "it left the configuration"
+	for want, i := range map[string]*incident.Incident{
+		"TCP host:1 is down":                           down,
+		"TCP host:1 is up again":                       up,
+		"TCP host:1 is no longer reported":             &left,
+		"TCP host:1 flaps: 3 outages in 6m, 33 % down": &flapping,
+	} {
+		a := new(Poster).alertOf(i, "https://probe.example.com", epoch)
+		if !strings.HasSuffix(a.Annotations["summary"], ": "+want) {
+			t.Errorf("the summary is %q, want %q", a.Annotations["summary"], want)
+		}
+		page := "https://probe.example.com/logs?module=m&target=host%3A1"
+		if i.Scheduled {
+			page = "https://probe.example.com/incident/" + i.ID
+		}
+		if a.GeneratorURL != page {
+			t.Errorf("generatorURL is %s, want %s", a.GeneratorURL, page)
+		}
+	}
+}
+
 // TestAlertmanagerRepliesAreBounded: one that hangs ends with its time limit, one that never stops talking is not
 // read to the end, and what it says is no danger to a terminal.
 func TestAlertmanagerRepliesAreBounded(t *testing.T) {

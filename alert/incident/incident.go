@@ -23,6 +23,8 @@ type Incident struct {
 	Module    string            `json:"module"`
 	Target    string            `json:"target"`
 	Hostname  string            `json:"hostname,omitempty"`
+	Name      string            `json:"name,omitempty"`  // for people; empty: the target
+	Group     string            `json:"group,omitempty"` // empty: none
 	Prober    string            `json:"prober"`
 	Labels    map[string]string `json:"labels,omitempty"`
 	Scheduled bool              `json:"scheduled,omitempty"` // a configured target
@@ -37,6 +39,8 @@ type Incident struct {
 	Expiry    time.Time         `json:"expiry,omitzero"`     // not zero: this is no incident but a certificate that expires soon
 	Reminded  time.Time         `json:"reminded,omitzero"`   // when the last reminder (or the beginning) was due
 	Unwatched string            `json:"unwatched,omitempty"` // why it ended without a result that was up
+	Flaps     *Flaps            `json:"flaps,omitempty"`     // not nil: the target flapped when it began, or has since
+	Held      bool              `json:"held,omitempty"`      // it began in a maintenance window, and is not reported before its end
 }
 
 // Key is the target's.
@@ -52,6 +56,28 @@ func (i *Incident) Changed() time.Time {
 	default:
 		return i.Since
 	}
+}
+
+// Flaps counts outages of a target that follow each other closely.
+type Flaps struct {
+	Outages int           `json:"outages"`
+	Since   time.Time     `json:"since"`             // the start of the first
+	Latest  time.Time     `json:"latest"`            // the start of the latest
+	Down    time.Duration `json:"down"`              // how long those that are over lasted together
+	Up      time.Time     `json:"up,omitzero"`       // the end of the latest; zero: it is not over
+	Settled bool          `json:"settled,omitempty"` // the latest has lasted so long that the target no longer flaps
+}
+
+// Share is the share of the time in which the target was down until at, from 0 to 1.
+func (f *Flaps) Share(at time.Time) float64 {
+	down, whole := f.Down, at.Sub(f.Since)
+	if f.Up.IsZero() {
+		down += at.Sub(f.Latest)
+	}
+	if whole <= 0 {
+		return 1
+	}
+	return min(1, max(0, down.Seconds()/whole.Seconds()))
 }
 
 // Outcome is one past result, small because a hundred thousand targets keep a few each.

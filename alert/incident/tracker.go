@@ -10,8 +10,15 @@ import (
 type Policy struct {
 	DownAfter, UpAfter int           // consecutive results, at least 1
 	RepeatEvery        time.Duration // 0: no reminders
-	CertWarning        time.Duration // 0: no warnings
+	CertWarning        time.Duration // before a certificate's expiry; 0: no warnings
+	CertShare          float64       // of a certificate's lifetime, in place of CertWarning; 0: CertWarning counts
+	// Settle is for how long a target that flaps is up before its incident ends: it flaps from its third outage on, when
+	// each came sooner than that after the one before. 0: each outage is an incident of its own.
+	Settle time.Duration
 }
+
+// flappingOutages is how many outages in close succession make one incident of all.
+const flappingOutages = 3
 
 // recentResults is how many past results a notification shows.
 const recentResults = 5
@@ -24,6 +31,9 @@ type Tracker struct {
 	Prober    string                 `json:"prober"`
 	Labels    map[string]string      `json:"labels,omitempty"`
 	Scheduled bool                   `json:"scheduled,omitempty"`
+	Name      string                 `json:"name,omitempty"`
+	Group     string                 `json:"group,omitempty"`
+	Flaps     Flaps                  `json:"flaps,omitzero"`
 	Streak    Streak                 `json:"streak"`
 	UpSince   time.Time              `json:"upSince,omitzero"` // of the present time up; zero while down, or when never seen up
 	Warned    time.Time              `json:"warned,omitzero"`  // of its certificate
@@ -65,25 +75,82 @@ func (t *Tracker) Observe(r *probe.Result, p Policy) (e Event, i *Incident, chan
 	if up && t.UpSince.IsZero() && t.Incident == nil {
 		t.UpSince = t.Streak.Since
 	}
-	switch {
-	case !up && t.Incident == nil && t.Streak.N >= p.DownAfter:
-		return Down, t.begin(r), true
-	case up && t.Incident != nil && t.Streak.N >= p.UpAfter:
+	changed = t.followFlaps(up, p) || changed
+	switch i := t.Incident; {
+	case !up && i == nil && t.Streak.N >= p.DownAfter:
+		return Down, t.begin(r, p), true
+	case up && i != nil && t.Streak.N >= p.UpAfter && (i.Flaps == nil || i.Flaps.Settled || t.since(r.Start) >= p.Settle):
 		return Up, t.end(), true
-	case !up && t.Incident != nil && t.remindAt(r.Start, p):
+	case !up && i != nil && i.Flaps != nil && !i.Flaps.Settled && i.Flaps.Up.IsZero() && t.since(r.Start) >= p.Settle:
+		t.Flaps.Settled = true
+		return StillDown, t.remind(r), true
+	case !up && i != nil && t.remindAt(r.Start, p):
 		return StillDown, t.remind(r), true
 	default:
 		return None, nil, changed
 	}
 }
 
+// since is for how long the present streak has lasted.
+func (t *Tracker) since(now time.Time) time.Duration {
+	if t.began.IsZero() { // the streak is of before a restart
+		return now.Sub(t.Streak.Since)
+	}
+	return now.Sub(t.began)
+}
+
+// followFlaps counts the outages that come in close succession, and reports whether one began or ended.
+func (t *Tracker) followFlaps(up bool, p Policy) bool {
+	at, f := t.Streak.Since, t.Flaps
+	switch isDown := f.Outages > 0 && f.Up.IsZero(); {
+	case p.Settle <= 0:
+		return false
+	case up && isDown && t.Streak.N >= p.UpAfter:
+		f.Up = at
+		f.Down += max(0, at.Sub(f.Latest))
+	case !up && !isDown && t.Streak.N >= p.DownAfter:
+		if f.Outages == 0 || at.Sub(f.Up).Abs() >= p.Settle {
+			f = Flaps{Since: at}
+		}
+		f.Outages++
+		f.Latest, f.Up, f.Settled = at, time.Time{}, false
+	default:
+		return false
+	}
+	t.Flaps = f
+	if t.Incident != nil && t.Incident.Flaps != nil {
+		i := *t.Incident
+		i.Flaps = t.flaps()
+		t.Incident = &i
+	}
+	return true
+}
+
+// Hold has the open incident held back.
+func (t *Tracker) Hold() {
+	i := *t.Incident
+	i.Held = true
+	t.Incident = &i
+}
+
+// Release ends that, as if the incident had begun now.
+func (t *Tracker) Release(now time.Time) {
+	i := *t.Incident
+	i.Held, i.Reminded = false, now
+	t.Incident = &i
+}
+
 // WarnOfExpiry returns a notice when the certificate that r saw expires soon and the last notice is a day old; else nil.
 func (t *Tracker) WarnOfExpiry(r *probe.Result, p Policy) *Incident {
-	if p.CertWarning <= 0 || r.TLS == nil || r.TLS.EarliestExpiry.IsZero() {
+	if (p.CertWarning <= 0 && p.CertShare <= 0) || r.TLS == nil || r.TLS.EarliestExpiry.IsZero() {
 		return nil
 	}
+	warning := p.CertWarning
+	if p.CertShare > 0 && !r.TLS.EarliestStart.IsZero() {
+		warning = time.Duration(p.CertShare * float64(r.TLS.EarliestExpiry.Sub(r.TLS.EarliestStart)))
+	}
 	// The absolute value, because after a restart these are wall-clock times and that clock may have been set back.
-	if r.TLS.EarliestExpiry.Sub(r.Start) >= p.CertWarning || (!t.Warned.IsZero() && r.Start.Sub(t.Warned).Abs() < 24*time.Hour) {
+	if r.TLS.EarliestExpiry.Sub(r.Start) >= warning || (!t.Warned.IsZero() && r.Start.Sub(t.Warned).Abs() < 24*time.Hour) {
 		return nil
 	}
 	t.Warned = r.Start
@@ -99,7 +166,7 @@ func (t *Tracker) Abandon(why string, now time.Time) *Incident {
 		return nil
 	}
 	i := *t.Incident
-	i.Until, i.Unwatched, i.Recent = later(i.Since, now.Round(0)), why, t.past()
+	i.Until, i.Unwatched, i.Recent = Later(i.Since, now.Round(0)), why, t.past()
 	i.Lasted = t.lasted(now, i.Until)
 	return &i
 }
@@ -129,8 +196,11 @@ func (t *Tracker) count(up bool, at time.Time, p Policy) (changed bool) {
 	}
 }
 
-func (t *Tracker) begin(r *probe.Result) *Incident {
+func (t *Tracker) begin(r *probe.Result, p Policy) *Incident {
 	i := t.incident(r)
+	if p.Settle > 0 && t.Flaps.Outages >= flappingOutages {
+		i.Flaps = t.flaps()
+	}
 	i.Since, t.down = t.Streak.Since, t.began
 	i.ID = probe.IncidentID(t.Module, t.Target, t.Hostname, i.Since)
 	if !t.UpSince.IsZero() {
@@ -143,7 +213,7 @@ func (t *Tracker) begin(r *probe.Result) *Incident {
 
 func (t *Tracker) end() *Incident {
 	i := *t.Incident
-	i.Until, i.Recent = later(i.Since, t.Streak.Since), t.past() // the wall clock may have been set back
+	i.Until, i.Recent = Later(i.Since, t.Streak.Since), t.past() // the wall clock may have been set back
 	i.Lasted = t.lasted(t.began, i.Until)
 	t.Incident, t.UpSince = nil, t.Streak.Since
 	return &i
@@ -165,16 +235,25 @@ func (t *Tracker) remindAt(now time.Time, p Policy) bool {
 
 func (t *Tracker) remind(r *probe.Result) *Incident {
 	i := *t.Incident
+	if i.Flaps != nil {
+		i.Flaps = t.flaps()
+	}
 	i.Reminded, i.Recent = r.Start, t.past()
 	i.Stage, i.Reason, i.Detail = r.Failure.Stage, r.Failure.Reason, detail(r.Failure)
 	t.Incident = &i
 	return &i
 }
 
+func (t *Tracker) flaps() *Flaps {
+	f := t.Flaps
+	return &f
+}
+
 // incident is a new one of this target, as it stands after r.
 func (t *Tracker) incident(r *probe.Result) *Incident {
 	i := &Incident{
 		Module: t.Module, Target: t.Target, Hostname: t.Hostname, Prober: t.Prober, Labels: t.Labels, Scheduled: t.Scheduled, Recent: t.past(),
+		Name: t.Name, Group: t.Group,
 	}
 	if r.Failure != nil {
 		i.Stage, i.Reason, i.Detail = r.Failure.Stage, r.Failure.Reason, detail(r.Failure)
@@ -193,7 +272,16 @@ func (t *Tracker) past() []Outcome {
 	return kept
 }
 
-func later(a, b time.Time) time.Time {
+// Earlier returns the earlier of two times, a if they are equal.
+func Earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Later returns the later of two times, a if they are equal.
+func Later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}

@@ -47,8 +47,8 @@ func TestResultsBecomeEvents(t *testing.T) {
 	}{
 		"a first result that is down alerts":   {once, "F", "D"},
 		"a first result that is up is silent":  {once, "S S S", ". . ."},
-		"down and up are told once each":       {once, "S F F F S S", ". D . . U ."},
-		"each incident is told":                {once, "F S F S F", "D U D U D"},
+		"down and up are one event each":       {once, "S F F F S S", ". D . . U ."},
+		"each incident has its events":         {once, "F S F S F", "D U D U D"},
 		"too few failures in a row are None":   {Policy{DownAfter: 3, UpAfter: 1}, "F F S F", ". . . ."},
 		"the third failure in a row counts":    {Policy{DownAfter: 3, UpAfter: 1}, "F F S F F F F", ". . . . . D ."},
 		"one success does not end an incident": {Policy{DownAfter: 1, UpAfter: 2}, "F S F S S S", "D . . . U ."},
@@ -67,7 +67,7 @@ func TestResultsBecomeEvents(t *testing.T) {
 }
 
 func TestADayAtSixHoursGivesThreeReminders(t *testing.T) {
-	// The beginning is told at 0 h, the reminders at 6, 12 and 18 h, and at 24 h the day is over.
+	// The beginning is reported at 0 h, the reminders at 6, 12 and 18 h, and at 24 h the day is over.
 	results := strings.Repeat("F", 24*60)
 	got := play(results, Policy{DownAfter: 1, UpAfter: 1, RepeatEvery: 6 * time.Hour})
 	if n := strings.Count(got, "R"); n != 3 {
@@ -242,5 +242,60 @@ func TestIncidentNeverEndsBeforeItBegins(t *testing.T) {
 	_, up, _ := w.Observe(resultAt(down.Since.Add(-time.Hour), true), p)
 	if !up.Until.Equal(up.Since) || !left.Until.Equal(left.Since) {
 		t.Errorf("it lasts from %v to %v or %v", up.Since, up.Until, left.Until)
+	}
+}
+
+// TestFlappingIsOneIncident: the third outage in close succession begins an incident that ends when the target was up
+// for the time to settle. An outage that lasts settles it, too.
+func TestFlappingIsOneIncident(t *testing.T) {
+	once := Policy{DownAfter: 1, UpAfter: 1}
+	settling := Policy{DownAfter: 1, UpAfter: 1, Settle: 5 * time.Minute}
+	twice := Policy{DownAfter: 2, UpAfter: 2, Settle: 5 * time.Minute}
+	for name, c := range map[string]struct {
+		policy        Policy
+		results, want string
+	}{
+		"off":                     {once, "S F S F S F S F S", ". D U D U D U D U"},
+		"the third is the last":   {settling, "S F S F S F S F S F S S S S S S S S", ". D U D U D . . . . . . . . . U . ."},
+		"far apart":               {settling, "F S S S S S S F S S S S S S F S", "D U . . . . . D U . . . . . D U"},
+		"it settles down":         {settling, "F S F S F F F F F F F F S", "D U D U D . . . . R . . U"},
+		"it settles and is up":    {settling, "F S F S F S F F F F F F F F S", "D U D U D . . . . . . R . . U"},
+		"a single result between": {twice, "F F S S F F S S F F S F F S S S S S S S S", ". D . U . D . U . D . . . . . . . . U . ."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := play(c.results, c.policy); got != c.want {
+				t.Errorf("%s became\n%s, want\n%s", c.results, got, c.want)
+			}
+		})
+	}
+}
+
+func TestFlapsAreCounted(t *testing.T) {
+	tr := NewTracker(KeyOf("m", "host:1", ""))
+	p := Policy{DownAfter: 1, UpAfter: 1, Settle: 15 * time.Minute}
+	var last *Incident
+	for minute := range 60 { // down for one minute of three, until the 30th
+		_, i, _ := tr.Observe(resultAt(epoch.Add(time.Duration(minute)*time.Minute), minute%3 != 0 || minute > 30), p)
+		if i != nil {
+			last = i
+		}
+	}
+	f := last.Flaps
+	if f == nil || f.Outages != 11 || f.Down != 11*time.Minute || !f.Since.Equal(epoch) || last.Until.IsZero() {
+		t.Fatalf("the incident is %+v, its outages %+v", last, f)
+	}
+	if got := f.Share(last.Until); got < 0.35 || got > 0.36 {
+		t.Errorf("it was down for %v of the time", got)
+	}
+}
+
+func TestCertificateWarningByShareOfItsLifetime(t *testing.T) {
+	for days, want := range map[time.Duration]bool{1: true, 14: true, 15: false, 40: false} {
+		r := resultAt(epoch, true)
+		expiry := epoch.Add(days * 24 * time.Hour)
+		r.TLS = &probe.TLSFacts{EarliestExpiry: expiry, EarliestStart: expiry.Add(-45 * 24 * time.Hour)}
+		if got := NewTracker(KeyOf("m", "host:1", "")).WarnOfExpiry(r, Policy{CertShare: 1. / 3}) != nil; got != want {
+			t.Errorf("%d of 45 days before the expiry: warned %t, want %t", days, got, want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -20,11 +21,15 @@ var mechanisms = []string{"PLAIN", "LOGIN", "CRAM-MD5"}
 
 // authenticate logs in with the first mechanism that both sides know and that is not unusable, and returns its name. The
 // connection is encrypted here: a configuration with a user name and tls: none does not load.
-func (s *smtpServer) authenticate(session *smtpSession, host string, unusable []string) (mechanism string, err error) {
+func (s *smtpServer) authenticate(ctx context.Context, session *smtpSession, host string, unusable []string) (mechanism string, err error) {
 	if s.options.Username == "" {
 		return "", nil
 	}
-	password, err := s.options.password()
+	known, secret := mechanisms, s.options.password
+	if s.options.OAuth2 != nil {
+		known, secret = []string{"XOAUTH2"}, func() (string, error) { return s.options.token(ctx) }
+	}
+	password, err := secret()
 	if err != nil {
 		return "", err
 	}
@@ -32,7 +37,7 @@ func (s *smtpServer) authenticate(session *smtpSession, host string, unusable []
 	if len(offered) == 0 {
 		return "", errors.New("the mail server does not offer AUTH, and a username is configured")
 	}
-	for _, m := range mechanisms {
+	for _, m := range known {
 		if slices.Contains(offered, m) && !slices.Contains(unusable, m) {
 			mechanism = m
 			break
@@ -44,11 +49,13 @@ func (s *smtpServer) authenticate(session *smtpSession, host string, unusable []
 		auth = smtp.PlainAuth("", s.options.Username, password, host, false)
 	case "LOGIN":
 		auth = smtp.LoginAuth(s.options.Username, password, host, false)
+	case "XOAUTH2":
+		auth = smtp.XOAuth2Auth(s.options.Username, password)
 	case "CRAM-MD5":
 		auth = smtp.CRAMMD5Auth(s.options.Username, password)
 	default:
 		return "", fmt.Errorf("the mail server offers AUTH %s, and it refused %q of it; known here: %s",
-			incident.Clean(strings.Join(offered, " "), 100), unusable, strings.Join(mechanisms, ", "))
+			incident.Clean(strings.Join(offered, " "), 100), unusable, strings.Join(known, ", "))
 	}
 	if s.trace != nil { // refusal has no other place to learn it
 		s.trace.secrets = loginForms(s.options.Username, password)
@@ -71,9 +78,9 @@ func (s *smtpSession) mechanisms() []string {
 	return strings.Fields(strings.ToUpper(offered))
 }
 
-// loginForms are the forms in which a password goes to a server, which may repeat them; PLAIN has one of its own.
+// loginForms are the forms in which a password goes to a server, which may repeat them; PLAIN and XOAUTH2 have ones of their own.
 func loginForms(username, password string) []string {
-	return []string{"\x00" + username + "\x00" + password, password}
+	return []string{"\x00" + username + "\x00" + password, "user=" + username + "\x01auth=Bearer " + password + "\x01\x01", password}
 }
 
 // withHint adds which option helps when a connection does not become encrypted.

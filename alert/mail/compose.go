@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,7 +13,6 @@ import (
 
 	"rollcall/alert/incident"
 	"rollcall/alert/outbox"
-	"rollcall/probe"
 )
 
 // The bounds of one mail, which a phone can show and every server takes. Of what does not fit, the number is given.
@@ -53,20 +53,34 @@ func (m *Mailer) write(to Address, d *outbox.Digest) letter {
 	out.messageID = m.messageID(to, out.says, d.Overflow)
 	b := new(strings.Builder)
 	if len(entries) == 1 && d.Overflow == 0 {
-		out.subject = m.subjectPrefix + entries[0].subject()
-		fmt.Fprintf(b, "%s\n\n", entries[0].firstLine())
+		out.subject = entries[0].subject()
+		if m.short {
+			out.subject = entries[0].shortSubject()
+		}
+		first := []string{entries[0].firstLine()}
+		if d.Targets > 0 { // else this is the old script's mail, whose text is one line
+			first = wrap(first[0], "")
+		}
+		fmt.Fprintf(b, "%s\n\n", strings.Join(first, "\n"))
 		entries[0].details(b, d.ExternalURL)
 		if history := entries[0].history(); len(history) > 0 {
 			fmt.Fprintf(b, "Outages:\n  %s\n\n", strings.Join(history, "\n  "))
 		}
+		if d.Targets > 0 {
+			fmt.Fprintf(b, "%s.\n", state(d))
+		}
 	} else {
 		summary := summarise(entries, d)
-		out.subject = fmt.Sprintf("%s%s: %s", m.subjectPrefix, asctime(first(entries, d.At)), summary)
-		fmt.Fprintf(b, "Server Monitor: %s.\n\n", summary)
+		out.subject = fmt.Sprintf("%s: %s", asctime(first(entries, d.At)), summary)
+		if m.short && len(entries) > 0 {
+			out.subject = shortSummary(entries)
+		}
+		fmt.Fprintf(b, "%s\n\n", strings.Join(wrap(fmt.Sprintf("Server Monitor: %s.", summary), ""), "\n"))
 		writeState(b, d)
 		list(b, entries, d.ExternalURL)
 	}
-	fmt.Fprintf(b, "-- \nrollcall on %s\n", m.host)
+	out.subject = m.subjectPrefix + out.subject
+	fmt.Fprintf(b, "%s\n\n-- \nrollcall on %s\n", zone(d.At), m.host)
 	if d.ExternalURL != "" {
 		fmt.Fprintf(b, "%s\n", d.ExternalURL)
 	}
@@ -88,52 +102,83 @@ func (m *Mailer) messageID(to Address, says []outbox.Said, overflow int) string 
 
 // details shows one target in full.
 func (e entry) details(b *strings.Builder, externalURL string) {
+	const indent = "             "
 	i := e.incident
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(b, "%-13s%s\n", name, fmt.Sprintf(format, args...))
+		if text := fmt.Sprintf(format, args...); text != "" {
+			fmt.Fprintln(b, strings.Join(wrap(fmt.Sprintf("%-13s%s", name, text), indent), "\n"))
+		}
 	}
+	row("Name:", "%s", incident.Clean(i.Name, maxTarget))
+	row("Group:", "%s", incident.Clean(i.Group, maxTarget))
 	row("Target:", "%s", incident.Clean(i.Target, maxTarget))
-	if i.Hostname != "" {
-		row("Hostname:", "%s", incident.Clean(i.Hostname, maxTarget))
-	}
+	row("Hostname:", "%s", incident.Clean(i.Hostname, maxTarget))
+	row("Labels:", "%s", labels(i.Labels))
 	row("Test:", "%s, module %s", test(i), incident.Clean(i.Module, 100))
 	if e.status == expires {
 		row("Certificate:", "expires %s, in %s", asctime(i.Expiry), span(i.Expiry.Sub(i.Since)))
 	} else {
 		row("Down since:", "%s", asctime(i.Since))
 		if i.Unwatched != "" {
-			row("Unwatched:", "since %s: %s", asctime(i.Until), i.Unwatched)
+			row("Ended:", "%s: %s", asctime(i.Until), i.Unwatched)
 		} else if !i.Until.IsZero() {
 			row("Up since:", "%s, after %s", asctime(i.Until), span(i.Lasted))
 		}
-		if i.UpFor > 0 {
-			row("Before that:", "up for %s", span(i.UpFor))
-		}
 		if i.Reason != "" {
-			row("Reason:", "%s (at stage %s)", i.Reason, i.Stage)
+			row("Reason:", "%s, at stage %s", words(i.Reason), i.Stage)
 			row("", "%s", incident.Clean(i.Detail, maxAnswer))
 		}
+	}
+	if link := Link(externalURL, i); len(link) > maxColumns-len(indent) {
+		fmt.Fprintf(b, "Evidence:\n%s\n", link)
+	} else {
+		row("Evidence:", "%s", link)
+	}
+	if i.UpFor >= time.Second {
+		row("Before that:", "up for %s", span(i.UpFor))
 	}
 	if len(i.Recent) > 0 {
 		fmt.Fprintf(b, "\nLast results:\n")
 		for _, o := range i.Recent {
 			says := "up"
 			if o.Reason != "" {
-				says = fmt.Sprintf("down  %s (at stage %s)", o.Reason, o.Stage)
+				says = "down, " + words(o.Reason)
 			}
-			fmt.Fprintf(b, "  %s  %6.3fs  %s\n", asctime(time.Unix(0, o.At)), o.Took.Seconds(), says)
+			fmt.Fprintf(b, "  %s %7.3fs  %s\n", stamp(time.Unix(0, o.At)), o.Took.Seconds(), says)
 		}
-	}
-	if link := Link(externalURL, i); link != "" {
-		fmt.Fprintf(b, "\nLatest probe: %s\n", link)
 	}
 	b.WriteByte('\n')
 }
 
-// Link leads to the exporter's page about an incident; empty: its address is unknown.
+// maxLabels bounds what a target's labels take in a mail, in bytes.
+const maxLabels = 500
+
+// labels are a target's labels as people write them: env=prod, team=web.
+func labels(all map[string]string) string {
+	parts := make([]string, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		parts = append(parts, name+"="+all[name])
+	}
+	return incident.Clean(strings.Join(parts, ", "), maxLabels)
+}
+
+// zone says which zone the times of a mail are in.
+func zone(at time.Time) string {
+	at = at.Local()
+	if name, offset := at.Zone(); offset != 0 {
+		return fmt.Sprintf("Times are in %s (UTC%s).", name, at.Format("-07:00"))
+	}
+	return "Times are in UTC."
+}
+
+// Link leads to the exporter's page about an incident of a configured target, and to the latest probe of others, of which
+// no history is kept; empty: the exporter's address is unknown.
 func Link(externalURL string, i *incident.Incident) string {
-	if externalURL == "" {
+	switch {
+	case externalURL == "":
 		return ""
+	case i.Scheduled && i.ID != "":
+		return externalURL + "/incident/" + i.ID
 	}
 	return externalURL + "/logs?" + url.Values{"target": {i.Target}, "module": {i.Module}}.Encode()
 }
@@ -145,6 +190,7 @@ func Text(i *incident.Incident, externalURL string) (subject, text string) {
 	b := new(strings.Builder)
 	fmt.Fprintf(b, "%s\n\n", e.firstLine())
 	e.details(b, externalURL)
+	fmt.Fprintln(b, zone(i.Since))
 	return e.subject(), strings.TrimSpace(b.String())
 }
 
@@ -155,7 +201,7 @@ var headings = [...]struct{ title, one, many string }{
 	flaps:       {"Flapping", "server flaps", "servers flap"},
 	expires:     {"Certificate expires soon", "certificate expires soon", "certificates expire soon"},
 	wasDown:     {"Was down, is up again", "server was down", "servers were down"},
-	isUnwatched: {"No longer watched", "server is no longer watched", "servers are no longer watched"},
+	isUnwatched: {"No longer reported", "server is no longer reported", "servers are no longer reported"},
 	isUp:        {"Up again", "server is up again", "servers are up again"},
 }
 
@@ -194,32 +240,63 @@ func summarise(entries []entry, d *outbox.Digest) string {
 	return strings.Join(parts, ", ")
 }
 
-// writeState says how all targets are now: "500 of 612 are down: 480 connection_refused, 20 timeout".
+// state says how all targets are now: "500 of 612 watched are down".
+func state(d *outbox.Digest) string {
+	return fmt.Sprintf("Now %d of %d watched %s down", d.Down, d.Targets, map[bool]string{true: "is", false: "are"}[d.Down == 1])
+}
+
+// writeState says how all targets are now, by reason and group: "500 of 612 watched are down: 480 connection refused, 20
+// timeout".
 func writeState(b *strings.Builder, d *outbox.Digest) {
-	fmt.Fprintf(b, "Now %d of %d watched %s down", d.Down, d.Targets, map[bool]string{true: "is", false: "are"}[d.Down == 1])
-	reasons := make([]probe.Reason, 0, len(d.Reasons))
-	for r := range d.Reasons {
-		reasons = append(reasons, r)
+	text := state(d)
+	if len(d.Reasons) > 0 {
+		text += ": " + most(d.Reasons, words)
 	}
-	slices.SortFunc(reasons, func(a, b probe.Reason) int { return cmp.Or(cmp.Compare(d.Reasons[b], d.Reasons[a]), cmp.Compare(a, b)) })
-	for n, r := range reasons {
-		fmt.Fprintf(b, "%s%d %s", map[bool]string{true: ": ", false: ", "}[n == 0], d.Reasons[r], r)
+	fmt.Fprintf(b, "%s.\n", strings.Join(wrap(text, ""), "\n"))
+	if len(d.Groups) > 0 {
+		groups := "Down by group: " + most(d.Groups, func(g string) string { return incident.Clean(g, maxTarget) })
+		fmt.Fprintf(b, "%s.\n", strings.Join(wrap(groups, ""), "\n"))
 	}
-	b.WriteString(".\n")
 	if d.Overflow > 0 {
-		fmt.Fprintf(b, "Too much waited to name everything: %s.\n", plural(d.Overflow, "outage that is over is only counted", "outages that are over are only counted"))
+		fmt.Fprintf(b, "Too much waited to name everything:\n%s.\n", plural(d.Overflow, "outage that is over is only counted", "outages that are over are only counted"))
 	}
 	b.WriteByte('\n')
+}
+
+// maxCounts is how many reasons or groups a mail counts by name.
+const maxCounts = 20
+
+// most are the counts by name, the highest first: "480 connection refused, 20 timeout".
+func most[K ~string](counts map[K]int, write func(K) string) string {
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b K) int { return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b)) })
+	var parts []string
+	rest := 0
+	for n, name := range names {
+		if n < maxCounts {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[name], write(name)))
+		} else {
+			rest += counts[name]
+		}
+	}
+	if rest > 0 {
+		parts = append(parts, fmt.Sprintf("%d others", rest))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // list shows several targets: a line each as far as there is room, and when they are few, in full as well.
 func list(b *strings.Builder, entries []entry, externalURL string) {
 	room := room{lines: maxLines, bytes: maxListed}
+	named := make(map[string]int)
+	for _, e := range entries {
+		named[server(e.incident)]++
+	}
 	for rest := entries; len(rest) > 0; {
 		s, n := rest[0].status, 0
 		fmt.Fprintf(b, "%s:\n", headings[s].title)
 		for ; n < len(rest) && rest[n].status == s; n++ {
-			lines := append([]string{"  " + rest[n].line()}, indent(rest[n].history())...)
+			lines := wrap("  "+rest[n].line(named[server(rest[n].incident)] > 1), continued)
+			lines = append(lines, indent(rest[n].history())...)
 			if !room.take(lines) {
 				break
 			}
@@ -239,10 +316,13 @@ func list(b *strings.Builder, entries []entry, externalURL string) {
 		return
 	}
 	for _, e := range entries {
-		fmt.Fprintf(b, "%s\n\n", e.subject())
+		fmt.Fprintf(b, "%s\n\n", strings.Join(wrap(e.subject(), continued), "\n"))
 		e.details(b, externalURL)
 	}
 }
+
+// continued is how the second line of an entry in a list begins.
+const continued = "      "
 
 func indent(lines []string) []string {
 	for n := range lines {

@@ -79,11 +79,19 @@ func parse(t *testing.T, data []byte) parsed {
 	if err != nil {
 		t.Fatalf("subject: %v", err)
 	}
-	body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
+	body, err := io.ReadAll(decoded(m))
 	if err != nil {
 		t.Fatalf("body: %v", err)
 	}
 	return parsed{m.Header, subject, strings.ReplaceAll(string(body), "\r\n", "\n")}
+}
+
+// decoded is a mail's body without its transfer encoding.
+func decoded(m *mail.Message) io.Reader {
+	if m.Header.Get("Content-Transfer-Encoding") == "7bit" {
+		return m.Body
+	}
+	return quotedprintable.NewReader(m.Body)
 }
 
 func compose(t *testing.T, m *Mailer, to string, d *outbox.Digest) (parsed, *outbox.Message) {
@@ -107,42 +115,10 @@ func sample() (down, up *incident.Incident) {
 	return down, up
 }
 
-func TestDownMailIsTheOldScripts(t *testing.T) {
-	down, _ := sample()
-	m, _ := compose(t, sender, "ops@example.com", digest(isDownNow(down)))
-	at := down.Since.Local().Format("Mon Jan _2 15:04:05 2006")
-	if want := at + ": TCP host:9000 is down"; m.subject != want {
-		t.Errorf("subject %q, want %q", m.subject, want)
-	}
-	minute := epoch.Add(-time.Minute).Local().Format(time.ANSIC)
-	want := `Server Monitor: Performed a health-check running a TCP test against host:9000. The server is down.
-
-Target:      host:9000
-Test:        TCP, module m
-Down since:  ` + at + `
-Before that: up for 3d4h
-Reason:      connection_refused (at stage connect)
-             connecting to 192.0.2.1:9000: connection refused
-
-Last results:
-  ` + minute + `   0.003s  up
-  ` + at + `   0.002s  down  connection_refused (at stage connect)
-
-Latest probe: https://probe.example.com/rollcall/logs?module=m&target=host%3A9000
-
--- 
-rollcall on probe
-https://probe.example.com/rollcall
-`
-	if diff := cmp.Diff(want, m.body); diff != "" {
-		t.Errorf("body (-want +got):\n%s", diff)
-	}
-}
-
 func TestTCPSchemeIsNotPartOfTheServerInfo(t *testing.T) {
 	down, _ := story("tcp://host:9000", 0)
 	m, _ := compose(t, sender, "ops@example.com", digest(isDownNow(down)))
-	if !strings.HasSuffix(m.subject, ": TCP host:9000 is down") || !strings.Contains(m.body, "against host:9000. ") || !strings.Contains(m.body, "\nTarget:      tcp://host:9000\n") {
+	if !strings.HasSuffix(m.subject, ": TCP host:9000 is down") || !strings.Contains(m.body, "host:9000. ") || !strings.Contains(m.body, "\nTarget:      tcp://host:9000\n") {
 		t.Errorf("subject %q, body\n%s", m.subject, m.body)
 	}
 }
@@ -169,7 +145,7 @@ func TestMailIsWellMade(t *testing.T) {
 		"Auto-Submitted":            "auto-generated",
 		"X-Auto-Response-Suppress":  "All",
 		"Content-Type":              "text/plain; charset=UTF-8",
-		"Content-Transfer-Encoding": "quoted-printable",
+		"Content-Transfer-Encoding": "7bit",
 		"Bcc":                       "",
 	} {
 		if got := m.header.Get(name); got != want {
@@ -196,21 +172,22 @@ func TestSubjectsSayWhatHappened(t *testing.T) {
 	}{
 		"down":      {isDownNow(down), at(0) + ": TCP host:9000 is down", "The server is down."},
 		"up":        {news(outbox.Outage{Incident: up, Up: true, MessageID: "id@x"}), at(7*time.Minute) + ": TCP host:9000 is up again", "The server is up again."},
-		"both":      {news(outbox.Outage{Incident: up, Up: true, Down: true}), at(7*time.Minute) + ": TCP host:9000 was down for 7m0s", "it was down from " + at(0) + " to " + at(7*time.Minute)},
+		"both":      {news(outbox.Outage{Incident: up, Up: true, Down: true}), at(7*time.Minute) + ": TCP host:9000 was down for 7m", "it was down from " + at(0) + " to " + at(7*time.Minute)},
 		"reminder":  {news(outbox.Outage{Incident: &reminded, Reminder: true, MessageID: "id@x"}), at(6*time.Hour) + ": TCP host:9000 is still down", "still down, since " + at(0)},
 		"expiry":    {&outbox.Notification{Key: cert.Key(), Cert: &cert}, at(0) + ": the certificate of host:9000 expires " + at(48*time.Hour), "certificate expires"},
-		"unwatched": {news(outbox.Outage{Incident: &left, Up: true, Down: true}), at(7*time.Minute) + ": TCP host:9000 is no longer watched", "no longer watched: it left the configuration"},
+		"unwatched": {news(outbox.Outage{Incident: &left, Up: true, Down: true}), at(7*time.Minute) + ": TCP host:9000 is no longer reported", "no longer reported: it left the configuration"},
 		"flaps, down now": {news(outbox.Outage{Incident: before, Up: true, MessageID: "id@x"}, outbox.Outage{Incident: down, Down: true}),
-			at(0) + ": TCP host:9000 flaps: 2 outages in 1h0m, 11 % down, is down now", "The server flaps: 2 outages"},
+			at(0) + ": TCP host:9000 flaps: 2 outages in 1h, 11 % down, is down now", "The server flaps: 2 outages"},
 		"flaps, up now": {news(outbox.Outage{Incident: before, Down: true, Up: true}, outbox.Outage{Incident: up, Down: true, Up: true}),
 			at(7*time.Minute) + ": TCP host:9000 flaps: 2 outages in 1h7m, 20 % down, is up now", "The server flaps: 2 outages"},
 	} {
 		m, _ := compose(t, sender, "ops@example.com", digest(c.news))
-		first, rest, _ := strings.Cut(m.body, "\n")
+		first, rest, _ := strings.Cut(m.body, "\n\n")
+		first = strings.ReplaceAll(first, "\n", " ")
 		if m.subject != c.want || !strings.HasPrefix(first, "Server Monitor: Performed a health-check running a TCP test against host:9000. ") || !strings.Contains(first, c.body) {
 			t.Errorf("%s: subject %q, first line %q; want %q, …%q…", name, m.subject, first, c.want, c.body)
 		}
-		if both := "\nOutages:\n  " + at(-time.Hour) + " to " + at(-53*time.Minute) + ": connection_refused\n  " + at(0) + " to "; strings.HasPrefix(name, "flaps") != strings.Contains(rest, both) {
+		if both := "Outages:\n  " + at(-time.Hour)[4:19] + " to " + at(-53 * time.Minute)[4:19] + ": connection refused\n  " + at(0)[4:19] + " to "; strings.HasPrefix(name, "flaps") != strings.Contains(rest, both) {
 			t.Errorf("%s: the outages are listed, or not:\n%s", name, rest)
 		}
 	}
@@ -236,7 +213,7 @@ func TestStormIsAMailThatCanBeRead(t *testing.T) {
 		if want := ": 5000 servers are down (5101 in all), 1 server flaps, 1 server was down"; !strings.HasSuffix(m.subject, want) {
 			t.Errorf("subject %q, want …%q", m.subject, want)
 		}
-		if want := ".\n\nNow 5101 of 6000 watched are down: 4800 connection_refused, 301 timeout.\n\nDown:\n  TCP " + fmt.Sprintf(name, 0); !strings.Contains(m.body, want) {
+		if want := ".\n\nNow 5101 of 6000 watched are down: 4800 connection refused, 301 timeout.\n\nDown:\n  TCP " + fmt.Sprintf(name, 0); !strings.Contains(m.body, want) {
 			t.Errorf("the body does not say %q:\n%.1000s", want, m.body)
 		}
 		if lines := strings.Count(m.body, "\n"); lines > 200 || lines < 40 || len(msg.Parts[0]) > 100_000 {
@@ -260,7 +237,7 @@ func TestMailSaysWhatIsOnlyCounted(t *testing.T) {
 	if want := ": 1 server is down, 12 more outages are over"; !strings.HasSuffix(m.subject, want) {
 		t.Errorf("the subject is %q, want …%q", m.subject, want)
 	}
-	if want := "Too much waited to name everything: 12 outages that are over are only counted.\n\nDown:\n  TCP host:1 "; !strings.Contains(m.body, want) {
+	if want := "Too much waited to name everything:\n12 outages that are over are only counted.\n\nDown:\n  TCP host:1 "; !strings.Contains(m.body, want) {
 		t.Errorf("the body is\n%s\nwant\n%s", m.body, want)
 	}
 	if msg.ID == without.ID || msg.Overflow != 12 {

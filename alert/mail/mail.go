@@ -19,6 +19,7 @@ type Mailer struct {
 	host          string // this machine
 	from          Address
 	subjectPrefix string
+	short         bool // SubjectShort
 	transport     transport
 }
 
@@ -31,7 +32,7 @@ type transport interface {
 // New makes a mailer of options that Validate has nothing against.
 func New(o *Options) *Mailer {
 	host := hostname()
-	m := &Mailer{host: host, from: o.From, subjectPrefix: o.SubjectPrefix}
+	m := &Mailer{host: host, from: o.From, subjectPrefix: o.SubjectPrefix, short: o.Subject == SubjectShort}
 	if m.from == "" {
 		m.from = Address("rollcall@" + qualified(host))
 	}
@@ -66,15 +67,20 @@ func (m *Mailer) Deliver(ctx context.Context, to string, msg *outbox.Message) ou
 }
 
 // encode makes the letter a message for the wire. What it quotes is data: incident.Clean has taken the control characters
-// out, headers are encoded words and the body is quoted-printable.
+// out and headers are encoded words. A body of plain ASCII goes as it is, which every reader shows; else it is
+// quoted-printable.
 func (m *Mailer) encode(l letter) ([]byte, error) {
-	msg := gomail.NewMsg(gomail.WithCharset(gomail.CharsetUTF8), gomail.WithEncoding(gomail.EncodingQP), gomail.WithNoDefaultUserAgent())
+	encoding, body := gomail.EncodingQP, l.body
+	if is7bit(body) {
+		encoding, body = gomail.NoEncoding, strings.ReplaceAll(body, "\n", "\r\n")
+	}
+	msg := gomail.NewMsg(gomail.WithCharset(gomail.CharsetUTF8), gomail.WithEncoding(encoding), gomail.WithNoDefaultUserAgent())
 	from := m.from.header(m.host)
 	from.Name = "Rollcall"
 	msg.FromMailAddress(from)
 	msg.ToMailAddress(l.to.header(m.host))
 	// Its own folding, because go-mail's loses one of two spaces where it breaks a line, and asctime has two.
-	msg.SetGenHeaderPreformatted(gomail.HeaderSubject, fold(mime.QEncoding.Encode("utf-8", notEncoded(l.subject)), len("Subject: ")))
+	msg.SetGenHeaderPreformatted(gomail.HeaderSubject, fold(encodeSubject(l.subject), len("Subject: ")))
 	msg.SetDateWithValue(l.at)
 	msg.SetMessageIDWithValue(l.messageID)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no vacation replies
@@ -83,12 +89,40 @@ func (m *Mailer) encode(l letter) ([]byte, error) {
 		msg.SetGenHeader(gomail.HeaderInReplyTo, "<"+l.references[0]+">")
 		msg.SetGenHeader(gomail.HeaderReferences, "<"+strings.Join(l.references, "> <")+">")
 	}
-	msg.SetBodyString(gomail.TypeTextPlain, l.body)
+	msg.SetBodyString(gomail.TypeTextPlain, body)
 	var b bytes.Buffer
 	if _, err := msg.WriteTo(&b); err != nil {
 		return nil, fmt.Errorf("composing a mail: %w", err)
 	}
+	if encoding == gomail.NoEncoding { // go-mail knows only "8bit" for what it leaves as it is
+		return bytes.Replace(b.Bytes(), []byte("Content-Transfer-Encoding: 8bit\r\n"), []byte("Content-Transfer-Encoding: 7bit\r\n"), 1), nil
+	}
 	return b.Bytes(), nil
+}
+
+// maxLine is how long a line of a mail may be, in bytes (RFC 5322, 2.1.1).
+const maxLine = 998
+
+// is7bit reports whether the text may be sent without an encoding.
+func is7bit(text string) bool {
+	for line := range strings.SplitSeq(text, "\n") {
+		if len(line) > maxLine || strings.ContainsFunc(line, func(r rune) bool { return r >= 0x80 || r < ' ' }) {
+			return false
+		}
+	}
+	return true
+}
+
+// encodeSubject makes a subject ASCII. The first word stays as it is where it can: the encoded words after it then fit
+// into the 76 columns that RFC 2047 gives a line, which "Subject: " before them would exceed.
+func encodeSubject(s string) string {
+	s = notEncoded(s)
+	encoded := mime.QEncoding.Encode("utf-8", s)
+	first, rest, _ := strings.Cut(s, " ")
+	if encoded == s || first == "" || rest == "" || mime.QEncoding.Encode("utf-8", first) != first || mime.QEncoding.Encode("utf-8", rest) == rest {
+		return encoded
+	}
+	return first + " " + mime.QEncoding.Encode("utf-8", rest)
 }
 
 // notEncoded keeps a reader from taking a target that looks like an encoded word (RFC 2047) for one. go-mail, like

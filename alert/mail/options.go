@@ -2,7 +2,9 @@ package mail
 
 import (
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,15 +20,66 @@ const defaultSendmail = "/usr/sbin/sendmail"
 // Options is the `email:` section: who gets mail and how it leaves, by SMTP when that section is there, else by the
 // local sendmail.
 type Options struct {
-	To            []Address    `yaml:"to"`
-	From          Address      `yaml:"from,omitempty"` // empty: rollcall@<host name>
-	SMTP          *SMTPOptions `yaml:"smtp,omitempty"`
-	Sendmail      string       `yaml:"sendmail,omitempty"`
-	SubjectPrefix string       `yaml:"subject_prefix,omitempty"`
+	To            []Address            `yaml:"to"` // addresses, or names of Groups
+	Groups        map[string][]Address `yaml:"groups,omitempty"`
+	From          Address              `yaml:"from,omitempty"` // empty: rollcall@<host name>
+	SMTP          *SMTPOptions         `yaml:"smtp,omitempty"`
+	Sendmail      string               `yaml:"sendmail,omitempty"`
+	Subject       SubjectStyle         `yaml:"subject,omitempty"`
+	SubjectPrefix string               `yaml:"subject_prefix,omitempty"`
 }
 
 // SetDefaults puts in what the section says when it does not mention an option.
-func (o *Options) SetDefaults() { o.Sendmail = defaultSendmail }
+func (o *Options) SetDefaults() { o.Sendmail, o.Subject = defaultSendmail, SubjectScript }
+
+// SubjectStyle is how subjects are written.
+type SubjectStyle string
+
+// The styles.
+const (
+	SubjectScript SubjectStyle = "script" // as the old script: the time, the test, the server, "is down"
+	SubjectShort  SubjectStyle = "short"  // the state and the name first, which is what fits on a phone
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *SubjectStyle) UnmarshalText(text []byte) error {
+	switch v := SubjectStyle(text); v {
+	case SubjectScript, SubjectShort:
+		*s = v
+		return nil
+	default:
+		return fmt.Errorf("%q is unknown; accepted: script, short", text)
+	}
+}
+
+// Expand returns the addresses that names stand for, each once: a group's members, or the address itself.
+func (o *Options) Expand(names []Address) []Address {
+	var all []Address
+	for _, name := range names {
+		members, isGroup := o.Groups[string(name)]
+		if !isGroup {
+			members = []Address{name}
+		}
+		for _, to := range members {
+			if !slices.Contains(all, to) {
+				all = append(all, to)
+			}
+		}
+	}
+	return all
+}
+
+// CheckRecipient reports what is wrong with a recipient beside its form, which ParseAddress judges.
+func (o *Options) CheckRecipient(to Address) error {
+	if _, isGroup := o.Groups[string(to)]; o.SMTP == nil || !to.Local() || isGroup {
+		return nil
+	}
+	accepted := "user@domain"
+	if len(o.Groups) > 0 {
+		accepted += ", or one of groups: " + strings.Join(slices.Sorted(maps.Keys(o.Groups)), ", ")
+	}
+	return fmt.Errorf("%q is a local user name, which a mail server reached by smtp does not know; accepted: %s", to, accepted)
+}
 
 // SMTPOptions says how to reach the mail server.
 type SMTPOptions struct {
@@ -36,7 +89,8 @@ type SMTPOptions struct {
 	Username     string           `yaml:"username,omitempty"`
 	Password     config.Secret    `yaml:"password,omitempty"`
 	PasswordFile string           `yaml:"password_file,omitempty"`
-	Hello        string           `yaml:"hello,omitempty"` // empty: the host name
+	OAuth2       *config.OAuth2   `yaml:"oauth2,omitempty"` // in place of a password, by XOAUTH2
+	Hello        string           `yaml:"hello,omitempty"`  // empty: the host name
 }
 
 // SetDefaults puts in what the section says when it does not mention an option.
@@ -74,8 +128,24 @@ func (o *Options) Validate(report Report) {
 	if len(o.To) == 0 {
 		report("to", "is empty; accepted: a list of user@domain, or local user names when sendmail delivers")
 	}
-	if len(o.To) > maxRecipients {
-		report("to", "has %d addresses; accepted: at most %d, use a mailing list beyond that", len(o.To), maxRecipients)
+	if n := max(len(o.To), len(o.Expand(o.To))); n > maxRecipients {
+		report("to", "has %d addresses; accepted: at most %d, use a mailing list beyond that", n, maxRecipients)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Groups)) {
+		path := "groups." + name
+		if a, err := ParseAddress(name); err != nil || !a.Local() {
+			report(path, "%q is not a group's name; accepted: letters, digits, - and _", name)
+		}
+		if len(o.Groups[name]) == 0 {
+			report(path, "is empty; accepted: a list of addresses")
+		}
+		for n, to := range o.Groups[name] {
+			if _, isGroup := o.Groups[string(to)]; isGroup {
+				report(fmt.Sprintf("%s[%d]", path, n), "%q is a group; accepted: addresses", to)
+			} else if err := o.CheckRecipient(to); err != nil {
+				report(fmt.Sprintf("%s[%d]", path, n), "%w", err)
+			}
+		}
 	}
 	seen := make(map[Address]bool)
 	for i, to := range o.To {
@@ -85,8 +155,10 @@ func (o *Options) Validate(report Report) {
 			report(path, "is empty; accepted: user@domain, or a local user name when sendmail delivers")
 		case seen[to]:
 			report(path, "%q is there twice", to)
-		case o.SMTP != nil && to.Local():
-			report(path, "%q is a local user name, which a mail server reached by smtp does not know; accepted: user@domain", to)
+		default:
+			if err := o.CheckRecipient(to); err != nil {
+				report(path, "%w", err)
+			}
 		}
 		seen[to] = true
 	}
@@ -110,7 +182,7 @@ func (o *SMTPOptions) validate(report Report) {
 	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || perr != nil || n == 0 || OneLine(o.Address, 300) != nil {
 		report("address", "%q is not host:port; accepted: e.g. mail.example.com:587", o.Address)
 	}
-	if o.TLS == TLSNone && (o.Username != "" || o.Password != "" || o.PasswordFile != "") {
+	if o.TLS == TLSNone && (o.Username != "" || o.Password != "" || o.PasswordFile != "" || o.OAuth2 != nil) {
 		report("tls", "none would send the password in clear; accepted with a username: starttls, implicit")
 	}
 	if port == "465" && o.TLS == TLSStart {
@@ -121,8 +193,21 @@ func (o *SMTPOptions) validate(report Report) {
 	} else if _, err := o.password(); err != nil {
 		report("password_file", "%w", err)
 	}
-	if hasPassword := o.Password != "" || o.PasswordFile != ""; hasPassword != (o.Username != "") {
-		report("username", "goes together with password or password_file: both or neither")
+	hasPassword := o.Password != "" || o.PasswordFile != ""
+	if (hasPassword || o.OAuth2 != nil) != (o.Username != "") {
+		report("username", "goes together with password, password_file or oauth2: both or neither")
+	}
+	if o.OAuth2 != nil {
+		if hasPassword {
+			report("oauth2", "cannot stand beside password or password_file")
+		}
+		client := config.HTTPClientConfig{OAuth2: o.OAuth2}
+		if err := client.Validate(); err != nil {
+			report("oauth2", "%w", err)
+		}
+		if _, err := o.clientSecret(); err != nil {
+			report("oauth2", "%w", err)
+		}
 	}
 	if err := OneLine(o.Username, 300); err != nil {
 		report("username", "%w", err)

@@ -112,7 +112,7 @@ func TestSendmailThatHangsIsKilledWithItsChildren(t *testing.T) {
 			if _, err := fmt.Sscan(read(t, dir, "child"), &child); err != nil {
 				t.Fatal(err)
 			}
-			// A killed child whose parent is gone stays a zombie where nobody reaps; running is what it must not do.
+			// A killed child whose parent is gone stays a zombie where no init reaps; running is what it must not do.
 			for alive := true; alive; {
 				stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
 				alive = syscall.Kill(child, 0) == nil && err == nil && !strings.Contains(string(stat), ") Z ")

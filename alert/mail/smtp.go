@@ -88,7 +88,7 @@ func (s *smtpServer) connect(ctx context.Context, unusable []string) (_ *smtpSes
 	}
 	session := &smtpSession{conn: conn, limits: s.limits, trace: s.trace, stop: context.AfterFunc(ctx, func() { conn.Close() })}
 	if err = s.greet(ctx, session, host, tlsConfig); err == nil {
-		mechanism, err = s.authenticate(session, host, unusable)
+		mechanism, err = s.authenticate(ctx, session, host, unusable)
 	}
 	if err != nil {
 		s.trace.refusal(err)

@@ -215,6 +215,9 @@ func (s *mailServer) auth(conn net.Conn, r *textproto.Reader, args string, reply
 	case "LOGIN":
 		user, password := ask("Username:"), ask("Password:")
 		ok = user == s.user && password == s.password
+	case "XOAUTH2":
+		b, _ := base64.StdEncoding.DecodeString(initial)
+		ok = string(b) == "user="+s.user+"\x01auth=Bearer "+s.password+"\x01\x01"
 	case "CRAM-MD5":
 		const challenge = "<1896.697170952@mail.example.com>"
 		h := hmac.New(md5.New, []byte(s.password))

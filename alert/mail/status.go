@@ -39,7 +39,7 @@ func entriesOf(n *outbox.Notification) []entry {
 	if outages := n.Owed(); len(outages) > 0 {
 		last := outages[len(outages)-1]
 		e := entry{statusOf(last), last.Incident, n, outages}
-		if len(outages)+n.Earlier > 1 {
+		if e.count() > 1 {
 			e.status = flaps
 		}
 		entries = append(entries, e)
@@ -55,6 +55,8 @@ func statusOf(o outbox.Outage) status {
 	switch {
 	case o.Incident.Unwatched != "":
 		return isUnwatched
+	case o.Down && !o.Up && o.Incident.Flaps != nil:
+		return flaps
 	case o.Up && o.MessageID == "":
 		return wasDown
 	case o.Up:
@@ -75,6 +77,9 @@ func (e entry) at() time.Time {
 	case isUp, wasDown, isUnwatched:
 		return i.Until
 	case flaps:
+		if i.Flaps != nil {
+			return i.Flaps.Latest
+		}
 		return i.Changed()
 	default:
 		return i.Since
@@ -113,7 +118,7 @@ func (e entry) says() string {
 	case wasDown:
 		return "was down for " + span(e.incident.Lasted)
 	case isUnwatched:
-		return "is no longer watched"
+		return "is no longer reported"
 	case flaps:
 		return e.flapping()
 	default:
@@ -123,6 +128,9 @@ func (e entry) says() string {
 
 // flapping sums up several outages: "flaps: 11 outages in 20m, 43 % down, is up now".
 func (e entry) flapping() string {
+	if f := e.incident.Flaps; f != nil {
+		return fmt.Sprintf("flaps: %s", outagesIn(f, e.at()))
+	}
 	first, down := e.outages[0].Incident.Since, e.of.EarlierDown
 	if e.of.Earlier > 0 {
 		first = e.of.EarlierSince
@@ -135,7 +143,7 @@ func (e entry) flapping() string {
 	case last.Until.IsZero():
 		now = "is down now"
 	case last.Unwatched != "":
-		now = "is no longer watched"
+		now = "is no longer reported"
 	}
 	whole := e.at().Sub(first)
 	share := ""
@@ -143,6 +151,11 @@ func (e entry) flapping() string {
 		share = fmt.Sprintf(", %d %% down", min(100, 100*down/whole))
 	}
 	return fmt.Sprintf("flaps: %d outages in %s%s, %s", e.count(), span(whole), share, now)
+}
+
+// outagesIn says what a target did that flapped until at.
+func outagesIn(f *incident.Flaps, at time.Time) string {
+	return fmt.Sprintf("%d outages in %s, %.0f %% down", f.Outages, span(at.Sub(f.Since)), 100*f.Share(at))
 }
 
 // count is how many outages the entry is about.
@@ -157,10 +170,13 @@ func (e entry) firstLine() string {
 		says = "The server is still down, since " + asctime(i.Since) + "."
 	case isUp:
 		says = "The server is up again."
+		if i.Flaps != nil {
+			says = "The server is up again, after " + outagesIn(i.Flaps, i.Until) + "."
+		}
 	case wasDown:
 		says = "The server is up again; it was down from " + asctime(i.Since) + " to " + asctime(i.Until) + "."
 	case isUnwatched:
-		says = "The server is no longer watched: " + i.Unwatched + ". It was down since " + asctime(i.Since) + "."
+		says = "The server is no longer reported: " + i.Unwatched + ". It was down since " + asctime(i.Since) + "."
 	case flaps:
 		says = "The server " + e.flapping() + "."
 	case expires:
@@ -169,39 +185,42 @@ func (e entry) firstLine() string {
 	return fmt.Sprintf("Server Monitor: Performed a health-check running a %s test against %s. %s", test(i), serverInfo(i), says)
 }
 
-// line is the entry in a list.
-func (e entry) line() string {
+// line is the entry in a list, with its module where that is needed to tell it from another.
+func (e entry) line(module bool) string {
 	i := e.incident
 	head := fmt.Sprintf("%s (module %s)", server(i), incident.Clean(i.Module, 100))
+	if !module {
+		head = server(i)
+	}
 	switch e.status {
 	case expires:
-		return fmt.Sprintf("%s expires %s", head, asctime(i.Expiry))
+		return fmt.Sprintf("%s expires %s", head, stamp(i.Expiry))
 	case isUnwatched:
-		return fmt.Sprintf("%s since %s: %s; %s", head, asctime(i.Since), i.Reason, i.Unwatched)
+		return fmt.Sprintf("%s since %s: %s; %s", head, stamp(i.Since), words(i.Reason), i.Unwatched)
 	case isUp, wasDown:
-		return fmt.Sprintf("%s %s to %s: %s", head, asctime(i.Since), asctime(i.Until), i.Reason)
+		return fmt.Sprintf("%s %s to %s: %s", head, stamp(i.Since), stamp(i.Until), words(i.Reason))
 	case flaps:
 		return fmt.Sprintf("%s %s", head, e.flapping())
 	default:
-		return fmt.Sprintf("%s since %s: %s", head, asctime(i.Since), i.Reason)
+		return fmt.Sprintf("%s since %s: %s", head, stamp(i.Since), words(i.Reason))
 	}
 }
 
 // history is a line for each outage of a target that flaps.
 func (e entry) history() []string {
-	if e.status != flaps {
+	if e.status != flaps || e.count() == 1 {
 		return nil
 	}
 	var lines []string
 	if e.of.Earlier > 0 {
-		lines = append(lines, fmt.Sprintf("%s since %s", plural(e.of.Earlier, "earlier outage", "earlier outages"), asctime(e.of.EarlierSince)))
+		lines = append(lines, fmt.Sprintf("%s since %s", plural(e.of.Earlier, "earlier outage", "earlier outages"), stamp(e.of.EarlierSince)))
 	}
 	for _, o := range e.outages {
 		end := "now"
 		if !o.Incident.Until.IsZero() {
-			end = asctime(o.Incident.Until)
+			end = stamp(o.Incident.Until)
 		}
-		lines = append(lines, fmt.Sprintf("%s to %s: %s", asctime(o.Incident.Since), end, o.Incident.Reason))
+		lines = append(lines, fmt.Sprintf("%s to %s: %s", stamp(o.Incident.Since), end, words(o.Incident.Reason)))
 	}
 	return lines
 }
@@ -209,19 +228,26 @@ func (e entry) history() []string {
 // asctime is a time as the old script and C write it: Wed Feb 11 20:00:00 2015.
 func asctime(t time.Time) string { return t.Local().Format(time.ANSIC) }
 
+// stamp is a time in a list, where the year is known.
+func stamp(t time.Time) string { return t.Local().Format(time.Stamp) }
+
 // span says a duration for a person: two units are enough.
 func span(d time.Duration) string {
 	d = d.Round(time.Second)
-	switch {
-	case d < time.Minute:
-		return d.String()
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
-	case d < 24*time.Hour:
-		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
-	default:
-		return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+	units := []struct {
+		size time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}}
+	for n, u := range units[:3] {
+		if d >= u.size {
+			next := units[n+1]
+			if rest := d % u.size / next.size; rest > 0 {
+				return fmt.Sprintf("%d%s%d%s", d/u.size, u.name, rest, next.name)
+			}
+			return fmt.Sprintf("%d%s", d/u.size, u.name)
+		}
 	}
+	return d.String()
 }
 
 // plural is "1 server is", "3 servers are" for (n, "server is", "servers are").

@@ -31,6 +31,7 @@ type Digest struct {
 	Down          int                  // targets that are down now
 	Targets       int                  // targets that are watched
 	Reasons       map[probe.Reason]int // of those that are down
+	Groups        map[string]int       // of those that are down and have a group
 	ExternalURL   string               // of the exporter's pages, without a slash at the end; empty: unknown
 	At            time.Time
 }

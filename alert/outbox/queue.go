@@ -93,7 +93,7 @@ func (q *Queue) Add(e incident.Event, i *incident.Incident, now time.Time) (coun
 // Hasten has a recipient that refused the last message tried again soon: something happened, or another's was accepted.
 func (q *Queue) Hasten() {
 	if q.refused && !q.gone {
-		q.notBefore = earlier(q.notBefore, q.tried.Add(longestPause))
+		q.notBefore = incident.Earlier(q.notBefore, q.tried.Add(longestPause))
 	}
 }
 
@@ -164,15 +164,15 @@ func (q *Queue) Due(p Pacing, now time.Time) (at time.Time, ok bool) {
 		return at, true // no new message: the same one again
 	}
 	if n := q.oldest(); n != nil && !n.since.IsZero() {
-		at = later(at, n.since.Add(p.Wait))
+		at = incident.Later(at, n.since.Add(p.Wait))
 	}
 	q.sent = slices.DeleteFunc(q.sent, func(t time.Time) bool {
 		return now.Sub(t) >= time.Hour || t.After(now) // a time to come is what a clock that was set back leaves behind
 	})
 	if n := len(q.sent); n > 0 {
-		at = later(at, q.sent[n-1].Add(p.Interval))
+		at = incident.Later(at, q.sent[n-1].Add(p.Interval))
 		if p.PerHour > 0 && n >= p.PerHour {
-			at = later(at, q.sent[n-p.PerHour].Add(time.Hour))
+			at = incident.Later(at, q.sent[n-p.PerHour].Add(time.Hour))
 		}
 	}
 	return at, true
@@ -315,10 +315,10 @@ func (n *Notification) open() bool {
 func (n *Notification) changed() time.Time {
 	var at time.Time
 	for _, o := range n.Outages {
-		at = later(at, o.Incident.Changed())
+		at = incident.Later(at, o.Incident.Changed())
 	}
 	if n.Cert != nil {
-		at = later(at, n.Cert.Since)
+		at = incident.Later(at, n.Cert.Since)
 	}
 	return at
 }
@@ -355,18 +355,4 @@ func (q *Queue) MarkDirty(key incident.Key) {
 	if q.dirty[key] = true; q.OnChange != nil {
 		q.OnChange(key)
 	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }

@@ -84,7 +84,7 @@ func TestMessageInDoubtStaysAsItWas(t *testing.T) {
 	}
 }
 
-func TestEndOfAnIncidentThatWasNotToldIsToldAsAWhole(t *testing.T) {
+func TestUnreportedIncidentThatEndsIsOneMessage(t *testing.T) {
 	q := queue()
 	down, up := story("host:1", 0)
 	q.Add(incident.Down, down, epoch)
@@ -293,11 +293,11 @@ func TestStrangersCannotCrowdOutConfiguredTargets(t *testing.T) {
 	begin(q)
 	end(q, Delivered, epoch)
 	if q.Overflow() != 0 || q.Pending() != 0 {
-		t.Errorf("once it was told, %d are counted and %d pending", q.Overflow(), q.Pending())
+		t.Errorf("after delivery, %d are counted and %d pending", q.Overflow(), q.Pending())
 	}
 }
 
-func TestWhatWasOnlyCountedIsToldOnce(t *testing.T) {
+func TestCountedOutagesAreReportedOnce(t *testing.T) {
 	for _, c := range []struct {
 		verdicts []Verdict
 		want     int // in the next message
@@ -351,7 +351,7 @@ func TestRandomDeliveriesTellEachEventOnce(t *testing.T) {
 					}
 					if s.Up {
 						if ended[s.ID]++; begun[s.ID] != 1 {
-							t.Fatal("an end was told before its beginning")
+							t.Fatal("an end was reported before its beginning")
 						}
 					}
 				}
@@ -385,11 +385,11 @@ func TestRandomDeliveriesTellEachEventOnce(t *testing.T) {
 			}
 		}
 		if len(begun) != count || len(ended) != count-open || len(q.targets) != open {
-			t.Fatalf("%d incidents, %d open: %d beginnings and %d ends were told, %d threads are kept", count, open, len(begun), len(ended), len(q.targets))
+			t.Fatalf("%d incidents, %d open: %d beginnings and %d ends were reported, %d threads are kept", count, open, len(begun), len(ended), len(q.targets))
 		}
 		for id, n := range begun {
 			if n != 1 || ended[id] > 1 {
-				t.Fatalf("incident %s: its beginning was told %d times, its end %d times", id, n, ended[id])
+				t.Fatalf("incident %s: its beginning was reported %d times, its end %d times", id, n, ended[id])
 			}
 		}
 	}

@@ -79,7 +79,7 @@ func TestTLSFacts(t *testing.T) {
 	fingerprint := sha256.Sum256(cert.Certificate[0])
 	want := &probe.TLSFacts{
 		Version: tls.VersionTLS13, CipherSuite: r.TLS.CipherSuite,
-		EarliestExpiry: cert.Leaf.NotAfter, ChainExpiry: ca.Cert.NotAfter, // the root, which is not presented, ends first
+		EarliestExpiry: cert.Leaf.NotAfter, EarliestStart: cert.Leaf.NotBefore, ChainExpiry: ca.Cert.NotAfter, // the root, which is not presented, ends first
 		Leaf: probe.CertificateFacts{
 			FingerprintSHA256: hex.EncodeToString(fingerprint[:]), Subject: "CN=test,O=Rollcall", Issuer: "CN=Test Root,O=Rollcall",
 			SubjectAlternative: "localhost,test.example", SerialNumber: "beef",

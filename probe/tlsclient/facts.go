@@ -14,25 +14,26 @@ import (
 // setFacts records what a peer presented, verified or not. The peer may not have proved yet that it owns the leaf's key.
 func setFacts(f *probe.TLSFacts, state tls.ConnectionState) {
 	f.Version, f.CipherSuite = state.Version, state.CipherSuite
-	f.EarliestExpiry = earliestExpiry(state.PeerCertificates)
+	first := firstToExpire(state.PeerCertificates)
+	f.EarliestExpiry, f.EarliestStart = first.NotAfter, first.NotBefore
 	f.Leaf = certificateFacts(state.PeerCertificates[0])
 }
 
-func earliestExpiry(certificates []*x509.Certificate) time.Time {
-	earliest := certificates[0].NotAfter
+func firstToExpire(certificates []*x509.Certificate) *x509.Certificate {
+	first := certificates[0]
 	for _, c := range certificates[1:] {
-		if c.NotAfter.Before(earliest) {
-			earliest = c.NotAfter
+		if c.NotAfter.Before(first.NotAfter) {
+			first = c
 		}
 	}
-	return earliest
+	return first
 }
 
 // chainExpiry is when the last of the verified chains ends; each ends with its first certificate to expire.
 func chainExpiry(chains [][]*x509.Certificate) time.Time {
 	var latest time.Time
 	for _, chain := range chains {
-		if expiry := earliestExpiry(chain); expiry.After(latest) {
+		if expiry := firstToExpire(chain).NotAfter; expiry.After(latest) {
 			latest = expiry
 		}
 	}

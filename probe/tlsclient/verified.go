@@ -87,14 +87,14 @@ func digest(certificates []*x509.Certificate) (sum [sha256.Size]byte) {
 
 // validity is the time in which all certificates of all chains are valid.
 func validity(chains [][]*x509.Certificate) (from, until time.Time) {
-	until = earliestExpiry(chains[0])
+	until = firstToExpire(chains[0]).NotAfter
 	for _, chain := range chains {
 		for _, c := range chain {
 			if c.NotBefore.After(from) {
 				from = c.NotBefore
 			}
 		}
-		if expiry := earliestExpiry(chain); expiry.Before(until) {
+		if expiry := firstToExpire(chain).NotAfter; expiry.Before(until) {
 			until = expiry
 		}
 	}

@@ -1,0 +1,157 @@
+// Package maintenance says which targets are under planned maintenance at a time: by windows between two dates, or weekly
+// ones. It knows nothing of incidents and of what is sent.
+package maintenance
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	_ "time/tzdata" // time zones also where the system has none, as in a container from scratch
+
+	"rollcall/probe/option"
+)
+
+// Options is one entry of `maintenance:`. It has either From and Until or Weekly. It is for the targets that one of
+// Targets, Groups and Labels names, and where all three are empty, for all.
+type Options struct {
+	From     string            `yaml:"from,omitempty"`     // e.g. 2026-12-24 18:00
+	Until    string            `yaml:"until,omitempty"`    // the same form
+	Weekly   string            `yaml:"weekly,omitempty"`   // e.g. Sun 02:00-04:00, or Sat,Sun 22:00-06:00, which ends the day after
+	Timezone string            `yaml:"timezone,omitempty"` // e.g. Europe/Berlin; empty: the machine's
+	Targets  []string          `yaml:"targets,omitempty"`  // by target or name
+	Groups   []string          `yaml:"groups,omitempty"`
+	Labels   map[string]string `yaml:"labels,omitempty"` // all of them
+}
+
+// Target is what a window may name a target by.
+type Target struct {
+	Target, Name, Group string
+	Labels              map[string]string
+}
+
+// Window is a compiled Options. It is never changed.
+type Window struct {
+	from, until time.Time // of a dated window
+	days        [7]bool   // of a weekly window, on which it begins
+	begin, end  time.Duration
+	zone        *time.Location
+	of          Options
+}
+
+// Compile makes the options ready. Its errors are joined *option.Errors with paths relative to them.
+func (o Options) Compile() (*Window, error) {
+	w := &Window{of: o, zone: time.Local}
+	var errs []error
+	add := func(path string, err error) {
+		if err != nil {
+			errs = append(errs, &option.Error{Path: path, Err: err})
+		}
+	}
+	if o.Timezone != "" {
+		zone, err := time.LoadLocation(o.Timezone)
+		if err != nil {
+			add("timezone", fmt.Errorf("%q is not a time zone; accepted: e.g. Europe/Berlin, UTC", o.Timezone))
+			zone = time.UTC
+		}
+		w.zone = zone
+	}
+	if weekly := o.Weekly != ""; weekly == (o.From != "" || o.Until != "") {
+		add("weekly", errors.New("one of two is needed; accepted: from and until, or weekly"))
+	} else if weekly {
+		add("weekly", w.parseWeekly(o.Weekly))
+	} else {
+		var err error
+		w.from, err = parseDate(o.From, w.zone)
+		add("from", err)
+		w.until, err = parseDate(o.Until, w.zone)
+		add("until", err)
+		if len(errs) == 0 && !w.from.Before(w.until) {
+			add("until", fmt.Errorf("%q is not after from", o.Until))
+		}
+	}
+	return w, errors.Join(errs...)
+}
+
+func parseDate(s string, zone *time.Location) (time.Time, error) {
+	for _, layout := range []string{"2006-01-02 15:04", time.DateTime, time.DateOnly, time.RFC3339} {
+		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is not a date; accepted: e.g. 2026-12-24 18:00, or 2026-12-24T18:00:00+01:00", s)
+}
+
+var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+
+func (w *Window) parseWeekly(s string) error {
+	bad := fmt.Errorf("%q is not a weekly time; accepted: e.g. Sun 02:00-04:00, or Sat,Sun 22:00-06:00", s)
+	days, span, _ := strings.Cut(s, " ")
+	for day := range strings.SplitSeq(days, ",") {
+		n := slices.Index(weekdays, strings.ToLower(day))
+		if n < 0 {
+			return bad
+		}
+		w.days[n] = true
+	}
+	begin, end, _ := strings.Cut(strings.TrimSpace(span), "-")
+	var errs [2]error
+	w.begin, errs[0] = parseClock(begin)
+	w.end, errs[1] = parseClock(end)
+	if errs[0] != nil || errs[1] != nil || w.begin == w.end || w.begin == 24*time.Hour {
+		return bad
+	}
+	return nil
+}
+
+// parseClock reads a time of day, up to 24:00.
+func parseClock(s string) (time.Duration, error) {
+	if s == "24:00" {
+		return 24 * time.Hour, nil
+	}
+	t, err := time.Parse("15:04", s)
+	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute, err
+}
+
+// Covers reports whether the target is under maintenance at now.
+func (w *Window) Covers(t Target, now time.Time) bool { return w.isOpen(now) && w.names(t) }
+
+func (w *Window) isOpen(now time.Time) bool {
+	if w.of.Weekly == "" {
+		return !now.Before(w.from) && now.Before(w.until)
+	}
+	now = now.In(w.zone)
+	for back := range 2 { // it may have begun yesterday
+		day := time.Date(now.Year(), now.Month(), now.Day()-back, 0, 0, 0, 0, w.zone)
+		if !w.days[day.Weekday()] {
+			continue
+		}
+		begin, end := at(day, 0, w.begin), at(day, 0, w.end)
+		if w.end <= w.begin {
+			end = at(day, 1, w.end)
+		}
+		if !now.Before(begin) && now.Before(end) {
+			return true
+		}
+	}
+	return false
+}
+
+// at is a time of the clock on a day, also where the clock is set forward or back on it.
+func at(day time.Time, plus int, clock time.Duration) time.Time {
+	return time.Date(day.Year(), day.Month(), day.Day()+plus, 0, int(clock/time.Minute), 0, 0, day.Location())
+}
+
+func (w *Window) names(t Target) bool {
+	o := w.of
+	if len(o.Targets)+len(o.Groups)+len(o.Labels) == 0 {
+		return true
+	}
+	hasLabels := len(o.Labels) > 0
+	for name, value := range o.Labels {
+		hasLabels = hasLabels && t.Labels[name] == value
+	}
+	return hasLabels || slices.Contains(o.Targets, t.Target) || (t.Name != "" && slices.Contains(o.Targets, t.Name)) ||
+		(t.Group != "" && slices.Contains(o.Groups, t.Group))
+}

@@ -1,0 +1,94 @@
+package maintenance
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWindows(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		options Options
+		open    []string
+		closed  []string
+	}{
+		"dates":                {Options{From: "2026-12-24 18:00", Until: "2026-12-27"}, []string{"2026-12-24 18:00", "2026-12-26 23:59"}, []string{"2026-12-24 17:59", "2026-12-27 00:00"}},
+		"dates with an offset": {Options{From: "2026-12-24T17:00:00Z", Until: "2026-12-24T18:00:00Z"}, []string{"2026-12-24 18:00"}, []string{"2026-12-24 17:59", "2026-12-24 19:00"}},
+		"weekly":               {Options{Weekly: "Sun 02:00-04:00"}, []string{"2026-03-01 02:00", "2026-03-08 03:59"}, []string{"2026-03-01 04:00", "2026-03-02 03:00", "2026-02-28 03:00"}},
+		"two days":             {Options{Weekly: "mon,Wed 08:00-24:00"}, []string{"2026-03-02 23:59", "2026-03-04 08:00"}, []string{"2026-03-03 12:00", "2026-03-03 00:00"}},
+		"over midnight":        {Options{Weekly: "Sat 22:00-06:00"}, []string{"2026-02-28 22:00", "2026-03-01 05:59"}, []string{"2026-02-28 21:59", "2026-03-01 06:00", "2026-03-01 22:00"}},
+		"the clock changes":    {Options{Weekly: "Sun 01:00-04:00"}, []string{"2026-03-29 01:30", "2026-03-29 03:30", "2026-10-25 03:59"}, []string{"2026-03-29 04:00", "2026-10-25 04:00"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.options.Timezone = "Europe/Berlin"
+			w, err := c.options.Compile()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for want, times := range map[bool][]string{true: c.open, false: c.closed} {
+				for _, s := range times {
+					at, err := time.ParseInLocation("2006-01-02 15:04", s, berlin)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got := w.Covers(Target{}, at.UTC()); got != want {
+						t.Errorf("at %s it is open: %t, want %t", s, got, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestWindowsNameTargets(t *testing.T) {
+	shop := Target{Target: "https://shop.example.com/", Name: "Shop", Group: "web", Labels: map[string]string{"env": "prod", "team": "shop"}}
+	for name, c := range map[string]struct {
+		options Options
+		want    bool
+	}{
+		"all":            {Options{}, true},
+		"by target":      {Options{Targets: []string{"x", "https://shop.example.com/"}}, true},
+		"by name":        {Options{Targets: []string{"Shop"}}, true},
+		"by group":       {Options{Groups: []string{"web"}}, true},
+		"by labels":      {Options{Labels: map[string]string{"env": "prod"}}, true},
+		"another":        {Options{Targets: []string{"other"}, Groups: []string{"db"}}, false},
+		"no group":       {Options{Groups: []string{""}}, false},
+		"not all labels": {Options{Labels: map[string]string{"env": "prod", "team": "db"}}, false},
+		"one of them":    {Options{Groups: []string{"web"}, Labels: map[string]string{"env": "test"}}, true},
+	} {
+		c.options.From, c.options.Until = "2026-03-01", "2026-03-02"
+		w, err := c.options.Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := shop
+		if name == "no group" {
+			target.Group = ""
+		}
+		if got := w.Covers(target, w.from); got != c.want {
+			t.Errorf("%s: %t, want %t", name, got, c.want)
+		}
+	}
+}
+
+func TestWindowsAreJudgedAtLoad(t *testing.T) {
+	for want, o := range map[string]Options{
+		"weekly: one of two is needed; accepted: from and until, or weekly": {},
+		"weekly: \"Sun\" is not a weekly time":                              {Weekly: "Sun"},
+		"weekly: \"Xyz 01:00-02:00\" is not a weekly time":                  {Weekly: "Xyz 01:00-02:00"},
+		"weekly: \"Sun 02:00-02:00\" is not a weekly time":                  {Weekly: "Sun 02:00-02:00"},
+		"weekly: \"Sun 02:00-25:00\" is not a weekly time":                  {Weekly: "Sun 02:00-25:00"},
+		"from: \"tomorrow\" is not a date":                                  {From: "tomorrow", Until: "2026-03-01"},
+		"until: \"\" is not a date":                                         {From: "2026-03-01"},
+		"until: \"2026-03-01\" is not after from":                           {From: "2026-03-02", Until: "2026-03-01"},
+		"timezone: \"Mars\" is not a time zone":                             {Weekly: "Sun 02:00-04:00", Timezone: "Mars"},
+	} {
+		if _, err := o.Compile(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %s", o, err, want)
+		}
+	}
+}
