@@ -211,6 +211,9 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 			Channel: "email", Notifications: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),
 		}}}
 	})
+	exporter.ReportHistory(func() collector.HistoryStats {
+		return collector.HistoryStats{LastWrite: time.Now(), Oldest: time.Now()}
+	})
 	exporter.Observe(*everyFact())
 	exporter.Observe(*down)
 	w := httptest.NewRecorder()
@@ -227,7 +230,7 @@ func families(exposition, prefix string) map[string]bool {
 	return names
 }
 
-// targetFamilies is all that /targets has of an up and a down target.
+// targetFamilies is all that /metrics/targets has of an up and a down target.
 func targetFamilies(t *testing.T) map[string]bool {
 	t.Helper()
 	var targets collector.Targets

@@ -19,7 +19,7 @@ type Target struct {
 	Labels   map[string]string // its own; none has the name of a label that a family has
 }
 
-// Targets keeps the last verdict of each configured target for /targets and for the landing page: not the Record but
+// Targets keeps the last verdict of each configured target for /metrics/targets and for the landing page: not the Record but
 // the numbers that these show, since there may be a hundred thousand. It is an observer of the Runner. The zero value
 // is ready, and many goroutines may use it at once.
 type Targets struct {

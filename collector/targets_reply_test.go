@@ -49,7 +49,7 @@ func TestGoldenTargets(t *testing.T) {
 	if diff := cmp.Diff(string(want), text); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	promtool(t, "/targets", text)
+	promtool(t, "/metrics/targets", text)
 	open := regexp.MustCompile(`(?m) (\d+)$`).ReplaceAllString(text, " $1.0") + "# EOF\n"
 	if diff := cmp.Diff(open, openMetrics); diff != "" {
 		t.Errorf("OpenMetrics (-want +got):\n%s", diff)
@@ -81,7 +81,7 @@ func TestTargetsSayWhatAProbeSays(t *testing.T) {
 			}
 		}
 		if diff := cmp.Diff(strings.Join(want, ""), lines(t, &targets, "probe_")); diff != "" {
-			t.Errorf("%s (-/probe +/targets):\n%s", name, diff)
+			t.Errorf("%s (-/probe +/metrics/targets):\n%s", name, diff)
 		}
 	}
 }

@@ -19,7 +19,10 @@ type Scheduler struct {
 	Runner *probe.Runner
 	Module func(name string) (*probe.Module, error) // of the configuration in force
 	Failed func(error)                              // called with the reason when a probe has no verdict; never nil
-	Logger *slog.Logger                             // never nil
+	// NoVerdict is called with each target whose turn brought none: it was refused, or the exporter failed. Nil: no one
+	// wants to know. At is when the turn began.
+	NoVerdict func(module, target string, at time.Time)
+	Logger    *slog.Logger // never nil
 
 	mu      sync.Mutex
 	targets []TargetOptions
@@ -118,6 +121,7 @@ func firstTime(t TargetOptions, now time.Time) time.Time {
 
 // probe probes one target once.
 func (s *Scheduler) probe(ctx context.Context, t TargetOptions, state *state) {
+	start := time.Now()
 	m, err := s.Module(t.ModuleName())
 	if err != nil {
 		s.Failed(err) // a reload took it away a moment ago, together with the target
@@ -132,6 +136,9 @@ func (s *Scheduler) probe(ctx context.Context, t TargetOptions, state *state) {
 	})
 	if err != nil && ctx.Err() == nil {
 		s.Failed(err)
+		if s.NoVerdict != nil {
+			s.NoVerdict(m.Name, t.Target, start)
+		}
 	}
 	// There is no client to answer, and a target that is not probed is never down: the log says it, once.
 	denied := (*probe.DeniedError)(nil)

@@ -27,12 +27,13 @@ type components struct {
 	runner      *probe.Runner
 	hook        *alert.Hook
 	targets     *collector.Targets
+	archive     *archive
 	scheduler   *schedule.Scheduler
 	connections *web.Connections
 }
 
-// assemble makes the components and connects them: the runner's records go to the counters, the pages, the alert hook and
-// the configured targets. reload is what the endpoint calls; listener is the first address we listen on.
+// assemble makes the components and connects them: the runner's records go to the counters, the pages, the alert hook,
+// the configured targets and the history. reload is what the endpoint calls; listener is the first address we listen on.
 func assemble(o Options, manager *config.Manager, reload func() error, listener net.Addr) (*components, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
@@ -50,12 +51,15 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	exporter := collector.NewExporter(runner.InFlight)
 	exporter.ReportReloads(manager.LastReload)
 	targets := new(collector.Targets)
+	archive := newArchive(o)
+	exporter.ReportHistory(historyStats(archive.Store))
 	app := web.New(web.Options{
 		Current:       func() web.Config { return manager.Current() },
 		Reload:        reload,
 		Runner:        runner,
 		Exporter:      exporter,
 		Targets:       targets,
+		History:       archive,
 		HistoryLimit:  o.HistoryLimit,
 		TimeoutOffset: o.TimeoutOffset,
 		ExternalURL:   external,
@@ -69,21 +73,22 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
 	})
 	exporter.ReportAlerts(alertStats(hook))
-	runner.Observers = []probe.Observer{exporter, app, hook, targets}
+	runner.Observers = []probe.Observer{exporter, app, hook, targets, archive}
 	scheduler := &schedule.Scheduler{
 		Runner: runner,
 		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
-		Failed: exporter.Failed,
+		Failed: exporter.Failed, NoVerdict: archive.noVerdict,
 		Logger: o.Logger,
 	}
 	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
-	return &components{routePrefix, app, runner, hook, targets, scheduler, connections}, nil
+	return &components{routePrefix, app, runner, hook, targets, archive, scheduler, connections}, nil
 }
 
 // follow applies the current targets, and the targets and alert section of every later configuration.
 func (c *components) follow(ctx context.Context, manager *config.Manager) {
 	apply := func(present *config.Config) {
 		c.targets.Apply(configured(present)) // before a result can come
+		c.archive.apply(present)
 		c.scheduler.Apply(present.Targets())
 	}
 	apply(manager.Current())

@@ -64,7 +64,7 @@ func (s *Server) landing(admin bool) http.HandlerFunc {
 		p := landingPage{Version: s.options.Version, Modules: s.options.Current().Names(), Admin: admin}
 		now := time.Now()
 		p.Targets = newTargetStates(s.options.Targets.Summary(maxFailing), now)
-		for _, kept := range s.history.latest(maxRows) {
+		for _, kept := range s.recent.latest(maxRows) {
 			p.Rows = append(p.Rows, newRow(&kept, now))
 		}
 		var body bytes.Buffer
@@ -143,7 +143,7 @@ func took(d time.Duration) string {
 	return strconv.FormatFloat(value, 'f', digits, 64) + unit
 }
 
-// targets answers /targets: the last verdicts about the configured targets, for one scrape of all of them.
+// targets answers /metrics/targets: the last verdicts about the configured targets, for one scrape of all of them.
 func (s *Server) targets(w http.ResponseWriter, r *http.Request) {
 	_ = s.options.Targets.Write(w, r.Header.Get("Accept")) // an error means that the client has gone
 }
@@ -214,7 +214,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	}
 	// Targets are compared as they are shown, so that a password cannot be guessed here.
 	target := redact.Target(p.target)
-	found, ok := s.history.find(func(kept *result) bool {
+	found, ok := s.recent.find(func(kept *result) bool {
 		if p.id != "" {
 			return kept.id == id
 		}

@@ -29,7 +29,7 @@ func (s *Server) handler(admin bool) http.Handler {
 	page("GET /{$}", s.landing(admin))
 	page("GET /static/{name}", s.static)
 	page("GET /metrics", s.options.Exporter.Handler().ServeHTTP)
-	page("GET /targets", s.targets)
+	page("GET /metrics/targets", s.targets)
 	page("GET /-/healthy", s.healthy)
 	page("GET /-/ready", s.readiness)
 	if s.route != "" {

@@ -15,7 +15,7 @@ func TestEveryEndpointByMethod(t *testing.T) {
 	for path, want := range map[string]map[string]int{ // what is not listed is 405
 		"/":                     {"GET": 200, "HEAD": 200},
 		"/metrics":              {"GET": 200, "HEAD": 200},
-		"/targets":              {"GET": 200, "HEAD": 200},
+		"/metrics/targets":              {"GET": 200, "HEAD": 200},
 		"/config":               {"GET": 200, "HEAD": 200},
 		"/logs":                 {"GET": 400, "HEAD": 400},
 		"/-/healthy":            {"GET": 200, "HEAD": 200},
@@ -90,7 +90,7 @@ func TestReload(t *testing.T) {
 func TestPagesHaveSecurityHeaders(t *testing.T) {
 	h := newFixture(t, nil)
 	h.get("/probe?target=x")
-	for _, path := range []string{"/", "/metrics", "/targets", "/config", "/logs?id=1", "/-/healthy", "/-/ready", "/static/style.css", "/static/icon.svg", "/probe?target=x&debug=true"} {
+	for _, path := range []string{"/", "/metrics", "/metrics/targets", "/config", "/logs?id=1", "/-/healthy", "/-/ready", "/static/style.css", "/static/icon.svg", "/probe?target=x&debug=true"} {
 		header := h.get(path).Header()
 		policy := header.Get("Content-Security-Policy")
 		if !strings.HasPrefix(policy, "default-src 'none';") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rollcall/collector"
+	"rollcall/history"
 	"rollcall/probe"
 )
 
@@ -37,11 +38,12 @@ type Options struct {
 	Exporter *collector.Exporter // whose Observe the Runner calls; the Server adds what it refuses
 	Targets  *collector.Targets  // those that are configured, whose Observe the Runner calls
 
-	HistoryLimit  int           // results kept for the pages, and as many older failures; 0: none
-	TimeoutOffset time.Duration // subtracted from Prometheus's time limit, to answer before it is over
-	ExternalURL   *url.URL      // where browsers find the server; nil: at RoutePrefix
-	RoutePrefix   string        // what comes before every path; empty: ExternalURL's path
-	SeparateAdmin bool          // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
+	History       history.Source // of the configured targets
+	HistoryLimit  int            // results kept for the pages, and as many older failures; 0: none
+	TimeoutOffset time.Duration  // subtracted from Prometheus's time limit, to answer before it is over
+	ExternalURL   *url.URL       // where browsers find the server; nil: at RoutePrefix
+	RoutePrefix   string         // what comes before every path; empty: ExternalURL's path
+	SeparateAdmin bool           // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
 	EnablePprof   bool
 	Version       string // shown on the landing page
 
@@ -57,7 +59,7 @@ type Server struct {
 	outside string // "" or "/x", before every path as a browser sees it
 
 	replies collector.Replies
-	history *history
+	recent  *recentResults
 	index   *template.Template
 	ready   atomic.Bool
 
@@ -66,7 +68,7 @@ type Server struct {
 
 // New returns a Server. It is not ready until SetReady.
 func New(options Options) *Server {
-	s := &Server{options: options, history: newHistory(options.HistoryLimit), index: newIndex()}
+	s := &Server{options: options, recent: newRecentResults(options.HistoryLimit), index: newIndex()}
 	if options.ExternalURL != nil {
 		s.outside = cleanPrefix(options.ExternalURL.Path)
 		s.route = s.outside
@@ -85,7 +87,7 @@ func (s *Server) SetReady(ready bool) { s.ready.Store(ready) }
 
 // Observe keeps the result for the pages and logs it. It implements probe.Observer.
 func (s *Server) Observe(r probe.Record) {
-	s.history.add(r)
+	s.recent.add(r)
 	s.logVerdict(r)
 }
 

@@ -38,7 +38,7 @@ func TestTargetsAreMetrics(t *testing.T) {
 	h.targets.Apply(configured("up:1", "down:1", "unknown:1"))
 	h.roll(t, upResult(), "up:1")
 	h.roll(t, downResult(), "down:1")
-	w := h.get("/targets")
+	w := h.get("/metrics/targets")
 	for _, line := range []string{
 		`probe_success{module="tcp_connect",target="up:1"} 1`,
 		`probe_success{module="tcp_connect",target="down:1"} 0`,
@@ -52,7 +52,7 @@ func TestTargetsAreMetrics(t *testing.T) {
 	if w.Code != 200 || strings.Contains(w.Body.String(), `probe_success{module="tcp_connect",target="unknown:1"}`) {
 		t.Errorf("%d:\n%s", w.Code, w.Body)
 	}
-	if got := h.get("/targets", "Accept", "application/openmetrics-text").Header().Get("Content-Type"); !strings.HasPrefix(got, "application/openmetrics-text; version=") {
+	if got := h.get("/metrics/targets", "Accept", "application/openmetrics-text").Header().Get("Content-Type"); !strings.HasPrefix(got, "application/openmetrics-text; version=") {
 		t.Errorf("OpenMetrics is answered with %q", got)
 	}
 }
@@ -72,7 +72,7 @@ func TestLandingPageShowsTargets(t *testing.T) {
 	h.roll(t, downResult(), names[2])
 	page := h.get("/").Body.String()
 	for _, part := range []string{
-		">1 up<", ">26 down<", ">1 unknown<", `href="targets"`, "connect: connection_refused", "and 6 more",
+		">1 up<", ">26 down<", ">1 unknown<", `href="metrics/targets"`, "connect: connection_refused", "and 6 more",
 		`href="logs?target=https%3a%2f%2f%2a%2a%2a%40down.example%2f&amp;module=tcp_connect"`, "down-10:1",
 	} {
 		if !strings.Contains(page, part) {
