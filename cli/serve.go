@@ -99,12 +99,12 @@ func (s *serve) run() int {
 // checkConfig is --config.check: it prints what is wrong with the configuration files, or OK.
 func (s *serve) checkConfig() int {
 	warnings, err := server.Check(s.Options)
+	for _, warning := range warnings {
+		fmt.Fprintln(s.stderr, "warning:", warning)
+	}
 	if err != nil {
 		fmt.Fprintln(s.stderr, err)
 		return exitFailed
-	}
-	for _, warning := range warnings {
-		fmt.Fprintln(s.stderr, "warning:", warning)
 	}
 	fmt.Fprintln(s.stdout, "OK")
 	return exitOK

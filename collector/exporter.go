@@ -119,6 +119,14 @@ func (e *Exporter) ReportReloads(last func() (ok bool, at time.Time)) {
 	)
 }
 
+// ReportUnusableModules adds how many configured modules cannot be used at present; count is asked at each scrape.
+func (e *Exporter) ReportUnusableModules(count func() int) {
+	e.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "rollcall_config_modules_unusable",
+		Help: "Configured modules that cannot be used, e.g. because a file that they name is missing. The log names them.",
+	}, func() float64 { return float64(count()) }))
+}
+
 // Handler serves /metrics.
 func (e *Exporter) Handler() http.Handler {
 	return promhttp.HandlerFor(e.registry, promhttp.HandlerOpts{Registry: e.registry, EnableOpenMetrics: true})

@@ -59,14 +59,14 @@ func TestAlertAndTargetsLoad(t *testing.T) {
 	}
 }
 
-func TestWithoutAlertNobodyIsTold(t *testing.T) {
+func TestFileWithoutAlertSection(t *testing.T) {
 	c, err := Parse("rollcall.yml", []byte("modules: {a: {prober: tcp}}"))
 	if err != nil || c.Alert() != nil || len(c.Targets()) != 0 {
 		t.Errorf("error %v, alert %v, targets %v", err, c.Alert(), c.Targets())
 	}
 }
 
-func TestAMissingSendmailIsAWarning(t *testing.T) {
+func TestMissingSendmailIsAWarning(t *testing.T) {
 	there, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

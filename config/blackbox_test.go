@@ -29,7 +29,7 @@ import (
 // works, and what it has for other probers does not stand in the way.
 func TestBlackboxFileLoads(t *testing.T) {
 	c := loadBlackbox(t)
-	unsupported := map[string]bool{"grpc": true, "unix_socket": true}
+	unsupported := map[string]bool{"grpc": true, "unix_socket": true, "websocket": true}
 	for _, name := range c.Names() {
 		m, err := c.Module(name)
 		if unsupported[name] {
@@ -44,8 +44,11 @@ func TestBlackboxFileLoads(t *testing.T) {
 			t.Errorf("module %s is not ready: %+v", name, m)
 		}
 	}
-	if got, want := len(c.Warnings()), len(unsupported)+1; got != want { // one more for the empty query_response item
-		t.Errorf("warnings: got %d, want %d:\n%s", got, want, strings.Join(c.Warnings(), "\n"))
+	if got := len(c.Unusable()); got != len(unsupported) {
+		t.Errorf("%d modules cannot be used: %v", got, c.Unusable())
+	}
+	if len(c.Warnings()) != 1 { // the empty query_response item
+		t.Errorf("warnings:\n%s", strings.Join(c.Warnings(), "\n"))
 	}
 }
 
@@ -56,20 +59,25 @@ func TestBlackboxFileUsesEveryOption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, options := range []any{httpprobe.Options{}, tcpprobe.Options{}, tcpprobe.QueryResponse{}, icmpprobe.Options{}, dnsprobe.Options{}, dnsprobe.RecordOptions{}, ModuleOptions{}} {
-		for _, f := range schemaOf(reflect.TypeOf(options)).fields {
-			if !ours[f.name] && !strings.Contains(string(data), f.name+":") {
-				t.Errorf("%T: testdata/blackbox.yml does not use %s", options, f.name)
+	for _, options := range []any{httpprobe.Options{}, tcpprobe.Options{}, tcpprobe.QueryResponse{}, icmpprobe.Options{}, dnsprobe.Options{}, dnsprobe.RecordOptions{}, moduleOptions{}, Probers{}} {
+		keys := map[string]bool{}
+		for i, typ := 0, reflect.TypeOf(options); i < typ.NumField(); i++ {
+			key, _, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ",")
+			keys[key] = key != ""
+		}
+		for key, named := range keys {
+			if named && !ours[key] && !strings.Contains(string(data), key+":") {
+				t.Errorf("%T: testdata/blackbox.yml does not use %s", options, key)
 			}
 		}
 	}
 }
 
 func TestValuesMeanWhatTheyMeanToThePeer(t *testing.T) {
-	modules := loadBlackbox(t).options.Modules
+	modules := loadBlackbox(t).file.Modules
 	plain := modules["http_plain_options"].HTTP
 	for what, pair := range map[string][2]any{
-		"a duration":                    {modules["http_plain_options"].Timeout, option.Duration(90 * time.Second)},
+		"a duration":                    {modules["http_plain_options"].Timeout, timeout(90 * time.Second)},
 		"yes and no are booleans":       {[]bool{plain.FailIfSSL, plain.IPProtocolFallback, plain.HTTPClientConfig.FollowRedirects}, []bool{true, false, false}},
 		"a number in a text option":     {plain.Headers["X-Count"], "12"},
 		"a boolean in a text option":    {plain.Headers["X-Flag"], "true"},
@@ -85,11 +93,11 @@ func TestValuesMeanWhatTheyMeanToThePeer(t *testing.T) {
 		"no labels":                     {modules["tcp_all"].TCP.QueryResponse[1].Labels, []tcpprobe.ExpectLabel(nil)},
 		"an empty item is dropped":      {len(modules["tcp_bytes"].TCP.QueryResponse), 2},
 		"an alias":                      {modules["http_defaults"].HTTP.HTTPClientConfig.TLSConfig.CAFile, "ca.pem"},
-		"a merge keeps what is there":   {modules["http_merged"].Timeout, option.Duration(20 * time.Second)},
+		"a merge keeps what is there":   {modules["http_merged"].Timeout, timeout(20 * time.Second)},
 		"a merge adds":                  {modules["http_merged"].HTTP.IPProtocol, option.IPProtocol("ip4")},
-		"of several the first counts":   {modules["http_merged_deeper"].Timeout, option.Duration(10 * time.Second)},
+		"of several the first counts":   {modules["http_merged_deeper"].Timeout, timeout(10 * time.Second)},
 		"merges of merges":              {modules["http_merged_deeper"].HTTP.HTTPClientConfig.TLSConfig.CAFile, "ca.pem"},
-		"a bearer token authorizes":     {string(modules["http_bearer"].HTTP.HTTPClientConfig.Authorization.Credentials), "mysecret"},
+		"a bearer token":                {string(modules["http_bearer"].HTTP.HTTPClientConfig.BearerToken), "mysecret"},
 		"a line break in double quotes": {modules["tcp_bytes"].TCP.QueryResponse[1].ExpectBytes, "+PONG\r\n"},
 	} {
 		if diff := cmp.Diff(pair[1], pair[0]); diff != "" {

@@ -1,6 +1,6 @@
-// Package config loads the one configuration file: it reads YAML into the option structs that live beside the code
-// that uses them, compiles the modules, and reports every fault at once, each with its line and path. It owns no
-// option of any prober and starts nothing.
+// Package config loads the one configuration file: its sections, their defaults and how they fit together, the table of
+// probers, reload. It compiles the modules and reports every error at once, each with its line and path. It owns no
+// option of any prober and starts nothing; strictyaml reads the YAML.
 package config
 
 import (
@@ -10,46 +10,42 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"rollcall/alert"
+	"rollcall/config/strictyaml"
 	"rollcall/probe"
 	"rollcall/probe/guard"
 	"rollcall/probe/option"
 	"rollcall/schedule"
 )
 
-// Options is the file from the top. A new section is one line here: its struct lives in the package that uses it, has
-// yaml tags, may have SetDefaults (called before the section is read) and Validate (called after; joined
-// *probe.OptionErrors with paths relative to the section get their line). Secrets are its fields of type config.Secret
+// file is the configuration file from the top. A new section is one line here: its struct is in the package that uses
+// it, has yaml tags, may have SetDefaults (called before the section is read) and Validate (called after; joined
+// *option.Errors with paths relative to the section get their line). Secrets are its fields of type config.Secret
 // (prometheus/common): there, and nowhere else, ${NAME} stands for an environment variable, and they are never shown.
-// What must agree between sections belongs into a method Validate of Options.
-type Options struct {
-	Modules map[string]ModuleOptions `yaml:"modules"`
+type file struct {
+	Modules map[string]moduleOptions `yaml:"modules"`
 	Targets []schedule.TargetOptions `yaml:"targets,omitempty"`
 	Alert   *alert.Options           `yaml:"alert,omitempty"`
 	Guard   guard.Options            `yaml:"guard"`
 }
 
 // SetDefaults puts in what holds for sections that the file does not mention.
-func (o *Options) SetDefaults() { o.Guard.SetDefaults() }
+func (f *file) SetDefaults() { f.Guard.SetDefaults() }
 
 // Config is one loaded configuration. It never changes, so many goroutines may use it.
 type Config struct {
-	options     Options
-	guard       *guard.Guard
-	alert       *alert.Config // nil: nobody is told
-	modules     map[string]*probe.Module
-	unsupported map[string]error // the modules whose prober is not built in
-	names       []string
-	warnings    []string
+	file     file
+	alert    *alert.Config // nil: the file has no such section
+	modules  map[string]*probe.Module
+	unusable map[string]*probe.UnusableModule
+	names    []string
+	warnings strictyaml.Errors
 }
 
-// Load reads the file at path. Faults in it are Problems; an error of the system, such as fs.ErrNotExist, is
+// Load reads the file at path. Errors in it are strictyaml.Errors; an error of the system, e.g. fs.ErrNotExist, is
 // wrapped.
 func Load(path string) (*Config, error) {
 	data, err := read(path, false)
@@ -59,8 +55,8 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data)
 }
 
-// read returns the content of the file at path. The first time it may be a pipe, as <(…) of a shell; such a one is waited
-// for, and says nothing again.
+// read returns the content of the file at path. The first time it may be a pipe, e.g. <(…) of a shell, which is waited
+// for and cannot be read again.
 func read(path string, again bool) ([]byte, error) {
 	info, err := os.Stat(path)
 	var data []byte
@@ -81,10 +77,10 @@ func readStream(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	return io.ReadAll(io.LimitReader(f, strictyaml.MaxBytes+1))
 }
 
-// Parse reads a configuration from data; name stands for the file in messages. Its error is always Problems.
+// Parse reads a configuration from data; name stands for the file in messages. Its error is always strictyaml.Errors.
 func Parse(name string, data []byte) (*Config, error) {
 	c, _, err := parse(name, data)
 	return c, err
@@ -92,96 +88,110 @@ func Parse(name string, data []byte) (*Config, error) {
 
 // parse also returns the stamp of what the configuration was, or failed to be, made from.
 func parse(name string, data []byte) (*Config, stamp, error) {
-	root, line, err := readDocument(data)
+	doc, err := strictyaml.Parse(name, data, scalars)
 	if err != nil {
-		return nil, newStamp(data, nil), Problems{{File: name, Line: line, Text: err.Error()}}
+		return nil, newStamp(data, nil), err
 	}
-	d := newDecoder(name, min(1000+maxExpansion*count(root), maxVisits))
-	c := &Config{modules: map[string]*probe.Module{}, unsupported: map[string]error{}}
-	top := &place{line: root.Line, index: -1}
-	d.decode(root, top, reflect.ValueOf(&c.options).Elem())
-	made := newStamp(data, d.files) // before the modules read their files: a change after this is noticed
-	if !d.stopped {
-		c.compile(d, root, top)
-		d.locate(root, top, "", c.judgeTargets())
-		for _, v := range d.verdicts { // last: the modules often know better where the fault is
-			d.locate(v.node, v.at, "", v.err)
+	c := &Config{modules: map[string]*probe.Module{}, unusable: map[string]*probe.UnusableModule{}}
+	errs, complete := doc.Decode(&c.file)
+	made := newStamp(data, filesOf(doc)) // before the modules read their files: a change after this is noticed
+	if complete {
+		errs = c.compile(doc.Root(), errs)
+	}
+	refused := false
+	for _, e := range errs.Arrange() {
+		refused = refused || !e.Warning() && !isUnusable(e)
+		if e.Warning() {
+			c.warnings = append(c.warnings, e)
 		}
 	}
-	if len(d.problems) > 0 {
-		return nil, made, d.problems.arranged()
+	if refused {
+		all := errs.Arrange()
+		return nil, made, slices.DeleteFunc(all, (*strictyaml.Error).Warning)
 	}
-	c.warnings = d.warnings
 	return c, made, nil
 }
 
-// compile makes the guard, the alert section and the modules ready, in the order of the file.
-func (c *Config) compile(d *decoder, root *yaml.Node, top *place) {
-	if root.Kind != yaml.MappingNode {
-		return
+// filesOf returns the files that the document's options name.
+func filesOf(doc *strictyaml.Document) (files []string) {
+	doc.Each(func(key, value string) {
+		if isFileName(key) && value != "" {
+			files = append(files, value)
+		}
+	})
+	return files
+}
+
+// isFileName reports whether an option is the name of a file, by its own name.
+func isFileName(key string) bool { return key == "files" || strings.HasSuffix(key, "_file") }
+
+// compile makes the guard, the modules and the alert section ready, and judges the targets. It returns errs, those of
+// decoding, with its own.
+func (c *Config) compile(root strictyaml.Section, errs strictyaml.Errors) strictyaml.Errors {
+	outer, err := c.file.Guard.Compile()
+	errs = append(errs, root.Locate("guard", err)...)
+	for _, section := range root.Sections("modules") {
+		errs = append(errs, c.compileModule(section, outer, errs.Below(section.Path()))...)
 	}
-	var err error
-	if c.guard, err = c.options.Guard.Compile(); err != nil {
-		d.locate(root, top, "guard", err)
-	}
-	if c.options.Alert != nil {
-		targets := make([]alert.Target, len(c.options.Targets))
-		for i, t := range c.options.Targets {
+	if o := c.file.Alert; o != nil {
+		targets := make([]alert.Target, len(c.file.Targets))
+		for i, t := range c.file.Targets {
 			targets[i] = alert.Target{Module: t.ModuleName(), Target: t.Target}
 		}
-		if c.alert, err = c.options.Alert.Compile(targets); err != nil {
-			d.locate(root, top, "alert", err)
-		}
-		warnOfNoSendmail(d, root, top, c.options.Alert.Email)
+		c.alert, err = o.Compile(targets)
+		errs = append(errs, root.Locate("alert", err)...)
+		errs = append(errs, root.Locate("alert.email", missingSendmail(o.Email))...)
 	}
-	section, ok := find(d.quietEntries(root), "modules")
-	if !ok || resolved(section.value).Kind != yaml.MappingNode {
-		return
-	}
-	under := top.at("modules", section.line())
-	for _, e := range d.quietEntries(resolved(section.value)) {
-		at := under.at(e.name, e.line())
-		options := c.options.Modules[e.name]
-		module, err := options.Compile(e.name, c.guard)
-		switch {
-		case err == nil:
-			c.modules[e.name] = module
-		case errors.Is(err, probe.ErrUnsupportedProber):
-			c.unsupported[e.name] = fmt.Errorf("module %q: prober %q: %w", e.name, options.Prober, probe.ErrUnsupportedProber)
-			prober, _ := d.follow(e.value, at, "prober")
-			d.warn(prober, "the prober %q is not built in: probes with this module are refused", options.Prober)
-		}
-		d.locate(e.value, at, "", err)
-		c.names = append(c.names, e.name)
-	}
+	return append(errs, root.Locate("", c.judgeTargets())...)
 }
 
-// warnOfNoSendmail tells before the night on which mail should leave that the program for it is missing. It may be installed
-// later, so it is no fault.
-func warnOfNoSendmail(d *decoder, root *yaml.Node, top *place, email *alert.EmailOptions) {
+// compileModule makes one module ready. It returns its own errors, which decoded, those of decoding it, precede.
+func (c *Config) compileModule(section strictyaml.Section, outer *guard.Guard, decoded strictyaml.Errors) strictyaml.Errors {
+	options := c.file.Modules[section.Name]
+	module, errs := options.compile(section, outer)
+	all := append(slices.Clone(decoded), errs...)
+	all = slices.DeleteFunc(all, (*strictyaml.Error).Warning).Arrange()
+	if len(all) > 0 { // if one refuses the file, it does not matter that the module is counted
+		c.unusable[section.Name] = &probe.UnusableModule{Name: section.Name, Err: all}
+	} else {
+		c.modules[section.Name] = module
+	}
+	c.names = append(c.names, section.Name)
+	return errs
+}
+
+// isUnusable reports whether an error concerns one module alone, which then cannot be used.
+func isUnusable(e *strictyaml.Error) bool {
+	var unusable *option.Unusable
+	return errors.As(e.Err, &unusable) && strings.HasPrefix(e.Path, "modules")
+}
+
+// missingSendmail warns before the night on which mail should leave that the program for it is missing. It may be
+// installed later, so it is no error.
+func missingSendmail(email *alert.EmailOptions) error {
 	if email == nil || email.SMTP != nil {
-		return
+		return nil
 	}
-	if _, err := os.Stat(email.Sendmail); errors.Is(err, fs.ErrNotExist) {
-		at, _ := d.follow(root, top, "alert.email.sendmail")
-		d.warn(at, "there is no %s, so no mail can be sent; accepted: smtp under email, or a mail system that has it", quoted(email.Sendmail))
+	if _, err := os.Stat(email.Sendmail); !errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
+	return &option.Error{Path: "sendmail", Err: &option.Warning{Err: fmt.Errorf(
+		"there is no %q, so no mail can be sent; accepted: smtp under email, or a mail system that has it", email.Sendmail)}}
 }
 
-// Module returns the module with that name. The error wraps probe.ErrUnknownModule, or probe.ErrUnsupportedProber
-// for a module that the file has and whose prober is not built in.
+// Module returns the module with that name. The error wraps probe.ErrUnknownModule, or is a *probe.UnusableModule.
 func (c *Config) Module(name string) (*probe.Module, error) {
 	if m, ok := c.modules[name]; ok {
 		return m, nil
 	}
-	if err, ok := c.unsupported[name]; ok {
+	if err, ok := c.unusable[name]; ok {
 		return nil, err
 	}
 	return nil, fmt.Errorf("%w: %q; accepted: %s", probe.ErrUnknownModule, name, c.accepted())
 }
 
 // anyModule is what to say of names where there is none.
-const anyModule = "one under modules, as http_2xx: {prober: http}"
+const anyModule = "one under modules, e.g. http_2xx: {prober: http}"
 
 // accepted names the modules for an error, as many as a person reads.
 func (c *Config) accepted() string {
@@ -192,14 +202,32 @@ func (c *Config) accepted() string {
 	return fmt.Sprintf("%s and %d more", strings.Join(c.names[:most], ", "), len(c.names)-most)
 }
 
-// Names returns the names of all modules in the order of the file, those that cannot be probed included.
+// Names returns the names of all modules in the order of the file, with those that cannot be used.
 func (c *Config) Names() []string { return slices.Clone(c.names) }
+
+// Unusable returns why modules cannot be used, in the order of the file: a file that they name is missing, an
+// environment variable is not set, their prober is not built in, and the like. The next load may find it mended.
+func (c *Config) Unusable() []*probe.UnusableModule {
+	var all []*probe.UnusableModule
+	for _, name := range c.names {
+		if m, ok := c.unusable[name]; ok {
+			all = append(all, m)
+		}
+	}
+	return all
+}
 
 // Alert returns the alert section, ready for use; nil when the file has none.
 func (c *Config) Alert() *alert.Config { return c.alert }
 
-// Targets returns what is to be probed without being asked. The caller must not change it.
-func (c *Config) Targets() []schedule.TargetOptions { return c.options.Targets }
+// Targets returns what is probed on the schedule. The caller must not change it.
+func (c *Config) Targets() []schedule.TargetOptions { return c.file.Targets }
 
-// Warnings returns what is accepted but will not work, each as "file:line: path: …".
-func (c *Config) Warnings() []string { return slices.Clone(c.warnings) }
+// Warnings returns what is accepted but will not work as it may seem, each as "file:line: path: …".
+func (c *Config) Warnings() []string {
+	all := make([]string, len(c.warnings))
+	for i, w := range c.warnings {
+		all[i] = w.Error()
+	}
+	return all
+}

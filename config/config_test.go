@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"rollcall/config/strictyaml"
 	"rollcall/probe"
 	"rollcall/probe/guard"
 )
@@ -32,9 +33,9 @@ func TestModuleNamesWhatItCannotGive(t *testing.T) {
 	if _, err := c.Module("ping"); !errors.Is(err, probe.ErrUnsupportedProber) || !strings.Contains(err.Error(), `"grpc"`) {
 		t.Errorf("a module whose prober is not built in: %v", err)
 	}
-	want := []string{`test.yml:3: modules.ping.prober: the prober "grpc" is not built in: probes with this module are refused`}
-	if diff := cmp.Diff(want, c.Warnings()); diff != "" {
-		t.Errorf("warnings (-want +got):\n%s", diff)
+	want := `module "ping" cannot be used: test.yml:3: modules.ping.prober: "grpc": this prober is not built in; built in: http, tcp, icmp, dns`
+	if unusable := c.Unusable(); len(unusable) != 1 || unusable[0].Error() != want {
+		t.Errorf("got %v, want %s", unusable, want)
 	}
 }
 
@@ -55,9 +56,9 @@ func TestProblems(t *testing.T) {
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			_, err := Load(file)
-			var problems Problems
+			var problems strictyaml.Errors
 			if !errors.As(err, &problems) {
-				t.Fatalf("got %v, want Problems", err)
+				t.Fatalf("got %v, want strictyaml.Errors", err)
 			}
 			golden := strings.TrimSuffix(file, "yml") + "problems"
 			if *update {
@@ -87,32 +88,37 @@ func TestModulesKeepTheOrderOfTheFile(t *testing.T) {
 func TestAcceptedAndRefusedAsByThePeer(t *testing.T) {
 	module := func(option string) string { return "modules: {a: {prober: http, " + option + "}}" }
 	for text, want := range map[string]string{
-		"modules:":                                "",
-		"modules: {}":                             "",
-		"{}":                                      "",
-		"---\nmodules:\n...\n":                    "",
-		"modules: ~\n---\n":                       "",
-		module("timeout: 1d"):                     "", // refused there, although documented
-		module("timeout: ~"):                      "",
-		module("http: ~"):                         "",
-		module("http: {body_size_limit: 0}"):      "",
-		module("http: {fail_if_ssl: 'yes'}"):      "",
-		module("http: {body: 12}"):                "",
-		module("http: {body: 2024-01-01}"):        "",
-		"":                                        "is empty",
-		"~":                                       "is empty",
-		module("timeout: 5"):                      "not a duration",
-		module("timeout: 0"):                      "not a positive duration",
-		module("timeout: -5s"):                    "positive duration",
-		module("timeout: [5s]"):                   "is a list; accepted: a single value",
-		module("http: {body_size_limit: 10}"):     "not a size",
-		module("http: {body_size_limit: -1MB}"):   "not a size",
-		module("http: {fail_if_ssl: 1}"):          "accepted: true or false",
-		module("http: {fail_if_ssl: 'true'}"):     "accepted: true or false",
-		module("http: {valid_status_codes: 200}"): "is a number; accepted: a list",
-		module("http: {headers: [a]}"):            "is a list; accepted: a mapping",
-		module("http: {body: !!int x}"):           "accepted: text",
-		strings.Repeat("#", maxFileBytes+1):       "is larger than 4 MiB",
+		"modules:":                      "",
+		"modules: {}":                   "",
+		"{}":                            "",
+		"---\nmodules:\n...\n":          "",
+		"modules: ~\n---\n":             "",
+		"modules: ~\n---\nmodules: 1\n": "", // the first document counts
+		"modules: ~\n...\ngarbage: [\n": "",
+		"modules: {a: ~}":               "",
+		module("http: {valid_status_codes: [200.5]}"): "",
+		module("timeout: 1d"):                         "", // refused there, although documented
+		module("timeout: ~"):                          "",
+		module("http: ~"):                             "",
+		module("http: {body_size_limit: 0}"):          "",
+		module("http: {fail_if_ssl: 'yes'}"):          "",
+		module("http: {body: 12}"):                    "",
+		module("http: {body: 2024-01-01}"):            "",
+		"":                                            "is empty",
+		"~":                                           "is empty",
+		module("timeout: 5"):                          "not a duration",
+		module("timeout: 0"):                          "not a positive duration",
+		module("timeout: 0s"):                         "",
+		module("timeout: -5s"):                        "",
+		module("timeout: [5s]"):                       "is a list; accepted: a single value",
+		module("http: {body_size_limit: 10}"):         "not a size",
+		module("http: {body_size_limit: -1MB}"):       "",
+		module("http: {fail_if_ssl: 1}"):              "accepted: true or false",
+		module("http: {fail_if_ssl: 'true'}"):         "accepted: true or false",
+		module("http: {valid_status_codes: 200}"):     "is a number; accepted: a list",
+		module("http: {headers: [a]}"):                "is a list; accepted: a mapping",
+		module("http: {body: !!int x}"):               "accepted: text",
+		strings.Repeat("#", strictyaml.MaxBytes+1):    "is larger than 4 MiB",
 	} {
 		_, err := Parse("test.yml", []byte(text))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

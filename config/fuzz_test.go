@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"rollcall/config/strictyaml"
 )
 
 // FuzzParse holds that any bytes end in a configuration or in problems that say something, and that a shown
@@ -29,12 +31,12 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("fuzz.yml", data)
 		if err != nil {
-			var problems Problems
+			var problems strictyaml.Errors
 			if !errors.As(err, &problems) || len(problems) == 0 {
-				t.Fatalf("not Problems: %#v", err)
+				t.Fatalf("not strictyaml.Errors: %#v", err)
 			}
 			for _, p := range problems {
-				if p.File != "fuzz.yml" || p.Text == "" || p.Line < 0 || p.Line > len(data)+1 {
+				if p.File != "fuzz.yml" || p.Err.Error() == "" || p.Line < 0 || p.Line > len(data)+1 {
 					t.Errorf("a poor problem: %+v", p)
 				}
 			}

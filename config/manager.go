@@ -21,11 +21,11 @@ type Manager struct {
 	logger  *slog.Logger
 	current atomic.Pointer[Config]
 	last    atomic.Pointer[reloaded]
-	judges  []func(*Config) error
+	before  []func(*Config) error
 	hooks   []func(*Config)
-	turn    chan struct{} // holds one token: who has it, reloads
+	turn    chan struct{} // holds one token, which a reload takes
 
-	// For who has the turn.
+	// Guarded by turn.
 	made     stamp // of the last attempt
 	optional bool  // the file may be missing; false once it was there
 }
@@ -59,7 +59,7 @@ func newManager(m *Manager) (*Manager, error) {
 // BeforeReload has f called with every configuration that is about to replace another, on the reloading goroutine. When
 // it returns an error the old one stays, and that is the reload's error. It is to be called before the first reload. f
 // must not call Reload.
-func (m *Manager) BeforeReload(f func(*Config) error) { m.judges = append(m.judges, f) }
+func (m *Manager) BeforeReload(f func(*Config) error) { m.before = append(m.before, f) }
 
 // OnReload has f called with every configuration that replaces another, on the reloading goroutine and one at a
 // time. It is to be called before the first reload. f must not call Reload.
@@ -68,7 +68,7 @@ func (m *Manager) OnReload(f func(*Config)) { m.hooks = append(m.hooks, f) }
 // Current returns the configuration in force.
 func (m *Manager) Current() *Config { return m.current.Load() }
 
-// LastReload tells whether the last attempt to load succeeded, and when one last did.
+// LastReload reports whether the last attempt to load succeeded, and when one last did.
 func (m *Manager) LastReload() (ok bool, at time.Time) {
 	last := m.last.Load()
 	return last.ok, last.at
@@ -86,7 +86,7 @@ func (m *Manager) reload() error {
 	before := m.current.Load()
 	next, err := m.load()
 	if before != nil && err == nil {
-		err = m.judge(next)
+		err = m.approve(next)
 	}
 	if err != nil {
 		if before != nil {
@@ -96,9 +96,7 @@ func (m *Manager) reload() error {
 	}
 	m.current.Store(next)
 	m.last.Store(&reloaded{ok: true, at: time.Now()})
-	for _, warning := range next.Warnings() {
-		m.logger.Warn("the configuration asks for what is not there", "warning", warning)
-	}
+	m.logRemarks(next)
 	if before != nil {
 		for _, f := range m.hooks {
 			f(next)
@@ -107,9 +105,21 @@ func (m *Manager) reload() error {
 	return nil
 }
 
-// judge asks whoever may refuse a configuration that is valid in itself.
-func (m *Manager) judge(next *Config) error {
-	for _, f := range m.judges {
+// logRemarks logs what is accepted and does not work, one line for each remark.
+func (m *Manager) logRemarks(c *Config) {
+	for _, warning := range c.Warnings() {
+		m.logger.Warn("the configuration is accepted with a warning", "warning", warning)
+	}
+	for _, module := range c.Unusable() {
+		for line := range strings.Lines(module.Err.Error()) {
+			m.logger.Error("a module cannot be used, the others can", "module", module.Name, "err", strings.TrimSuffix(line, "\n"))
+		}
+	}
+}
+
+// approve calls the functions that may refuse a configuration that is valid in itself.
+func (m *Manager) approve(next *Config) error {
+	for _, f := range m.before {
 		if err := f(next); err != nil {
 			return err
 		}
@@ -163,7 +173,7 @@ func (m *Manager) reloadIfChanged() {
 	m.logger.Info("the changed configuration is in force", "file", m.path)
 }
 
-// stamp tells whether the files of a configuration changed.
+// stamp shows whether the files of a configuration changed.
 type stamp struct {
 	files []string // that its options name
 	sum   [sha256.Size]byte

@@ -88,7 +88,7 @@ func TestReloadOfABrokenFileChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAFileThatNobodyAskedForMayComeLaterAndThenMustStay(t *testing.T) {
+func TestOptionalFileMayComeLaterAndThenMustStay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rollcall.yml")
 	m, err := NewOptionalManager(path, slog.New(slog.DiscardHandler))
 	if err != nil {

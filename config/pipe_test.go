@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// A shell's <(…) is a pipe: it can be loaded, but says nothing again, and nobody waits for it.
+// A shell's <(…) is a pipe: it can be loaded, but not again, and a reload does not wait for it.
 func TestPipeIsLoadedOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {

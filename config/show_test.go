@@ -1,15 +1,16 @@
 package config
 
 import (
+	"cmp"
 	"net/url"
 	"reflect"
 	"strings"
 	"testing"
 
-	"github.com/prometheus/common/config"
-
 	"rollcall/probe/option"
 	"rollcall/redact"
+
+	"github.com/prometheus/common/config"
 )
 
 const canary = "canary-5f3a"
@@ -17,12 +18,12 @@ const canary = "canary-5f3a"
 // TestNoSecretIsShownWhateverTheOption puts a canary into every secret, URL and credential-like header that the
 // options can hold, by their types: a section that is added later is covered from its first day.
 func TestNoSecretIsShownWhateverTheOption(t *testing.T) {
-	var options Options
+	var options file
 	planted := plant(reflect.ValueOf(&options).Elem(), "")
 	if planted < 20 {
 		t.Fatalf("only %d canaries were planted; the options have more secrets than that", planted)
 	}
-	c := &Config{options: options, names: []string{"module"}}
+	c := &Config{file: options, names: []string{"module"}}
 	for what, shown := range map[string]string{"the configuration": string(c.YAML()), "a module": string(c.ModuleYAML("module"))} {
 		for line := range strings.Lines(shown) {
 			if strings.Contains(line, canary) {
@@ -81,12 +82,11 @@ func plant(v reflect.Value, name string) int {
 		}))
 		return 3
 	case reflect.Struct:
-		s := schemaOf(v.Type())
-		for _, f := range s.fields {
-			n += plant(v.FieldByIndex(f.index), f.name)
-		}
-		if s.inlineMap != nil {
-			n += plant(v.FieldByIndex(s.inlineMap), name)
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() {
+				key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+				n += plant(v.Field(i), cmp.Or(key, name))
+			}
 		}
 	}
 	return n
@@ -125,7 +125,7 @@ modules:
 `+inline+`
         key: ${ROLLCALL_TEST_KEY}
 `)
-	options := c.options.Modules["web"].HTTP
+	options := c.file.Modules["web"].HTTP
 	if got, want := string(options.HTTPClientConfig.BasicAuth.Password), "a-"+canary+"-${NAME}-$z"; got != want {
 		t.Errorf("password: got %q, want %q", got, want)
 	}
@@ -204,7 +204,7 @@ func TestPasswordsOfURLsAreHidden(t *testing.T) {
 		"http://host:80/a:b@c":               "http://host:80/a:b@c",
 		"user:pass@host":                     "user:pass@host",
 	} {
-		if got := redacted(text, false); got != want {
+		if got := redactURLs(text); got != want {
 			t.Errorf("%s: got %s, want %s", text, got, want)
 		}
 	}

@@ -1,7 +1,6 @@
 package history
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -13,19 +12,40 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// BenchmarkObserve is the cost of history for a probe.
+// BenchmarkObserve is the cost of history for a probe: what its goroutine does.
 func BenchmarkObserve(b *testing.B) {
+	s := New(Options{Dir: b.TempDir()})
+	r := testRecord(crashTargets[0], time.Now(), StateUp, 20*time.Millisecond)
+	b.ReportAllocs()
+	for n := 1; b.Loop(); n++ {
+		s.Observe(r)
+		if n%1000 == 0 {
+			b.StopTimer()
+			s.takeIn()
+			b.StartTimer()
+		}
+	}
+	if dropped := s.Stats().Dropped; dropped > 0 {
+		b.Errorf("%d results were dropped", dropped)
+	}
+}
+
+// BenchmarkTakeIn is the whole cost of a result but for the disk.
+func BenchmarkTakeIn(b *testing.B) {
 	s, stop := runStore(b, Options{Dir: b.TempDir()})
 	defer stop()
-	target := Target{Module: "http_2xx", Target: "https://a.example/", Interval: time.Second}
-	s.Apply([]Target{target})
+	s.Apply(crashTargets)
 	flush(b, s)
-	r := testRecord(target, time.Now(), StateUp, 20*time.Millisecond)
+	at := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		s.Observe(r)
+		for range 1000 {
+			at = at.Add(time.Minute)
+			s.Observe(testRecord(crashTargets[0], at, StateUp, 20*time.Millisecond))
+		}
+		s.takeIn()
 	}
-	b.ReportMetric(float64(s.Stats().Dropped)/float64(b.N), "dropped/op")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/result")
 }
 
 // benchTargets are n targets that are probed once a minute.
@@ -126,17 +146,27 @@ func BenchmarkRead90Days(b *testing.B) {
 func BenchmarkTargets10000(b *testing.B) {
 	targets := benchTargets(10_000)
 	o := Options{Dir: b.TempDir()}
-	writePast(b, New(o), targets, 90, false)
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
+	writePast(b, New(o), targets, 30, false)
 	start := time.Now()
 	s, stop := runStore(b, o)
-	defer stop()
 	s.Apply(targets)
-	if err := s.Flush(context.Background()); err != nil {
-		b.Fatal(err)
-	}
+	flush(b, s)
+	first := time.Since(start)
+	s.mu.Lock()
+	s.mustSeal = true
+	s.mu.Unlock()
+	flush(b, s)
+	stop()
+	s = nil
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	start = time.Now()
+	s, stop = runStore(b, o)
+	defer func() { stop() }()
+	s.Apply(targets)
+	flush(b, s)
 	loaded := time.Since(start)
 	begin := time.Now().Add(-2 * time.Hour)
 	for i := range 115 { // what is in memory before a seal
@@ -155,6 +185,7 @@ func BenchmarkTargets10000(b *testing.B) {
 				}
 			}
 			b.ReportMetric(loaded.Seconds(), "s-start")
+			b.ReportMetric(first.Seconds(), "s-count")
 			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(1<<20), "MiB")
 		})
 	}

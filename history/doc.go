@@ -18,6 +18,19 @@
 // All times are UTC. Results are stored with the wall clock's time, to the millisecond. A clock that is set back makes
 // results overlap and one that is set forward leaves a gap; neither makes a negative span, and none is lost.
 //
+// # What is kept
+//
+// Results are in memory and in a journal, which is written every 20 seconds, until they are sealed into blocks, every two
+// hours. When a UTC day is over, the results of each target become one block and three rows of rollups; those of 5
+// minutes only where they are much shorter than the results, i.e. for intervals of some seconds: for others they are
+// made when they are asked for. What is older than RetentionTime is deleted a day at a time, at most a day in ten
+// minutes, so that a clock that is wrong for a moment costs little. Over RetentionSize, the oldest single results go
+// first, then rollups of 5 minutes and incidents, and hours and days last. The file does not shrink; free pages are used
+// again.
+//
+// The evidence of an incident has what the Record says, and the steps if it carries a Trace. A target that flaps has
+// evidence once in 10 minutes.
+//
 // # Rounding
 //
 // A duration is kept with an error of at most 0.4 % (exact below 256 µs). Quantiles (median, p95) come from a histogram

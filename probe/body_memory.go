@@ -25,6 +25,7 @@ func (m *BodyMemory) Take(n int64) error {
 	return &ExporterError{Fault: FaultMemory, Err: fmt.Errorf("keeping the body: the probes in flight already keep %d bytes of bodies, and the limit for all is %d", m.held.Load(), m.limit)}
 }
 
+// Give returns n bytes that Take gave.
 func (m *BodyMemory) Give(n int64) {
 	if m != nil {
 		m.held.Add(-n)

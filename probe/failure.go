@@ -29,7 +29,7 @@ type Reason string
 // The reasons. docs/reference.md says for each at which stages it can occur; a test holds it to that.
 const (
 	ReasonTimeout            Reason = "timeout"             // the probe's time ran out at this stage
-	ReasonConnectionRefused  Reason = "connection_refused"  // nobody listens
+	ReasonConnectionRefused  Reason = "connection_refused"  // the port is closed
 	ReasonConnectionReset    Reason = "connection_reset"    // the peer sent RST
 	ReasonConnectionClosed   Reason = "connection_closed"   // the peer closed before it had answered
 	ReasonHostUnreachable    Reason = "host_unreachable"    // no route to the host, or the host does not answer ARP/ND
@@ -91,10 +91,12 @@ func (f *Failure) Error() string { return f.Err.Error() }
 
 func (f *Failure) Unwrap() error { return f.Err }
 
+// Fail returns a Failure with a cause, which is never nil.
 func Fail(stage Stage, reason Reason, err error) *Failure {
 	return &Failure{Stage: stage, Reason: reason, Err: err}
 }
 
+// Failf is Fail with a cause by fmt.Errorf.
 func Failf(stage Stage, reason Reason, format string, args ...any) *Failure {
 	return Fail(stage, reason, fmt.Errorf(format, args...))
 }
@@ -169,6 +171,7 @@ func HasReason(err error, reasons ...Reason) bool {
 	return ok && slices.Contains(reasons, failure.Reason)
 }
 
+// BadTarget returns a *TargetError; text continues "the target …".
 func BadTarget(text string) error {
 	return &TargetError{Err: errors.New("the target " + text)}
 }

@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// Limit is the context of one probe: the asker's, until a deadline. Most probes only set that deadline on their
-// connection, and the connection watches the asker, so a limit needs no timer and no place among the asker's
-// children before somebody asks for Done. A few thousand probes that time out at once would otherwise start as
-// many goroutines just to be told.
+// Limit is the context of one probe: the caller's, until a deadline. Most probes only set that deadline on their connection,
+// and the connection follows the caller's context, so a Limit needs no timer and no place among the caller's children until
+// Done is called. A few thousand probes that time out at once would otherwise start as many goroutines for their timers.
 type Limit struct {
-	context.Context // the asker's
+	context.Context // the caller's
 	deadline        time.Time
 
 	mu     sync.Mutex
@@ -20,13 +19,13 @@ type Limit struct {
 	over   bool
 }
 
-// NewLimit limits asker to span from now. Call release when the probe is over.
-func NewLimit(asker context.Context, span time.Duration) *Limit {
+// NewLimit limits caller to span from now. Call release when the probe is over.
+func NewLimit(caller context.Context, span time.Duration) *Limit {
 	deadline := time.Now().Add(span)
-	if sooner, ok := asker.Deadline(); ok && sooner.Before(deadline) {
+	if sooner, ok := caller.Deadline(); ok && sooner.Before(deadline) {
 		deadline = sooner
 	}
-	return &Limit{Context: asker, deadline: deadline}
+	return &Limit{Context: caller, deadline: deadline}
 }
 
 // Release ends the context, as the function that context.WithDeadline returns does.
@@ -39,8 +38,10 @@ func (l *Limit) Release() {
 	}
 }
 
+// Deadline implements context.Context.
 func (l *Limit) Deadline() (time.Time, bool) { return l.deadline, true }
 
+// Done implements context.Context; the first call starts a timer.
 func (l *Limit) Done() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -53,6 +54,7 @@ func (l *Limit) Done() <-chan struct{} {
 	return l.timed.Done()
 }
 
+// Err implements context.Context.
 func (l *Limit) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,7 +72,7 @@ func (l *Limit) Err() error {
 	}
 }
 
-// Value finds the same as the asker's context does. Package context asks it for the one that Done belongs to, in
+// Value finds the same as the caller's context does. Package context asks it for the one that Done belongs to, in
 // order to tell the contexts below without a goroutine.
 func (l *Limit) Value(key any) any {
 	l.mu.Lock()
@@ -82,8 +84,8 @@ func (l *Limit) Value(key any) any {
 	return l.Context.Value(key)
 }
 
-// Caller is the context of whoever asked for the probe that ctx limits: it ends when nobody waits any longer, and
-// not when the time is up, which a deadline on a connection sees to. A context that is no limit is its own.
+// Caller is the context of the caller of the probe that ctx limits: it ends when the result is no longer wanted, and not when
+// the time is up, which a deadline on a connection sees to. A context that is no Limit is its own.
 func Caller(ctx context.Context) context.Context {
 	if l, ok := ctx.(*Limit); ok {
 		return l.Context

@@ -35,12 +35,12 @@ func TestLimitTellsTheTimeWithoutATimer(t *testing.T) {
 			t.Errorf("Err = %v, want DeadlineExceeded", err)
 		}
 		if l.timed != nil {
-			t.Error("a timer was made though nobody asked for Done")
+			t.Error("a timer was made though Done was not called")
 		}
 	})
 }
 
-func TestLimitEndsWithTheAsker(t *testing.T) {
+func TestLimitEndsWithTheCaller(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		parent, cancel := context.WithCancel(t.Context())
 		l := NewLimit(parent, time.Hour)
@@ -56,14 +56,14 @@ func TestLimitEndsWithTheAsker(t *testing.T) {
 	}
 }
 
-func TestLimitKeepsTheAskersSoonerDeadline(t *testing.T) {
+func TestLimitKeepsTheCallersSoonerDeadline(t *testing.T) {
 	parent, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	l := NewLimit(parent, time.Hour)
 	defer l.Release()
 	want, _ := parent.Deadline()
 	if got, ok := l.Deadline(); !ok || !got.Equal(want) {
-		t.Errorf("Deadline = %v, want the asker's %v", got, want)
+		t.Errorf("Deadline = %v, want the caller's %v", got, want)
 	}
 }
 
@@ -91,7 +91,7 @@ func TestContextsBelowALimit(t *testing.T) {
 		below, cancel := context.WithCancel(l)
 		defer cancel()
 		if got := below.Value(key{}); got != "kept" {
-			t.Errorf("the asker's value = %v", got)
+			t.Errorf("the caller's value = %v", got)
 		}
 		<-below.Done()
 		if err := below.Err(); !errors.Is(err, context.DeadlineExceeded) {

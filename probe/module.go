@@ -2,19 +2,20 @@ package probe
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"time"
 )
 
-// DefaultTimeout limits a probe for which neither the module nor the asker names a limit.
+// DefaultTimeout limits a probe for which neither the module nor the caller names a limit.
 const DefaultTimeout = 120 * time.Second
 
 // Module is a named way to check targets, compiled from its options and never changed afterwards.
 type Module struct {
 	Name    string
 	Kind    string        // the prober's name: "http", "tcp", "icmp", "dns"
-	Timeout time.Duration // 0: only the asker limits
+	Timeout time.Duration // 0: only the caller limits
 	Prober  Prober
 	Guard   Guard // judges each address of a probe; nil: every address is allowed
 }
@@ -24,6 +25,20 @@ var ErrUnknownModule = errors.New("no such module")
 
 // ErrUnsupportedProber is wrapped by Compile's error for a module whose prober is not built in.
 var ErrUnsupportedProber = errors.New("this prober is not built in")
+
+// UnusableModule is the error of a lookup for a module that is configured and cannot be used. It wraps
+// ErrUnsupportedProber when its prober is not built in.
+type UnusableModule struct {
+	Name string
+	Err  error // the reasons, each on its line with file, line and path
+}
+
+func (e *UnusableModule) Error() string {
+	return fmt.Sprintf("module %q cannot be used: %s", e.Name, e.Err)
+}
+
+// Unwrap returns the reasons.
+func (e *UnusableModule) Unwrap() error { return e.Err }
 
 // Guard decides which addresses may be dialled. Many goroutines may use one at once.
 type Guard interface {

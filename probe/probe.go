@@ -3,7 +3,7 @@
 // and no mail; the packages that do read what it returns.
 //
 // A verdict is always about the target. What is the exporter's own fault (no file descriptors left, an unreadable
-// client key) comes back as an *ExporterError beside the Result, so that nobody can mistake it for a target that
+// client key) comes back as an *ExporterError beside the Result, so that it cannot be mistaken for a target that
 // is down.
 package probe
 
@@ -19,12 +19,12 @@ import (
 //
 // The error is nil whenever the Result says something about the target, up or down. It is a *TargetError when the
 // target cannot be asked for like this, a *DeniedError when the guard refuses it, an *ExporterError when the
-// exporter failed, and ctx's own error when the asker went away (context.Canceled); the Result is then void.
+// exporter failed, and ctx's own error when the caller went away (context.Canceled); the Result is then void.
 type Prober interface {
 	Probe(ctx context.Context, req Request) (Result, error)
 }
 
-// Request is one check that somebody asked for.
+// Request asks for one check.
 type Request struct {
 	// Target is what to check, in the form its prober takes: host:port, a URL.
 	Target string
@@ -36,11 +36,11 @@ type Request struct {
 	Late time.Duration
 	// Scheduled is true when rollcall asked on its own clock, false for a /probe request.
 	Scheduled bool
-	// Debug is true when a person wants to look at this one probe: nobody is to be alerted by what they try.
+	// Debug is true when a person wants to look at this one probe: it causes no notification.
 	Debug bool
 	// Labels are the configured target's own; nil for a /probe request.
 	Labels map[string]string
-	// Trace collects the steps for somebody who will read them; nil (the usual case) records nothing.
+	// Trace collects the steps for a person; nil (the usual case) records nothing.
 	Trace *Trace
 
 	// Guard judges every address before it is dialled; the Runner sets the module's. nil allows every address.
@@ -160,7 +160,7 @@ type Record struct {
 	Trace     *Trace // nil unless the request carried one
 }
 
-// Observer is told of every Record. Observe is called on the probe's own goroutine and must not block.
+// Observer receives every Record. Observe is called on the probe's own goroutine and must not block.
 type Observer interface {
 	Observe(Record)
 }

@@ -89,7 +89,7 @@ func (f proberFunc) Probe(ctx context.Context, r probe.Request) (probe.Result, e
 	return f(ctx, r)
 }
 
-// told counts what observers are told.
+// told counts what observers receive.
 type told int
 
 func (n *told) Observe(probe.Record) { *n++ }
@@ -100,14 +100,14 @@ func TestRunnerTellsObserversOfVerdictsOnly(t *testing.T) {
 		result probe.Result
 		err    error
 		panics bool
-		gone   bool // the asker, before the probe ends
+		gone   bool // the caller, before the probe ends
 		want   error
 	}{
 		"up":              {},
 		"down":            {result: down},
 		"a fault of ours": {err: &probe.ExporterError{Fault: probe.FaultMemory, Err: down.Failure}, want: &probe.ExporterError{Fault: probe.FaultMemory}},
 		"a panic":         {panics: true, want: &probe.ExporterError{Fault: probe.FaultPanic}},
-		"nobody waits":    {result: down, gone: true, want: context.Canceled},
+		"no caller":       {result: down, gone: true, want: context.Canceled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, hangUp := context.WithCancel(t.Context())

@@ -2,7 +2,7 @@ package probe
 
 import "strings"
 
-// The modules that a target gets when nobody names one.
+// The modules that a target gets without one.
 const (
 	defaultTCPModule  = "tcp_connect"
 	defaultHTTPModule = "http_2xx"

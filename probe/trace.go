@@ -12,7 +12,7 @@ import (
 // maxTraceBytes bounds what one probe may write into its Trace, whatever the remote side sends.
 const maxTraceBytes = 64 << 10
 
-// Trace collects the steps of one probe for somebody who will read them: debug=true, or a verbose log.
+// Trace collects the steps of one probe for a person: debug=true, or a verbose log.
 // Its methods do nothing on a nil Trace, but their arguments are evaluated all the same: test for nil first
 // where that costs.
 type Trace struct {

@@ -18,7 +18,7 @@ func TestTraceIsBoundedAndSaysSo(t *testing.T) {
 		t.Errorf("the last step is %.40q", last)
 	}
 	var none *Trace
-	none.Step("nobody reads this")
+	none.Step("not kept")
 	if none.Steps() != nil {
 		t.Error("a nil Trace has steps")
 	}

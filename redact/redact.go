@@ -49,14 +49,14 @@ func redactCut(text, secret string) string {
 	return head + "…" + redactCut(rest, secret)
 }
 
-// CredentialName tells by its name whether a header or parameter holds a credential.
+// IsCredential reports by its name whether a header or parameter holds a credential.
 func IsCredential(name string) bool {
 	name = strings.ToLower(name)
 	return slices.ContainsFunc([]string{"auth", "cookie", "token", "secret", "pass", "key", "credential", "session", "signature"},
 		func(word string) bool { return strings.Contains(name, word) })
 }
 
-// RedactTarget returns target as it may be shown, logged or mailed: userinfo, which can hold a password, becomes
+// Target returns target as it may be shown, logged or mailed: userinfo, which can hold a password, becomes
 // "***". It works on the text, so that a target that does not parse gives nothing away either.
 func Target(target string) string {
 	start := 0

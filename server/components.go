@@ -50,6 +50,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	}
 	exporter := collector.NewExporter(runner.InFlight)
 	exporter.ReportReloads(manager.LastReload)
+	exporter.ReportUnusableModules(func() int { return len(manager.Current().Unusable()) })
 	targets := new(collector.Targets)
 	archive := newArchive(o)
 	exporter.ReportHistory(historyStats(archive.Store))

@@ -51,7 +51,8 @@ type Options struct {
 	ProbeLog *slog.Logger // of verdicts, and at debug level of their steps
 }
 
-// Check loads the configuration files and starts nothing. The warnings are of a configuration that is accepted.
+// Check loads the configuration files and starts nothing. The warnings are about values that are accepted; the error names
+// everything that is not, the modules that cannot be used included.
 func Check(o Options) (warnings []string, err error) {
 	o.Logger = slog.New(slog.DiscardHandler)
 	manager, err := o.loadConfig()
@@ -61,7 +62,11 @@ func Check(o Options) (warnings []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return manager.Current().Warnings(), nil
+	var unusable []error // serving would go on without these modules, a check does not
+	for _, module := range manager.Current().Unusable() {
+		unusable = append(unusable, module.Err)
+	}
+	return manager.Current().Warnings(), errors.Join(unusable...)
 }
 
 // Run serves until SIGTERM or SIGINT ends the process in order, which is nil, or until it cannot go on. SIGHUP reloads.

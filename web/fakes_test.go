@@ -27,8 +27,10 @@ func (c fakeConfig) Module(name string) (*probe.Module, error) {
 	switch m := c[name]; {
 	case m == nil:
 		return nil, fmt.Errorf("module %q: %w", name, probe.ErrUnknownModule)
+	case m.Prober == nil && m.Kind == "grpc":
+		return nil, &probe.UnusableModule{Name: name, Err: fmt.Errorf("grpc: %w", probe.ErrUnsupportedProber)}
 	case m.Prober == nil:
-		return nil, fmt.Errorf("module %q has prober %s: %w", name, m.Kind, probe.ErrUnsupportedProber)
+		return nil, &probe.UnusableModule{Name: name, Err: errors.New("a.yml:7: modules.dead.http.body_file: cannot be read: <no such file>")}
 	default:
 		return m, nil
 	}
@@ -101,6 +103,7 @@ func newFixture(t testing.TB, change func(*Options)) *fixture {
 		"tcp_connect": {Name: "tcp_connect", Kind: "tcp", Prober: h.prober},
 		"short":       {Name: "short", Kind: "tcp", Prober: h.prober, Timeout: 2 * time.Second},
 		"ping":        {Name: "ping", Kind: "grpc"},
+		"dead":        {Name: "dead", Kind: "http"},
 	}
 	h.exporter = collector.NewExporter(h.runner.InFlight)
 	options := Options{

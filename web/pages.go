@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"rollcall/collector"
+	"rollcall/probe"
 	"rollcall/redact"
 	"rollcall/report"
 )
@@ -33,10 +35,29 @@ const (
 // landingPage is what the template shows.
 type landingPage struct {
 	Version string
-	Modules []string
+	Modules []module
 	Targets *targetStates // nil: none is configured
 	Rows    []row
 	Admin   bool // the pages with details are on this address
+}
+
+// module is one of the configuration.
+type module struct {
+	Name     string
+	Unusable []string // why it cannot be used; none: it can
+}
+
+// modules lists the modules in the order of the file.
+func modules(c Config) (all []module) {
+	for _, name := range c.Names() {
+		m := module{Name: name}
+		_, err := c.Module(name)
+		if unusable := (*probe.UnusableModule)(nil); errors.As(err, &unusable) {
+			m.Unusable = strings.Split(unusable.Err.Error(), "\n")
+		}
+		all = append(all, m)
+	}
+	return all
 }
 
 // targetStates is how the configured targets are.
@@ -61,7 +82,7 @@ type row struct {
 
 func (s *Server) landing(admin bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		p := landingPage{Version: s.options.Version, Modules: s.options.Current().Names(), Admin: admin}
+		p := landingPage{Version: s.options.Version, Modules: modules(s.options.Current()), Admin: admin}
 		now := time.Now()
 		p.Targets = newTargetStates(s.options.Targets.Summary(maxFailing), now)
 		for _, kept := range s.recent.latest(maxRows) {
@@ -186,7 +207,13 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "reloading the configuration failed, the old one stays in place:\n"+err.Error(), http.StatusInternalServerError)
 		return
 	}
-	writeText(w, []byte("The configuration is reloaded.\n"))
+	text := "The configuration is reloaded.\n"
+	for _, m := range modules(s.options.Current()) {
+		for _, reason := range m.Unusable {
+			text += "The module " + m.Name + " cannot be used: " + reason + "\n"
+		}
+	}
+	writeText(w, []byte(text))
 }
 
 // wrongReloadMethod answers every method that does not reload. It says more than the mux would, because people try a

@@ -216,3 +216,31 @@ func TestStyleLoadsNothing(t *testing.T) {
 		t.Error("the style lacks a dark side or loads from elsewhere")
 	}
 }
+
+// TestUnusableModuleIsSaid: a module that is configured and cannot be used is an error of ours, with its reason, and no
+// verdict; the pages name it, and its reason only where the configuration is shown.
+func TestUnusableModuleIsSaid(t *testing.T) {
+	h := newFixture(t, nil)
+	const reason = "a.yml:7: modules.dead.http.body_file: cannot be read: <no such file>"
+	if w := h.get("/probe?target=a&module=dead"); w.Code != 500 || !strings.Contains(w.Body.String(), `module "dead" cannot be used: `+reason) {
+		t.Errorf("/probe: %d %s", w.Code, w.Body)
+	}
+	if w := h.get("/probe?target=a&module=ping"); w.Code != 501 {
+		t.Errorf("a prober that is not built in: %d %s", w.Code, w.Body)
+	}
+	const escaped = "cannot be read: &lt;no such file&gt;"
+	page := h.get("/").Body.String()
+	for _, text := range []string{"<option disabled>dead (cannot be used)</option>", "module dead cannot be used", escaped, "<option>tcp_connect</option>"} {
+		if !strings.Contains(page, text) {
+			t.Errorf("the page lacks %q:\n%s", text, page)
+		}
+	}
+	w := h.do("POST", "/-/reload")
+	if want := "The module dead cannot be used: " + reason + "\n"; w.Code != 200 || !strings.Contains(w.Body.String(), want) {
+		t.Errorf("reload: %d %s", w.Code, w.Body)
+	}
+	apart := newFixture(t, func(o *Options) { o.SeparateAdmin = true })
+	if page := apart.get("/").Body.String(); strings.Contains(page, escaped) || !strings.Contains(page, "module dead cannot be used") {
+		t.Errorf("the public page:\n%s", page)
+	}
+}

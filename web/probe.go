@@ -81,11 +81,14 @@ func (s *Server) query(r *http.Request) (*query, error) {
 // refuseQuery answers when it is not clear what to probe.
 func (s *Server) refuseQuery(w http.ResponseWriter, err error) {
 	status := http.StatusBadRequest
+	var unusable *probe.UnusableModule
 	switch {
 	case errors.Is(err, probe.ErrUnknownModule):
 		s.options.Exporter.ModuleUnknown()
 	case errors.Is(err, probe.ErrUnsupportedProber):
 		status = http.StatusNotImplemented
+	case errors.As(err, &unusable):
+		status = http.StatusInternalServerError
 	}
 	http.Error(w, err.Error(), status)
 }

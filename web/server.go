@@ -19,8 +19,8 @@ import (
 // configuration from start to end. It is an interface because web does not import config: the tests of web have modules
 // with fake probers, which no configuration file can have.
 type Config interface {
-	// Module returns the module of that name. The error wraps probe.ErrUnknownModule when there is none, and
-	// probe.ErrUnsupportedProber when its prober is not built in.
+	// Module returns the module of that name. The error wraps probe.ErrUnknownModule when there is none, and is a
+	// *probe.UnusableModule when the module cannot be used.
 	Module(name string) (*probe.Module, error)
 	// ModuleYAML returns the module's configuration for a person, with secrets hidden.
 	ModuleYAML(name string) []byte

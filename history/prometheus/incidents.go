@@ -64,7 +64,9 @@ type spell struct {
 }
 
 func (s *Source) spells(ctx context.Context, key targetKey, from, to time.Time, into map[targetKey][]spell) error {
-	query := byTarget("max", key.selector("probe_failure_info"), "stage", "reason")
+	// Without a staleness marker the reason would outlive the failure by the server's look-back.
+	query := byTarget("max", key.selector("probe_failure_info"), "stage", "reason") +
+		" and on (module,target) (" + byTarget("min", key.selector("probe_success")) + " == 0)"
 	start := from.Truncate(incidentStep).Add(incidentStep)
 	if start.After(to) {
 		return nil

@@ -208,6 +208,9 @@ func (s *Source) fillNow(ctx context.Context, o *history.Overview, places map[ta
 			sum.Last.CertExpiry = timeOf(v.Value)
 		}},
 		{byTarget("max", all.selector("probe_failure_info"), "stage", "reason"), func(sum *history.Summary, v *model.Sample) {
+			if sum.State != history.StateDown {
+				return
+			}
 			sum.Last.Stage, sum.Last.Reason = probe.Stage(v.Metric["stage"]), probe.Reason(v.Metric["reason"])
 		}},
 		{byTarget("avg", all.selector("probe_http_duration_seconds"), "phase"), func(sum *history.Summary, v *model.Sample) {

@@ -31,7 +31,7 @@ func BenchmarkDNSOverUDP(b *testing.B) {
 		return [][]byte{first}
 	})
 	benchmarkDNS(b, dnsOptions(func(o *Options) {
-		o.ValidateAnswer.FailIfNotMatchesRegexp = []option.Regexp{probetest.MustRegexp(`192\.0\.2\.`)}
+		o.ValidateAnswer.FailIfNotMatchesRegexp = []option.LateRegexp{{Regexp: probetest.MustRegexp(`192\.0\.2\.`)}}
 	}), addr)
 }
 

@@ -12,10 +12,10 @@ import (
 // RecordOptions is what the records of one section of an answer must look like. The regular expressions see each
 // record as a line of a zone file.
 type RecordOptions struct {
-	FailIfMatchesRegexp     []option.Regexp `yaml:"fail_if_matches_regexp,omitempty"`
-	FailIfAllMatchRegexp    []option.Regexp `yaml:"fail_if_all_match_regexp,omitempty"`
-	FailIfNotMatchesRegexp  []option.Regexp `yaml:"fail_if_not_matches_regexp,omitempty"`
-	FailIfNoneMatchesRegexp []option.Regexp `yaml:"fail_if_none_matches_regexp,omitempty"`
+	FailIfMatchesRegexp     []option.LateRegexp `yaml:"fail_if_matches_regexp,omitempty"`
+	FailIfAllMatchRegexp    []option.LateRegexp `yaml:"fail_if_all_match_regexp,omitempty"`
+	FailIfNotMatchesRegexp  []option.LateRegexp `yaml:"fail_if_not_matches_regexp,omitempty"`
+	FailIfNoneMatchesRegexp []option.LateRegexp `yaml:"fail_if_none_matches_regexp,omitempty"`
 }
 
 // empty reports whether any records will do.
@@ -38,12 +38,12 @@ func compileDNSChecks(o *Options) (dnsChecks, error) {
 	}
 	var errs []error
 	if len(o.ValidRcodes) == 0 {
-		errs = append(errs, option.Errorf("valid_rcodes", "is empty, so that no answer would do; accepted: %s", namesOf(dnsCodes)))
+		errs = append(errs, option.Unusablef("valid_rcodes", "is empty, so that no answer would do; accepted: %s", namesOf(dnsCodes)))
 	}
 	for i, name := range o.ValidRcodes {
 		code, ok := numberOf(dnsCodes, name)
 		if !ok {
-			errs = append(errs, option.Errorf(option.Index("valid_rcodes", i), "%q is unknown; accepted: %s", name, namesOf(dnsCodes)))
+			errs = append(errs, option.Unusablef(option.Index("valid_rcodes", i), "%q is unknown; accepted: %s", name, namesOf(dnsCodes)))
 		}
 		c.codes = append(c.codes, code)
 	}
@@ -143,9 +143,9 @@ func (c *dnsChecks) section(m *option.Matcher, section int, q dnsQuery, msg []by
 }
 
 // firstMatch returns the first expression that matches text, or that does not; nil: there is none.
-func firstMatch(m *option.Matcher, all []option.Regexp, text []byte, matching bool) (*option.Regexp, error) {
+func firstMatch(m *option.Matcher, all []option.LateRegexp, text []byte, matching bool) (*option.LateRegexp, error) {
 	for i := range all {
-		matches, err := m.Bytes(all[i], text)
+		matches, err := m.Bytes(all[i].Regexp, text)
 		if err != nil {
 			return nil, err
 		}

@@ -59,8 +59,8 @@ func FuzzDNSReply(f *testing.F) {
 	f.Add([]byte{0x80})
 	f.Add([]byte{})
 	o := dnsOptions(overTCP)
-	o.ValidateAnswer.FailIfMatchesRegexp = []option.Regexp{probetest.MustRegexp("x")}
-	o.ValidateAdditional.FailIfNotMatchesRegexp = []option.Regexp{probetest.MustRegexp(".")}
+	o.ValidateAnswer.FailIfMatchesRegexp = []option.LateRegexp{{Regexp: probetest.MustRegexp("x")}}
+	o.ValidateAdditional.FailIfNotMatchesRegexp = []option.LateRegexp{{Regexp: probetest.MustRegexp(".")}}
 	p, err := o.Compile()
 	if err != nil {
 		f.Fatal(err)

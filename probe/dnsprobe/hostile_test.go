@@ -231,7 +231,7 @@ func TestDNSRegexpsHeedTheDeadline(t *testing.T) {
 		return withLength(msg)
 	}
 	o := dnsOptions(overTCP)
-	o.ValidateAnswer.FailIfMatchesRegexp = []option.Regexp{probetest.MustRegexp(`([\\0x.]{1,50}){1,20}y`)}
+	o.ValidateAnswer.FailIfMatchesRegexp = []option.LateRegexp{{Regexp: probetest.MustRegexp(`([\\0x.]{1,50}){1,20}y`)}}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*probetest.Soon)
 	defer cancel()
 	start := time.Now()

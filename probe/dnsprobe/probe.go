@@ -69,17 +69,18 @@ func (o *Options) Compile() (probe.Prober, error) {
 	switch o.TransportProtocol {
 	case "", "udp":
 		if o.DNSOverTLS {
-			errs = append(errs, option.Errorf("dns_over_tls", "needs transport_protocol: tcp"))
+			errs = append(errs, option.Unusablef("dns_over_tls", "needs transport_protocol: tcp"))
 		}
 	case "tcp":
 		p.stream = true
 	default:
-		errs = append(errs, option.Errorf("transport_protocol", "%q is unknown; accepted: udp, tcp", o.TransportProtocol))
+		errs = append(errs, option.Unusablef("transport_protocol", "%q is unknown; accepted: udp, tcp", o.TransportProtocol))
 	}
-	if client, err := tlsclient.Compile("tls_config", &o.TLSConfig); err != nil {
-		errs = append(errs, err)
-	} else if o.DNSOverTLS {
-		p.tls, p.port = client, dnsTLSPort
+	if o.DNSOverTLS { // otherwise the files of tls_config may be missing
+		p.port = dnsTLSPort
+		if p.tls, err = tlsclient.Compile("tls_config", &o.TLSConfig); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if err := p.compileQuery(o); err != nil {
 		errs = append(errs, err)
@@ -116,7 +117,7 @@ func (p *prober) compileQuery(o *Options) error {
 	}
 	var err error
 	if p.query, err = newDNSQuery(o.QueryName, qtype, class, o.RecursionDesired); err != nil {
-		errs = append(errs, option.Errorf("query_name", "%q %w", o.QueryName, err))
+		errs = append(errs, option.Unusablef("query_name", "%q %w", o.QueryName, err))
 	}
 	return errors.Join(errs...)
 }

@@ -187,9 +187,9 @@ func TestDNSAsksAndCounts(t *testing.T) {
 }
 
 func TestDNSJudgesTheAnswer(t *testing.T) {
-	re := func(patterns ...string) (all []option.Regexp) {
+	re := func(patterns ...string) (all []option.LateRegexp) {
 		for _, p := range patterns {
-			all = append(all, probetest.MustRegexp(p))
+			all = append(all, option.LateRegexp{Regexp: probetest.MustRegexp(p)})
 		}
 		return all
 	}

@@ -20,7 +20,7 @@ type entry struct {
 	high     uint16
 }
 
-const forms = "accepted: an IP address, a CIDR, a host name or *.name, each with an optional :port or :low-high, as 10.0.0.0/8, *.example.com:443, [2001:db8::1]:8000-8999"
+const forms = "accepted: an IP address, a CIDR, a host name or *.name, each with an optional :port or :low-high, e.g. 10.0.0.0/8, *.example.com:443, [2001:db8::1]:8000-8999"
 
 // parseGuardEntry reads one entry.
 func parseGuardEntry(text string) (entry, error) {
@@ -89,7 +89,7 @@ func parsePorts(text string) (low, high uint16, err error) {
 	l, lowErr := strconv.ParseUint(first, 10, 16)
 	h, highErr := strconv.ParseUint(last, 10, 16)
 	if lowErr != nil || highErr != nil || l == 0 || h < l {
-		return 0, 0, fmt.Errorf("%q is no port or range of ports; accepted: 1 to 65535, as 443 or 8000-8999", text)
+		return 0, 0, fmt.Errorf("%q is no port or range of ports; accepted: 1 to 65535, e.g. 443 or 8000-8999", text)
 	}
 	return uint16(l), uint16(h), nil
 }
@@ -146,7 +146,7 @@ func notInName(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
 }
 
-// lastLabelIsNumber tells a misspelt IPv4 address from a name, as the WHATWG's URL standard does: no top-level
+// lastLabelIsNumber recognises a misspelt IPv4 address, as the URL standard of the WHATWG does: no top-level
 // domain is a number, and 127.1 or 0x7f.1 would be a name that matches nothing.
 func lastLabelIsNumber(text string) bool {
 	text = strings.TrimSuffix(text, ".")

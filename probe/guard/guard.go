@@ -21,7 +21,7 @@ type Options struct {
 	Deny  []string `yaml:"deny"` // no omitempty: an empty list is not the default
 }
 
-// metadata are the addresses at which clouds hand out credentials to whoever can connect: AWS (instances, containers, pods),
+// metadata are the addresses at which clouds hand out credentials to every client that connects: AWS (instances, containers, pods),
 // Google, Azure, Oracle, Alibaba, Tencent, Scaleway and others that share theirs. Azure's is a name server, too, so only its
 // other ports are in the list.
 var metadata = []string{
@@ -34,7 +34,7 @@ var metadata = []string{
 // configuration without a section.
 func (o *Options) SetDefaults() { o.Deny = slices.Clone(metadata) }
 
-// Compile parses the entries. Its errors are joined *option.Errors, one for each fault, as "allow[2]".
+// Compile parses the entries. Its errors are joined *option.Errors, e.g. "allow[2]".
 func (o Options) Compile() (*Guard, error) {
 	allow, allowErr := parseEntries("allow", o.Allow)
 	deny, denyErr := parseEntries("deny", o.Deny)

@@ -31,7 +31,7 @@ type secret struct {
 // which neither blackbox_exporter nor rollcall has.
 func compileSecret(f *option.Collector, path, text, file, ref string) secret {
 	if ref != "" {
-		f.Addf(path+"_ref", "needs a secret manager, and there is none; accepted: %s, %s_file", path, path)
+		f.Unusablef(path+"_ref", "needs a secret manager, and there is none; accepted: %s, %s_file", path, path)
 	}
 	if file == "" {
 		return secret{text: text}
@@ -41,7 +41,7 @@ func compileSecret(f *option.Collector, path, text, file, ref string) secret {
 	}
 	watched, err := option.OpenFile(file, true)
 	if err != nil {
-		f.Add(path+"_file", err)
+		f.Unusablef(path+"_file", "%w", err)
 		return secret{}
 	}
 	return secret{file: watched}
@@ -95,7 +95,7 @@ func compileAuthorization(c *config.HTTPClientConfig) (authorizer, error) {
 		case strings.EqualFold(scheme, "basic"):
 			f.Addf("authorization.type", "may not be Basic; accepted: basic_auth, which encodes the password")
 		case !httpguts.ValidHeaderFieldValue(scheme):
-			f.Addf("authorization.type", "holds a control character")
+			f.Unusablef("authorization.type", "holds a control character")
 		}
 		made = schemeAuth{scheme, compileSecret(&f, "authorization.credentials", string(a.Credentials), a.CredentialsFile, a.CredentialsRef)}
 	}
@@ -113,7 +113,7 @@ func compileAuthorization(c *config.HTTPClientConfig) (authorizer, error) {
 		f.Addf(ways[len(ways)-1], "stands beside %s; accepted: one of them", strings.Join(ways[:len(ways)-1], " and "))
 	}
 	if s, ok := made.(schemeAuth); ok && s.credentials.file == nil && !httpguts.ValidHeaderFieldValue(s.credentials.text) {
-		f.Addf(ways[0], "the credentials hold a control character (a line break?)")
+		f.Unusablef(ways[0], "the credentials hold a control character (a line break?)")
 	}
 	if err := f.Err(); err != nil {
 		return nil, err

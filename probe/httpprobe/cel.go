@@ -47,7 +47,7 @@ func (c *CEL) UnmarshalText(text []byte) error {
 		return fmt.Errorf("the CEL expression does not compile: %s", strings.Join(faults, "; "))
 	}
 	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
-		return fmt.Errorf("the CEL expression yields %s; accepted: a bool, as in body.status == \"ok\"", out)
+		return &option.Unusable{Err: fmt.Errorf("the CEL expression yields %s; accepted: a bool, e.g. body.status == \"ok\"", out)}
 	}
 	program, err := environment.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCELCost), cel.InterruptCheckFrequency(1),
 		cel.OptimizeRegex(constantMatches(overloads.Matches), constantMatches(overloads.MatchesString)))

@@ -3,7 +3,7 @@ package httpprobe
 import (
 	"fmt"
 	"net/http"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 
@@ -15,18 +15,20 @@ import (
 	"rollcall/probe/tlsclient"
 )
 
-// HTTPVersion is a protocol version as blackbox_exporter spells it: "HTTP/1.1", "HTTP/2.0".
+// HTTPVersion is a protocol version as blackbox_exporter spells it: "HTTP/1.1", "HTTP/2.0". "HTTP/2" means the latter.
+// Another word is accepted with a warning and never matches.
 type Version string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (v *Version) UnmarshalText(text []byte) error {
 	switch s := string(text); s {
-	case "HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0":
+	case "HTTP/2":
+		*v = "HTTP/2.0"
+	case "HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3", "HTTP/3.0":
 		*v = Version(s)
-	case "HTTP/2", "HTTP/3":
-		*v = Version(s + ".0")
 	default:
-		return fmt.Errorf("%q is unknown; accepted: HTTP/1.0, HTTP/1.1, HTTP/2.0, HTTP/3.0", s)
+		*v = Version(s)
+		return &option.Warning{Err: fmt.Errorf("%q is no version that a response can have; accepted: HTTP/1.0, HTTP/1.1, HTTP/2.0, HTTP/3.0", s)}
 	}
 	return nil
 }
@@ -42,7 +44,7 @@ func (c *Compression) UnmarshalText(text []byte) error {
 		*c = Compression(s)
 		return nil
 	default:
-		return fmt.Errorf("%q is unknown; accepted: gzip, br, deflate, identity", text)
+		return &option.Unusable{Err: fmt.Errorf("%q is not built in; accepted: gzip, br, deflate, identity", text)}
 	}
 }
 
@@ -66,12 +68,9 @@ func (o *Options) Compile() (probe.Prober, error) {
 	case p.method == "":
 		p.method = http.MethodGet
 	case p.method == http.MethodConnect:
-		f.Addf("method", "CONNECT opens a tunnel and asks for nothing; accepted: GET, HEAD, POST and the like")
+		f.Unusablef("method", "CONNECT opens a tunnel and asks for nothing; accepted: GET, HEAD, POST and the like")
 	case !isToken(p.method):
-		f.Addf("method", "%q is not a method; accepted: GET, HEAD, POST and the like", p.method)
-	}
-	if p.limit < 0 {
-		f.Addf("body_size_limit", "is negative; accepted: a size, or 0 for none")
+		f.Unusablef("method", "%q is not a method; accepted: GET, HEAD, POST and the like", p.method)
 	}
 
 	var err error
@@ -89,10 +88,10 @@ func (o *Options) Compile() (probe.Prober, error) {
 	f.Join(err)
 	p.skipResolve = o.SkipResolvePhaseWithProxy && p.proxy != nil && !o.HTTPClientConfig.ProxyFromEnvironment
 	if p.http3 && p.proxy != nil {
-		f.Addf("enable_http3", "does not go with a proxy; accepted: one of enable_http3, proxy_url and proxy_from_environment")
+		f.Unusablef("enable_http3", "does not go with a proxy; accepted: one of enable_http3, proxy_url and proxy_from_environment")
 	}
 	if p.http3 && p.headers.upgrade {
-		f.Addf("enable_http3", "does not go with an Upgrade header, which HTTP/3 does not have")
+		f.Unusablef("enable_http3", "does not go with an Upgrade header, which HTTP/3 does not have")
 	}
 	if err := f.Err(); err != nil {
 		return nil, err
@@ -112,7 +111,7 @@ func compileBody(inline, file string) (requestBody, error) {
 	case file != "":
 		f, err := option.OpenFile(file, false)
 		if err != nil {
-			return requestBody{}, &option.Error{Path: "body_file", Err: err}
+			return requestBody{}, option.Unusablef("body_file", "%w", err)
 		}
 		return requestBody{file: f}, nil
 	default:
@@ -123,14 +122,18 @@ func compileBody(inline, file string) (requestBody, error) {
 func (o *Options) compileChecks() (checks, error) {
 	var f option.Collector
 	c := checks{
-		codes: o.ValidStatusCodes, versions: o.ValidHTTPVersions,
+		codes:     o.ValidStatusCodes,
 		failIfTLS: o.FailIfSSL, failIfNotTLS: o.FailIfNotSSL,
 		bodyMatches: o.FailIfBodyMatchesRegexp, bodyNotMatches: o.FailIfBodyNotMatchesRegexp,
 		celMatches: o.FailIfBodyJSONMatchesCEL, celNotMatches: o.FailIfBodyJSONNotMatchesCEL,
 	}
-	for i, code := range o.ValidStatusCodes {
-		if code < 100 || code > 999 {
-			f.Addf("valid_status_codes["+strconv.Itoa(i)+"]", "%d is not a status code; accepted: 100 to 999", code)
+	c.versions = slices.Clone(o.ValidHTTPVersions)
+	for i, version := range c.versions {
+		switch {
+		case version == "HTTP/3.0" && !o.EnableHTTP3:
+			f.Addf(option.Index("valid_http_versions", i), "HTTP/3.0 needs enable_http3")
+		case version == "HTTP/3" && o.EnableHTTP3:
+			c.versions[i] = "HTTP/3.0"
 		}
 	}
 	for i, re := range o.FailIfBodyMatchesRegexp {
@@ -142,9 +145,6 @@ func (o *Options) compileChecks() (checks, error) {
 		if re.Regexp == nil {
 			f.Add(fmt.Sprintf("fail_if_body_not_matches_regexp[%d]", i), option.ErrRequired)
 		}
-	}
-	if o.FailIfSSL && o.FailIfNotSSL {
-		f.Addf("fail_if_not_ssl", "contradicts fail_if_ssl: every probe would fail; accepted: one of them")
 	}
 	var err error
 	c.headerMatches, err = compileHeaderMatches("fail_if_header_matches", o.FailIfHeaderMatchesRegexp)
@@ -160,11 +160,8 @@ func compileHeaderMatches(path string, matches []HeaderMatch) ([]HeaderMatch, er
 	compiled := make([]HeaderMatch, 0, len(matches))
 	for i, m := range matches {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		switch {
-		case m.Header == "":
+		if m.Header == "" {
 			f.Add(at+".header", option.ErrRequired)
-		case !httpguts.ValidHeaderFieldName(m.Header):
-			f.Addf(at+".header", "%q is not a header's name", m.Header)
 		}
 		if m.Regexp.Regexp == nil || m.Regexp.String() == "" {
 			f.Add(at+".regexp", option.ErrRequired)

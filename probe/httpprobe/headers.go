@@ -63,20 +63,17 @@ func withoutContent(fields []field) []field {
 func (o *Options) compileHeaders() (headerSet, error) {
 	var f option.Collector
 	h := headerSet{userAgent: defaultUserAgent()}
-	upgrade, seen := "", map[string]string{}
+	upgrade, seen := "", map[string]bool{}
 	for _, key := range slices.Sorted(maps.Keys(o.Headers)) {
 		path, value, name := "headers."+key, strings.TrimSpace(o.Headers[key]), http.CanonicalHeaderKey(key)
-		if !checkField(&f, path, key, value) {
-			continue
+		if !checkField(&f, path, key, value) || seen[name] {
+			continue // the first of several spellings counts, with a warning
 		}
-		if twin, ok := seen[name]; ok {
-			f.Addf(path, "is the same header as %s; accepted: one of them, or http_headers for several values", twin)
-		}
-		seen[name] = key
+		seen[name] = true
 		switch name {
 		case "Host":
 			if !httpguts.ValidHostHeader(value) {
-				f.Addf(path, "%q is not a host", value)
+				f.Unusablef(path, "%q is not a host", value)
 			}
 			h.host = value
 		case "User-Agent":
@@ -93,7 +90,7 @@ func (o *Options) compileHeaders() (headerSet, error) {
 		case "Accept-Encoding":
 			h.accepts = parseAcceptEncoding(value)
 			if !h.accepts.covers(o.Compression) {
-				f.Addf(path, "%q does not accept what compression expects, %q", value, o.Compression)
+				f.Unusablef(path, "%q does not accept what compression expects, %q", value, o.Compression)
 			}
 			h.fixed = append(h.fixed, field{name, value})
 		default:
@@ -153,11 +150,13 @@ func (h *headerSet) addClientHeaders(headers *config.Headers) error {
 			at := fmt.Sprintf("%s.files[%d]", path, i)
 			watched, err := option.OpenFile(file, true)
 			if err != nil {
-				f.Add(at, err)
+				f.Unusablef(at, "%w", err)
 				continue
 			}
 			content, err := watched.Read()
-			f.Add(at, err)
+			if err != nil {
+				f.Unusablef(at, "%w", err)
+			}
 			if checkField(&f, at, key, string(bytes.TrimSpace(content))) {
 				h.files = append(h.files, fieldFile{name, watched})
 			}
@@ -170,9 +169,9 @@ func (h *headerSet) addClientHeaders(headers *config.Headers) error {
 func checkField(f *option.Collector, path, name, value string) bool {
 	switch {
 	case !httpguts.ValidHeaderFieldName(name):
-		f.Addf(path, "%q is not a header's name", name)
+		f.Unusablef(path, "%q is not a header's name", name)
 	case !httpguts.ValidHeaderFieldValue(value):
-		f.Addf(path, "the value holds a control character (a line break?)")
+		f.Unusablef(path, "the value holds a control character (a line break?)")
 	default:
 		return true
 	}

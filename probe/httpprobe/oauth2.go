@@ -53,9 +53,9 @@ func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
 	if o.TokenURL == "" {
 		f.Add("token_url", option.ErrRequired)
 	} else if u, err := url.Parse(o.TokenURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") {
-		f.Addf("token_url", "is not a URL; accepted: http or https")
-	} else {
-		f.Add("token_url", checkHTTPURL(u))
+		f.Unusablef("token_url", "is not a URL; accepted: http or https")
+	} else if err := checkHTTPURL(u); err != nil {
+		f.Unusablef("token_url", "%w", err)
 	}
 	switch o.GrantType {
 	case "", grantClientCredentials:
@@ -64,7 +64,7 @@ func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
 		s.secret = compileSecret(&f, "client_certificate_key", string(o.ClientCertificateKey), o.ClientCertificateKeyFile, o.ClientCertificateKeyRef)
 		f.Join(s.compileSigning())
 	default:
-		f.Addf("grant_type", "%q is unknown; accepted: %s, %s", o.GrantType, grantClientCredentials, grantJWTBearer)
+		f.Unusablef("grant_type", "%q is unknown; accepted: %s, %s", o.GrantType, grantClientCredentials, grantJWTBearer)
 	}
 	client, err := compileTokenClient(o)
 	f.Join(err)
@@ -90,7 +90,7 @@ func (s *tokenSource) compileSigning() error {
 	}
 	if key, err := s.secret.raw(); err == nil {
 		if _, err := jwt.ParseRSAPrivateKeyFromPEM(key); err != nil {
-			f.Addf("client_certificate_key", "is not an RSA key in PEM form")
+			f.Unusablef("client_certificate_key", "is not an RSA key in PEM form")
 		}
 	}
 	return f.Err()

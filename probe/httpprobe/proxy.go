@@ -36,14 +36,14 @@ func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
 		f.Addf("proxy_from_environment", "stands beside proxy_url; accepted: one of them")
 	case c.ProxyFromEnvironment && c.NoProxy != "":
 		f.Addf("no_proxy", "stands beside proxy_from_environment, which reads NO_PROXY; accepted: one of them")
-	case !named && c.NoProxy != "":
+	case c.ProxyURL.URL == nil && c.NoProxy != "":
 		f.Addf("no_proxy", "needs proxy_url")
 	case !named && !c.ProxyFromEnvironment && len(c.ProxyConnectHeader) > 0:
 		f.Addf("proxy_connect_header", "needs proxy_url or proxy_from_environment")
 	}
 	if named {
 		if err := checkProxyURL(c.ProxyURL.URL); err != nil {
-			f.Add("proxy_url", err)
+			f.Unusablef("proxy_url", "%w", err)
 		}
 	}
 	p := &proxyClient{policy: network.Resolver{Prefer: "ip4", Fallback: true}}
@@ -70,7 +70,7 @@ func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
 func (c *proxyClient) tryEnvironment() error {
 	for _, scheme := range []string{"http", "https"} {
 		if _, err := c.choose(&url.URL{Scheme: scheme, Host: "rollcall.invalid"}); err != nil {
-			return option.Errorf("proxy_from_environment", "the environment's proxy for %s cannot be used: %w", scheme, err)
+			return option.Unusablef("proxy_from_environment", "the environment's proxy for %s cannot be used: %w", scheme, err)
 		}
 	}
 	return nil

@@ -269,7 +269,7 @@ func serveSOCKS(c net.Conn, asked chan<- string) {
 func TestEnvironmentsProxyIsJudgedAtLoad(t *testing.T) {
 	t.Setenv("https_proxy", "gopher://me:canary@proxy.example")
 	_, err := compileHTTP("proxy_from_environment: true")
-	if err == nil || !strings.Contains(err.Error(), "http.proxy_from_environment: the environment's proxy for https cannot be used") || strings.Contains(err.Error(), "canary") {
+	if err == nil || !strings.Contains(err.Error(), "proxy_from_environment: the environment's proxy for https cannot be used") || strings.Contains(err.Error(), "canary") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -41,7 +41,7 @@ type prober struct {
 // compile wraps ErrUnsupportedProber on a system that offers no ping.
 func (o *Options) Compile() (probe.Prober, error) {
 	if !canPing {
-		return nil, probe.ErrUnsupportedProber
+		return nil, &option.Unusable{Err: probe.ErrUnsupportedProber}
 	}
 	p := &prober{
 		ip: network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback}, payload: o.PayloadSize,
@@ -56,7 +56,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 	}
 	switch {
 	case o.PayloadSize < 0 || o.PayloadSize > maxPayload:
-		errs = append(errs, option.Errorf("payload_size", "%d is out of range; accepted: 1 to %d bytes, and 0 for the %d of the default", o.PayloadSize, maxPayload, defaultPayload))
+		errs = append(errs, option.Unusablef("payload_size", "%d is out of range; accepted: 1 to %d bytes, and 0 for the %d of the default", o.PayloadSize, maxPayload, defaultPayload))
 	case o.PayloadSize == 0:
 		p.payload = defaultPayload
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // Classify says what an error met at stage means. What it already knows (a *Failure, *ExporterError, *DeniedError or
-// *TargetError) passes through; the asker's going away stays context.Canceled; a fault of this machine becomes an
+// *TargetError) passes through; the caller's going away stays context.Canceled; a fault of this machine becomes an
 // *ExporterError; the rest is about the target, a *Failure. nil stays nil.
 func Classify(ctx context.Context, stage probe.Stage, err error) error {
 	switch {
@@ -23,7 +23,7 @@ func Classify(ctx context.Context, stage probe.Stage, err error) error {
 	case probe.IsClassified(err):
 		return err
 	case errors.Is(ctx.Err(), context.Canceled):
-		return ctx.Err() // whatever broke, it broke because nobody waits any longer
+		return ctx.Err() // the caller went away, and that broke it
 	}
 	if fault := LocalFault(err); fault != nil {
 		return fault
@@ -34,7 +34,7 @@ func Classify(ctx context.Context, stage probe.Stage, err error) error {
 	return probe.Fail(stage, Reason(ctx, err), err)
 }
 
-// networkReason names what the network, or the peer's end of it, did.
+// Reason names what the network, or the peer's end of it, did.
 func Reason(ctx context.Context, err error) probe.Reason {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		switch errno {

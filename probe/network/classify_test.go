@@ -89,7 +89,7 @@ func TestClassifyLetsPassWhatIsKnown(t *testing.T) {
 		}
 	}
 	if got := Classify(canceled, probe.StageConnect, operation("connect", syscall.EMFILE)); got != context.Canceled {
-		t.Errorf("the asker went away: got %v", got)
+		t.Errorf("the caller went away: got %v", got)
 	}
 	over, cancel := context.WithDeadline(t.Context(), time.Now())
 	defer cancel()

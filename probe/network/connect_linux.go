@@ -168,7 +168,7 @@ func sockaddr6(addr netip.AddrPort) (*syscall.SockaddrInet6, error) {
 	return &syscall.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16(), ZoneId: zone}, err
 }
 
-// notOurselves refuses a connection that has the same address at both ends. When nobody listens at an address of this
+// notOurselves refuses a connection that has the same address at both ends. When a port is closed at an address of this
 // machine, and the local port picked for the connection happens to be that same one, TCP connects it to itself
 // (RFC 9293, 3.5: simultaneous open), and a service that is not there would count as up.
 // By UDP a probe would hear itself.

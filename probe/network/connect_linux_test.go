@@ -12,7 +12,7 @@ import (
 	"rollcall/probe/probetest"
 )
 
-// TestSocketRefusesItself holds that a port that nobody listens on is not up because the probe reached itself there.
+// TestSocketRefusesItself holds that a closed port is not up because the probe reached itself there.
 func TestSocketRefusesItself(t *testing.T) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -131,7 +131,7 @@ func TestZoneThatIsNotThereIsUnreachable(t *testing.T) {
 	_, err := Dial(t.Context(), nil, "tcp", "fe80::1%nowhere", addr, netip.Addr{})
 	probetest.WantFailure(t, err, probe.StageConnect, probe.ReasonNetworkUnreachable)
 
-	// Looking for an interface takes a descriptor: without one nobody knows whether it is there.
+	// Looking for an interface takes a descriptor; without one it is not known whether it is there.
 	probetest.WithoutDescriptors(t, func() {
 		_, err = Dial(t.Context(), nil, "tcp", "fe80::1%lo", netip.MustParseAddrPort("[fe80::1%lo]:80"), netip.Addr{})
 	})

@@ -42,7 +42,7 @@ func dialContext(ctx context.Context, deadline time.Time) context.Context {
 	return ctx
 }
 
-// dialing is the asker's context with the probe's deadline, without a timer.
+// dialing is the caller's context with the probe's deadline, without a timer.
 type dialing struct {
 	context.Context
 	deadline time.Time // zero: none

@@ -61,8 +61,8 @@ func ZoneIndex(addr netip.Addr) (uint32, error) {
 // longAgo is a deadline that has passed: it ends blocked I/O at once.
 var longAgo = time.Unix(1, 0)
 
-// conn is a connection that ends with a context: no deadline that somebody sets later reaches beyond (crypto/tls
-// gives itself five seconds to say goodbye to a peer that does not read). Close also lets go of the context.
+// conn is a connection that ends with a context: no deadline that is set later reaches beyond it (crypto/tls allows itself five
+// seconds to send its last alert to a peer that does not read). Close also releases the context.
 type conn struct {
 	net.Conn
 	stop     func() bool
@@ -70,7 +70,7 @@ type conn struct {
 	ended    atomic.Bool // the context is done
 }
 
-// watch makes the deadline the connection's, and the asker's going away its end: the deadline does not tell of that.
+// watch sets ctx's deadline on the connection, and ends I/O when the caller goes away, which no deadline covers.
 func (c *conn) watch(ctx context.Context) {
 	if !c.deadline.IsZero() {
 		c.Conn.SetDeadline(c.deadline)

@@ -17,12 +17,12 @@ func TestDialEndsByTheDeadlineOfAnyContext(t *testing.T) {
 	addr := fullListener(t)
 	cancellable, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	for name, asker := range map[string]context.Context{
-		"an asker who may leave":  cancellable,
-		"an asker who never does": context.Background(),
+	for name, caller := range map[string]context.Context{
+		"an caller who may leave":  cancellable,
+		"an caller who never does": context.Background(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := probe.NewLimit(asker, 50*time.Millisecond)
+			l := probe.NewLimit(caller, 50*time.Millisecond)
 			defer l.Release()
 			conn, err := Dial(l, nil, "tcp", "full", addr, netip.Addr{})
 			if err == nil {
@@ -36,10 +36,10 @@ func TestDialEndsByTheDeadlineOfAnyContext(t *testing.T) {
 	}
 }
 
-func TestDialEndsWhenTheAskerLeaves(t *testing.T) {
+func TestDialEndsWhenTheCallerLeaves(t *testing.T) {
 	addr := fullListener(t)
-	asker, cancel := context.WithCancel(t.Context())
-	l := probe.NewLimit(asker, time.Minute)
+	caller, cancel := context.WithCancel(t.Context())
+	l := probe.NewLimit(caller, time.Minute)
 	defer l.Release()
 	timer := time.AfterFunc(20*time.Millisecond, cancel)
 	defer timer.Stop()

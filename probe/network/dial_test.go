@@ -53,7 +53,7 @@ func TestDialNamesWhatFailed(t *testing.T) {
 		_, err := Dial(ctx, nil, "tcp", "x", probetest.ClosedPort(t), netip.Addr{})
 		probetest.WantFailure(t, err, probe.StageConnect, probe.ReasonTimeout)
 	})
-	t.Run("the asker went away", func(t *testing.T) {
+	t.Run("the caller went away", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := Dial(ctx, nil, "tcp", "x", probetest.ClosedPort(t), netip.Addr{}); !errors.Is(err, context.Canceled) {

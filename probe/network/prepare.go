@@ -11,7 +11,7 @@ import (
 // authorities, hosts file and name servers. Without a descriptor in that moment it would go on without them, and
 // targets would be down for a reason that is ours. A process that serves calls it once before it probes.
 func Prepare() {
-	_, _ = x509.SystemCertPool() // a system without authorities is told of by the verdicts
+	_, _ = x509.SystemCertPool() // without authorities every certificate is refused, and says so
 	offline := net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("no name server is asked")
 	}}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"rollcall/probe"
@@ -31,7 +32,7 @@ func (p *Resolver) BindTo(text string) (netip.Addr, error) {
 	}
 	source, err := netip.ParseAddr(text)
 	if err != nil {
-		return source, option.Errorf("source_ip_address", "%q is not an IP address", text)
+		return source, option.Unusablef("source_ip_address", "%q is not an IP address", text)
 	}
 	source = source.Unmap()
 	family := option.IPProtocol("ip6")
@@ -39,10 +40,22 @@ func (p *Resolver) BindTo(text string) (netip.Addr, error) {
 		family = "ip4"
 	}
 	if p.Prefer != "" && p.Prefer != family && !p.Fallback {
-		return source, option.Errorf("source_ip_address", "%s reaches no %s address, and preferred_ip_protocol without ip_protocol_fallback allows no other", source, p.Prefer)
+		return source, option.Unusablef("source_ip_address", "%s reaches no %s address, and preferred_ip_protocol without ip_protocol_fallback allows no other", source, p.Prefer)
 	}
 	p.Prefer, p.Fallback = family, false
-	return source, nil
+	return source, checkSource(source)
+}
+
+// checkSource tries whether the address is this machine's. Its error is an *option.Error.
+func checkSource(source netip.Addr) error {
+	socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0)))
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return option.Unusablef("source_ip_address", "%s is no address of this machine", source)
+	}
+	if err == nil {
+		socket.Close()
+	}
+	return nil // another error is not about the address
 }
 
 // Resolve turns host, as Host returns it, into one address: itself when it is one, otherwise the first of the preferred

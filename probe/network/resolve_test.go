@@ -140,7 +140,7 @@ func TestResolveTellsFailuresApart(t *testing.T) {
 	})
 }
 
-// A name server that says yes after a probe is over must find nobody waiting, and no socket.
+// A name server that says yes after a probe is over must find no goroutine and no socket.
 func TestResolveLetsGoWhenTheProbeIsOver(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	server := probetest.NameServer(t, func(dnsmessage.Question) *dnsmessage.Message {

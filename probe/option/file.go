@@ -13,7 +13,7 @@ import (
 // maxFile bounds what a file that the configuration names (a secret, a certificate, a request body) may hold.
 const maxFile = 16 << 20
 
-// ReadFile reads a file that the configuration names. It never waits for somebody who writes, and takes no more than
+// ReadFile reads a file that the configuration names. It never waits for a writer, and takes no more than
 // 16 MiB. Only regular files are read (a symbolic link to one is one): they say the same when they are read again, and a
 // pipe or a device does not.
 func ReadFile(path string) ([]byte, error) {
@@ -88,14 +88,14 @@ func readWhole(path string, f *os.File) (content []byte, settled bool, err error
 // ErrEmptyFile is a file that says nothing, as one does for a moment while it is written anew.
 var ErrEmptyFile = errors.New("it is empty")
 
-// watchedFile is a file with a secret or a request body, whose changes are followed without a reload.
+// File is a file with a secret or a request body, whose changes are followed without a reload.
 type File struct {
 	Path  string
 	files *Watched[[]byte]
 	full  bool // there was something in it; load's own
 }
 
-// watchFile reads the file once, to see that it is there. One with a secret must never be empty, and any other must not
+// OpenFile reads the file once, to see that it is there. One with a secret must never be empty, and any other must not
 // become so: a request without its password or body would be answered with an error, and the target be down for it.
 func OpenFile(path string, secret bool) (*File, error) {
 	f := &File{Path: path, full: secret}

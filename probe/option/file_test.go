@@ -31,7 +31,7 @@ func TestSecretFileIsFollowed(t *testing.T) {
 		}
 		write(t, path, "newer")
 		if content, _ := f.Read(); string(content) != "old" {
-			t.Errorf("somebody looked before the interval was over: %q", content)
+			t.Errorf("the file was read before the interval was over: %q", content)
 		}
 		wantContent(t, f, "newer")
 

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Somebody may put a pipe in the place of a file that was read before.
+// A pipe may take the place of a file that was read before.
 func TestPipeInPlaceOfAFileBlocksNoProbe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	write(t, path, "secret")

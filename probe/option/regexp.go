@@ -19,6 +19,7 @@ type Regexp struct {
 	size int // instructions of its program; 0: it is a plain text
 }
 
+// CompileRegexp compiles text, in RE2 syntax, and measures its program.
 func CompileRegexp(text string) (Regexp, error) {
 	re, err := regexp.Compile(text)
 	if err != nil {
@@ -38,6 +39,17 @@ func CompileRegexp(text string) (Regexp, error) {
 func (r *Regexp) UnmarshalText(text []byte) (err error) {
 	*r, err = CompileRegexp(string(text))
 	return err
+}
+
+// LateRegexp is a Regexp that blackbox_exporter compiles when it probes, so that a wrong one makes its module unusable.
+type LateRegexp struct{ Regexp }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *LateRegexp) UnmarshalText(text []byte) error {
+	if err := r.Regexp.UnmarshalText(text); err != nil {
+		return &Unusable{err}
+	}
+	return nil
 }
 
 // MarshalText implements encoding.TextMarshaler.
@@ -67,7 +79,7 @@ type Matcher struct {
 var errExpired = errors.New("the time is up")
 
 // Text reports whether re matches text. Its error is an *ExporterError, since the target did answer in time, or that the
-// asker went away.
+// caller went away.
 func (m *Matcher) Text(re Regexp, text string) (bool, error) {
 	if m.quick(re, len(text)) {
 		return re.MatchString(text), nil

@@ -41,7 +41,7 @@ func TestMatchingKnowsWhatCannotTakeLong(t *testing.T) {
 	}
 }
 
-func TestMatchingEndsWhenTheAskerLeaves(t *testing.T) {
+func TestMatchingEndsWhenTheCallerLeaves(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	m := Matcher{Ctx: ctx}

@@ -46,8 +46,12 @@ func (s *Size) UnmarshalText(text []byte) error {
 		return nil
 	}
 	v, err := units.ParseBase2Bytes(string(text))
-	if err != nil || v < 0 {
-		return fmt.Errorf("%q is not a size; accepted: a number with a unit, as 512B, 100KB, 10MB, 1GiB, or 0", text)
+	if err == nil && v < 0 {
+		*s = 0
+		return &Warning{fmt.Errorf("%q is negative, which is no limit", text)}
+	}
+	if err != nil {
+		return fmt.Errorf("%q is not a size; accepted: a number with a unit, e.g. 512B, 100KB, 10MB, 1GiB, or 0", text)
 	}
 	*s = Size(v)
 	return nil
@@ -61,7 +65,8 @@ func (s Size) MarshalText() ([]byte, error) {
 	return []byte(units.Base2Bytes(s).String()), nil
 }
 
-// IPProtocol is the preferred address family: "ip4" or "ip6". Empty means ip6, blackbox_exporter's default.
+// IPProtocol is the preferred address family: "ip4" or "ip6". Empty means ip6, blackbox_exporter's default; another word
+// is accepted with a warning, and means ip4 as there.
 type IPProtocol string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -71,6 +76,7 @@ func (p *IPProtocol) UnmarshalText(text []byte) error {
 		*p = IPProtocol(s)
 		return nil
 	default:
-		return fmt.Errorf("%q is unknown; accepted: ip4, ip6", s)
+		*p = "ip4"
+		return &Warning{fmt.Errorf("%q is read as ip4; accepted: ip4, ip6", s)}
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// LookInterval is how long a file's content is used before somebody looks whether it changed.
+	// LookInterval is how long a file's content is used before it is checked for changes.
 	LookInterval = time.Second
 	// BrokenGrace is how long the last good content serves after a file vanished or broke. It bridges a rotation
 	// that writes a certificate and its key one after the other, or a file that is truncated before it is written; a
@@ -40,7 +40,7 @@ type followedState[T any] struct {
 	brokenSince time.Time
 }
 
-// fileStamp is what a file was when somebody last looked.
+// fileStamp is what a file was at the last check.
 type fileStamp struct {
 	name string
 	info os.FileInfo // nil: it was not there
@@ -90,7 +90,7 @@ func (f *Watched[T]) Current() (T, error) {
 
 func (f *Watched[T]) look() {
 	if !f.mu.TryLock() {
-		return // a slow disk: somebody is still at it
+		return // a slow disk: another probe is still reading
 	}
 	defer f.mu.Unlock()
 	different := false

@@ -22,6 +22,7 @@ type Authority struct {
 	PEM  string
 }
 
+// NewAuthority makes a root certificate, after change.
 func NewAuthority(t testing.TB, change ...func(*x509.Certificate)) *Authority {
 	a := &Authority{t: t}
 	signed := a.Issue(append([]func(*x509.Certificate){func(c *x509.Certificate) {
@@ -43,6 +44,7 @@ func (a *Authority) Issue(change ...func(*x509.Certificate)) tls.Certificate {
 	return a.Sign(key, key.Public(), change...)
 }
 
+// Sign makes a certificate for a public key of another's, as Issue does for a new one.
 func (a *Authority) Sign(key *ecdsa.PrivateKey, public any, change ...func(*x509.Certificate)) tls.Certificate {
 	a.t.Helper()
 	template := &x509.Certificate{

@@ -28,6 +28,7 @@ func Ask(t testing.TB, m *probe.Module, req probe.Request) probe.Result {
 	return record.Result
 }
 
+// WantUp fails the test unless r is up.
 func WantUp(t testing.TB, r probe.Result) {
 	t.Helper()
 	if !r.Up() {
@@ -35,6 +36,7 @@ func WantUp(t testing.TB, r probe.Result) {
 	}
 }
 
+// WantDown fails the test unless r is down at stage for reason.
 func WantDown(t testing.TB, r probe.Result, stage probe.Stage, reason probe.Reason) {
 	t.Helper()
 	if r.Up() {
@@ -73,7 +75,7 @@ func Listen(t testing.TB, serve func(net.Conn)) netip.AddrPort {
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// ClosedPort is an address that nobody listens on.
+// ClosedPort is an address whose port is closed.
 func ClosedPort(t testing.TB) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -96,6 +98,7 @@ func WantFailure(t *testing.T, err error, stage probe.Stage, reason probe.Reason
 	}
 }
 
+// WantExporterError checks that err is an exporter error of that kind.
 func WantExporterError(t *testing.T, err error, fault probe.Fault) {
 	t.Helper()
 	var e *probe.ExporterError
@@ -104,6 +107,7 @@ func WantExporterError(t *testing.T, err error, fault probe.Fault) {
 	}
 }
 
+// MustRegexp compiles an expression that is right.
 func MustRegexp(text string) option.Regexp {
 	re, err := option.CompileRegexp(text)
 	if err != nil {
@@ -129,6 +133,7 @@ func Says(text string) func(net.Conn) {
 	}
 }
 
+// PortOf is addr's port as text.
 func PortOf(addr netip.AddrPort) string {
 	_, port, _ := net.SplitHostPort(addr.String())
 	return port
@@ -155,6 +160,7 @@ func OptionErrorTexts(err error) []string {
 	return []string{"not an OptionError: " + err.Error()}
 }
 
+// WriteFile replaces the file at path.
 func WriteFile(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

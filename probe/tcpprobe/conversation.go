@@ -48,7 +48,7 @@ func compileConversation(path string, entries []QueryResponse, secured bool) (co
 		t := turn{expect: entry.Expect, expectBytes: []byte(entry.ExpectBytes), send: entry.Send, startTLS: entry.StartTLS}
 		if entry.StartTLS {
 			if secured {
-				errs = append(errs, option.Errorf(at+".starttls", "the connection is encrypted already at this point; accepted: either tls: true, or one starttls: true"))
+				errs = append(errs, option.Unusablef(at+".starttls", "the connection is encrypted already at this point; accepted: either tls: true, or one starttls: true"))
 			}
 			secured = true
 		}
@@ -56,9 +56,6 @@ func compileConversation(path string, entries []QueryResponse, secured bool) (co
 			var err error
 			if t.labels, err = compileLabels(at+".labels", entry.Labels); err != nil {
 				errs = append(errs, err)
-			}
-			if t.expect.Regexp == nil {
-				errs = append(errs, option.Errorf(at+".labels", "needs an expect in the same entry, whose match it reports"))
 			}
 		}
 		turns = append(turns, t)
@@ -74,11 +71,11 @@ func compileLabels(path string, labels []ExpectLabel) ([]ExpectLabel, error) {
 		name := model.EscapeName(label.Name, model.UnderscoreEscaping)
 		switch {
 		case name == "":
-			errs = append(errs, &option.Error{Path: at, Err: option.ErrRequired})
+			errs = append(errs, option.Unusablef(at, "%w", option.ErrRequired))
 		case len(name) >= 2 && name[:2] == "__":
-			errs = append(errs, option.Errorf(at, "%q is reserved: Prometheus keeps names that begin with __ to itself", label.Name))
+			errs = append(errs, option.Unusablef(at, "%q is reserved: Prometheus keeps names that begin with __ to itself", label.Name))
 		case slices.ContainsFunc(valid, func(l ExpectLabel) bool { return l.Name == name }):
-			errs = append(errs, option.Errorf(at, "%q is there twice (as %s)", label.Name, name))
+			errs = append(errs, option.Unusablef(at, "%q is there twice (as %s)", label.Name, name))
 		}
 		valid = append(valid, ExpectLabel{Name: name, Value: label.Value})
 	}
@@ -108,7 +105,7 @@ func (c conversation) run(ctx context.Context, conn net.Conn, facts *probe.TCPFa
 			continue
 		}
 		if s.buffered() > 0 {
-			// Somebody on the way may have put commands behind the plaintext reply, to be taken for encrypted ones
+			// An attacker on the way may have put commands behind the plaintext reply, to be taken for encrypted ones
 			// (CVE-2011-0411). An honest peer waits for the handshake.
 			return probe.Failf(probe.StageConversation, probe.ReasonEarlyData, "starting TLS: the peer sent %d more bytes in plaintext", s.buffered())
 		}

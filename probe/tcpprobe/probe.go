@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/prometheus/common/config"
@@ -40,6 +41,14 @@ type QueryResponse struct {
 	StartTLS    bool          `yaml:"starttls,omitempty"`
 }
 
+// Validate warns of labels that no match fills.
+func (q *QueryResponse) Validate() error {
+	if q.Labels != nil && q.Expect.Regexp == nil {
+		return &option.Error{Path: "labels", Err: &option.Warning{Err: errors.New("has no effect without an expect in the same entry, whose match it reports")}}
+	}
+	return nil
+}
+
 // ExpectLabel is a label of probe_expect_info; its value may hold captures of expect as ${1}.
 type ExpectLabel struct {
 	Name  string `yaml:"name"`
@@ -58,6 +67,7 @@ type prober struct {
 	conversation conversation
 }
 
+// Compile makes the section ready to probe. Its errors are joined *option.Errors.
 func (o *Options) Compile() (probe.Prober, error) {
 	p := &prober{ip: network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback}, secured: o.TLS}
 	var (
@@ -67,7 +77,11 @@ func (o *Options) Compile() (probe.Prober, error) {
 	if p.source, err = p.ip.BindTo(o.SourceIPAddress); err != nil {
 		errs = append(errs, err)
 	}
-	if p.tls, err = tlsclient.Compile("tls_config", &o.TLSConfig); err != nil {
+	used := o.TLSConfig
+	if !o.TLS && !slices.ContainsFunc(o.QueryResponse, func(q QueryResponse) bool { return q.StartTLS }) {
+		used = config.TLSConfig{} // whose files may be missing
+	}
+	if p.tls, err = tlsclient.Compile("tls_config", &used); err != nil {
 		errs = append(errs, err)
 	}
 	if p.conversation, err = compileConversation("query_response", o.QueryResponse, o.TLS); err != nil {
@@ -192,7 +206,7 @@ func (a *attempt) talk(ctx context.Context, conn net.Conn) error {
 
 // confirm waits a moment for a server that wanted a client certificate to say that it refuses us. In TLS 1.3 the
 // handshake is over for the client before the server has looked (RFC 8446, 4.4.2.4); where nothing else is read, a
-// server that lets nobody in would count as up. It answers within a round trip of network and some computing.
+// server that lets no client in would count as up. It answers within a round trip of network and some computing.
 func (p *prober) confirm(ctx context.Context, c *tls.Conn, roundTrip time.Duration, facts *probe.TLSFacts) error {
 	if facts.Version < tls.VersionTLS13 || !facts.ClientCertificateRequested {
 		return nil

@@ -289,7 +289,7 @@ func TestTCPEndures(t *testing.T) {
 	}
 }
 
-func TestTCPProbeEndsWhenTheAskerGoesAway(t *testing.T) {
+func TestTCPProbeEndsWhenTheCallerGoesAway(t *testing.T) {
 	hold := make(chan struct{})
 	defer close(hold)
 	accepted := make(chan struct{})

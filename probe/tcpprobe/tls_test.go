@@ -144,10 +144,10 @@ func TestTLSNames(t *testing.T) {
 		configured string
 		hostname   string
 	}{
-		"the target's address":                  {cert: ca.Issue()},
-		"the asker's hostname":                  {cert: only("asked.example"), hostname: "asked.example"},
-		"the asker's hostname without its port": {cert: only("asked.example"), hostname: "asked.example:8443"},
-		"the configured name before all":        {cert: only("configured.example"), configured: "configured.example", hostname: "asked.example"},
+		"the target's address":                   {cert: ca.Issue()},
+		"the caller's hostname":                  {cert: only("asked.example"), hostname: "asked.example"},
+		"the caller's hostname without its port": {cert: only("asked.example"), hostname: "asked.example:8443"},
+		"the configured name before all":         {cert: only("configured.example"), configured: "configured.example", hostname: "asked.example"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := probetest.Listen(t, probetest.TLSServer(&tls.Config{Certificates: []tls.Certificate{c.cert}}, probetest.Drain))
@@ -201,7 +201,7 @@ func TestTLSEnduresPeers(t *testing.T) {
 		"a malformed certificate, 1.2":     {serving(malformed, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }), probetest.Enough, probe.ReasonCertificateInvalid},
 		"a key of 16 kbit":                 {serving(huge, nil), probetest.Enough, probe.ReasonCertificateInvalid},
 		"a chain of 100":                   {serving(long, nil), probetest.Enough, ""},
-		"somebody else's certificate":      {serving(tls.Certificate{Certificate: good.Certificate, PrivateKey: ca.Key}, nil), probetest.Enough, probe.ReasonTLSHandshake},
+		"certificate without its key":      {serving(tls.Certificate{Certificate: good.Certificate, PrivateKey: ca.Key}, nil), probetest.Enough, probe.ReasonTLSHandshake},
 		"a certificate wanted, not needed": {serving(good, func(c *tls.Config) { c.ClientAuth = tls.RequestClientCert }), probetest.Enough, ""},
 		"a certificate needed, TLS 1.2": {serving(good, func(c *tls.Config) {
 			c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12
@@ -230,16 +230,16 @@ func TestTLSShowsAClientCertificate(t *testing.T) {
 	clients.AddCert(ca.Cert)
 	addr := probetest.Listen(t, probetest.TLSServer(&tls.Config{
 		Certificates: []tls.Certificate{ca.Issue()}, ClientCAs: clients, ClientAuth: tls.RequireAndVerifyClientCert,
-	}, func(c net.Conn) { io.WriteString(c, "welcome\n"); probetest.Drain(c) }))
+	}, func(c net.Conn) { io.WriteString(c, "ready\n"); probetest.Drain(c) }))
 	client := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
 
-	o := tlsOptions(ca.PEM, expect("welcome"))
+	o := tlsOptions(ca.PEM, expect("ready"))
 	cert, key := probetest.Pair(t, ca.Issue(client))
 	o.TLSConfig.Cert, o.TLSConfig.Key = cert, config.Secret(key)
 	probetest.WantUp(t, probeTCP(t, o, addr.String(), probetest.Enough))
 
 	// Without one, TLS 1.3 tells only the first to read.
-	probetest.WantDown(t, probeTCP(t, tlsOptions(ca.PEM, expect("welcome")), addr.String(), probetest.Enough), probe.StageTLS, probe.ReasonClientCertificate)
+	probetest.WantDown(t, probeTCP(t, tlsOptions(ca.PEM, expect("ready")), addr.String(), probetest.Enough), probe.StageTLS, probe.ReasonClientCertificate)
 }
 
 // A server that wants a certificate and says nothing may accept us; that we wait for its word is no fault of it.
@@ -333,7 +333,7 @@ func TestStartTLS(t *testing.T) {
 	})
 }
 
-// bigKey is an RSA key that is too large to be checked in time; nobody has its private half.
+// bigKey is an RSA key that is too large to be checked in time, and has no private half.
 func bigKey(t testing.TB) *rsa.PublicKey {
 	b := make([]byte, 16384/8)
 	if _, err := rand.Read(b); err != nil {

@@ -36,7 +36,7 @@ func (t *Client) ServerName(host string) string {
 	return host
 }
 
-// compileTLS makes c ready. It reads the files that c names; its errors are joined *option.Errors below path.
+// Compile makes c ready. It reads the files that c names; its errors are joined *option.Errors below path.
 func Compile(path string, c *config.TLSConfig) (*Client, error) {
 	var errs []error
 	for _, ref := range []struct{ option, value, instead string }{
@@ -45,11 +45,11 @@ func Compile(path string, c *config.TLSConfig) (*Client, error) {
 		{"key_ref", c.KeyRef, "key, key_file"},
 	} {
 		if ref.value != "" {
-			errs = append(errs, option.Errorf(path+"."+ref.option, "names a secret of a secret manager, and there is none here; accepted: %s", ref.instead))
+			errs = append(errs, option.Unusablef(path+"."+ref.option, "names a secret of a secret manager, and there is none here; accepted: %s", ref.instead))
 		}
 	}
 	if c.MinVersion != 0 && c.MaxVersion != 0 && c.MinVersion > c.MaxVersion {
-		errs = append(errs, option.Errorf(path+".min_version", "is above max_version"))
+		errs = append(errs, option.Unusablef(path+".min_version", "is above max_version"))
 	}
 	files, err := followTLS(path, c)
 	if err != nil {
@@ -229,7 +229,7 @@ func withoutZone(host string) string {
 	return host
 }
 
-// NameFor is the host whose certificate is expected: hostname (which may carry a port) if the asker gave one.
+// NameFor is the host whose certificate is expected: hostname (which may carry a port) if the caller gave one.
 func NameFor(hostname, host string) string {
 	if hostname == "" {
 		return host

@@ -54,7 +54,7 @@ func TestTLSConfigForQUICVerifiesToo(t *testing.T) {
 	}
 }
 
-func TestTLSHandshakeEndsWhenTheAskerGoesAway(t *testing.T) {
+func TestTLSHandshakeEndsWhenTheCallerGoesAway(t *testing.T) {
 	hold := make(chan struct{})
 	defer close(hold)
 	started := make(chan struct{})

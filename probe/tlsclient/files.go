@@ -38,7 +38,7 @@ func (f *files) load() (*material, error) {
 		case file != "":
 			b, err := option.ReadFile(file)
 			if err != nil {
-				errs = append(errs, option.Errorf(f.path+"."+name+"_file", "cannot be read: %w", err))
+				errs = append(errs, option.Unusablef(f.path+"."+name+"_file", "cannot be read: %w", err))
 			}
 			return b
 		}
@@ -48,14 +48,12 @@ func (f *files) load() (*material, error) {
 	cert := read("cert", c.Cert, c.CertFile)
 	key := read("key", string(c.Key), c.KeyFile)
 
+	readable := len(errs) == 0
 	m := &material{certificate: new(tls.Certificate)}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	if c.CA != "" || c.CAFile != "" {
+	if readable && (c.CA != "" || c.CAFile != "") {
 		m.roots = x509.NewCertPool()
 		if !m.roots.AppendCertsFromPEM(ca) {
-			errs = append(errs, option.Errorf(f.option("ca", c.CAFile), "holds no certificate in PEM form"))
+			errs = append(errs, option.Unusablef(f.option("ca", c.CAFile), "holds no certificate in PEM form"))
 		}
 	}
 	hasCert, hasKey := c.Cert != "" || c.CertFile != "", c.Key != "" || c.KeyFile != ""
@@ -64,10 +62,10 @@ func (f *files) load() (*material, error) {
 		errs = append(errs, option.Errorf(f.option("cert", c.CertFile), "needs its key; accepted: key, key_file"))
 	case hasKey && !hasCert:
 		errs = append(errs, option.Errorf(f.option("key", c.KeyFile), "needs its certificate; accepted: cert, cert_file"))
-	case hasCert:
+	case hasCert && readable:
 		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
-			errs = append(errs, option.Errorf(f.option("cert", c.CertFile), "is no usable pair with its key: %w", err))
+			errs = append(errs, option.Unusablef(f.option("cert", c.CertFile), "is no usable pair with its key: %w", err))
 		}
 		m.certificate = &pair
 	}

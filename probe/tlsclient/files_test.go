@@ -50,7 +50,7 @@ func TestTLSFilesAreFollowed(t *testing.T) {
 		cert2, key2 := probetest.Pair(t, ca.Issue())
 		rotate(cert2, key2)
 		if now() != first {
-			t.Error("somebody looked before the interval was over")
+			t.Error("the files were read before the interval was over")
 		}
 		time.Sleep(option.LookInterval)
 		second := now()

@@ -120,7 +120,7 @@ func TestVerificationsTellWhatDiffers(t *testing.T) {
 	}
 }
 
-func TestVerificationsKeepNoRootsOfYore(t *testing.T) {
+func TestVerificationsKeepNoOldRoots(t *testing.T) {
 	ca := probetest.NewAuthority(t)
 	presented := []*x509.Certificate{ca.Issue().Leaf}
 	var v verifications

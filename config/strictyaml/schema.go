@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"fmt"
@@ -90,7 +90,7 @@ func structOf(t reflect.Type) reflect.Type {
 	return t
 }
 
-// hasKeys tells whether a struct has keys in the file. One that reads itself from text and has keys may be written
+// hasKeys reports whether a struct has keys in the file. One that reads itself from text and has keys may be written
 // in both ways.
 func hasKeys(t reflect.Type) bool {
 	for i := range t.NumField() {

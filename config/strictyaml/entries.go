@@ -1,7 +1,7 @@
-package config
+package strictyaml
 
 import (
-	"slices"
+	"fmt"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -13,21 +13,12 @@ type entry struct {
 	value *yaml.Node
 }
 
-// line is where a reader looks for the entry: at the value, or at the key when the value is a block of lines.
-func (e entry) line() int {
+// node is where a reader looks for the entry: at the value, or at the key when the value is a block of lines.
+func (e entry) node() *yaml.Node {
 	if e.value.Kind == yaml.ScalarNode || e.value.Kind == yaml.AliasNode {
-		return e.value.Line
+		return e.value
 	}
-	return e.key.Line
-}
-
-// find returns the entry with that name.
-func find(entries []entry, name string) (entry, bool) {
-	i := slices.IndexFunc(entries, func(e entry) bool { return e.name == name })
-	if i < 0 {
-		return entry{}, false
-	}
-	return entries[i], true
+	return e.key
 }
 
 // entries returns what a mapping says: its own keys in their order, then those that merge keys (<<) add.
@@ -37,16 +28,15 @@ func (d *decoder) entries(n *yaml.Node, at *place) []entry {
 	var merged *yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := resolved(n.Content[i]), n.Content[i+1]
-		line := n.Content[i].Line
 		if key.Kind != yaml.ScalarNode {
-			d.report(at.at("?", line), "the key is %s; accepted: text", describe(key))
+			d.report(at.at("?", n.Content[i]), "the key is %s; accepted: text", describe(key))
 			continue
 		}
 		if first, ok := seen[key.Value]; ok {
-			d.remark(at.at(key.Value, line), "duplicate key; it is already set at line %d", first)
+			d.remark(at.at(key.Value, n.Content[i]), fmt.Errorf("duplicate key; it is already set at line %d", first))
 			continue
 		}
-		seen[key.Value] = line
+		seen[key.Value] = n.Content[i].Line
 		if isMerge(key) {
 			merged = value
 			continue
@@ -65,7 +55,7 @@ func isMerge(key *yaml.Node) bool {
 
 // merge appends the entries of m, a mapping or a list of them, that are not in seen.
 func (d *decoder) merge(entries []entry, m *yaml.Node, at *place, seen map[string]int) []entry {
-	place := at.at("<<", m.Line)
+	place := at.at("<<", m)
 	target, leave := d.enter(m, place)
 	if target == nil {
 		return entries
@@ -95,7 +85,7 @@ func (d *decoder) merge(entries []entry, m *yaml.Node, at *place, seen map[strin
 	return entries
 }
 
-// quietEntries returns the entries of a mapping that was decoded before, whose faults are known.
-func (d *decoder) quietEntries(n *yaml.Node) []entry {
-	return newDecoder("", maxVisits).entries(n, &place{index: -1})
+// entriesOf returns the entries of a mapping that was decoded before, whose errors are known.
+func (d *Document) entriesOf(n *yaml.Node) []entry {
+	return newDecoder(&Document{}, maxVisits).entries(n, d.top())
 }

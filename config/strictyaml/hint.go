@@ -1,6 +1,8 @@
-package config
+package strictyaml
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -15,14 +17,14 @@ func (d *decoder) unknownKey(name string, at *place, s *schema) {
 	for _, f := range s.fields {
 		if t := structOf(f.kind); t != nil {
 			if _, ok := d.schema(t).field(name); ok {
-				d.remark(at, "unknown key here; it belongs under %q", f.name)
+				d.remark(at, fmt.Errorf("unknown key here; it belongs under %q", f.name))
 				return
 			}
 		}
 	}
 	if len(d.within) > 1 {
 		if _, ok := d.schema(d.within[len(d.within)-2]).field(name); ok {
-			d.remark(at, "unknown key here; it belongs one level up")
+			d.remark(at, errors.New("unknown key here; it belongs one level up"))
 			return
 		}
 	}
@@ -30,11 +32,11 @@ func (d *decoder) unknownKey(name string, at *place, s *schema) {
 		d.misspelt(meant, at)
 		return
 	}
-	d.remark(at, "unknown key; accepted: %s", s.list())
+	d.remark(at, fmt.Errorf("unknown key; accepted: %s", s.list()))
 }
 
 func (d *decoder) misspelt(meant string, at *place) {
-	d.void = append(d.void, optionAt(at.parent.at(meant, at.line).String())) // do not also say that it is missing
+	d.void = append(d.void, at.parent.at(meant, at.node).String()) // do not also say that it is missing
 	d.report(at, "unknown key; did you mean %q?", meant)
 }
 

@@ -1,6 +1,7 @@
-package config
+package strictyaml
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -8,42 +9,57 @@ import (
 )
 
 const (
-	maxDepth = 64 // levels of the file; the deepest option has about ten
+	maxDepth = 64 // levels of the file
 	// maxVisits and maxExpansion bound the work: ten lines of aliases can stand for a billion values.
 	maxVisits    = 1_000_000
 	maxExpansion = 100 // values for each that is written down
 )
 
-// decoder fills option structs from a node tree. Other than the YAML library's own it goes on after a fault,
-// knows the path, also walks structs that have an UnmarshalYAML method by their fields, and reports every problem.
+// decoder fills structs from a node tree. Other than the YAML library's own it goes on after an error, knows the path,
+// decodes structs that have an UnmarshalYAML method by their fields, too, and reports every error.
 type decoder struct {
-	file     string
-	problems Problems
-	warnings []string
-	files    []string        // named by options ending in "_file"
-	void     []locatedOption // that do not hold what the file says
-	verdicts []verdict
-	visits   int                 // left
-	stopped  bool                // the file is refused as a whole
-	open     map[*yaml.Node]bool // the anchors that are being decoded, to find one that contains itself
-	within   []reflect.Type      // the structs around what is being decoded
-	schemas  map[reflect.Type]*schema
+	*Document
+	errs    Errors
+	visits  int                 // left
+	stopped bool                // the file is refused as a whole
+	open    map[*yaml.Node]bool // the anchors that are being decoded, to find one that contains itself
+	within  []reflect.Type      // the structs around what is being decoded
+	schemas map[reflect.Type]*schema
 }
 
 // defaulter is a type that puts in what a section says when it does not mention an option.
 type defaulter interface{ SetDefaults() }
 
-// validator is a type that judges its options together. Joined *probe.OptionErrors get their own line.
+// validator is a type that judges its options together.
 type validator interface{ Validate() error }
+
+// optionError is an error that names an option by its path below the struct that judged it.
+type optionError interface {
+	Option() (path string, err error)
+}
 
 // unmarshaler is how the structs of prometheus/common take part in decoding.
 type unmarshaler interface {
 	UnmarshalYAML(unmarshal func(any) error) error
 }
 
-func newDecoder(file string, visits int) *decoder {
-	return &decoder{file: file, visits: visits, open: map[*yaml.Node]bool{}, schemas: map[reflect.Type]*schema{}}
+// Decode fills out, a pointer to a struct, and returns every error and warning, not yet arranged. Before a struct is
+// filled its SetDefaults is called, afterwards its Validate. complete is false when the document is too deep, too large
+// or too wrong to be decoded whole: nothing may be concluded from out then.
+func (d *Document) Decode(out any) (errs Errors, complete bool) {
+	dec := newDecoder(d, min(1000+maxExpansion*count(d.root), maxVisits))
+	if d.ignored != nil {
+		dec.errs = append(dec.errs, d.ignored)
+	}
+	dec.decode(d.root, d.top(), reflect.ValueOf(out).Elem())
+	return dec.errs, !dec.stopped
 }
+
+func newDecoder(d *Document, visits int) *decoder {
+	return &decoder{Document: d, visits: visits, open: map[*yaml.Node]bool{}, schemas: map[reflect.Type]*schema{}}
+}
+
+func (d *Document) top() *place { return &place{index: -1, node: d.root} }
 
 // count is the number of nodes that are written down.
 func count(n *yaml.Node) int {
@@ -63,22 +79,18 @@ func (d *decoder) schema(t reflect.Type) *schema {
 	return s
 }
 
-// report adds a problem at a place whose value is then void: nothing may be concluded from it.
+// report adds an error at a place whose value is then void: nothing may be concluded from it.
 func (d *decoder) report(at *place, format string, args ...any) {
-	d.void = append(d.void, optionAt(at.String()))
-	d.remark(at, format, args...)
+	d.void = append(d.void, at.String())
+	d.remark(at, fmt.Errorf(format, args...))
 }
 
-// remark adds a problem that leaves the value as the file has it.
-func (d *decoder) remark(at *place, format string, args ...any) {
-	d.problems = append(d.problems, Problem{File: d.file, Line: at.line, Path: at.String(), Text: fmt.Sprintf(format, args...)})
-	if len(d.problems) > 10*maxProblems {
+// remark adds an error that leaves the value as the file has it.
+func (d *decoder) remark(at *place, err error) {
+	d.errs = append(d.errs, d.errorAt(at, "", err))
+	if len(d.errs) > 10*maxErrors {
 		d.stopped = true
 	}
-}
-
-func (d *decoder) warn(at *place, format string, args ...any) {
-	d.warnings = append(d.warnings, Problem{File: d.file, Line: at.line, Path: at.String(), Text: fmt.Sprintf(format, args...)}.Error())
 }
 
 // enter counts a visit and follows an alias. It returns nil when n must not be looked at.
@@ -124,8 +136,7 @@ func (d *decoder) decode(n *yaml.Node, at *place, out reflect.Value) {
 		out.Set(reflect.New(out.Type().Elem()))
 		out = out.Elem()
 	}
-	if leaf, ok := d.leaf(n, at, out); ok {
-		leaf()
+	if d.decodeText(n, at, out) {
 		return
 	}
 	switch out.Kind() {
@@ -140,7 +151,7 @@ func (d *decoder) decode(n *yaml.Node, at *place, out reflect.Value) {
 			out.Set(reflect.ValueOf(v))
 		}
 	default:
-		d.decodeScalar(n, at, out)
+		d.decodeBasic(n, at, out)
 	}
 }
 
@@ -154,19 +165,32 @@ func (d *decoder) decodeStruct(n *yaml.Node, at *place, out reflect.Value) {
 	d.within = append(d.within, out.Type())
 	defer func() { d.within = d.within[:len(d.within)-1] }()
 	for _, e := range d.entries(n, at) {
-		below := at.at(e.name, e.line())
+		below := at.at(e.name, e.node())
 		if f, ok := s.field(e.name); ok {
 			d.decode(e.value, below, out.FieldByIndex(f.index))
 		} else if s.inlineMap != nil {
 			d.decodeEntry(e, below, out.FieldByIndex(s.inlineMap))
 		} else {
-			below.line = e.key.Line
+			below.node = e.key
 			d.unknownKey(e.name, below, s)
 		}
 	}
 	for _, index := range s.parts {
-		if v, ok := out.FieldByIndex(index).Addr().Interface().(validator); ok {
-			d.verdicts = append(d.verdicts, verdict{n, at, v.Validate()})
+		part := reflect.New(out.FieldByIndex(index).Type()) // a copy: some types of prometheus/common change what they judge
+		part.Elem().Set(out.FieldByIndex(index))
+		if v, ok := part.Interface().(validator); ok {
+			d.judge(n, at, v.Validate())
+		}
+	}
+}
+
+// judge reports what a struct says of itself. An error without the path of an option is about the struct as a whole.
+func (d *decoder) judge(n *yaml.Node, at *place, verdict error) {
+	for _, err := range split(verdict) {
+		path, err := option(err)
+		for _, e := range d.locate(n, at, path, err) {
+			e.verdict = path == ""
+			d.errs = append(d.errs, e)
 		}
 	}
 }
@@ -179,7 +203,7 @@ func (s *schema) setDefaults(out reflect.Value) {
 		case defaulter:
 			v.SetDefaults()
 		case unmarshaler:
-			// The error is about the empty section, which nobody wrote.
+			// The error is about the empty section, which is not in the file.
 			_ = v.UnmarshalYAML(func(any) error { return nil })
 		}
 	}
@@ -192,7 +216,7 @@ func (d *decoder) decodeMap(n *yaml.Node, at *place, out reflect.Value) {
 	}
 	out.Set(reflect.MakeMap(out.Type()))
 	for _, e := range d.entries(n, at) {
-		d.decodeEntry(e, at.at(e.name, e.line()), out)
+		d.decodeEntry(e, at.at(e.name, e.node()), out)
 	}
 }
 
@@ -205,7 +229,7 @@ func (d *decoder) decodeEntry(e entry, at *place, out reflect.Value) {
 	out.SetMapIndex(reflect.ValueOf(e.name).Convert(out.Type().Key()), value)
 }
 
-// decodeSlice keeps the place of items that are void, so that the index of a later fault is the file's.
+// decodeSlice keeps the place of items that are void, so that the index of a later error is the file's.
 func (d *decoder) decodeSlice(n *yaml.Node, at *place, out reflect.Value) {
 	if n.Kind != yaml.SequenceNode {
 		d.report(at, "is %s; accepted: a list", describe(n))
@@ -214,10 +238,9 @@ func (d *decoder) decodeSlice(n *yaml.Node, at *place, out reflect.Value) {
 	out.Set(reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content)))
 	kept := 0
 	for i, item := range n.Content {
-		below := at.item(i, item.Line)
+		below := at.item(i, item)
 		if isNull(resolved(item)) {
-			// blackbox_exporter drops such items without a word, so they cannot be a fault.
-			d.warn(below, "is empty and ignored")
+			d.remark(below, warning{errors.New("is empty and ignored")}) // as by the YAML library
 			continue
 		}
 		d.decode(item, below, out.Index(kept))
@@ -237,13 +260,13 @@ func (d *decoder) decodeAny(n *yaml.Node, at *place) any {
 	case yaml.MappingNode:
 		m := map[string]any{}
 		for _, e := range d.entries(n, at) {
-			m[e.name] = d.decodeAny(e.value, at.at(e.name, e.line()))
+			m[e.name] = d.decodeAny(e.value, at.at(e.name, e.node()))
 		}
 		return m
 	case yaml.SequenceNode:
 		list := make([]any, len(n.Content))
 		for i, item := range n.Content {
-			list[i] = d.decodeAny(item, at.item(i, item.Line))
+			list[i] = d.decodeAny(item, at.item(i, item))
 		}
 		return list
 	}

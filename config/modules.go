@@ -1,0 +1,143 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"rollcall/config/strictyaml"
+	"rollcall/probe"
+	"rollcall/probe/dnsprobe"
+	"rollcall/probe/guard"
+	"rollcall/probe/httpprobe"
+	"rollcall/probe/icmpprobe"
+	"rollcall/probe/option"
+	"rollcall/probe/tcpprobe"
+)
+
+// moduleOptions is one entry of `modules:`. The section of the prober that is named counts; the others are read and
+// ignored, as by blackbox_exporter.
+type moduleOptions struct {
+	Prober  string         `yaml:"prober"`
+	Timeout timeout        `yaml:"timeout,omitempty"`
+	Guard   *guard.Options `yaml:"guard,omitempty"` // narrows the configuration's own
+	Probers `yaml:",inline"`
+}
+
+// Probers is the table of probers: the name of each in the file, and its options, a pointer to a struct with
+// SetDefaults and Compile. A prober of blackbox_exporter that is not built in has any: its modules load and cannot be
+// used.
+type Probers struct {
+	HTTP      *httpprobe.Options `yaml:"http,omitempty"`
+	TCP       *tcpprobe.Options  `yaml:"tcp,omitempty"`
+	ICMP      *icmpprobe.Options `yaml:"icmp,omitempty"`
+	DNS       *dnsprobe.Options  `yaml:"dns,omitempty"`
+	GRPC      any                `yaml:"grpc,omitempty"`
+	Unix      any                `yaml:"unix,omitempty"`
+	Websocket any                `yaml:"websocket,omitempty"`
+}
+
+// proberOptions are the options of a prober that is built in.
+type proberOptions interface {
+	SetDefaults()
+	Compile() (probe.Prober, error)
+}
+
+// find returns the options of the prober with that name, its defaults when the module has no such section. known is
+// true without options for a prober that is not built in.
+func (p *Probers) find(prober string) (options proberOptions, known bool) {
+	for name, value := range p.all() {
+		switch {
+		case name != prober:
+			continue
+		case value.Kind() == reflect.Interface:
+			return nil, true
+		case value.IsNil():
+			options = reflect.New(value.Type().Elem()).Interface().(proberOptions)
+			options.SetDefaults()
+			return options, true
+		default:
+			return value.Interface().(proberOptions), true
+		}
+	}
+	return nil, false
+}
+
+// all yields the sections by name, in the order of the table.
+func (p *Probers) all() func(yield func(string, reflect.Value) bool) {
+	return func(yield func(string, reflect.Value) bool) {
+		v := reflect.ValueOf(p).Elem()
+		for i := range v.NumField() {
+			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+			if !yield(name, v.Field(i)) {
+				return
+			}
+		}
+	}
+}
+
+// builtIn names the probers that are built in, for an error.
+func (p *Probers) builtIn() string {
+	var names []string
+	for name, value := range p.all() {
+		if value.Kind() != reflect.Interface {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// compile makes the module ready to probe; it reads the files that the module names. The module is of use only without
+// errors. Its guard is its own within outer; nil: it has none.
+func (o *moduleOptions) compile(section strictyaml.Section, outer *guard.Guard) (*probe.Module, strictyaml.Errors) {
+	m := &probe.Module{Name: section.Name, Kind: o.Prober, Timeout: time.Duration(o.Timeout)}
+	var errs strictyaml.Errors
+	switch options, known := o.find(o.Prober); {
+	case options != nil:
+		var err error
+		m.Prober, err = options.Compile()
+		errs = section.Locate(o.Prober, err)
+		if !section.Has(o.Prober) {
+			for _, e := range errs { // blackbox_exporter checks no section that is not there
+				e.Err = &option.Unusable{Err: e.Err}
+			}
+		}
+	case known:
+		errs = section.Locate("prober", &option.Unusable{Err: fmt.Errorf("%q: %w; built in: %s", o.Prober, probe.ErrUnsupportedProber, o.builtIn())})
+	case section.Empty(): // accepted by blackbox_exporter
+		errs = section.Locate("prober", &option.Unusable{Err: fmt.Errorf("is missing; accepted: %s", o.builtIn())})
+	case o.Prober == "":
+		errs = section.Locate("prober", fmt.Errorf("is missing; accepted: %s", o.builtIn()))
+	default:
+		errs = section.Locate("prober", fmt.Errorf("%q is unknown; accepted: %s", o.Prober, o.builtIn()))
+	}
+	if o.Guard != nil {
+		own, err := o.Guard.Compile()
+		errs = append(errs, section.Locate("guard", err)...)
+		outer = own.Within(outer)
+	}
+	if outer != nil {
+		m.Guard = outer
+	}
+	return m, errs
+}
+
+// timeout is the limit of a module; 0: none of its own. As in blackbox_exporter it needs a unit, and a limit that is not
+// above 0 is none.
+type timeout time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (t *timeout) UnmarshalText(text []byte) error {
+	if span, err := time.ParseDuration(string(text)); err == nil && span <= 0 && string(text) != "0" {
+		*t = 0
+		if span < 0 {
+			return &option.Warning{Err: fmt.Errorf("%q is negative, which is no limit", text)}
+		}
+		return nil
+	}
+	return (*option.Duration)(t).UnmarshalText(text)
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (t timeout) MarshalText() ([]byte, error) { return option.Duration(t).MarshalText() }
