@@ -9,7 +9,6 @@ import (
 	"rollcall/collector"
 	"rollcall/config"
 	"rollcall/history"
-	"rollcall/redact"
 )
 
 // archive is the embedded history of a process: a store whose file is touched only when there are targets.
@@ -81,7 +80,7 @@ func kept(c *config.Config) []history.Target {
 	targets := make([]history.Target, len(c.Targets()))
 	for i, t := range c.Targets() {
 		targets[i] = history.Target{
-			Module: t.ModuleName(), Target: redact.Target(t.Target), Name: t.Labels["name"], Group: t.Labels["group"],
+			Module: t.ModuleName(), Target: t.Target, Name: t.Labels["name"], Group: t.Labels["group"],
 			Interval: time.Duration(t.Interval), Labels: t.Labels,
 		}
 	}

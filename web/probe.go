@@ -28,7 +28,7 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	}
 	if q.request.Debug {
 		allowWriting(w, replyTimeout) // it may be long, and the client slow
-		s.writeReport(w, &record, q.config)
+		s.writeReport(w, r, &record, q.config)
 		return
 	}
 	_ = s.replies.Write(w, r.Header.Get("Accept"), &record) // an error means that the client has gone

@@ -26,7 +26,16 @@ func (s *Server) handler(admin bool) http.Handler {
 		method, path, _ := strings.Cut(pattern, " ")
 		mux.HandleFunc(method+" "+s.route+path, secured(handler))
 	}
-	page("GET /{$}", s.landing(admin))
+	page("GET /{$}", s.overview(admin))
+	page("GET /target/{id}", s.target(admin))
+	page("GET /incidents", s.incidents(admin))
+	page("GET /incidents.atom", s.feed)
+	page("GET /incident/{id}", s.incident(admin))
+	page("GET /probes", s.probes(admin))
+	page("GET /api/v1/targets", s.api(s.apiTargets))
+	page("GET /api/v1/targets/{id}/results", s.results)
+	page("GET /api/v1/incidents", s.api(s.apiIncidents))
+	page("GET /badge/{id}/{kind}", s.badgeOf)
 	page("GET /static/{name}", s.static)
 	page("GET /metrics", s.options.Exporter.Handler().ServeHTTP)
 	page("GET /metrics/targets", s.targets)
@@ -68,9 +77,9 @@ func (s *Server) addPprof(mux *http.ServeMux) {
 	}
 }
 
-// contentPolicy lets a page have its own style sheet and icon and send its own form, and nothing else: what a target
-// manages to put on a page stays text.
-const contentPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// contentPolicy lets a page have its own style sheet, script and icon, read itself again and send its own form, and nothing
+// else: what a target manages to put on a page stays text.
+const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 func setSecurityHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", contentPolicy)

@@ -58,17 +58,17 @@ type Server struct {
 	route   string // "" or "/x", before every path of the mux
 	outside string // "" or "/x", before every path as a browser sees it
 
-	replies collector.Replies
-	recent  *recentResults
-	index   *template.Template
-	ready   atomic.Bool
+	replies   collector.Replies
+	recent    *recentResults
+	templates map[string]*template.Template // of the pages, by file
+	ready     atomic.Bool
 
 	crossOrigin http.CrossOriginProtection
 }
 
 // New returns a Server. It is not ready until SetReady.
 func New(options Options) *Server {
-	s := &Server{options: options, recent: newRecentResults(options.HistoryLimit), index: newIndex()}
+	s := &Server{options: options, recent: newRecentResults(options.HistoryLimit), templates: newTemplates()}
 	if options.ExternalURL != nil {
 		s.outside = cleanPrefix(options.ExternalURL.Path)
 		s.route = s.outside
