@@ -45,6 +45,7 @@ type overviewPage struct {
 // states says how many targets are how, and the sentence about it.
 type states struct {
 	Up, Down, Unknown, All int
+	Ups, Downs, Unknowns   string // the same for people
 	Sentence               string
 	State                  history.State // of the whole: up when all are
 	Uptime, UnknownShare   string        // over all targets
@@ -170,6 +171,7 @@ func newStates(all []history.Summary) states {
 		total.add(all[i].Counts)
 	}
 	st.Uptime, st.UnknownShare = total.uptime(), total.unknownShare()
+	st.Ups, st.Downs, st.Unknowns = number(st.Up), number(st.Down), number(st.Unknown)
 	switch {
 	case st.All == 0:
 		st.State, st.Sentence = history.StateUnknown, "No targets are configured"

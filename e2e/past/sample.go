@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"rollcall/history"
 	"rollcall/probe"
 )
 
@@ -77,11 +76,16 @@ func spoil(targets []Target, now time.Time) {
 	}
 }
 
-// Configured are the targets as config expects them.
-func Configured(targets []Target) []history.Target {
-	all := make([]history.Target, len(targets))
-	for i := range targets {
-		all[i] = targets[i].Target
+// Config is a configuration file with the targets.
+func Config(targets []Target, interval time.Duration) []byte {
+	b := []byte("modules:\n  http_2xx: {prober: http}\n  tcp_connect: {prober: tcp}\n  smtp_starttls: {prober: tcp}\n  icmp: {prober: icmp}\n")
+	if len(targets) > 0 {
+		b = append(b, "targets:\n"...)
 	}
-	return all
+	for i := range targets {
+		t := &targets[i]
+		b = fmt.Appendf(b, "- {target: %q, module: %s, interval: %s, labels: {name: %q, group: %q, team: %q}}\n",
+			t.Target.Target, t.Module, interval, t.Name, t.Group, t.Labels["team"])
+	}
+	return b
 }
