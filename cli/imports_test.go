@@ -29,7 +29,7 @@ var layers = []layer{
 		with: map[string][]string{
 			"web":                {"collector", "history", "web/chart", "web/badge"},
 			"web/chart":          {"history"},
-			"config":             {"alert", "schedule", "history"},
+			"config":             {"alert", "schedule", "history/prometheus"},
 			"history/prometheus": {"history"}, // a second source of the same pages
 		},
 	},

@@ -15,6 +15,7 @@ import (
 
 	"rollcall/alert"
 	"rollcall/config/strictyaml"
+	"rollcall/history/prometheus"
 	"rollcall/probe"
 	"rollcall/probe/guard"
 	"rollcall/probe/option"
@@ -29,6 +30,7 @@ type file struct {
 	Modules map[string]moduleOptions `yaml:"modules"`
 	Targets []schedule.TargetOptions `yaml:"targets,omitempty"`
 	Alert   *alert.Options           `yaml:"alert,omitempty"`
+	History *prometheus.FileOptions  `yaml:"history,omitempty"`
 	Guard   guard.Options            `yaml:"guard"`
 }
 
@@ -38,7 +40,8 @@ func (f *file) SetDefaults() { f.Guard.SetDefaults() }
 // Config is one loaded configuration. It never changes, so many goroutines may use it.
 type Config struct {
 	file     file
-	alert    *alert.Config // nil: the file has no such section
+	alert    *alert.Config      // nil: the file has no such section
+	history  *prometheus.Source // nil: the embedded store
 	modules  map[string]*probe.Module
 	unusable map[string]*probe.UnusableModule
 	names    []string
@@ -125,7 +128,7 @@ func filesOf(doc *strictyaml.Document) (files []string) {
 // isFileName reports whether an option is the name of a file, by its own name.
 func isFileName(key string) bool { return key == "files" || strings.HasSuffix(key, "_file") }
 
-// compile makes the guard, the modules and the alert section ready, and judges the targets. It returns errs, those of
+// compile makes the guard, the modules, the alert and the history section ready, and judges the targets. It returns errs, those of
 // decoding, with its own.
 func (c *Config) compile(root strictyaml.Section, errs strictyaml.Errors) strictyaml.Errors {
 	outer, err := c.file.Guard.Compile()
@@ -142,6 +145,8 @@ func (c *Config) compile(root strictyaml.Section, errs strictyaml.Errors) strict
 		errs = append(errs, root.Locate("alert", err)...)
 		errs = append(errs, root.Locate("alert.email", missingSendmail(o.Email))...)
 	}
+	c.history, err = c.file.History.Compile()
+	errs = append(errs, root.Locate("history", err)...)
 	return append(errs, root.Locate("", c.judgeTargets())...)
 }
 
@@ -216,6 +221,9 @@ func (c *Config) Unusable() []*probe.UnusableModule {
 	}
 	return all
 }
+
+// History returns the server that has the history of the targets; nil: the embedded store keeps it.
+func (c *Config) History() *prometheus.Source { return c.history }
 
 // Alert returns the alert section, ready for use; nil when the file has none.
 func (c *Config) Alert() *alert.Config { return c.alert }

@@ -53,7 +53,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	exporter.ReportUnusableModules(func() int { return len(manager.Current().Unusable()) })
 	targets := new(collector.Targets)
 	archive := newArchive(o)
-	exporter.ReportHistory(historyStats(archive.Store))
+	exporter.ReportHistory(historyStats(archive.store))
 	app := web.New(web.Options{
 		Current:       func() web.Config { return manager.Current() },
 		Reload:        reload,

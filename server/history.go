@@ -4,18 +4,23 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rollcall/collector"
 	"rollcall/config"
 	"rollcall/history"
+	"rollcall/history/prometheus"
+	"rollcall/probe"
 )
 
-// archive is the embedded history of a process: a store whose file is touched only when there are targets.
+// archive is the history of a process, a Source for pages: the server that the configuration names or else an embedded
+// store, whose file is touched only when there are targets.
 type archive struct {
-	*history.Store
+	store  *history.Store
 	logger *slog.Logger
 	dir    string
+	server atomic.Pointer[prometheus.Source] // nil: the store
 
 	mu      sync.Mutex
 	stop    context.CancelFunc // nil: the store does not run
@@ -25,17 +30,23 @@ type archive struct {
 
 func newArchive(o Options) *archive {
 	return &archive{
-		Store: history.New(history.Options{
+		store: history.New(history.Options{
 			Dir: o.StoragePath, RetentionTime: o.RetentionTime, RetentionSize: o.RetentionSize, Logger: o.Logger,
 		}),
 		logger: o.Logger, dir: o.StoragePath,
 	}
 }
 
-// apply follows a configuration. The first one with targets opens the store; from then on it stays open.
+// apply follows a configuration. The first one that wants the store opens it; from then on it stays open.
 func (a *archive) apply(c *config.Config) {
 	targets := kept(c)
-	a.Store.Apply(targets)
+	server := c.History()
+	a.server.Store(server)
+	if server != nil {
+		server.Apply(targets)
+		targets = nil // the store keeps what it has
+	}
+	a.store.Apply(targets)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(targets) == 0 || a.stop != nil || a.stopped {
@@ -45,7 +56,7 @@ func (a *archive) apply(c *config.Config) {
 	a.stop, a.ended = stop, make(chan struct{})
 	go func() {
 		defer close(a.ended)
-		a.Store.Run(ctx)
+		a.store.Run(ctx)
 	}()
 	a.logger.Info("results of the configured targets are kept", "directory", a.dir)
 }
@@ -70,9 +81,75 @@ func (a *archive) close() {
 // historyPatience is how long a disk that hangs delays the end of the process.
 const historyPatience = 10 * time.Second
 
+// Observe keeps a scheduled Record. It implements probe.Observer.
+func (a *archive) Observe(r probe.Record) { a.store.Observe(r) }
+
 // noVerdict keeps a turn without one.
 func (a *archive) noVerdict(module, target string, at time.Time) {
-	a.ObserveUnknown(module, target, "", at)
+	a.store.ObserveUnknown(module, target, "", at)
+}
+
+// source is what pages read now; nil: there is nothing.
+func (a *archive) source() history.Source {
+	if server := a.server.Load(); server != nil {
+		return server
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stop == nil {
+		return nil
+	}
+	return a.store
+}
+
+// Overview implements history.Source, as the following methods do.
+func (a *archive) Overview(ctx context.Context, r history.Range) (history.Overview, error) {
+	if s := a.source(); s != nil {
+		return s.Overview(ctx, r)
+	}
+	return history.Overview{Range: r}, nil
+}
+
+func (a *archive) Target(ctx context.Context, id string, r history.Range) (history.Summary, error) {
+	if s := a.source(); s != nil {
+		return s.Target(ctx, id, r)
+	}
+	return history.Summary{}, history.ErrNotFound
+}
+
+func (a *archive) Series(ctx context.Context, id string, from, to time.Time, step time.Duration) (history.Series, error) {
+	if s := a.source(); s != nil {
+		return s.Series(ctx, id, from, to, step)
+	}
+	return history.Series{}, history.ErrNotFound
+}
+
+func (a *archive) Results(ctx context.Context, id string, from, to time.Time, limit int) ([]history.Result, error) {
+	if s := a.source(); s != nil {
+		return s.Results(ctx, id, from, to, limit)
+	}
+	return nil, history.ErrNotFound
+}
+
+func (a *archive) Incidents(ctx context.Context, filter history.IncidentFilter, from, to time.Time, limit int) ([]history.Incident, error) {
+	if s := a.source(); s != nil {
+		return s.Incidents(ctx, filter, from, to, limit)
+	}
+	return nil, nil
+}
+
+func (a *archive) Incident(ctx context.Context, id string) (history.Incident, error) {
+	if s := a.source(); s != nil {
+		return s.Incident(ctx, id)
+	}
+	return history.Incident{}, history.ErrNotFound
+}
+
+func (a *archive) Status() history.Status {
+	if s := a.source(); s != nil {
+		return s.Status()
+	}
+	return history.Status{Kind: "embedded"}
 }
 
 // kept are the file's targets as history knows them.

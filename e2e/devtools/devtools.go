@@ -43,6 +43,7 @@ type params map[string]any
 type View struct {
 	Name   string
 	Width  int
+	Height int // of the picture; 0: of the whole page
 	Scale  float64
 	Scheme string // the preferred colour scheme
 	Mobile bool
@@ -139,7 +140,11 @@ func (b *Browser) Screenshot(url string, v View) ([]byte, error) {
 	if err := b.do("Page.getLayoutMetrics", nil, &layout); err != nil {
 		return nil, err
 	}
-	clip := params{"x": 0, "y": 0, "width": v.Width, "height": layout.CSSContentSize.Height, "scale": 1}
+	height := layout.CSSContentSize.Height
+	if v.Height > 0 {
+		height = min(height, float64(v.Height))
+	}
+	clip := params{"x": 0, "y": 0, "width": v.Width, "height": height, "scale": 1}
 	var shot struct{ Data []byte }
 	err := b.do("Page.captureScreenshot", params{"format": "png", "captureBeyondViewport": true, "clip": clip}, &shot)
 	return shot.Data, err

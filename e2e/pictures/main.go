@@ -3,7 +3,8 @@
 //
 //	go run ./e2e/pictures [NAME=PATH ...]
 //
-// Each argument is a page: its path on rollcall's port, and the name of its pictures. The default is page=/.
+// Each argument is a page: its path on rollcall's port, and the name of its pictures. The default is page=/ and a
+// target; /target/NAME stands for the page of the target with that name.
 // It needs Debian's chromium. All servers that it starts listen on loopback.
 package main
 
@@ -32,7 +33,7 @@ const maxBytes = 150 << 10
 var views = []devtools.View{
 	{Name: "light", Width: 1180, Scale: 1, Scheme: "light"},
 	{Name: "dark", Width: 1180, Scale: 1, Scheme: "dark"},
-	{Name: "phone", Width: 390, Scale: 2, Scheme: "light", Mobile: true},
+	{Name: "phone", Width: 390, Height: 1200, Scale: 2, Scheme: "light", Mobile: true},
 }
 
 func main() {
@@ -44,7 +45,7 @@ func main() {
 	flag.Parse()
 	pages := flag.Args()
 	if len(pages) == 0 {
-		pages = []string{"page=/"}
+		pages = []string{"page=/", "target=/target/API"}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -91,6 +92,9 @@ func run(ctx context.Context, out, dashboard string, warmUp time.Duration, pages
 		if !found || name == "" || !strings.HasPrefix(path, "/") {
 			return fmt.Errorf("the page %q is not NAME=/PATH", page)
 		}
+		if target, ok := strings.CutPrefix(path, "/target/"); ok {
+			path = "/target/" + idOf(target)
+		}
 		for _, v := range views {
 			png, err := browser.Screenshot(base+path, v)
 			if err != nil {
@@ -106,6 +110,16 @@ func run(ctx context.Context, out, dashboard string, warmUp time.Duration, pages
 		}
 	}
 	return nil
+}
+
+// idOf is the ID of the sample's target with that name.
+func idOf(name string) string {
+	for _, t := range past.Sample(13, time.Minute, time.Now()) {
+		if t.Name == name {
+			return t.ID()
+		}
+	}
+	return name
 }
 
 // save writes a picture unless it is too large.
