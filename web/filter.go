@@ -18,7 +18,7 @@ type filter struct {
 	State  history.State // empty: any
 	Group  string        // "-": those in none; empty: any
 	Module string        // empty: any
-	By     string        // the label that makes the groups; empty: the group
+	By     string        // the label whose values make the groups; empty: the group
 	Sort   string        // one of sorts; empty: by group, in the order of the configuration
 	Page   int           // from 1
 }
@@ -43,7 +43,10 @@ type choice struct {
 func parseFilter(query url.Values) (filter, error) {
 	f := filter{
 		Range: history.Range24h, Search: strings.TrimSpace(query.Get("q")), State: history.State(query.Get("state")),
-		Group: query.Get("group"), Module: query.Get("module"), By: query.Get("by"), Sort: query.Get("sort"), Page: 1,
+		Group: query.Get("group"), Module: query.Get("module"), Sort: query.Get("sort"), Page: 1,
+	}
+	if label, ok := strings.CutPrefix(f.Sort, byLabel); ok {
+		f.By, f.Sort = label, ""
 	}
 	for _, text := range []string{f.Search, f.Group, f.Module, f.By} {
 		if len(text) > maxTarget || !printable(text) {
@@ -63,7 +66,7 @@ func parseFilter(query url.Values) (filter, error) {
 		return filter{}, fmt.Errorf("%q is no state; accepted: up, down, unknown", string(f.State))
 	}
 	if !slices.ContainsFunc(sorts, func(c choice) bool { return c.Value == f.Sort }) {
-		return filter{}, fmt.Errorf("%q is no order; accepted: name, state, uptime, response, certificate, since", f.Sort)
+		return filter{}, fmt.Errorf("%q is no order; accepted: name, state, uptime, response, certificate, since, label:<name>", f.Sort)
 	}
 	if text := query.Get("page"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -92,13 +95,23 @@ func (f filter) link(change func(*filter)) string {
 	set("state", string(f.State), "")
 	set("group", f.Group, "")
 	set("module", f.Module, "")
-	set("by", f.By, "")
-	set("sort", f.Sort, "")
+	set("sort", f.order(), "")
 	set("page", strconv.Itoa(f.Page), "1")
 	if len(query) == 0 {
 		return "./"
 	}
 	return "./?" + query.Encode()
+}
+
+// byLabel begins the order in which a label's values make the groups.
+const byLabel = "label:"
+
+// order is the order as it stands in a query.
+func (f filter) order() string {
+	if f.By != "" {
+		return byLabel + f.By
+	}
+	return f.Sort
 }
 
 // narrowed reports whether f leaves targets out.
@@ -149,14 +162,14 @@ func (f filter) selectFrom(all []history.Summary) []*history.Summary {
 			found = append(found, &all[i])
 		}
 	}
-	if order := f.order(); order != nil {
-		slices.SortStableFunc(found, order)
+	if compare := f.compare(); compare != nil {
+		slices.SortStableFunc(found, compare)
 	}
 	return found
 }
 
-// order compares two targets; nil: they stay as they are configured.
-func (f filter) order() func(a, b *history.Summary) int {
+// compare puts two targets in order; nil: they stay as they are configured.
+func (f filter) compare() func(a, b *history.Summary) int {
 	switch f.Sort {
 	case "name":
 		return func(a, b *history.Summary) int {

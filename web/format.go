@@ -52,6 +52,18 @@ func took(d time.Duration) string {
 	return strconv.FormatFloat(value, 'f', digits, 64) + unit
 }
 
+// whole writes an interval without the units that are zero, e.g. 1m instead of 1m0s.
+func whole(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
 // tookOrNone is took, and a dash for none.
 func tookOrNone(d time.Duration) string {
 	if d <= 0 {

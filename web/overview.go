@@ -29,7 +29,6 @@ type overviewPage struct {
 	Ranges    []choice
 	StateList []choice
 	Groups    []choice
-	Labels    []choice
 	Modules   []choice
 	Sorts     []choice
 	Problems  []targetRow
@@ -231,13 +230,13 @@ func (p *overviewPage) addChoices(all []history.Summary) {
 	p.StateList = choices("any state", string(p.State), []string{"up", "down", "unknown"})
 	p.Groups = choices("all groups", p.Group, slices.Sorted(maps.Keys(groups)))
 	p.Modules = choices("all modules", p.Module, slices.Sorted(maps.Keys(modules)))
-	p.Labels = choices("groups", p.By, slices.Sorted(maps.Keys(labels)))
-	for i := range p.Labels[1:] {
-		p.Labels[i+1].Name = "groups by " + p.Labels[i+1].Name
-	}
 	for _, c := range sorts {
-		c.Selected = c.Value == p.Sort
+		c.Selected = c.Value == p.order()
 		p.Sorts = append(p.Sorts, c)
+	}
+	names := slices.Sorted(maps.Keys(labels))
+	for _, name := range names[:min(len(names), maxChoices)] {
+		p.Sorts = append(p.Sorts, choice{byLabel + name, "in groups by " + report.Printable(name), name == p.By, ""})
 	}
 }
 

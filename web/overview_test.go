@@ -88,7 +88,7 @@ func TestOverviewFiltersAndSorts(t *testing.T) {
 	h := newFixture(t, nil)
 	h.past.targets = many(100)
 	for query, rows := range map[string]int{
-		"": 110, "q=host-7": 11, "q=HOST-70.": 1, "q=team-1": 33, "state=down": 10, "state=unknown": 0, "group=group+3": 10, "by=team&group=team-0": 34,
+		"": 110, "q=host-7": 11, "q=HOST-70.": 1, "q=team-1": 33, "state=down": 10, "state=unknown": 0, "group=group+3": 10, "sort=label:team&group=team-0": 34,
 		"module=tcp_connect": 100, "module=x": 0, "sort=uptime": 110, "sort=certificate": 110, "page=7": 100, "q=host&state=up": 90,
 	} {
 		w := h.get("/?" + query)
@@ -215,7 +215,7 @@ func TestNamesAreEscapedEverywhere(t *testing.T) {
 		h.roll(t, downResult(), evil+"!")
 		h.past.targets[0].Last.Reason = "x"
 		id := target.ID()
-		return h, []string{"/", "/?q=" + url.QueryEscape(evil) + "&group=" + url.QueryEscape(evil), "/?by=x", "/target/" + id, "/incidents", "/incident/1f" + id[2:], "/probes"}
+		return h, []string{"/", "/?q=" + url.QueryEscape(evil) + "&group=" + url.QueryEscape(evil), "/?sort=label:x", "/target/" + id, "/incidents", "/incident/1f" + id[2:], "/probes"}
 	}
 	tame, paths := build("tame")
 	var want []string

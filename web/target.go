@@ -20,7 +20,7 @@ import (
 
 // What a target's page lists.
 const (
-	maxResults         = 30
+	maxResults         = 15
 	maxTargetIncidents = 20
 )
 
@@ -159,9 +159,12 @@ func (p *targetPage) describe(sum *history.Summary, now time.Time) {
 	p.Target = report.Printable(t.Target)
 	p.Group, p.Hostname = report.Printable(t.Group), report.Printable(t.Hostname)
 	if t.Interval > 0 {
-		p.Interval = t.Interval.String()
+		p.Interval = whole(t.Interval)
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Labels)) {
+		if name == "name" || name == "group" {
+			continue // shown already
+		}
 		p.Labels = append(p.Labels, label{report.Printable(name), report.Printable(t.Labels[name])})
 	}
 	from, to := p.Range.Span(now)
