@@ -25,7 +25,9 @@ type HistoryStats struct {
 
 // ReportHistory adds the history's metrics; stats is asked once for each scrape.
 func (e *Exporter) ReportHistory(stats func() HistoryStats) {
-	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc("rollcall_history_"+name, help, nil, nil) }
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("rollcall_history_"+name, help, nil, nil)
+	}
 	e.registry.MustRegister(&historyMetrics{
 		stats:         stats,
 		results:       desc("results_total", "Results of configured targets that the history took in."),
