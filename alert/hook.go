@@ -1,3 +1,12 @@
+// Package alert notifies people of targets that are down: it observes every probe.Record, decides when an incident begins
+// and ends, and notifies each recipient, by mail and Alertmanager. The way of a result through it:
+//
+//	Record ─▶ incident.Tracker (state machine) ─▶ outbox.Queue of each recipient ─▶ outbox.Store (fsync) ─▶ mail, alertmanager
+//
+// Observe does the first two steps on the probe's goroutine, in memory, under the one lock that guards all state. The
+// rest is run's: it composes what is due, writes what changed, and starts a goroutine for each delivery. It reads best in
+// the order hook.go, observe.go, run.go, save.go. What Alertmanager is for (silences, inhibition,
+// escalation, chat) stays there.
 package alert
 
 import (
@@ -7,6 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"rollcall/alert/incident"
+	"rollcall/alert/outbox"
 	"rollcall/probe"
 )
 
@@ -17,11 +28,11 @@ type HookOptions struct {
 	Logger      *slog.Logger // not nil
 }
 
-// Hook is the alert hook: a probe.Observer that watches nothing until Apply gives it a configuration. All methods may
-// be called concurrently.
+// Hook is a probe.Observer that watches nothing until Apply gives it a configuration. All methods may be called
+// concurrently.
 type Hook struct {
 	options HookOptions
-	active  atomic.Pointer[keeper]
+	active  atomic.Pointer[engine]
 
 	mu sync.Mutex // of Apply and Close
 }
@@ -30,72 +41,178 @@ type Hook struct {
 func NewHook(o HookOptions) *Hook { return &Hook{options: o} }
 
 // Apply puts a configuration into force: the first opens the store, later ones replace the one before and keep every
-// incident, and nil ends the watching and closes the store. ctx bounds how long Apply waits for a slow disk, and for
-// mail under way when it ends the watching. On an error the hook goes on as before.
+// incident, and nil ends the watching and closes the store, for which it waits for deliveries under way until ctx ends.
+// On an error the hook goes on as before.
 func (h *Hook) Apply(ctx context.Context, c *Config) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	k := h.active.Load()
+	e := h.active.Load()
 	switch {
-	case c == nil && k == nil:
+	case c == nil && e == nil:
 		return nil
 	case c == nil:
 		h.active.Store(nil)
-		return k.close(ctx)
-	case k != nil:
-		return k.configure(ctx, c)
+		return e.close(ctx)
+	case e != nil:
+		e.configure(c)
+		e.wakeUp()
+		return nil
 	}
-	s, l, err := readStore(h.options.StoragePath, h.options.Logger)
+	e, err := openEngine(h.options, c)
 	if err != nil {
 		return err
 	}
-	k = newKeeper(s, l, c, h.options)
-	go k.run(context.WithoutCancel(ctx)) // close waits for its end
-	h.active.Store(k)
+	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx)) // close ends the deliveries
+	go e.run(ctx)
+	h.active.Store(e)
 	return nil
 }
 
-// Close writes down what is pending, waits for a mail under way until ctx ends, and closes the store.
+// Close writes down what is pending, waits for deliveries under way until ctx ends, and closes the store.
 func (h *Hook) Close(ctx context.Context) error { return h.Apply(ctx, nil) }
 
 // Observe implements probe.Observer.
 func (h *Hook) Observe(r probe.Record) {
-	if k := h.active.Load(); k != nil && k.register.observe(&r) {
-		select {
-		case k.wake <- struct{}{}:
-		default: // it will find this change, too
+	if e := h.active.Load(); e != nil && e.observe(&r, time.Now()) {
+		e.wakeUp()
+	}
+}
+
+// engine is the hook while it watches. One lock guards all of its state. Nothing that waits for a disk, a network or a
+// log, and nothing that takes longer than a fraction of a millisecond, happens under it.
+type engine struct {
+	options HookOptions
+	store   *outbox.Store // of run and close alone
+
+	mu         sync.Mutex
+	config     *Config
+	targets    map[incident.Key]*target
+	all        []*target    // the same, for visiting them in parts
+	requested  int          // how many of them only /probe asked for
+	recipients []*recipient // of all channels
+	down       int          // open incidents
+	reasons    map[probe.Reason]int
+	dirty      []incident.Key // of which a row on disk differs
+	isDirty    map[incident.Key]bool
+	dropped    []outbox.Write // rows of recipients that are no longer configured
+	journal    []happening    // to be logged
+	sweepAt    time.Time
+	saveAt     time.Time
+
+	refused       uint64 // results of targets beyond the bounds
+	deferred      uint64 // results that were not looked at, and will come again
+	storeFailures uint64
+	counts        map[string]*ChannelStats
+
+	storeFails   bool // the last write did; of run and close alone, as the next two
+	retryStore   time.Time
+	warnedOfFull bool
+
+	wake       chan struct{}
+	stopping   chan struct{}
+	stopped    chan struct{} // closed when run has returned
+	deliveries sync.WaitGroup
+	cancel     context.CancelFunc // of the deliveries
+}
+
+// target is what is watched.
+type target struct {
+	incident.Tracker
+	seen    time.Time    // when a result last came
+	asked   time.Time    // when the last one came that /probe had asked for
+	leaving bool         // it left the configuration, and /probe has not asked for it since
+	reason  probe.Reason // under which its open incident is counted
+}
+
+// recipient is one address, or one Alertmanager.
+type recipient struct {
+	*outbox.Queue
+	channel    channel
+	nextResend time.Time
+	removed    bool // by a reload
+	warned     bool // that too much waits
+}
+
+// happening is an event that is yet to be logged.
+type happening struct {
+	event    incident.Event
+	incident *incident.Incident
+}
+
+func openEngine(o HookOptions, c *Config) (*engine, error) {
+	store, loaded, damage, err := outbox.Open(o.StoragePath)
+	if damage != nil {
+		o.Logger.Error("the alert store was damaged and is set aside; what is down is notified anew, and mail that waited in it is lost",
+			"err", damage, "aside", outbox.DamagedFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	e := newEngine(o, store)
+	now := time.Now()
+	for _, t := range loaded.Trackers {
+		if len(e.all) < maxWatched {
+			// It gets its time until it is forgotten anew; who asked for it is not known.
+			e.insert(&target{Tracker: *t, seen: now, asked: now})
 		}
 	}
-}
-
-// Metrics is what there is to know about the hook, in plain numbers.
-type Metrics struct {
-	Incidents     int // open now
-	Watched       int // targets
-	Refused       uint64
-	Deferred      uint64
-	StoreFailures uint64
-	OldestPending time.Duration    // how long the oldest news has waited to be told; 0: none waits
-	Channels      []ChannelMetrics // the configured ones; empty while the hook watches nothing
-}
-
-// ChannelMetrics is what there is to know about one channel.
-type ChannelMetrics struct {
-	Channel     string // "email", "alertmanager"
-	Pending     int    // news of an incident that a recipient has yet to be told
-	Summed      uint64 // news that had no room to wait and was only counted
-	Sent        uint64 // mails and posts that were accepted
-	Retried     uint64 // that failed and are tried again
-	InDoubt     uint64 // that were handed over without an answer, and are tried again
-	Refused     uint64 // that were refused for good
-	LastSuccess time.Time
-}
-
-// Metrics returns the present numbers.
-func (h *Hook) Metrics() Metrics {
-	k := h.active.Load()
-	if k == nil {
-		return Metrics{}
+	for _, q := range loaded.Queues {
+		e.recipients = append(e.recipients, &recipient{Queue: q})
 	}
-	return k.metrics()
+	e.configure(c)
+	return e, nil
+}
+
+func newEngine(o HookOptions, store *outbox.Store) *engine {
+	return &engine{
+		options: o, store: store,
+		targets: make(map[incident.Key]*target), reasons: make(map[probe.Reason]int), isDirty: make(map[incident.Key]bool),
+		counts: make(map[string]*ChannelStats), wake: make(chan struct{}, 1), stopping: make(chan struct{}), stopped: make(chan struct{}),
+	}
+}
+
+// configure puts a configuration into force. Recipients that stay are tried again at once; those that left lose what was
+// owed; what new ones have yet to learn, and which targets left, is found by the next sweep.
+func (e *engine) configure(c *Config) {
+	room := make([]*target, 0, min(len(c.targets)+maxRequested, maxWatched)) // no probe is to wait while it is made
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	type name struct{ channel, name string }
+	known := make(map[name]*recipient)
+	for _, r := range e.recipients {
+		known[name{r.Channel, r.Name}] = r
+	}
+	e.config, e.recipients, e.sweepAt = c, nil, time.Time{}
+	for _, ch := range c.channels {
+		for _, to := range ch.recipients {
+			r := known[name{ch.name, to}]
+			if delete(known, name{ch.name, to}); r == nil {
+				r = &recipient{Queue: outbox.NewQueue(ch.name, to)}
+			}
+			r.channel, r.OnChange = ch, e.mark
+			r.Retry()
+			e.recipients = append(e.recipients, r)
+		}
+	}
+	for _, r := range known {
+		r.removed, r.OnChange = true, nil
+		e.dropped = append(e.dropped, r.Drop()...)
+	}
+	e.all = append(room, e.all...)
+}
+
+// wakeUp has run look for what is to be done.
+func (e *engine) wakeUp() {
+	select {
+	case e.wake <- struct{}{}:
+	default: // it is awake, and will find this, too
+	}
+}
+
+// mark notes that a row of the target differs from what is on disk. The caller holds the lock.
+func (e *engine) mark(key incident.Key) {
+	if !e.isDirty[key] {
+		e.isDirty[key] = true
+		e.dirty = append(e.dirty, key)
+	}
 }

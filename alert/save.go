@@ -1,114 +1,153 @@
 package alert
 
 import (
-	"slices"
 	"time"
+
+	"rollcall/alert/incident"
+	"rollcall/alert/outbox"
 )
 
 // rowsPerWrite keeps a write small enough to be held in memory, and the writes few: each waits for the disk.
 const rowsPerWrite = 1000
 
-// save puts everything that changed on the disk in one transaction. When that fails, memory stays the truth: mail is
-// sent all the same, and the changes wait for the next attempt.
-func (k *keeper) save(now time.Time) {
-	if k.storeBroken && now.Before(k.retryStore) {
-		return
-	}
-	ws := slices.Clone(k.abandoned) // first: the same destination may be configured again
-	for at, value := range k.rows {
-		ws = append(ws, write{bucketWatches, rowKey(at.module, at.target), value})
-	}
-	for _, d := range k.destinations {
-		ws = append(ws, d.writes()...)
-	}
-	if len(ws) == 0 {
-		k.storeBroken = k.store.broken != nil // what could not be written is no longer wanted
-		k.retryStore = now.Add(storeRetry)
-		return
-	}
-	if err := k.store.commit(ws); err != nil {
-		k.failures++
-		k.retryStore = now.Add(storeRetry)
-		if !k.storeBroken {
-			k.logger.Error("the alert store cannot be written; mail is still sent, but a restart now could lose or double some", "err", err)
-		}
-		k.storeBroken = true
-		k.shed()
-		return
-	}
-	if k.storeBroken {
-		k.storeBroken = false
-		k.logger.Info("the alert store can be written again")
-	}
-	k.saved()
+// change is a row to be written, and what to do under the lock if that fails.
+type change struct {
+	write outbox.Write
+	undo  func()
 }
 
-// saved clears the changes.
-func (k *keeper) saved() {
-	k.abandoned = nil
-	clear(k.rows)
-	for _, d := range k.destinations {
-		clear(d.changedItems)
-		clear(d.changedTold)
-		d.changed = false
+// save puts everything that changed on the disk. When that fails, memory stays the truth: messages leave all the same,
+// and the changes wait for the next attempt.
+func (e *engine) save(now time.Time) {
+	if e.storeFails && now.Before(e.retryStore) {
+		return
+	}
+	for more := true; more; {
+		var changes []change
+		if changes, more = e.collect(); len(changes) == 0 {
+			break
+		}
+		writes := make([]outbox.Write, len(changes))
+		for n, c := range changes {
+			writes[n] = c.write
+		}
+		if err := e.store.Commit(writes); err != nil {
+			e.notSaved(changes, writes, err, now)
+			return
+		}
+	}
+	if e.retryStore = now.Add(storeRetry); e.storeFails && !e.store.Broken() {
+		e.storeFails = false
+		e.options.Logger.Info("the alert store can be written again")
 	}
 }
 
-// shed forgets what need not be written: to take away what never came to the disk. Without it, a disk that is full for
-// weeks would have memory keep a mark of everything that came and went.
-func (k *keeper) shed() {
-	if k.store.broken != nil {
-		k.saved() // nothing will ever be written
-		return
+// collect takes what is to be written next; more is false when that is all. The messages come last, with or after what
+// they say. All rows of a target are of the same instant: a tracker on disk that is ahead of its notifications would lose
+// them, and one that is behind would send them twice.
+func (e *engine) collect() (changes []change, more bool) {
+	e.mu.Lock()
+	for _, w := range e.dropped { // first: the same recipient may be configured again
+		changes = append(changes, change{w, func() { e.dropped = append(e.dropped, w) }})
 	}
-	err := k.store.view(func(has func(bucket, key []byte) bool) {
-		for at, value := range k.rows {
-			if value == nil && !has(bucketWatches, rowKey(at.module, at.target)) {
-				delete(k.rows, at)
-			}
+	e.dropped = nil
+	e.mu.Unlock()
+	for len(changes) < rowsPerWrite {
+		rows := e.collectPart()
+		if len(rows) == 0 {
+			return e.collectMessages(changes), false
 		}
-		k.abandoned = slices.DeleteFunc(k.abandoned, func(w write) bool { return !has(w.bucket, w.key) })
-		for _, d := range k.destinations {
-			for seq := range d.changedItems {
-				if _, ok := d.find(seq); !ok && !has(bucketItems, itemKey(d, seq)) {
-					delete(d.changedItems, seq)
-				}
-			}
-			for id := range d.changedTold {
-				if _, ok := d.told[id]; !ok && !has(bucketTold, rowKey(d.channel, d.name, id)) {
-					delete(d.changedTold, id)
-				}
-			}
-		}
-	})
-	if err != nil {
-		k.logger.Error("the alert store cannot be read", "err", err)
+		changes = append(changes, encode(rows)...)
 	}
+	return changes, true
 }
 
-// writes is what a destination has changed since changes were last cleared.
-func (d *destination) writes() []write {
-	var ws []write
-	for seq := range d.changedItems {
-		w := write{bucket: bucketItems, key: itemKey(d, seq)}
-		if n, ok := d.find(seq); ok {
-			w.value = encodeRow(d.items[n])
+// row is a change whose value is yet to be encoded, which takes too long under the lock.
+type row struct {
+	key          incident.Key
+	tracker      *incident.Tracker // a copy; nil: there is none any more
+	of           *recipient        // nil: the row is the tracker's
+	notification *outbox.Notification
+	undo         func()
+}
+
+func encode(rows []row) []change {
+	changes := make([]change, len(rows))
+	for n, r := range rows {
+		if changes[n].undo = r.undo; r.of == nil {
+			changes[n].write = outbox.TargetRow(r.key, r.tracker)
+		} else {
+			changes[n].write = r.of.NotificationRow(r.key, r.notification)
 		}
-		ws = append(ws, w)
 	}
-	for id := range d.changedTold {
-		w := write{bucket: bucketTold, key: rowKey(d.channel, d.name, id)}
-		if messageID, ok := d.told[id]; ok {
-			w.value = []byte(messageID)
+	return changes
+}
+
+func (e *engine) collectPart() (rows []row) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for len(rows) < copies && len(e.dirty) > 0 {
+		last := len(e.dirty) - 1
+		key := e.dirty[last]
+		e.dirty = e.dirty[:last]
+		delete(e.isDirty, key)
+		tracker := row{key: key, undo: func() { e.mark(key) }}
+		if t := e.targets[key]; t != nil {
+			c := t.Tracker
+			tracker.tracker = &c
 		}
-		ws = append(ws, w)
-	}
-	if d.changed {
-		row := destinationRow{Sent: d.sent, Excess: d.excess}
-		if d.parcel != nil && d.parcel.Data != nil {
-			row.Parcel = d.parcel
+		rows = append(rows, tracker)
+		for _, r := range e.recipients {
+			if n, dirty := r.TakeDirty(key); dirty {
+				rows = append(rows, row{key: key, of: r, notification: n, undo: func() { r.MarkDirty(key) }})
+			}
 		}
-		ws = append(ws, write{bucketDestinations, rowKey(d.channel, d.name), encodeRow(row)})
 	}
-	return ws
+	return rows
+}
+
+// collectMessages adds the recipients' own rows, with the messages that are about to leave.
+func (e *engine) collectMessages(changes []change) []change {
+	var encode []func() outbox.Write
+	var of []*recipient
+	e.mu.Lock()
+	for _, r := range e.recipients {
+		if r.RowDirty {
+			r.RowDirty = false
+			encode, of = append(encode, r.Row()), append(of, r)
+		}
+	}
+	e.mu.Unlock()
+	for n, r := range of {
+		changes = append(changes, change{encode[n](), func() { r.RowDirty = true }})
+	}
+	return changes
+}
+
+// notSaved has the changes written at the next attempt. Those that would take away what never came to the disk are
+// forgotten: else, a disk that is full for weeks would have memory keep a mark of everything that came and went.
+func (e *engine) notSaved(changes []change, writes []outbox.Write, err error, now time.Time) {
+	needless := make(map[int]bool)
+	places, reading := e.store.Needless(writes)
+	for _, n := range places {
+		needless[n] = true
+	}
+	e.mu.Lock()
+	e.storeFailures++
+	if !e.store.Broken() { // else nothing will ever be written
+		for n, c := range changes {
+			if !needless[n] {
+				c.undo()
+			}
+		}
+	}
+	e.mu.Unlock()
+	e.retryStore = now.Add(storeRetry)
+	if !e.storeFails {
+		e.options.Logger.Error("the alert store cannot be written; mail is still sent, but a restart now could lose or double some", "err", err)
+	}
+	e.storeFails = true
+	if reading != nil && !e.store.Broken() {
+		e.options.Logger.Error("the alert store cannot be read", "err", reading)
+	}
 }

@@ -6,26 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/probe"
+	"rollcall/alert/outbox"
 )
 
-// watching is a change of settings: these are the configured targets, for the module of see.
-func watching(targets ...string) func(*Config) {
-	return func(c *Config) {
-		c.targets = make(map[key]bool)
-		for _, target := range targets {
-			c.targets[key{"tcp_connect", target}] = true
-		}
-	}
-}
-
-// scheduled shows the hook a result of a configured target.
-func scheduled(h *Hook, target string, up bool) {
-	h.Observe(probe.Record{Module: "tcp_connect", Prober: "tcp", Target: target, Scheduled: true, Result: *resultAt(time.Now(), up)})
-}
-
-// TestTargetThatLeavesTheConfigurationWhileItIsDown: nobody saw it up, so nobody is told that it is; but nobody looks
-// any more either, and its incident does not go on.
+// TestTargetThatLeavesTheConfigurationWhileItIsDown: no result was up, so no mail says that it is; but no more results
+// come either, and its incident does not go on.
 func TestTargetThatLeavesTheConfigurationWhileItIsDown(t *testing.T) {
 	const left = "TCP db:5432 is no longer watched"
 	for _, c := range []struct {
@@ -42,20 +27,22 @@ func TestTargetThatLeavesTheConfigurationWhileItIsDown(t *testing.T) {
 		// Who asked for it is not known after a restart, so it takes the time in which that would show.
 		{name: "by a restart", restart: true, requests: true, within: 7 * time.Minute, want: left},
 		{name: "by a restart, and /probe is not watched", restart: true, within: time.Second, want: left},
-		{name: "somebody had asked for it a moment ago", requests: true, before: func(h *Hook) { see(h, "db:5432", false) }, within: 7 * time.Minute, want: left},
-		{name: "somebody goes on asking for it", requests: true, before: func(h *Hook) { see(h, "db:5432", false) }, after: asking(time.Minute),
+		{name: "/probe had asked for it a moment ago", requests: true, before: func(h *Hook) { see(h, "db:5432", false) }, within: 7 * time.Minute, want: left},
+		{name: "/probe goes on asking for it", requests: true, before: func(h *Hook) { see(h, "db:5432", false) }, after: asking(time.Minute),
 			want: "TCP db:5432 is up again"},
-		{name: "somebody goes on asking for it, over a restart", restart: true, requests: true, after: asking(time.Minute),
+		{name: "/probe goes on asking for it, over a restart", restart: true, requests: true, after: asking(time.Minute),
 			want: "TCP db:5432 is up again"},
-		{name: "somebody asks for it now and then", requests: true, before: func(h *Hook) { see(h, "db:5432", false) }, after: asking(4 * time.Minute),
+		{name: "/probe asks for it now and then", requests: true, before: func(h *Hook) { see(h, "db:5432", false) }, after: asking(4 * time.Minute),
 			want: "TCP db:5432 is up again"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, dir string, p *postman) {
+				a := newAlertmanagers()
 				with := func(change func(*Config)) *Config {
 					s := settings(p, change)
-					am, _ := toAlertmanagers()
-					s.groupInterval, s.groupWait, s.probeRequests, s.alertmanager = 0, 0, c.requests, am.alertmanager
+					atOnce(s)
+					s.probeRequests = c.requests
+					s.channels = append(s.channels, posting(a))
 					return s
 				}
 				h := openHook(t, dir, with(watching("db:5432", "web:80")))
@@ -79,14 +66,13 @@ func TestTargetThatLeavesTheConfigurationWhileItIsDown(t *testing.T) {
 					c.after(h)
 				} else {
 					time.Sleep(c.within)
-					a := now.alertmanager.client.Transport.(*alertmanagers)
 					ended, ok := a.latest(am1, "db:5432")
 					if !ok || ended.EndsAt.After(time.Now()) || ended.EndsAt.Before(begin) || !strings.HasSuffix(ended.Annotations["summary"], left) {
 						t.Errorf("Alertmanager has %+v", ended)
 					}
 					scheduled(h, "db:5432", false)
 				}
-				if m := h.Metrics(); m.Incidents != 0 {
+				if m := h.Stats(); m.Incidents != 0 {
 					t.Errorf("%d incidents are open", m.Incidents)
 				}
 				time.Sleep(23 * time.Hour)
@@ -104,14 +90,7 @@ func TestTargetThatLeavesTheConfigurationWhileItIsDown(t *testing.T) {
 	}
 }
 
-// again closes a hook and opens it with another configuration.
-func again(t *testing.T, h *Hook, dir string, c *Config) *Hook {
-	t.Helper()
-	closeHook(t, h)
-	return openHook(t, dir, c)
-}
-
-// asking is somebody who asks for the target by /probe, until it is up.
+// asking asks for the target by /probe now and then, until it is up.
 func asking(every time.Duration) func(h *Hook) {
 	return func(h *Hook) {
 		for n := range 10 {
@@ -125,7 +104,7 @@ func asking(every time.Duration) func(h *Hook) {
 // TestTargetThatLeavesBeforeItsDownIsTold is one mail.
 func TestTargetThatLeavesBeforeItsDownIsTold(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
-		p.judge(func(envelope) verdict { return postponed })
+		p.judge(always(outbox.Postponed))
 		h := openHook(t, dir, settings(p, watching("db:5432")))
 		down := time.Now()
 		scheduled(h, "db:5432", false)
@@ -137,23 +116,9 @@ func TestTargetThatLeavesBeforeItsDownIsTold(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		closeHook(t, h)
 		p.want("TCP db:5432 is no longer watched")
-		first := fmt.Sprintf("The server is no longer watched: it left the configuration. It was down since %s.\n", asctime(down))
+		first := fmt.Sprintf("The server is no longer watched: it left the configuration. It was down since %s.\n", down.Local().Format(time.ANSIC))
 		if !strings.Contains(p.got[0].body, first) || strings.Contains(p.got[0].body, "Up since") {
 			t.Errorf("the mail says\n%s", p.got[0].body)
 		}
 	})
-}
-
-// TestResultsThatWaitWhileTheirTargetLeavesComeFirst: what the keeper gets of a target is in its order.
-func TestResultsThatWaitWhileTheirTargetLeavesComeFirst(t *testing.T) {
-	r := newRegister()
-	here := settings(nil, watching("db:5432"))
-	r.configure(here)
-	r.observe(&probe.Record{Module: "tcp_connect", Target: "db:5432", Scheduled: true, Result: *resultAt(time.Now(), false)})
-	r.configure(settings(nil))
-	r.sweep(time.Now())
-	changes, _, _ := r.fetch(false)
-	if len(changes) != 2 || changes[0].event != wentDown || changes[1].event != unwatched || changes[1].incident.ID != changes[0].incident.ID {
-		t.Errorf("the changes are %+v", changes)
-	}
 }

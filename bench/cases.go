@@ -24,16 +24,27 @@ const config = `modules:
   https:
     prober: http
     http: {preferred_ip_protocol: ip4, fail_if_not_ssl: true, tls_config: {ca_file: %[1]q}}
+  dns:
+    prober: dns
+    dns:
+      preferred_ip_protocol: ip4
+      query_name: www.example.com
+      query_type: A
+      validate_answer_rrs: {fail_if_not_matches_regexp: ['\tA\t192\.0\.2\.[0-9]+$']}
+  icmp:
+    prober: icmp
+    icmp: {preferred_ip_protocol: ip4}
 `
 
 // checkCase is one kind of probe with its known outcome.
 type checkCase struct {
 	name    string
 	module  string
-	server  string // name of the loopback server
+	server  string // name of the loopback server; empty: the host itself
 	scheme  string // "", "http://", "https://"
 	success string
 	paced   bool // also measured at a fixed rate
+	noFloor bool // the floor cannot do it
 
 	// Goals for the ratio peer/rollcall with one connection, with 32 and paced; 0: no goal.
 	goals [3]float64
@@ -44,10 +55,12 @@ var (
 	tcpRefused = checkCase{name: "tcp refused", module: "tcp", server: "refused", success: "0", goals: [3]float64{0, 6, 0}}
 	http200    = checkCase{name: "http 200, 1 KB", module: "http", server: "http", scheme: "http://", success: "1", paced: true, goals: [3]float64{3.3, 5, 2.7}}
 	https200   = checkCase{name: "https, full handshake, verified", module: "https", server: "https", scheme: "https://", success: "1", goals: [3]float64{2, 2, 0}}
+	dnsAnswer  = checkCase{name: "dns over UDP, with a regexp", module: "dns", server: "dns", success: "1"}
+	icmpReply  = checkCase{name: "icmp", module: "icmp", success: "1", noFloor: true}
 )
 
 // checkCases are the probes that are compared. Measurements with one case only use http200, the most common.
-var checkCases = []checkCase{tcpUp, tcpRefused, http200, https200}
+var checkCases = []checkCase{tcpUp, tcpRefused, http200, https200, dnsAnswer, icmpReply}
 
 // silentCases are probes of a server that sends nothing: each ends with a timeout.
 var silentCases = []checkCase{
@@ -59,6 +72,9 @@ var silentCases = []checkCase{
 // target is the address of the case's server. Different hosts are different targets to an exporter; any address
 // in 127.0.0.0/8 reaches the server.
 func (c checkCase) target(ports map[string]int, host string) string {
+	if c.server == "" {
+		return host
+	}
 	return fmt.Sprintf("%s%s:%d", c.scheme, host, ports[c.server])
 }
 
@@ -69,6 +85,9 @@ func rollcallFamilies(c checkCase) []string {
 		families = append(families, "probe_failure_info")
 	}
 	switch {
+	case c.module == "dns":
+		families = append(families, "probe_dns_truncated")
+	case c.module == "icmp":
 	case c.server == "refused": // without a connection there is no conversation
 		families = slices.DeleteFunc(families, func(name string) bool { return name == "probe_failed_due_to_regex" })
 	case c.scheme == "":
@@ -82,8 +101,16 @@ func rollcallFamilies(c checkCase) []string {
 
 // blackboxFamilies are those of blackbox_exporter 0.23 (HEAD has more), sorted by name.
 func blackboxFamilies(c checkCase) []string {
-	families := []string{"probe_dns_lookup_time_seconds", "probe_duration_seconds", "probe_failed_due_to_regex",
-		"probe_ip_addr_hash", "probe_ip_protocol", "probe_success"}
+	families := []string{"probe_dns_lookup_time_seconds", "probe_duration_seconds", "probe_ip_addr_hash", "probe_ip_protocol", "probe_success"}
+	switch c.module {
+	case "dns":
+		families = append(families, "probe_dns_additional_rrs", "probe_dns_answer_rrs", "probe_dns_authority_rrs",
+			"probe_dns_duration_seconds", "probe_dns_query_succeeded")
+	case "icmp":
+		families = append(families, "probe_icmp_duration_seconds", "probe_icmp_reply_hop_limit")
+	default:
+		families = append(families, "probe_failed_due_to_regex")
+	}
 	if c.module == "http" || c.module == "https" {
 		families = append(families, "probe_http_content_length", "probe_http_duration_seconds", "probe_http_redirects",
 			"probe_http_ssl", "probe_http_status_code", "probe_http_uncompressed_body_length", "probe_http_version")

@@ -33,17 +33,22 @@ var layers = []layer{
 			"history/prometheus": {"history"}, // a second source of the same pages
 		},
 	},
-	{packages: []string{"schedule/discovery", "alert/outbox", "alert/mail", "alert/alertmanager", "config/strictyaml", "report"}},
+	{packages: []string{"alert/alertmanager"}}, // writes what a mail writes
+	{packages: []string{"alert/mail"}},
+	{packages: []string{"alert/outbox"}},
+	{packages: []string{"alert/incident", "schedule/discovery", "config/strictyaml", "report"}},
 	{
 		packages: []string{
 			"probe/httpprobe", "probe/tcpprobe", "probe/dnsprobe", "probe/icmpprobe",
 			"probe/grpcprobe", "probe/unixprobe", "probe/websocketprobe",
 		},
 		with: map[string][]string{
-			"probe/unixprobe":      {"probe/tcpprobe"}, // the conversation of stream protocols
-			"probe/websocketprobe": {"probe/tcpprobe"},
+			"probe/unixprobe": {"probe/tcpprobe"}, // the conversation of stream protocols
+			// A WebSocket begins as an HTTP request, through the proxies and with the credentials of an http_config.
+			"probe/websocketprobe": {"probe/httpprobe", "probe/tcpprobe"},
 		},
 	},
+	{packages: []string{"probe/httpprobe/content", "probe/httpprobe/frames", "probe/httpprobe/jsoncel"}},
 	{packages: []string{"probe/tlsclient", "probe/guard", "probe/probetest"}},
 	{packages: []string{"probe/network"}},
 	{packages: []string{"probe/option"}},

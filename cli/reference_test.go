@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"rollcall/alert"
 	"rollcall/collector"
 	"rollcall/config"
 	"rollcall/probe"
@@ -141,6 +142,7 @@ func constants(t *testing.T, path string) map[string][]string {
 
 func TestReferenceExamplesLoad(t *testing.T) {
 	t.Setenv("STATUS_PASSWORD", "secret")
+	t.Setenv("API_TOKEN", "secret")
 	examples := regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```\n").FindAllStringSubmatch(reference(t), -1)
 	if len(examples) == 0 {
 		t.Fatal("docs/reference.md has no YAML example")
@@ -164,11 +166,9 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 	exporter := collector.NewExporter(func() int { return 0 })
 	exporter.ReportReloads(func() (bool, time.Time) { return true, time.Now() })
 	exporter.ReportUnusableModules(func() int { return 1 })
-	exporter.ReportAlerts(func() collector.AlertStats {
-		return collector.AlertStats{Channels: []collector.AlertChannelStats{{
-			Channel: "email", Notifications: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),
-		}}}
-	})
+	exporter.ReportAlerts(alert.Stats{Channels: []alert.ChannelStats{{
+		Channel: "email", Attempts: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),
+	}}}.Each)
 	exporter.ReportHistory(func() collector.HistoryStats {
 		return collector.HistoryStats{LastWrite: time.Now(), Oldest: time.Now()}
 	})
@@ -223,11 +223,13 @@ func compare(t *testing.T, what string, want map[string]bool, got map[string]str
 // everyFact is a Record that brings every family of a probe that is up.
 func everyFact() *probe.Record {
 	return &probe.Record{Result: probe.Result{
-		Resolve: &probe.Resolve{},
-		HTTP:    &probe.HTTPFacts{Hops: 1, LastModified: time.Now(), HasCEL: true},
-		TCP:     &probe.TCPFacts{Expects: []probe.ExpectLabels{{{Name: "a", Value: "b"}}}},
-		ICMP:    &probe.ICMPFacts{HopLimit: 64},
-		DNS:     &probe.DNSFacts{HasSerial: true},
-		TLS:     &probe.TLSFacts{Version: 0x304, CipherSuite: 0x1301, EarliestExpiry: time.Now(), ChainExpiry: time.Now()},
+		Resolve:   &probe.Resolve{},
+		HTTP:      &probe.HTTPFacts{Hops: 1, LastModified: time.Now(), HasCEL: true},
+		TCP:       &probe.TCPFacts{Expects: []probe.ExpectLabels{{{Name: "a", Value: "b"}}}},
+		ICMP:      &probe.ICMPFacts{HopLimit: 64},
+		DNS:       &probe.DNSFacts{HasSerial: true},
+		GRPC:      &probe.GRPCFacts{Tried: true, Serving: "SERVING"},
+		WebSocket: &probe.WebSocketFacts{Tried: true},
+		TLS:       &probe.TLSFacts{Version: 0x304, CipherSuite: 0x1301, EarliestExpiry: time.Now(), ChainExpiry: time.Now()},
 	}}
 }

@@ -4,21 +4,26 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 func TestAlertMetrics(t *testing.T) {
 	e := NewExporter(func() int { return 0 })
-	e.ReportAlerts(func() AlertStats {
-		return AlertStats{
-			Incidents: 2, Targets: 30, ResultsRefused: 4, ResultsDeferred: 5, StoreFailures: 6, OldestPending: 1500 * time.Millisecond,
-			Channels: []AlertChannelStats{
-				{Channel: "email", Pending: 7, Summed: 9, Notifications: map[string]uint64{"sent": 8, "retried": 0}, LastSuccess: time.UnixMilli(1700000000500)},
-				{Channel: "alertmanager", Notifications: map[string]uint64{"sent": 0}},
-			},
+	e.ReportAlerts(func(put func(name string, value float64, labels ...string)) {
+		for name, value := range map[string]float64{
+			"incidents": 2, "targets": 30, "results_refused": 4, "results_deferred": 5, "store_failures": 6, "oldest_pending": 1.5,
+		} {
+			put(name, value)
 		}
+		for name, value := range map[string]float64{"pending": 7, "summed": 9, "refusing": 1, "last_success": 1700000000.5} {
+			put(name, value, "email")
+		}
+		put("notifications", 8, "email", "sent")
+		put("notifications", 0, "email", "retried")
+		put("pending", 0, "alertmanager")
+		put("summed", 0, "alertmanager")
+		put("notifications", 0, "alertmanager", "sent")
 	})
 	var got strings.Builder
 	for line := range strings.Lines(own(t, e)) {
@@ -36,6 +41,7 @@ rollcall_alert_notifications_total{channel="email",outcome="sent"} 8
 rollcall_alert_oldest_pending_seconds 1.5
 rollcall_alert_outbox_pending{channel="alertmanager"} 0
 rollcall_alert_outbox_pending{channel="email"} 7
+rollcall_alert_recipients_refusing{channel="email"} 1
 rollcall_alert_results_deferred_total 5
 rollcall_alert_results_refused_total 4
 rollcall_alert_store_failures_total 6

@@ -17,12 +17,17 @@ const (
 	dnsLookupTime
 	dnsQuerySucceeded
 	dnsSerial
+	dnsTruncated
 	duration
 	expectInfo
 	failedDueToBytes
 	failedDueToCEL
 	failedDueToRegex
 	failureInfo
+	grpcDuration
+	grpcHealthcheckResponse
+	grpcSSL
+	grpcStatusCode
 	httpContentLength
 	httpDuration
 	httpLastModified
@@ -42,6 +47,10 @@ const (
 	timeout
 	tlsCipherInfo
 	tlsVersionInfo
+	websocketUpgraded
+	websocketDuration
+	websocketFailedDueToRegex
+	websocketStatusCode
 	familyCount
 )
 
@@ -56,12 +65,17 @@ var descriptors = [familyCount]descriptor{
 	dnsLookupTime:              {"probe_dns_lookup_time_seconds", "Time it took to turn the target's name into an address."},
 	dnsQuerySucceeded:          {"probe_dns_query_succeeded", "1 if an answer came that can be read, else 0."},
 	dnsSerial:                  {"probe_dns_serial", "Serial number of the zone, from its SOA record."},
+	dnsTruncated:               {"probe_dns_truncated", "1 if the answer was cut to fit a datagram, so that records are missing, else 0."},
 	duration:                   {"probe_duration_seconds", "Time the whole probe took."},
 	expectInfo:                 {"probe_expect_info", "Labels taken from what the target said, one series per matched expect."},
 	failedDueToBytes:           {"probe_failed_due_to_bytes", "1 if the probe failed because expected bytes did not arrive, else 0."},
 	failedDueToCEL:             {"probe_failed_due_to_cel", "1 if the probe failed because of a CEL expression about the body, else 0."},
 	failedDueToRegex:           {"probe_failed_due_to_regex", "1 if the probe failed because of a regular expression, else 0."},
 	failureInfo:                {"probe_failure_info", "Where the probe stopped and why; present only when it failed."},
+	grpcDuration:               {"probe_grpc_duration_seconds", "Time each phase of the gRPC probe took."},
+	grpcHealthcheckResponse:    {"probe_grpc_healthcheck_response", "1 for the state of the service that the server reported, 0 for the others."},
+	grpcSSL:                    {"probe_grpc_ssl", "1 if the call was made over TLS, else 0."},
+	grpcStatusCode:             {"probe_grpc_status_code", "gRPC status code of the call."},
 	httpContentLength:          {"probe_http_content_length", "Length of the body by the server's word, -1 if it gave none."},
 	httpDuration:               {"probe_http_duration_seconds", "Time each phase of the HTTP probe took, summed over redirects."},
 	httpLastModified:           {"probe_http_last_modified_timestamp_seconds", "Unix time in the response's Last-Modified header."},
@@ -81,6 +95,10 @@ var descriptors = [familyCount]descriptor{
 	timeout:                    {"probe_timeout_seconds", "Time limit that applied to the probe."},
 	tlsCipherInfo:              {"probe_tls_cipher_info", "Cipher suite of the TLS connection."},
 	tlsVersionInfo:             {"probe_tls_version_info", "Version of the TLS connection."},
+	websocketUpgraded:          {"probe_websocket_connection_upgraded", "1 if the connection became a WebSocket, else 0."},
+	websocketDuration:          {"probe_websocket_duration_seconds", "Time each phase of the WebSocket probe took."},
+	websocketFailedDueToRegex:  {"probe_websocket_failed_due_to_regex", "1 if the probe failed because a message did not match, else 0."},
+	websocketStatusCode:        {"probe_websocket_status_code", "HTTP status code of the answer to the handshake, 0 if there was none."},
 }
 
 // The phases of probe_http_duration_seconds, in the order of their label's values.
@@ -109,14 +127,34 @@ const (
 	dnsPhaseCount
 )
 
+// The phases of probe_grpc_duration_seconds, in the order of their label's values.
+const (
+	grpcPhaseCheck = iota
+	grpcPhaseResolve
+	grpcPhaseCount
+)
+
+// The phases of probe_websocket_duration_seconds, in the order of their label's values.
+const (
+	websocketPhaseConnect = iota
+	websocketPhaseProcessing
+	websocketPhaseResolve
+	websocketPhaseTransfer
+	websocketPhaseCount
+)
+
 // The labels' names and constant values, sorted as a registry sorts them.
 var (
-	phaseLabels   = [...]string{"phase"}
-	phaseNames    = [phaseCount]string{"connect", "processing", "resolve", "tls", "transfer"}
-	icmpPhases    = [icmpPhaseCount]string{"resolve", "rtt", "setup"}
-	dnsPhases     = [dnsPhaseCount]string{"connect", "request", "resolve"}
-	failureLabels = [...]string{"reason", "stage"}
-	certLabels    = [...]string{"fingerprint_sha256", "issuer", "serialnumber", "subject", "subjectalternative"}
-	cipherLabels  = [...]string{"cipher"}
-	versionLabels = [...]string{"version"}
+	phaseLabels     = [...]string{"phase"}
+	phaseNames      = [phaseCount]string{"connect", "processing", "resolve", "tls", "transfer"}
+	icmpPhases      = [icmpPhaseCount]string{"resolve", "rtt", "setup"}
+	dnsPhases       = [dnsPhaseCount]string{"connect", "request", "resolve"}
+	grpcPhases      = [grpcPhaseCount]string{"check", "resolve"}
+	websocketPhases = [websocketPhaseCount]string{"connect", "processing", "resolve", "transfer"}
+	servingLabels   = [...]string{"serving_status"}
+	servingStates   = [...]string{"NOT_SERVING", "SERVICE_UNKNOWN", "SERVING", "UNKNOWN"}
+	failureLabels   = [...]string{"reason", "stage"}
+	certLabels      = [...]string{"fingerprint_sha256", "issuer", "serialnumber", "subject", "subjectalternative"}
+	cipherLabels    = [...]string{"cipher"}
+	versionLabels   = [...]string{"version"}
 )

@@ -16,13 +16,16 @@ import (
 // help, types, constant labels, and the pointers from a family down to the place of its value. Building a reply
 // is then filling in numbers. It serves one reply at a time: its families live until the next build.
 type builder struct {
-	built    []family // those that the last build filled in, in order
-	families [familyCount]dto.MetricFamily
-	single   [familyCount]series // the series of a family that has one
-	phases   [phaseCount]series  // those of probe_http_duration_seconds
-	shown    [phaseCount]*dto.Metric
-	icmp     [icmpPhaseCount]series // those of probe_icmp_duration_seconds
-	dns      [dnsPhaseCount]series  // those of probe_dns_duration_seconds
+	built     []family // those that the last build filled in, in order
+	families  [familyCount]dto.MetricFamily
+	single    [familyCount]series // the series of a family that has one
+	phases    [phaseCount]series  // those of probe_http_duration_seconds
+	shown     [phaseCount]*dto.Metric
+	icmp      [icmpPhaseCount]series // those of probe_icmp_duration_seconds
+	dns       [dnsPhaseCount]series  // those of probe_dns_duration_seconds
+	grpc      [grpcPhaseCount]series // those of probe_grpc_duration_seconds
+	serving   [len(servingStates)]series
+	websocket [websocketPhaseCount]series // those of probe_websocket_duration_seconds
 
 	failure [len(failureLabels)]string
 	cert    [len(certLabels)]string
@@ -54,7 +57,7 @@ func newBuilder() *builder {
 		metrics[i] = &b.single[i].metric
 		f.Metric = metrics[i : i+1 : i+1]
 	}
-	pairs := make([]dto.LabelPair, phaseCount+icmpPhaseCount+dnsPhaseCount+len(b.failure)+len(b.cert)+len(b.cipher)+len(b.version))
+	pairs := make([]dto.LabelPair, phaseCount+icmpPhaseCount+dnsPhaseCount+grpcPhaseCount+websocketPhaseCount+len(servingStates)+len(b.failure)+len(b.cert)+len(b.cipher)+len(b.version))
 	labels := make([]*dto.LabelPair, len(pairs))
 	next := 0
 	label := func(s *series, names, values []string) {
@@ -78,6 +81,20 @@ func newBuilder() *builder {
 	for i := range b.dns {
 		label(&b.dns[i], phaseLabels[:], dnsPhases[i:i+1])
 		b.families[dnsDuration].Metric[i] = &b.dns[i].metric
+	}
+	b.families[grpcDuration].Metric = make([]*dto.Metric, grpcPhaseCount)
+	for i := range b.grpc {
+		label(&b.grpc[i], phaseLabels[:], grpcPhases[i:i+1])
+		b.families[grpcDuration].Metric[i] = &b.grpc[i].metric
+	}
+	b.families[websocketDuration].Metric = make([]*dto.Metric, 0, websocketPhaseCount)
+	for i := range b.websocket {
+		label(&b.websocket[i], phaseLabels[:], websocketPhases[i:i+1])
+	}
+	b.families[grpcHealthcheckResponse].Metric = make([]*dto.Metric, len(servingStates))
+	for i := range b.serving {
+		label(&b.serving[i], servingLabels[:], servingStates[i:i+1])
+		b.families[grpcHealthcheckResponse].Metric[i] = &b.serving[i].metric
 	}
 	label(&b.single[failureInfo], failureLabels[:], b.failure[:])
 	label(&b.single[sslLastChainInfo], certLabels[:], b.cert[:])
@@ -111,6 +128,9 @@ func (b *builder) build(r *probe.Record) {
 		b.failure = [...]string{string(f.Reason), string(f.Stage)}
 		b.add(failureInfo, 1)
 	}
+	if result.GRPC != nil {
+		b.addGRPC(result)
+	}
 	if result.HTTP != nil {
 		b.addHTTP(result)
 	}
@@ -129,6 +149,9 @@ func (b *builder) build(r *probe.Record) {
 	b.add(timeout, r.Timeout.Seconds())
 	if result.TLS != nil && result.TLS.Version != 0 {
 		b.addConnection(result)
+	}
+	if result.WebSocket != nil {
+		b.addWebSocket(result)
 	}
 }
 
@@ -172,6 +195,7 @@ func (b *builder) addDNS(result *probe.Result) {
 		if dns.HasSerial {
 			b.add(dnsSerial, float64(dns.Serial))
 		}
+		b.add(dnsTruncated, number(dns.Truncated))
 	}
 }
 
@@ -210,6 +234,52 @@ func (b *builder) addICMP(result *probe.Result) {
 	if result.ICMP.HopLimit >= 0 {
 		b.add(icmpReplyHopLimit, float64(result.ICMP.HopLimit))
 	}
+}
+
+// addGRPC adds the families of a grpc probe. Until a connection was tried there is no check and no state, as with
+// blackbox_exporter.
+func (b *builder) addGRPC(result *probe.Result) {
+	grpc := result.GRPC
+	b.grpc[grpcPhaseCheck].value = (result.Phases.Connect + result.Phases.TLS + result.Phases.Processing).Seconds()
+	b.grpc[grpcPhaseResolve].value = result.Phases.Resolve.Seconds()
+	shown := b.families[grpcDuration].Metric[:0]
+	if grpc.Tried {
+		shown = append(shown, &b.grpc[grpcPhaseCheck].metric)
+	}
+	b.families[grpcDuration].Metric = append(shown, &b.grpc[grpcPhaseResolve].metric)
+	b.built = append(b.built, grpcDuration)
+	if grpc.Tried {
+		for i, state := range servingStates {
+			b.serving[i].value = number(grpc.Serving == state)
+		}
+		b.built = append(b.built, grpcHealthcheckResponse)
+	}
+	b.add(grpcSSL, number(grpc.TLS))
+	b.add(grpcStatusCode, float64(grpc.StatusCode))
+}
+
+// addWebSocket adds the families of a websocket probe, with the phases that it came to. As with blackbox_exporter
+// processing is all of the handshake, that of TLS included.
+func (b *builder) addWebSocket(result *probe.Result) {
+	socket, phases := result.WebSocket, &result.Phases
+	b.add(websocketUpgraded, number(socket.Upgraded))
+	shown := b.families[websocketDuration].Metric[:0]
+	show := func(phase int, there bool, d time.Duration) {
+		if there {
+			b.websocket[phase].value = d.Seconds()
+			shown = append(shown, &b.websocket[phase].metric)
+		}
+	}
+	show(websocketPhaseConnect, socket.Tried, phases.Connect)
+	show(websocketPhaseProcessing, socket.Tried, phases.TLS+phases.Processing)
+	show(websocketPhaseResolve, result.Resolve != nil, phases.Resolve)
+	show(websocketPhaseTransfer, phases.Transfer > 0, phases.Transfer)
+	b.families[websocketDuration].Metric = shown
+	if len(shown) > 0 {
+		b.built = append(b.built, websocketDuration)
+	}
+	b.add(websocketFailedDueToRegex, number(socket.FailedRegexp))
+	b.add(websocketStatusCode, float64(socket.StatusCode))
 }
 
 // addCertificates adds what the target presented. A chain that did not verify has no expiry, and a made-up one

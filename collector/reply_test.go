@@ -151,7 +151,7 @@ func TestEverySectionMayBeAbsent(t *testing.T) {
 			}
 		}
 		if has(6, "probe_dns_additional_rrs", "probe_dns_answer_rrs", "probe_dns_authority_rrs", "probe_dns_duration_seconds",
-			"probe_dns_query_succeeded", "probe_dns_serial") {
+			"probe_dns_query_succeeded", "probe_dns_serial", "probe_dns_truncated") {
 			r.Result.DNS = &probe.DNSFacts{HasSerial: true}
 		}
 		if has(4, "probe_failure_info") {

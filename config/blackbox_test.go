@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -17,35 +16,30 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"rollcall/probe"
 	"rollcall/probe/dnsprobe"
+	"rollcall/probe/grpcprobe"
 	"rollcall/probe/httpprobe"
 	"rollcall/probe/icmpprobe"
 	"rollcall/probe/option"
 	"rollcall/probe/tcpprobe"
+	"rollcall/probe/unixprobe"
+	"rollcall/probe/websocketprobe"
 )
 
-// TestBlackboxFileLoads is the promise of a drop-in: a file with every option of the peer's http, tcp, icmp and dns modules
-// works, and what it has for other probers does not stand in the way.
+// TestBlackboxFileLoads is the promise of a drop-in: a file with every option of the peer's http, tcp, icmp, dns, unix, grpc and websocket modules
+// works.
 func TestBlackboxFileLoads(t *testing.T) {
 	c := loadBlackbox(t)
-	unsupported := map[string]bool{"grpc": true, "unix_socket": true, "websocket": true}
 	for _, name := range c.Names() {
 		m, err := c.Module(name)
-		if unsupported[name] {
-			if !errors.Is(err, probe.ErrUnsupportedProber) {
-				t.Errorf("module %s: got %v, want ErrUnsupportedProber", name, err)
-			}
-			continue
-		}
 		if err != nil {
 			t.Errorf("module %s: %v", name, err)
 		} else if m.Name != name || m.Prober == nil {
 			t.Errorf("module %s is not ready: %+v", name, m)
 		}
 	}
-	if got := len(c.Unusable()); got != len(unsupported) {
-		t.Errorf("%d modules cannot be used: %v", got, c.Unusable())
+	if unusable := c.Unusable(); len(unusable) != 0 {
+		t.Errorf("modules that cannot be used: %v", unusable)
 	}
 	if len(c.Warnings()) != 1 { // the empty query_response item
 		t.Errorf("warnings:\n%s", strings.Join(c.Warnings(), "\n"))
@@ -59,7 +53,7 @@ func TestBlackboxFileUsesEveryOption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, options := range []any{httpprobe.Options{}, tcpprobe.Options{}, tcpprobe.QueryResponse{}, icmpprobe.Options{}, dnsprobe.Options{}, dnsprobe.RecordOptions{}, moduleOptions{}, Probers{}} {
+	for _, options := range []any{httpprobe.Options{}, tcpprobe.Options{}, tcpprobe.QueryResponse{}, icmpprobe.Options{}, dnsprobe.Options{}, dnsprobe.RecordOptions{}, unixprobe.Options{}, grpcprobe.Options{}, websocketprobe.Options{}, tcpprobe.SessionOptions{}, moduleOptions{}, Probers{}} {
 		keys := map[string]bool{}
 		for i, typ := 0, reflect.TypeOf(options); i < typ.NumField(); i++ {
 			key, _, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ",")

@@ -19,7 +19,7 @@ import (
 
 func TestDefaultHasTheSampleModules(t *testing.T) {
 	c := Default()
-	want := []string{"http_2xx", "http_post_2xx", "tcp_connect", "pop3s_banner", "ssh_banner", "ssh_banner_extract", "irc_banner", "icmp", "icmp_ttl5"}
+	want := []string{"http_2xx", "http_post_2xx", "tcp_connect", "pop3s_banner", "grpc", "grpc_plain", "websocket", "ssh_banner", "ssh_banner_extract", "irc_banner", "icmp", "icmp_ttl5"}
 	if diff := cmp.Diff(want, c.Names()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
@@ -29,13 +29,6 @@ func TestModuleNamesWhatItCannotGive(t *testing.T) {
 	c := load(t, "modules:\n  ping:\n    prober: grpc\n")
 	if _, err := c.Module("pong"); !errors.Is(err, probe.ErrUnknownModule) || !strings.Contains(err.Error(), `"pong"; accepted: ping`) {
 		t.Errorf("an unknown module: %v", err)
-	}
-	if _, err := c.Module("ping"); !errors.Is(err, probe.ErrUnsupportedProber) || !strings.Contains(err.Error(), `"grpc"`) {
-		t.Errorf("a module whose prober is not built in: %v", err)
-	}
-	want := `module "ping" cannot be used: test.yml:3: modules.ping.prober: "grpc": this prober is not built in; built in: http, tcp, icmp, dns`
-	if unusable := c.Unusable(); len(unusable) != 1 || unusable[0].Error() != want {
-		t.Errorf("got %v, want %s", unusable, want)
 	}
 }
 

@@ -123,7 +123,7 @@ alert: {email: {to: [a@example.com], smtp: {address: "mail.example.com:25", user
 }
 
 func TestTargetOfAnUnusableModuleIsAWarning(t *testing.T) {
-	c := load(t, "modules:\n  a: {prober: grpc}\ntargets:\n  - {target: host, module: a}\n")
+	c := load(t, "modules:\n  a: {prober: http, http: {body_file: /does/not/exist}}\ntargets:\n  - {target: host, module: a}\n")
 	want := []string{`test.yml:4: targets[0].module: is not probed until the module "a" can be used`}
 	if diff := cmp.Diff(want, c.Warnings()); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)

@@ -9,11 +9,14 @@ import (
 	"rollcall/config/strictyaml"
 	"rollcall/probe"
 	"rollcall/probe/dnsprobe"
+	"rollcall/probe/grpcprobe"
 	"rollcall/probe/guard"
 	"rollcall/probe/httpprobe"
 	"rollcall/probe/icmpprobe"
 	"rollcall/probe/option"
 	"rollcall/probe/tcpprobe"
+	"rollcall/probe/unixprobe"
+	"rollcall/probe/websocketprobe"
 )
 
 // moduleOptions is one entry of `modules:`. The section of the prober that is named counts; the others are read and
@@ -29,13 +32,13 @@ type moduleOptions struct {
 // SetDefaults and Compile. A prober of blackbox_exporter that is not built in has any: its modules load and cannot be
 // used.
 type Probers struct {
-	HTTP      *httpprobe.Options `yaml:"http,omitempty"`
-	TCP       *tcpprobe.Options  `yaml:"tcp,omitempty"`
-	ICMP      *icmpprobe.Options `yaml:"icmp,omitempty"`
-	DNS       *dnsprobe.Options  `yaml:"dns,omitempty"`
-	GRPC      any                `yaml:"grpc,omitempty"`
-	Unix      any                `yaml:"unix,omitempty"`
-	Websocket any                `yaml:"websocket,omitempty"`
+	HTTP      *httpprobe.Options      `yaml:"http,omitempty"`
+	TCP       *tcpprobe.Options       `yaml:"tcp,omitempty"`
+	ICMP      *icmpprobe.Options      `yaml:"icmp,omitempty"`
+	DNS       *dnsprobe.Options       `yaml:"dns,omitempty"`
+	GRPC      *grpcprobe.Options      `yaml:"grpc,omitempty"`
+	Unix      *unixprobe.Options      `yaml:"unix,omitempty"`
+	WebSocket *websocketprobe.Options `yaml:"websocket,omitempty"`
 }
 
 // proberOptions are the options of a prober that is built in.

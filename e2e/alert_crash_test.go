@@ -194,7 +194,7 @@ func onDisk(t *testing.T, path string) []outage {
 	defer db.Close()
 	var open []outage
 	err = db.View(func(tx *bbolt.Tx) error {
-		b := tx.Bucket([]byte("watches"))
+		b := tx.Bucket([]byte("targets"))
 		if b == nil {
 			return nil
 		}
@@ -222,9 +222,10 @@ func onDisk(t *testing.T, path string) []outage {
 type tale struct{ down, up []string } // Message-IDs
 
 var (
-	single = regexp.MustCompile(`: HTTP (\S+) (is down|is up again|was down for \S+)$`)
-	since  = regexp.MustCompile(`(?m)^Down since: +(.{24})$`)
-	listed = regexp.MustCompile(`^  HTTP (\S+) \(module web\) (?:since )?(.{24})`)
+	single  = regexp.MustCompile(`: HTTP (\S+) (is down|is up again|was down for \S+|flaps: .*)$`)
+	since   = regexp.MustCompile(`(?m)^Down since: +(.{24})$`)
+	listed  = regexp.MustCompile(`^  HTTP (\S+) \(module web\) (?:since (.{24})|flaps: |(.{24}) to )`)
+	outages = regexp.MustCompile(`^ {2,4}(.{24}) to (.{24}|now): `)
 )
 
 // tales reads the mails of one recipient and fails where one is told wrongly.
@@ -232,22 +233,6 @@ func tales(t *testing.T, to string, letters []letter) map[outage]*tale {
 	t.Helper()
 	seen := make(map[string]letter)
 	told := make(map[outage]*tale)
-	tell := func(l letter, o outage, down, up bool) {
-		if told[o] == nil {
-			told[o] = new(tale)
-		}
-		if down {
-			told[o].down = append(told[o].down, l.messageID)
-		}
-		if up {
-			if told[o].up = append(told[o].up, l.messageID); len(told[o].down) == 0 {
-				t.Errorf("%s: the end of %v comes before its beginning", to, o)
-			}
-			if !down && len(told[o].down) > 0 && !slices.Contains(references(l), told[o].down[0]) {
-				t.Errorf("%s: the end of %v does not refer to its beginning", to, o)
-			}
-		}
-	}
 	for _, l := range letters {
 		if l.to != to {
 			continue
@@ -259,22 +244,13 @@ func tales(t *testing.T, to string, letters []letter) map[outage]*tale {
 			continue
 		}
 		seen[l.messageID] = l
-		if strings.Contains(l.body, " before that") {
-			t.Errorf("%s: incidents were summed up; the storm is too strong to count", to)
+		if strings.Contains(l.body, " earlier outage") || strings.Contains(l.body, "only counted") || regexp.MustCompile(`(?m)^  and \d+ more`).MatchString(l.body) {
+			t.Errorf("%s: outages were only counted; the storm is too strong to follow", to)
 		}
-		if m := single.FindStringSubmatch(l.subject); m != nil {
-			o := outage{m[1], since.FindStringSubmatch(l.body)[1]}
-			tell(l, o, m[2] != "is up again", m[2] != "is down")
-			continue
-		}
-		section, read := "", 0
-		for line := range strings.Lines(l.body) {
-			if m := listed.FindStringSubmatch(line); m != nil {
-				tell(l, outage{m[1], m[2]}, section != "Up again", section != "Down")
-				read++
-			} else if name, ok := strings.CutSuffix(line, ":\n"); ok {
-				section = name
-			}
+		read := 0
+		for o, says := range outagesIn(l) {
+			tell(t, told, l, o, says)
+			read++
 		}
 		if read == 0 {
 			t.Errorf("%s: nothing can be read in\n%s", to, l.raw)
@@ -286,6 +262,57 @@ func tales(t *testing.T, to string, letters []letter) map[outage]*tale {
 		}
 	}
 	return told
+}
+
+// says is what a letter says of an outage. Of a target that flaps it does not say which beginnings were told before.
+type says struct{ down, up, flaps bool }
+
+// tell adds what a letter says of an outage to the tale of it.
+func tell(t *testing.T, told map[outage]*tale, l letter, o outage, s says) {
+	if told[o] == nil {
+		told[o] = new(tale)
+	}
+	before := told[o].down
+	if s.flaps && len(before) > 0 {
+		s.down = false // it was told
+	}
+	if s.down {
+		told[o].down = append(told[o].down, l.messageID)
+	}
+	if s.up {
+		told[o].up = append(told[o].up, l.messageID)
+		if len(told[o].down) == 0 {
+			t.Errorf("%s: the end of %v comes before its beginning", l.to, o)
+		}
+		if !s.down && len(before) > 0 && !slices.Contains(references(l), before[0]) {
+			t.Errorf("%s: the end of %v does not refer to its beginning", l.to, o)
+		}
+	}
+}
+
+// outagesIn are the outages that a letter tells.
+func outagesIn(l letter) map[outage]says {
+	found := make(map[outage]says)
+	target := ""
+	if m := single.FindStringSubmatch(l.subject); m != nil {
+		if target = m[1]; !strings.HasPrefix(m[2], "flaps") {
+			found[outage{target, since.FindStringSubmatch(l.body)[1]}] = says{down: m[2] != "is up again", up: m[2] != "is down"}
+			return found
+		}
+	}
+	section := ""
+	for line := range strings.Lines(l.body) {
+		if m := listed.FindStringSubmatch(line); m != nil {
+			if target = m[1]; m[2]+m[3] != "" {
+				found[outage{target, m[2] + m[3]}] = says{down: section != "Up again", up: section != "Down"}
+			}
+		} else if m := outages.FindStringSubmatch(line); m != nil {
+			found[outage{target, m[1]}] = says{down: true, up: m[2] != "now", flaps: true}
+		} else if name, ok := strings.CutSuffix(line, ":\n"); ok {
+			section = name
+		}
+	}
+	return found
 }
 
 func references(l letter) []string {

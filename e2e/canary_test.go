@@ -66,7 +66,7 @@ var brokenSecrets = []string{
 	`{prober: http, http: {headers: {Authorization: [canary]}}}`,
 	`{prober: http, http: {http_headers: {X-A: {secrets: canary}}}}`,
 	`{prober: http, http: {http_headers: {X-A: {secrets: ["canary\r\n"]}}}}`,
-	`{prober: tcp, tcp: {tls_config: {cert: canary, key: canary}}}`,
+	`{prober: tcp, tcp: {tls: true, tls_config: {cert: canary, key: canary}}}`,
 	`{prober: tcp, tcp: {tls_config: {key: canary}}}`,
 }
 

@@ -89,7 +89,7 @@ func checkExample(t *testing.T, text string) {
 	if strings.HasPrefix(text, "scrape_configs:") {
 		cmd = exec.CommandContext(t.Context(), find(t, "promtool", "prometheus"), "check", "config", file)
 	}
-	cmd.Env = append(os.Environ(), "STATUS_PASSWORD=secret")
+	cmd.Env = append(os.Environ(), "STATUS_PASSWORD=secret", "API_TOKEN=secret")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s\n%s", err, out, text)
 	}

@@ -8,11 +8,11 @@ package e2e
 var differences = []difference{
 	{
 		what: "why a target is down", peer: "in the log", ours: "also `probe_failure_info{stage,reason}`", because: "alerts can include the reason",
-		in: `^(http|https|tcp|dns|name)_`, diff: `^probe_failure_info only in rollcall`,
+		in: `^(http|https|tcp|dns|grpc|name)_`, diff: `^probe_failure_info only in rollcall`,
 	},
 	{
 		what: "certificate metrics when the handshake fails", peer: "none", ours: "present", because: "the expiry is needed most after it has passed",
-		in: `^(https|tcp)_`, diff: `^probe_(ssl_earliest_cert_expiry|ssl_last_chain_info|ssl_last_chain_expiry_timestamp_seconds|tls_version_info) only in rollcall`,
+		in: `^(https|tcp|grpc)_`, diff: `^probe_(ssl_earliest_cert_expiry|ssl_last_chain_info|ssl_last_chain_expiry_timestamp_seconds|tls_version_info) only in rollcall`,
 	},
 	{
 		what: "verified-chain expiry with `insecure_skip_verify`", peer: "−62135596800", ours: "absent", because: "no chain was verified",
@@ -31,8 +31,12 @@ var differences = []difference{
 		in: `^http_up_scheme_in_capitals$`, diff: `.`,
 	},
 	{
+		what: "a number as a host, e.g. `127.1`, `0x7f.1`, `2130706433`", peer: "a name that does not exist", ours: "the IPv4 address that it spells", because: "proxies and other programs read it so, and the guard must judge the same address",
+		in: `^name_of_an_odd_number$`, diff: `.`,
+	},
+	{
 		what: "cloud metadata addresses", peer: "probed", ours: "refused, see [guard](reference.md#the-file-and-a-module)", because: "they hand out credentials",
-		held: "probe/guard_test.go: 169.254.169.254",
+		held: "probe/guard/guard_test.go: 169.254.169.254",
 	},
 	{
 		what: "body without `body_size_limit`", peer: "unbounded", ours: "10 MB after decoding, then `body_too_large`; `0` is unbounded", because: "a reply of gigabytes must not kill the exporter",
@@ -59,8 +63,8 @@ var differences = []difference{
 		in: `^http_redirect_(broken_location|to_another_scheme)$`, diff: `^probe_http_`,
 	},
 	{
-		what: "a body longer than its Content-Length, or chunked with a Content-Length", peer: "up", ours: "`protocol_error`", because: "RFC 9112 treats it as an error or an attack",
-		in: `^http_(body_longer_than_content_length|response_length_beside_chunks)$`, diff: `.`,
+		what: "a chunked body with a Content-Length", peer: "up", ours: "`protocol_error`", because: "RFC 9112 treats it as an error or an attack",
+		in: `^http_response_length_beside_chunks$`, diff: `.`,
 	},
 	{
 		what: "a status code of 000", peer: "looks like no answer", ours: "`protocol_error`", because: "no valid code begins with 0",
@@ -75,8 +79,8 @@ var differences = []difference{
 		in: `^dns_up_over_512_bytes$`, diff: `.`,
 	},
 	{
-		what: "a DNS answer to another question", peer: "up", ours: "ignored; `protocol_error` when no other arrives", because: "it may be forged",
-		in: `^dns_response_to_another_question$`, diff: `.`,
+		what: "a DNS answer to another question", peer: "up", ours: "`protocol_error`; over UDP, only when no other arrives", because: "it may be forged",
+		in: `^dns_response_to_another_question(_tcp)?$`, diff: `.`,
 	},
 	{
 		what: "a DNS answer with fewer records than its header says", peer: "up", ours: "`protocol_error`, unless it is marked as truncated", because: "the missing records are unknown",
@@ -85,6 +89,22 @@ var differences = []difference{
 	{
 		what: "`probe_dns_serial` without an SOA record", peer: "0", ours: "absent", because: "0 is a valid serial number",
 		in: `^dns_up_serial_of_no_zone$`, diff: `^probe_dns_serial only in blackbox_exporter`,
+	},
+	{
+		what: "a truncated DNS answer", peer: "not shown", ours: "`probe_dns_truncated` 1", because: "records are missing",
+		in: `^(dns_|name_.*_dns$)`, diff: `^probe_dns_truncated only in rollcall`,
+	},
+	{
+		what: "a DNS record without data, e.g. an address of no bytes", peer: "up", ours: "`protocol_error`", because: "only dynamic updates have such records",
+		in: `^dns_response_address_of_no_bytes$`, diff: `.`,
+	},
+	{
+		what: "a `query_name` in Unicode", peer: "sent in UTF-8", ours: "sent in its ASCII form", because: "only that form is registered",
+		in: `^dns_up_query_name_in_unicode$`, diff: `.`,
+	},
+	{
+		what: "`BADVERS` in `valid_rcodes`", peer: "unknown", ours: "accepted", because: "it is the usual name of code 16 in answers",
+		held: `probe/dnsprobe/probe_test.go: "BADVERS"`,
 	},
 	{
 		what: "`+`, `%20`, `%25`, `%2F` in a target's query", peer: "decoded twice", ours: "decoded once", because: "the target is probed as it was given",
@@ -116,7 +136,7 @@ var differences = []difference{
 	},
 	{
 		what: "a regular expression that takes seconds", peer: "continues after the deadline", ours: "stops at the deadline with 500", because: "the target has answered",
-		held: "probe/match_test.go: func TestExpressionThatTakesTooLongIsNotTheTargetsFault",
+		held: "probe/httpprobe/match_test.go: func TestExpressionThatTakesTooLongIsNotTheTargetsFault",
 	},
 	{
 		what: "a body that cannot be read", peer: "counts as a regexp failure", ours: "a reason of its own", because: "no regexp was evaluated",
@@ -152,27 +172,39 @@ var differences = []difference{
 	},
 	{
 		what: "a secret's file that is empty, even briefly", peer: "an empty password is sent", ours: "the previous content for a minute, then 500; at load a configuration error", because: "a file that is being rewritten says nothing about the target",
-		held: "probe/file_test.go: func TestEmptySecretFileIsNeverSent",
+		held: "probe/option/file_test.go: func TestEmptySecretFileIsNeverSent",
 	},
 	{
 		what: "a pipe or device as `password_file`, `body_file` etc.", peer: "blocks the probe", ours: "a configuration error", because: "a file must not block a probe",
-		held: "probe/file_unix_test.go: func TestOnlyRegularFilesAreRead",
+		held: "probe/httpprobe/files_unix_test.go: func TestOnlyRegularFilesAreRead",
 	},
 	{
 		what: "the text of `/config`", peer: "cannot be loaded again", ours: "can, except for secrets", because: "it shows the active configuration",
 		held: "config/blackbox_test.go: func TestShownConfigurationLoadsAgain",
 	},
 	{
+		what: "TLS metrics of a grpc call that is not answered with a state", peer: "`probe_grpc_ssl` 0", ours: "as of one that is", because: "the connection was encrypted all the same",
+		in: `^grpc_`, diff: `^probe_grpc_ssl `,
+	},
+	{
+		what: "verified-chain expiry of grpc", peer: "none", ours: "there", because: "as for https",
+		in: `^grpc_`, diff: `^probe_ssl_last_chain_expiry_timestamp_seconds only in rollcall`,
+	},
+	{
+		what: "a grpc call that is never answered", peer: "ends long after the time limit", ours: "ends with it", because: "the reply must reach the scrape",
+		held: `e2e/visits_grpc_test.go: "grpc_response_timeout"`,
+	},
+	{
 		what: "`timeout: 1d`", peer: "refused", ours: "accepted", because: "Prometheus durations have days",
 		in: `^a day as timeout$`, diff: `^config refused, rollcall: accepted`,
 	},
 	{
-		what: "a probe by `grpc` or `unix`", peer: "made", ours: "501", because: "these probers are not built in",
-		in: `^probe of a prober that is not built in$`, diff: `rollcall: 501`,
+		what: "a ping that a router answers with an ICMP error", peer: "down at the timeout", ours: "down at once, with the reason", because: "the error names the cause",
+		held: "probe/icmpprobe/routers_linux_test.go: func TestICMPErrorsThatQuoteTheRequestEndTheProbe",
 	},
 	{
-		what: "a ping that a router answers with an ICMP error", peer: "down at the timeout", ours: "down at once, with the reason", because: "the error names the cause",
-		held: "probe/icmp_linux_test.go: func TestICMPErrorsThatQuoteThePingEndIt",
+		what: "a ping to an unspecified, multicast or broadcast address, e.g. `0.0.0.0`", peer: "pings itself, or is down", ours: "400", because: "it is not the address of one host",
+		held: `probe/icmpprobe/ping_linux_test.go: "::ffff:0.0.0.0"`,
 	},
 	{
 		what: "no permission to ping", peer: "`probe_success` 0 for every target", ours: "500 with advice", because: "a down verdict must be about the target",
@@ -180,7 +212,7 @@ var differences = []difference{
 	},
 	{
 		what: "`dont_fragment`", peer: "needs a raw socket, and does nothing for IPv6", ours: "with a ping socket as well, and for IPv6", because: "it tests whether the path carries the size",
-		held: "probe/icmp_linux_test.go: func TestICMPSizes",
+		held: "probe/icmpprobe/routers_linux_test.go: func TestPacketSizes",
 	},
 	{
 		what: "`payload_size` that is negative or over 65507", peer: "found by a probe", ours: "a configuration error", because: "no packet can hold it",
@@ -212,7 +244,7 @@ var differences = []difference{
 	},
 	{
 		what: "`--log.prober`", peer: "`info`", ours: "`warn`", because: "one log line per down target floods the log in an outage",
-		held: "serve.go: log.prober",
+		held: "cli/serve.go: log.prober",
 	},
 	{
 		what: "User-Agent", peer: "`Blackbox-Exporter/…`", ours: "`rollcall/…`", because: "it names the client",

@@ -27,6 +27,7 @@ var versions = []difference{
 	{what: "the content type names an escaping", in: `.`, diff: `^content type .*; escaping=underscores"$`},
 	{what: "the label serialnumber", in: `tls|https|secure|tunnel`, diff: `^probe_ssl_last_chain_info .*, rollcall: .*serialnumber=`},
 	{what: "hostname names the certificate for tcp as well", in: `^tcp_tls_name_by_hostname_parameter$`, diff: `.`},
+	{what: "grpc shows an expiry only of certificates", in: `^grpc_`, diff: `^probe_ssl_earliest_cert_expiry (only in blackbox_exporter|\{\} 0)`},
 	{what: "a reload by PUT", in: `^reload by PUT$`, diff: `^status 405, rollcall: 200`},
 	{what: "tcp has no regexp metric before it is connected", in: `^(tcp|name)_`, diff: `^probe_failed_due_to_regex only in blackbox_exporter`},
 }
@@ -35,7 +36,7 @@ var versions = []difference{
 var renamed = difference{what: "names of its own metrics", in: `^own metrics$`, diff: `^(blackbox|rollcall)_`}
 
 // durations are the families whose values are measurements: only their labels are compared.
-var durations = []string{"probe_duration_seconds", "probe_dns_lookup_time_seconds", "probe_http_duration_seconds", "probe_icmp_duration_seconds", "probe_dns_duration_seconds"}
+var durations = []string{"probe_duration_seconds", "probe_dns_lookup_time_seconds", "probe_http_duration_seconds", "probe_icmp_duration_seconds", "probe_dns_duration_seconds", "probe_grpc_duration_seconds"}
 
 // deterministic joins a family's series without the values that are measurements.
 func deterministic(family string, all []string) string {

@@ -36,8 +36,12 @@ func TestGoldenFilesFollowRules(t *testing.T) {
 			_, http := e["probe_http_status_code"]
 			_, icmp := e["probe_icmp_duration_seconds"]
 			_, dns := e["probe_dns_answer_rrs"]
+			_, grpc := e["probe_grpc_status_code"]
+			_, socket := e["probe_websocket_status_code"]
 			rules := goldenRules{t, e}
-			rules.families(http, icmp, dns, stage)
+			rules.sockets(socket, stage, reason)
+			rules.calls(grpc, stage, reason)
+			rules.families(http, icmp, dns || grpc || socket, dns, stage)
 			rules.phases(http, stage)
 			rules.pings(icmp, stage)
 			rules.reasons(reason)
@@ -62,15 +66,47 @@ func (r goldenRules) together(want bool, families ...string) {
 	}
 }
 
-func (r goldenRules) families(http, icmp, dns bool, stage string) {
+func (r goldenRules) families(http, icmp, apart, dns bool, stage string) {
 	r.together(true, "probe_success", "probe_duration_seconds", "probe_timeout_seconds")
 	_, resolved := r.exposition["probe_ip_protocol"]
 	r.together(resolved, "probe_dns_lookup_time_seconds", "probe_ip_addr_hash")
 	r.together(http, "probe_http_content_length", "probe_http_uncompressed_body_length", "probe_http_redirects", "probe_http_ssl", "probe_http_version")
-	connected := !icmp && !dns && stage != "resolve" && stage != "connect"
+	connected := !icmp && !apart && stage != "resolve" && stage != "connect"
 	r.together(http || connected, "probe_failed_due_to_regex")
 	r.together(!http && connected, "probe_failed_due_to_bytes")
-	r.together(dns, "probe_dns_authority_rrs", "probe_dns_additional_rrs", "probe_dns_duration_seconds", "probe_dns_query_succeeded")
+	r.together(dns, "probe_dns_authority_rrs", "probe_dns_additional_rrs", "probe_dns_duration_seconds", "probe_dns_query_succeeded", "probe_dns_truncated")
+}
+
+// sockets holds that a websocket probe has all of its families, and that a status of 101 and the upgrade go together.
+func (r goldenRules) sockets(socket bool, stage, reason string) {
+	r.together(socket, "probe_websocket_connection_upgraded", "probe_websocket_failed_due_to_regex", "probe_websocket_duration_seconds")
+	upgraded, _ := r.value("probe_websocket_connection_upgraded")
+	code, _ := r.value("probe_websocket_status_code")
+	if talked := stage == "" || stage == "conversation"; socket && (talked != (upgraded == 1) || talked != (code == 101)) {
+		r.t.Errorf("the stage is %q, upgraded %v and the status %v", stage, upgraded, code)
+	}
+	if failed, _ := r.value("probe_websocket_failed_due_to_regex"); socket && (failed == 1) != (reason == "no_match") {
+		r.t.Errorf("probe_websocket_failed_due_to_regex is %v and the reason %q", failed, reason)
+	}
+}
+
+// calls holds that a grpc probe has all of its families, those of the call once one was tried, and a status that fits.
+func (r goldenRules) calls(grpc bool, stage, reason string) {
+	r.together(grpc, "probe_grpc_ssl", "probe_grpc_duration_seconds")
+	r.together(grpc && stage != "resolve", "probe_grpc_healthcheck_response")
+	code, _ := r.value("probe_grpc_status_code")
+	if answered := stage == "" || reason == "not_serving"; grpc && stage != "resolve" && answered != (code == 0) {
+		r.t.Errorf("probe_grpc_status_code is %v and the stage %q", code, stage)
+	}
+	var serving float64
+	for _, m := range r.exposition["probe_grpc_healthcheck_response"].GetMetric() {
+		if m.GetGauge().GetValue() == 1 && m.GetLabel()[0].GetValue() == "SERVING" {
+			serving = 1
+		}
+	}
+	if grpc && (serving == 1) != (stage == "") {
+		r.t.Errorf("SERVING is %v and the stage %q", serving, stage)
+	}
 }
 
 func (r goldenRules) phases(http bool, stage string) {
@@ -110,7 +146,7 @@ func (r goldenRules) answers(dns bool, stage string) {
 	if (succeeded == 1) != (stage == "" || stage == "check") {
 		r.t.Errorf("probe_dns_query_succeeded is %v and the stage %q", succeeded, stage)
 	}
-	for _, family := range []string{"probe_dns_answer_rrs", "probe_dns_authority_rrs", "probe_dns_additional_rrs", "probe_dns_serial"} {
+	for _, family := range []string{"probe_dns_answer_rrs", "probe_dns_authority_rrs", "probe_dns_additional_rrs", "probe_dns_serial", "probe_dns_truncated"} {
 		if count, _ := r.value(family); count != 0 && succeeded == 0 {
 			r.t.Errorf("%s is %v without an answer", family, count)
 		}

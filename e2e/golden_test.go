@@ -80,7 +80,7 @@ func compareGolden(t *testing.T, name, reply string) {
 }
 
 // measured matches samples whose value is a measured time.
-var measured = regexp.MustCompile(`(?m)^(probe_duration_seconds|probe_dns_lookup_time_seconds|probe_(?:http|icmp|dns)_duration_seconds\{[^}]*\}) (.*)$`)
+var measured = regexp.MustCompile(`(?m)^(probe_duration_seconds|probe_dns_lookup_time_seconds|probe_(?:http|icmp|dns|grpc|websocket)_duration_seconds\{[^}]*\}) (.*)$`)
 
 // normalised replaces measured times by 1. A time of exactly 0 means that the phase was not reached and is kept.
 func normalised(reply string) string {

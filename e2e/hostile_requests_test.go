@@ -127,7 +127,7 @@ func oddAddresses(t *testing.T, h *hostile) {
 }
 
 func impossiblePorts(t *testing.T, h *hostile) {
-	for _, target := range []string{"127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:http", "127.0.0.1:+80", "127.0.0.1:", "127.0.0.1", "127.0.0.1:1:2", "::1:80", ":80", "[::1]"} {
+	for _, target := range []string{"127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:no-such-service", "127.0.0.1:+80", "127.0.0.1:", "127.0.0.1", "127.0.0.1:1:2", "::1:80", ":80", "[::1]"} {
 		h.status(t, "GET", probePath("module", "r_tcp", "target", target), 400)
 	}
 	for _, target := range []string{"http://127.0.0.1:0/", "http://127.0.0.1:65536/", "http://127.0.0.1:-1/", "http://127.0.0.1:x/", "http://::1:80:/"} {

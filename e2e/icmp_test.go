@@ -127,7 +127,7 @@ func TestParityICMP(t *testing.T) {
 			judge.check(t, v.name, compareProbes(t, them, us))
 		}
 	}
-	for _, target := range []string{"127.0.0.1:80", "[::1]", "http://127.0.0.1/", "224.0.0.1", "255.255.255.255", "127.255.255.255"} {
+	for _, target := range []string{"127.0.0.1:80", "[::1]", "0.0.0.0", "::", "http://127.0.0.1/", "224.0.0.1", "255.255.255.255", "127.255.255.255"} {
 		them, us := replies(t, theirs, ours, "/probe?module=icmp_timeout&target="+target)
 		judge.check(t, "target "+target, compareReplies(them, us))
 	}

@@ -17,7 +17,7 @@ import (
 func TestParity(t *testing.T) {
 	p := newPark(t)
 	all := slices.DeleteFunc(append(visits(), nameVisits()...), func(v visit) bool { return v.alone != "" })
-	config, nameServer := modulesFile(p, all)+"  not_built_in: {prober: grpc, timeout: 1s}\n", withNameServer(t)
+	config, nameServer := modulesFile(p, all), withNameServer(t)
 	theirs, ours := startExporter(t, peer(t), config, nil, nameServer...), startExporter(t, rollcall, config, nil, nameServer...)
 	judge := newJudge()
 	t.Run("probe", func(t *testing.T) {

@@ -173,7 +173,31 @@ var servers = map[string]func(testing.TB) string{
 	"injecting": func(t testing.TB) string {
 		return zoo.STARTTLS(t, starttls(zoo.Good), "250 mail.zoo.test\r\n")
 	},
-	"refused":    zoo.Refused,
+	"refused": zoo.Refused,
+
+	// WebSocket servers.
+	"websocket":       func(t testing.TB) string { return zoo.WebSocket(t, nil) },
+	"securewebsocket": func(t testing.TB) string { return zoo.WebSocket(t, starttls(zoo.Good)) },
+
+	// gRPC servers.
+	"health":        func(t testing.TB) string { return zoo.Health(t, nil) },
+	"securehealth":  secureHealth(zoo.Good),
+	"expiredhealth": secureHealth(zoo.Expired),
+	"wronghealth":   secureHealth(zoo.WrongName),
+	"nohealth":      zoo.NoHealth,
+
+	// Unix sockets.
+	"unixssh":     onSocket(zoo.Say(banner)),
+	"unixsilent":  onSocket(zoo.Silent),
+	"unixcloses":  onSocket(zoo.SayAndClose(banner)),
+	"unixping":    onSocket(zoo.Dialogue("", map[string]string{"PING": "PONG 7\r\n"})),
+	"unixlines":   onSocket(zoo.EndlessLines),
+	"unixsecure":  func(t testing.TB) string { return secureSocket(t, zoo.Good) },
+	"unixexpired": func(t testing.TB) string { return secureSocket(t, zoo.Expired) },
+	"unixmail": func(t testing.TB) string {
+		return zoo.Unix(t, zoo.STARTTLSPeer(starttls(zoo.Good), ""))
+	},
+
 	"blackhole":  func(t testing.TB) string { return zoo.Blackhole(t, "127.0.0.1") },
 	"blackhole6": func(t testing.TB) string { return zoo.Blackhole(t, "::1") },
 }
@@ -188,6 +212,18 @@ func bodyFile(t testing.TB) string {
 
 func raw(handle func(net.Conn)) func(testing.TB) string {
 	return func(t testing.TB) string { return zoo.TCP(t, handle) }
+}
+
+func secureHealth(cert func() tls.Certificate) func(testing.TB) string {
+	return func(t testing.TB) string { return zoo.Health(t, starttls(cert)) }
+}
+
+func onSocket(handle func(net.Conn)) func(testing.TB) string {
+	return func(t testing.TB) string { return zoo.Unix(t, handle) }
+}
+
+func secureSocket(t testing.TB, cert func() tls.Certificate) string {
+	return zoo.Unix(t, zoo.TLSPeer(starttls(cert), zoo.Say(banner)))
 }
 
 func secure(cert func() tls.Certificate, edit ...func(*tls.Config)) func(testing.TB) string {

@@ -22,15 +22,16 @@ type visit struct {
 
 // Reasons why blackbox_exporter 0.23 is not compared.
 const (
-	newer   = "the option is newer than 0.23"
-	endless = "0.23 reads until its deadline, which the hostile suite shows"
-	named   = "0.23 refuses the file or the request with an HTTP error"
+	noProber = "0.23 has no such prober"
+	newer    = "the option is newer than 0.23"
+	endless  = "0.23 reads until its deadline, which the hostile suite shows"
+	named    = "0.23 refuses the file or the request with an HTTP error"
 )
 
-// visits returns all visits: every stage at which an http, tcp or dns probe can succeed or fail. Angle brackets name servers
+// visits returns all visits: every stage at which an http, tcp, dns, unix, grpc or websocket probe can succeed or fail. Angle brackets name servers
 // of the park.
 func visits() []visit {
-	return slices.Concat(webVisits(), webBreakages(), tlsVisits(), tcpVisits(), dnsVisits())
+	return slices.Concat(webVisits(), webBreakages(), tlsVisits(), tcpVisits(), dnsVisits(), unixVisits(), grpcVisits(), websocketVisits())
 }
 
 // modulesFile returns a configuration file with a module for every visit.

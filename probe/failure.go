@@ -12,14 +12,14 @@ type Stage string
 // The stages, in the order a probe goes through them.
 const (
 	StageResolve      Stage = "resolve"      // name to address
-	StageConnect      Stage = "connect"      // TCP or QUIC connection to the target; for icmp, the way to it
+	StageConnect      Stage = "connect"      // connection to the target by TCP, QUIC or a Unix socket; for icmp, the way to it
 	StageProxy        Stage = "proxy"        // connection to and tunnel through a proxy
 	StageTLS          Stage = "tls"          // TLS handshake and certificate verification
 	StageRequest      Stage = "request"      // obtaining a token and sending the request
 	StageResponse     Stage = "response"     // waiting for the answer and reading its headers
 	StageRedirect     Stage = "redirect"     // following a Location
 	StageBody         Stage = "body"         // reading and decoding the body
-	StageConversation Stage = "conversation" // tcp send and expect
+	StageConversation Stage = "conversation" // send and expect of tcp and unix
 	StageCheck        Stage = "check"        // the answer arrived; an option judges it
 )
 
@@ -29,7 +29,7 @@ type Reason string
 // The reasons. docs/reference.md says for each at which stages it can occur; a test holds it to that.
 const (
 	ReasonTimeout            Reason = "timeout"             // the probe's time ran out at this stage
-	ReasonConnectionRefused  Reason = "connection_refused"  // the port is closed
+	ReasonConnectionRefused  Reason = "connection_refused"  // the port is closed; for unix, also: no stream socket is there
 	ReasonConnectionReset    Reason = "connection_reset"    // the peer sent RST
 	ReasonConnectionClosed   Reason = "connection_closed"   // the peer closed before it had answered
 	ReasonHostUnreachable    Reason = "host_unreachable"    // no route to the host, or the host does not answer ARP/ND
@@ -75,6 +75,7 @@ const (
 	ReasonBytesMismatch       Reason = "bytes_mismatch"        // other bytes than expect_bytes arrived
 	ReasonLineTooLong         Reason = "line_too_long"         // more than the limit without a newline
 	ReasonConversationTooLong Reason = "conversation_too_long" // more bytes than a conversation may have
+	ReasonNotServing          Reason = "not_serving"           // the gRPC service says that it is not
 	ReasonResponseCode        Reason = "response_code"         // of a DNS answer, not a valid one
 	ReasonRecordRegexp        Reason = "record_regexp"         // a regexp about the records of a DNS answer
 	ReasonEarlyData           Reason = "data_before_tls"       // bytes were waiting where TLS should start (STARTTLS injection)

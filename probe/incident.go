@@ -6,13 +6,31 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"rollcall/redact"
 )
 
-// IncidentID names an incident: the same in the mail, in Alertmanager's generatorURL and on the status page. It is 16
-// hex digits. The target is hashed as given; callers pass it without userinfo (see RedactTarget), because an ID stands
-// in links and a hash of a short password can be guessed.
+// IncidentID names an incident for good: one target's time from down to up, which begins with the result that started at
+// start. It is the same wherever the same Records are read, so that a mail's link leads to the page of that incident. It
+// is 24 lower-case hex digits and depends on the target's Identity, not on its labels; start counts in milliseconds.
 func IncidentID(module, target, hostname string, start time.Time) string {
-	words := []string{module, target, hostname, strconv.FormatInt(start.UnixNano(), 10)}
-	sum := sha256.Sum256([]byte(strings.Join(words, "\x00")))
-	return hex.EncodeToString(sum[:])[:16]
+	h := sha256.New()
+	for _, s := range []string{module, Identity(target), hostname, strconv.FormatInt(start.UnixMilli(), 10)} {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+// Identity is how a target is known where it is stored, mailed and shown: without the password that it may carry, and as
+// valid UTF-8.
+func Identity(target string) string {
+	if strings.IndexByte(target, '@') >= 0 {
+		target = redact.Target(target)
+	}
+	if !utf8.ValidString(target) {
+		target = strings.ToValidUTF8(target, "\uFFFD")
+	}
+	return target
 }

@@ -14,7 +14,7 @@ const DefaultTimeout = 120 * time.Second
 // Module is a named way to check targets, compiled from its options and never changed afterwards.
 type Module struct {
 	Name    string
-	Kind    string        // the prober's name: "http", "tcp", "icmp", "dns"
+	Kind    string        // the prober's name: "http", "tcp", "icmp", "dns", "unix", "grpc", "websocket"
 	Timeout time.Duration // 0: only the caller limits
 	Prober  Prober
 	Guard   Guard // judges each address of a probe; nil: every address is allowed
@@ -45,6 +45,9 @@ type Guard interface {
 	// Allow judges the address that is about to be dialled for host: the name or address as it was asked for, in ASCII,
 	// without port and brackets. Its error is a *DeniedError.
 	Allow(host string, addr netip.AddrPort) error
+	// AllowPath judges the Unix socket that is about to be opened: an absolute path without symbolic links, or an
+	// abstract name, which begins with @. Its error is a *DeniedError.
+	AllowPath(path string) error
 }
 
 // Allow asks g about an address, as Guard.Allow does; a nil g allows every address.
@@ -53,6 +56,14 @@ func Allow(g Guard, host string, addr netip.AddrPort) error {
 		return nil
 	}
 	return g.Allow(host, addr)
+}
+
+// AllowPath asks g about a Unix socket, as Guard.AllowPath does; a nil g allows every one.
+func AllowPath(g Guard, path string) error {
+	if g == nil {
+		return nil
+	}
+	return g.AllowPath(path)
 }
 
 // Locator is a Prober that can say where a probe of a target would connect, without probing.
@@ -66,6 +77,7 @@ type Destination struct {
 	Host       string // a name or an address, without brackets
 	Port       uint16 // 0: the protocol has none
 	Unresolved bool   // a proxy resolves Host
+	Path       string // of a Unix socket, as Guard.AllowPath takes it; empty: the target is a host
 	// Via chooses the proxy on the way to an address of Host. A nil func, or a nil URL: none.
 	Via func(netip.AddrPort) (*url.URL, error)
 }

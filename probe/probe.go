@@ -26,7 +26,7 @@ type Prober interface {
 
 // Request asks for one check.
 type Request struct {
-	// Target is what to check, in the form its prober takes: host:port, a URL.
+	// Target is what to check, in the form its prober takes: host:port, a URL, a path.
 	Target string
 	// Hostname replaces the target's host in the HTTP Host header and as the TLS name; empty: it does not.
 	Hostname string
@@ -51,16 +51,18 @@ type Request struct {
 
 // Result is what one check found out. A nil section was never reached; a zero inside a section was measured as zero.
 type Result struct {
-	Start    time.Time
-	Duration time.Duration // the whole probe, up to the verdict; a Prober may leave it 0 to the Runner
-	Failure  *Failure      // nil: the target is up
-	Phases   Phases
-	Resolve  *Resolve   // nil: nothing was resolved here (a proxy does it, or the target was never looked at)
-	HTTP     *HTTPFacts // set by every http probe
-	TCP      *TCPFacts  // set once a tcp probe is connected
-	ICMP     *ICMPFacts // set by every icmp probe
-	DNS      *DNSFacts  // set by every dns probe
-	TLS      *TLSFacts  // set once the peer showed its certificates, also when they were refused
+	Start     time.Time
+	Duration  time.Duration // the whole probe, up to the verdict; a Prober may leave it 0 to the Runner
+	Failure   *Failure      // nil: the target is up
+	Phases    Phases
+	Resolve   *Resolve        // nil: nothing was resolved here (a proxy does it, or the target was never looked at)
+	HTTP      *HTTPFacts      // set by every http probe
+	TCP       *TCPFacts       // set once a tcp or unix probe is connected
+	ICMP      *ICMPFacts      // set by every icmp probe
+	DNS       *DNSFacts       // set by every dns probe
+	GRPC      *GRPCFacts      // set by every grpc probe
+	WebSocket *WebSocketFacts // set by every websocket probe
+	TLS       *TLSFacts       // set once the peer showed its certificates, also when they were refused
 }
 
 // Up reports whether the target answered as its module demands.
@@ -98,7 +100,7 @@ type HTTPFacts struct {
 	FinalURL               string    // the last URL asked for, without userinfo
 }
 
-// TCPFacts is what a tcp probe saw after it had connected.
+// TCPFacts is what a tcp or unix probe saw after it had connected.
 type TCPFacts struct {
 	FailedRegexp bool           // the peer ended the stream before an expect matched
 	FailedBytes  bool           // other bytes than expect_bytes arrived
@@ -119,11 +121,28 @@ type ICMPFacts struct {
 // DNSFacts is what a dns probe saw. Zero values mean that no answer came.
 type DNSFacts struct {
 	Succeeded   bool // an answer came that can be read, whatever it says
+	Truncated   bool // the answer says that it has been cut to fit a datagram
 	Answers     int  // records of each section
 	Authorities int
 	Additionals int
 	HasSerial   bool   // the SOA record was asked for and came
 	Serial      uint32 // of the zone, from that record
+}
+
+// GRPCFacts is what a grpc probe saw. Zero values mean that the stage was not reached.
+type GRPCFacts struct {
+	Tried      bool   // a connection was tried: the other facts count
+	StatusCode uint32 // of the call, as gRPC numbers them; 14 (UNAVAILABLE) or 4 (DEADLINE_EXCEEDED): there was no answer
+	Serving    string // the state of the service, e.g. "SERVING"; empty: the call was not answered with one
+	TLS        bool   // the connection was encrypted
+}
+
+// WebSocketFacts is what a websocket probe saw. Zero values mean that the stage was not reached.
+type WebSocketFacts struct {
+	Tried        bool // a connection was tried
+	StatusCode   int  // of the answer to the handshake; 0: none came
+	Upgraded     bool // the handshake succeeded
+	FailedRegexp bool // a message did not match an expect
 }
 
 // TLSFacts is what the peer presented in the last handshake.
@@ -149,7 +168,7 @@ type CertificateFacts struct {
 // Record is a Result together with who asked for it: what observers get. They read it and must not change it.
 type Record struct {
 	Module    string
-	Prober    string // "http", "tcp", "icmp", "dns"
+	Prober    string // "http", "tcp", "icmp", "dns", "unix", "grpc", "websocket"
 	Target    string
 	Hostname  string
 	Timeout   time.Duration // the limit that applied

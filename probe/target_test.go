@@ -37,6 +37,7 @@ func TestRedactTargetHidesUserinfoAndNothingElse(t *testing.T) {
 		"http://u:p@[::1]:80/":                "http://***@[::1]:80/",
 		"http://u:%zz@broken":                 "http://***@broken",
 		"https://@example.org":                "https://***@example.org",
+		"@abstract-socket":                    "@abstract-socket",
 	} {
 		if got := redact.Target(target); got != want {
 			t.Errorf("RedactTarget(%q) = %q, want %q", target, got, want)

@@ -4,6 +4,8 @@ package redact
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"html"
 	"net/url"
 	"slices"
 	"strconv"
@@ -17,21 +19,32 @@ const hiddenText = "<secret>"
 const shortestSecret = 4
 
 // Text returns text, which quotes a remote side, without the secrets that were sent there: servers repeat what they do
-// not like. It knows them as they are, in base64, in a URL, in a quoted string, and cut off by an ellipsis.
+// not like. It knows them as they are, in Base64, in a URL, in a quoted string, in HTML, and cut off by an ellipsis.
 func Text(text string, secrets ...string) string {
 	for _, secret := range secrets {
 		if len(secret) < shortestSecret {
 			continue
 		}
-		quoted := strconv.Quote(secret)
-		for _, form := range []string{
-			secret, base64.StdEncoding.EncodeToString([]byte(secret)), url.QueryEscape(secret), url.PathEscape(secret), quoted[1 : len(quoted)-1],
-		} {
+		for _, form := range forms(secret) {
 			text = strings.ReplaceAll(text, form, hiddenText)
 			text = redactCut(text, form)
 		}
 	}
 	return text
+}
+
+// forms are the ways in which a peer may write secret; the longer of two that begin alike comes first.
+func forms(secret string) []string {
+	raw, quoted := []byte(secret), strconv.Quote(secret)
+	all := []string{
+		secret, base64.StdEncoding.EncodeToString(raw), base64.URLEncoding.EncodeToString(raw),
+		base64.RawStdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
+		url.QueryEscape(secret), url.PathEscape(secret), quoted[1 : len(quoted)-1], html.EscapeString(secret),
+	}
+	if inJSON, err := json.Marshal(secret); err == nil {
+		all = append(all, string(inJSON[1:len(inJSON)-1]))
+	}
+	return all
 }
 
 // redactCut replaces the beginning of secret where text was cut in the middle of it.
@@ -49,6 +62,22 @@ func redactCut(text, secret string) string {
 	return head + "…" + redactCut(rest, secret)
 }
 
+// CredentialForms is a header's value and what it is made of: "Basic" credentials hold a name and a password. The
+// longest come first, so that none is left over of another.
+func CredentialForms(value string) []string {
+	forms := []string{value}
+	scheme, rest, ok := strings.Cut(value, " ")
+	if !ok {
+		return forms
+	}
+	forms = append(forms, rest)
+	if plain, err := base64.StdEncoding.DecodeString(rest); err == nil && strings.EqualFold(scheme, "basic") {
+		_, password, _ := strings.Cut(string(plain), ":")
+		forms = append(forms, string(plain), password)
+	}
+	return forms
+}
+
 // IsCredential reports by its name whether a header or parameter holds a credential.
 func IsCredential(name string) bool {
 	name = strings.ToLower(name)
@@ -56,20 +85,52 @@ func IsCredential(name string) bool {
 		func(word string) bool { return strings.Contains(name, word) })
 }
 
-// Target returns target as it may be shown, logged or mailed: userinfo, which can hold a password, becomes
-// "***". It works on the text, so that a target that does not parse gives nothing away either.
+// SplitTarget cuts a target as a URL is cut (RFC 3986, section 3): a scheme, empty without one; the authority, with
+// userinfo, host and port; and the rest from the first of "/?#". What dials a target and what hides its userinfo both
+// go by it.
+func SplitTarget(target string) (scheme, authority, rest string) {
+	authority = target
+	if before, after, ok := strings.Cut(target, "://"); ok && isScheme(before) {
+		scheme, authority = before, after
+	}
+	if end := strings.IndexAny(authority, "/?#"); end >= 0 {
+		authority, rest = authority[:end], authority[end:]
+	}
+	return scheme, authority, rest
+}
+
+func isScheme(s string) bool {
+	for i, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		case i > 0 && ('0' <= c && c <= '9' || c == '+' || c == '-' || c == '.'):
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// Target returns target as it may be shown, logged or mailed: userinfo, which can hold a password, becomes "***". A target
+// that cannot be dialled, because its password holds what ends an authority, is hidden up to its last "@".
 func Target(target string) string {
-	start := 0
-	if i := strings.Index(target, "://"); i >= 0 {
-		start = i + len("://")
+	_, authority, rest := SplitTarget(target)
+	start := len(target) - len(authority) - len(rest)
+	if at := strings.LastIndexByte(authority, '@'); at > 0 || at == 0 && start > 0 { // @name is an abstract Unix socket
+		return target[:start] + "***" + target[start+at:]
 	}
-	authority := target[start:]
-	if end := strings.IndexAny(authority, "/?#\\"); end >= 0 {
-		authority = authority[:end]
+	if at := strings.LastIndexByte(target, '@'); at >= start && !hasUsablePort(authority) {
+		return target[:start] + "***" + target[at:]
 	}
-	at := strings.LastIndexByte(authority, '@')
-	if at < 0 {
-		return target
+	return target
+}
+
+// hasUsablePort reports whether what follows the last colon of a host is a port, or the host has none.
+func hasUsablePort(host string) bool {
+	colon := strings.LastIndexByte(host, ':')
+	if colon < 0 || strings.HasSuffix(host, "]") {
+		return true
 	}
-	return target[:start] + "***" + target[start+at:]
+	port := host[colon+1:]
+	return port != "" && strings.Trim(port, "0123456789") == ""
 }

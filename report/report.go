@@ -31,7 +31,7 @@ func (s *Section) add(name, format string, args ...any) {
 func Sections(r *probe.Record) []Section {
 	result := &r.Result
 	var filled []Section
-	for _, s := range []Section{verdict(result), response(result), reply(result), answer(result), certificate(result), phases(result)} {
+	for _, s := range []Section{verdict(result), response(result), reply(result), answer(result), call(result), handshake(result), certificate(result), phases(result)} {
 		if len(s.Rows) > 0 {
 			filled = append(filled, s)
 		}
@@ -78,6 +78,25 @@ func answer(result *probe.Result) Section {
 		if dns.HasSerial {
 			s.add("serial", "%d", dns.Serial)
 		}
+	}
+	return s
+}
+
+func call(result *probe.Result) Section {
+	s := Section{Title: "Call"}
+	if grpc := result.GRPC; grpc != nil && grpc.Tried {
+		s.add("status code", "%d", grpc.StatusCode)
+		if grpc.Serving != "" {
+			s.add("service", "%s", grpc.Serving)
+		}
+	}
+	return s
+}
+
+func handshake(result *probe.Result) Section {
+	s := Section{Title: "Handshake"}
+	if socket := result.WebSocket; socket != nil && socket.StatusCode != 0 {
+		s.add("status", "%d", socket.StatusCode)
 	}
 	return s
 }

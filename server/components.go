@@ -73,7 +73,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	hook := alert.NewHook(alert.HookOptions{
 		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
 	})
-	exporter.ReportAlerts(alertStats(hook))
+	exporter.ReportAlerts(func(put func(name string, value float64, labels ...string)) { hook.Stats().Each(put) })
 	runner.Observers = []probe.Observer{exporter, app, hook, targets, archive}
 	scheduler := &schedule.Scheduler{
 		Runner: runner,
@@ -124,22 +124,4 @@ func configured(c *config.Config) []collector.Target {
 		}
 	}
 	return targets
-}
-
-// alertStats passes the hook's numbers to collector: neither package imports the other.
-func alertStats(hook *alert.Hook) func() collector.AlertStats {
-	return func() collector.AlertStats {
-		m := hook.Metrics()
-		stats := collector.AlertStats{
-			Incidents: m.Incidents, Targets: m.Watched, ResultsRefused: m.Refused, ResultsDeferred: m.Deferred,
-			StoreFailures: m.StoreFailures, OldestPending: m.OldestPending,
-		}
-		for _, c := range m.Channels {
-			stats.Channels = append(stats.Channels, collector.AlertChannelStats{
-				Channel: c.Channel, Pending: c.Pending, Summed: c.Summed, LastSuccess: c.LastSuccess,
-				Notifications: map[string]uint64{"sent": c.Sent, "retried": c.Retried, "refused": c.Refused, "in_doubt": c.InDoubt},
-			})
-		}
-		return stats
-	}
 }

@@ -1,5 +1,5 @@
 // Command floor is a minimal prober in Go: a net/http server whose handler dials the target, sends one raw HTTP/1.1 request or
-// makes one full TLS handshake if the module says so, and writes three lines. It resolves no names, has no options and gives
+// DNS query or makes one full TLS handshake if the module says so, and writes three lines. It resolves no names, has no options and gives
 // no reasons. The benchmark compares the cost of rollcall with it.
 package main
 
@@ -49,7 +49,7 @@ type floor struct {
 	roots *x509.CertPool
 }
 
-// ServeHTTP probes target with the module tcp, tcp_expect, tls, http or https.
+// ServeHTTP probes target with the module tcp, tcp_expect, tls, http, https or dns.
 func (f *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	timeout := 10 * time.Second
@@ -80,8 +80,12 @@ func (f *floor) probe(ctx context.Context, module, target string) error {
 	} else if rest, ok := strings.CutPrefix(target, "https://"); ok {
 		target = rest
 	}
+	network := "tcp"
+	if module == "dns" {
+		network = "udp"
+	}
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", target)
+	conn, err := dialer.DialContext(ctx, network, target)
 	if err != nil {
 		return err
 	}
@@ -103,6 +107,8 @@ func (f *floor) probe(ctx context.Context, module, target string) error {
 	switch module {
 	case "http", "https":
 		return exchange(conn, target)
+	case "dns":
+		return ask(conn)
 	case "tcp_expect":
 		buf := buffers.Get().(*[512]byte)
 		defer buffers.Put(buf)
@@ -113,6 +119,25 @@ func (f *floor) probe(ctx context.Context, module, target string) error {
 }
 
 var buffers = sync.Pool{New: func() any { return new([512]byte) }}
+
+// query asks for the A record of www.example.com (RFC 1035, 4.1).
+const query = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x07example\x03com\x00\x00\x01\x00\x01"
+
+// ask sends one query and reads an answer with the same ID and at least one record.
+func ask(conn net.Conn) error {
+	if _, err := io.WriteString(conn, query); err != nil {
+		return err
+	}
+	buf := buffers.Get().(*[512]byte)
+	defer buffers.Put(buf)
+	n, err := conn.Read(buf[:])
+	if err == nil && (n < len(query) || string(buf[:2]) != query[:2] || buf[7] == 0) {
+		err = errAnswer
+	}
+	return err
+}
+
+var errAnswer = errors.New("the answer is not one to the query")
 
 var errStatus = errors.New("the status is not 200")
 

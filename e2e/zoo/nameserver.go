@@ -26,6 +26,7 @@ import (
 //	nonsense      invalid bytes after the right id
 //	claims        a header with 65,535 records, without any record
 //	loop          a compressed name that points to itself
+//	nodata        an address of no bytes
 //	short         an address of three bytes
 func NameServer(t testing.TB) string {
 	t.Helper()
@@ -113,6 +114,10 @@ func nameReplies(query []byte) [][]byte {
 		at := len(query) // of the record's name, a pointer to that of the question
 		binary.BigEndian.PutUint16(msg[at:], 0xc000|uint16(at))
 		return [][]byte{msg}
+	case "nodata":
+		msg := build(one)
+		msg[len(msg)-5] = 0
+		return [][]byte{msg[:len(msg)-4]}
 	case "short":
 		msg := build(one)
 		msg[len(msg)-5] = 3

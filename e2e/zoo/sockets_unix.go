@@ -5,6 +5,8 @@ package zoo
 import (
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
@@ -26,6 +28,22 @@ func Deaf(t testing.TB, greeting string) string {
 	})
 	t.Cleanup(sync.OnceFunc(func() { close(stop) })) // runs before Serve's own cleanup, which waits for the handlers
 	return addr
+}
+
+// Unix starts a server on a Unix socket that hands every connection to handle and closes it afterwards. It returns the
+// socket's path, which is short: a socket's address holds no long one.
+func Unix(t testing.TB, handle func(net.Conn)) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "zoo")
+	if err != nil {
+		t.Fatalf("zoo: %v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	l, err := net.Listen("unix", filepath.Join(dir, "socket"))
+	if err != nil {
+		t.Fatalf("zoo: %v", err)
+	}
+	return Serve(t, l, handle)
 }
 
 // Blackhole is an address (of ip, "127.0.0.1" or "::1") whose handshake never completes: its accept queue is full.

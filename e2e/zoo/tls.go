@@ -45,21 +45,31 @@ func Refuse(c *tls.Config) {
 // TLS starts a server with TLS from the first byte and passes the decrypted connection to handle.
 func TLS(t testing.TB, config *tls.Config, handle func(net.Conn)) string {
 	t.Helper()
-	return TCP(t, func(c net.Conn) {
+	return TCP(t, TLSPeer(config, handle))
+}
+
+// TLSPeer is what TLS does on a connection.
+func TLSPeer(config *tls.Config, handle func(net.Conn)) func(net.Conn) {
+	return func(c net.Conn) {
 		secure := tls.Server(c, config)
 		if secure.Handshake() != nil {
 			return
 		}
 		handle(secure)
 		secure.Close()
-	})
+	}
 }
 
 // STARTTLS starts a server that speaks like a mail server and supports STARTTLS. It sends the bytes in injected in plain text
 // after the reply to STARTTLS, like an attacker on the path.
 func STARTTLS(t testing.TB, config *tls.Config, injected string) string {
 	t.Helper()
-	return TCP(t, func(c net.Conn) {
+	return TCP(t, STARTTLSPeer(config, injected))
+}
+
+// STARTTLSPeer is what STARTTLS does on a connection.
+func STARTTLSPeer(config *tls.Config, injected string) func(net.Conn) {
+	return func(c net.Conn) {
 		io.WriteString(c, "220 mail.zoo.test ESMTP\r\n")
 		for lines := bufio.NewReader(c); ; {
 			line, err := lines.ReadString('\n')
@@ -84,5 +94,5 @@ func STARTTLS(t testing.TB, config *tls.Config, injected string) string {
 				io.WriteString(c, "500 what?\r\n")
 			}
 		}
-	})
+	}
 }

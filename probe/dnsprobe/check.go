@@ -2,15 +2,19 @@ package dnsprobe
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"maps"
 	"slices"
+	"strconv"
+
+	"github.com/miekg/dns"
 
 	"rollcall/probe"
 	"rollcall/probe/option"
 )
 
 // RecordOptions is what the records of one section of an answer must look like. The regular expressions see each
-// record as a line of a zone file.
+// record as a line of a zone file, as the library writes it.
 type RecordOptions struct {
 	FailIfMatchesRegexp     []option.LateRegexp `yaml:"fail_if_matches_regexp,omitempty"`
 	FailIfAllMatchRegexp    []option.LateRegexp `yaml:"fail_if_all_match_regexp,omitempty"`
@@ -23,129 +27,159 @@ func (o *RecordOptions) empty() bool {
 	return len(o.FailIfMatchesRegexp)+len(o.FailIfAllMatchRegexp)+len(o.FailIfNotMatchesRegexp)+len(o.FailIfNoneMatchesRegexp) == 0
 }
 
-// dnsChecks judge an answer.
-type dnsChecks struct {
-	serial   bool     // it is the SOA record that was asked for
-	codes    []uint16 // the valid ones
-	sections [3]RecordOptions
+// checks judge an answer.
+type checks struct {
+	serial   bool  // the query is for an SOA record
+	rcodes   []int // the valid ones
+	sections [len(sections)]RecordOptions
 }
 
-func compileDNSChecks(o *Options) (dnsChecks, error) {
-	c := dnsChecks{sections: [3]RecordOptions{o.ValidateAnswer, o.ValidateAuthority, o.ValidateAdditional}}
+func compileChecks(o *Options) (checks, error) {
+	c := checks{
+		serial:   o.QueryType == "SOA",
+		sections: [...]RecordOptions{o.ValidateAnswer, o.ValidateAuthority, o.ValidateAdditional},
+	}
 	if o.ValidRcodes == nil {
-		c.codes = []uint16{0}
+		c.rcodes = []int{dns.RcodeSuccess}
 		return c, nil
 	}
-	var errs []error
+	rcodes := maps.Clone(dns.StringToRcode)
+	rcodes["BADVERS"] = dns.RcodeBadVers // the library has BADSIG for it, which has the same number
+	var errs option.Collector
 	if len(o.ValidRcodes) == 0 {
-		errs = append(errs, option.Unusablef("valid_rcodes", "is empty, so that no answer would do; accepted: %s", namesOf(dnsCodes)))
+		errs.Unusablef("valid_rcodes", "is empty, so that no answer would do; accepted: %s", namesOf(rcodes))
 	}
 	for i, name := range o.ValidRcodes {
-		code, ok := numberOf(dnsCodes, name)
-		if !ok {
-			errs = append(errs, option.Unusablef(option.Index("valid_rcodes", i), "%q is unknown; accepted: %s", name, namesOf(dnsCodes)))
+		rcode, known := rcodes[name]
+		if !known {
+			errs.Unusablef(option.Index("valid_rcodes", i), "%q is unknown; accepted: %s", name, namesOf(rcodes))
 		}
-		c.codes = append(c.codes, code)
+		c.rcodes = append(c.rcodes, rcode)
 	}
-	return c, errors.Join(errs...)
+	return c, errs.Err()
 }
 
-// judge reads an answer to q whole, notes what it holds, and judges it.
-func (c *dnsChecks) judge(ctx context.Context, q dnsQuery, msg []byte, text *[]byte, facts *probe.DNSFacts, trace *probe.Trace) error {
-	code := uint16(msg[3] & 0xf)
-	counts := [3]*int{&facts.Answers, &facts.Authorities, &facts.Additionals}
-	for records := q.records(msg); ; {
-		rec, more, err := records.next()
-		if err == nil && !more {
+func rcodeName(rcode int) string {
+	if name, known := dns.RcodeToString[rcode]; known {
+		return name
+	}
+	return strconv.Itoa(rcode)
+}
+
+// judge reads the records of a, notes in facts what they are, and judges them. What counts first is a malformed message, then
+// the response code, then the sections in their order.
+func (c *checks) judge(ctx context.Context, a answer, facts *probe.DNSFacts, trace *probe.Trace) error {
+	var verdicts [len(sections)]sectionVerdict
+	for i := range verdicts {
+		verdicts[i] = sectionVerdict{RecordOptions: &c.sections[i], all: true}
+	}
+	matcher := option.Matcher{Ctx: ctx}
+	found := probe.DNSFacts{Succeeded: true, Truncated: a.truncated}
+	for records := a.reader(); ; {
+		rr, err := records.next()
+		if err != nil {
+			return probe.Fail(probe.StageResponse, probe.ReasonProtocolError, fmt.Errorf("the answer is malformed: %w", err))
+		}
+		if rr == nil {
 			break
 		}
-		sound := false
-		if err == nil {
-			*text, sound = appendDNSRecord((*text)[:0], rec)
+		if opt, is := rr.(*dns.OPT); is && records.section == additional {
+			a.rcode |= opt.ExtendedRcode() // RFC 6891, 6.1.3
 		}
-		if !sound {
-			*facts = probe.DNSFacts{}
-			return probe.Fail(probe.StageResponse, probe.ReasonProtocolError, errMalformed)
-		}
-		*counts[records.section]++
+		c.note(&found, records.section, rr)
 		if trace != nil {
-			trace.Step("%s: %s", dnsSections[records.section], probe.Quoted(*text))
+			trace.Step("%s: %s", sections[records.section], probe.Quoted(rr.String()))
 		}
-		switch {
-		case rec.rtype == dnsTypeOPT && records.section == 2:
-			code |= uint16(rec.ttl>>24) << 4 // RFC 6891, 6.1.3
-		case c.serial && rec.rtype == dnsTypeSOA && records.section == 0:
-			facts.Serial, facts.HasSerial = rec.serial(), true
+		if err := verdicts[records.section].add(&matcher, rr); err != nil {
+			return err
 		}
 	}
-	facts.Succeeded = true
+	*facts = found
 	if trace != nil {
-		trace.Step("the response code is %s", codeName(code))
+		trace.Step("the response code is %s", rcodeName(a.rcode))
 	}
-	if !slices.Contains(c.codes, code) {
-		return probe.Failf(probe.StageCheck, probe.ReasonResponseCode, "the response code is %s", codeName(code))
+	if !slices.Contains(c.rcodes, a.rcode) {
+		return probe.Failf(probe.StageCheck, probe.ReasonResponseCode, "the response code is %s", rcodeName(a.rcode))
 	}
-	m := option.Matcher{Ctx: ctx}
-	for i := range c.sections {
-		if !c.sections[i].empty() {
-			if err := c.section(&m, i, q, msg, text); err != nil {
-				return err
-			}
+	for i := range verdicts {
+		if why := verdicts[i].failure(); why != "" {
+			return probe.Failf(probe.StageCheck, probe.ReasonRecordRegexp, "of the %s records %s", sections[i], why)
 		}
 	}
 	return nil
 }
 
-// section judges the records of one section.
-func (c *dnsChecks) section(m *option.Matcher, section int, q dnsQuery, msg []byte, text *[]byte) error {
-	o := &c.sections[section]
-	count, all, some := 0, true, false // all: match each of FailIfAllMatchRegexp; some: match one of FailIfNoneMatchesRegexp
-	for records := q.records(msg); ; {
-		rec, more, err := records.next()
-		if err != nil || !more {
-			break // err: the first reading found none
-		}
-		if records.section != section {
-			continue
-		}
-		count++
-		*text, _ = appendDNSRecord((*text)[:0], rec)
-		if re, err := firstMatch(m, o.FailIfMatchesRegexp, *text, true); err != nil {
-			return err
-		} else if re != nil {
-			return recordFailure(section, "%s matches %q", probe.Quoted(*text), re)
-		}
-		if re, err := firstMatch(m, o.FailIfNotMatchesRegexp, *text, false); err != nil {
-			return err
-		} else if re != nil {
-			return recordFailure(section, "%s does not match %q", probe.Quoted(*text), re)
-		}
-		other, err := firstMatch(m, o.FailIfAllMatchRegexp, *text, false)
-		if err != nil {
-			return err
-		}
-		one, err := firstMatch(m, o.FailIfNoneMatchesRegexp, *text, true)
-		if err != nil {
-			return err
-		}
-		all, some = all && other == nil, some || one != nil
-	}
-	switch {
-	case count == 0 && len(o.FailIfNotMatchesRegexp)+len(o.FailIfNoneMatchesRegexp) > 0:
-		return recordFailure(section, "there is none, and a regular expression is to match")
-	case !all:
-		return recordFailure(section, "not all match fail_if_all_match_regexp")
-	case !some && len(o.FailIfNoneMatchesRegexp) > 0:
-		return recordFailure(section, "none matches fail_if_none_matches_regexp")
+// note counts a record, and takes the serial number out of the last SOA record of the answer.
+func (c *checks) note(facts *probe.DNSFacts, section int, rr dns.RR) {
+	switch section {
+	case additional:
+		facts.Additionals++
+	case authority:
+		facts.Authorities++
 	default:
+		facts.Answers++
+		if soa, is := rr.(*dns.SOA); is && c.serial {
+			facts.Serial, facts.HasSerial = soa.Serial, true
+		}
+	}
+}
+
+// sectionVerdict is what the records of one section come to, one after the other.
+type sectionVerdict struct {
+	*RecordOptions
+	count int
+	all   bool   // each matches every FailIfAllMatchRegexp
+	some  bool   // one matches one of FailIfNoneMatchesRegexp
+	why   string // what a single record has failed for; empty: nothing
+}
+
+// add judges one more record. Its error is that the deadline passed meanwhile.
+func (v *sectionVerdict) add(m *option.Matcher, rr dns.RR) error {
+	if v.count++; v.empty() || v.why != "" {
 		return nil
+	}
+	text := rr.String()
+	if re, err := firstMatch(m, v.FailIfMatchesRegexp, text, true); err != nil {
+		return err
+	} else if re != nil {
+		v.why = fmt.Sprintf("%s matches %q", probe.Quoted(text), re)
+		return nil
+	}
+	if re, err := firstMatch(m, v.FailIfNotMatchesRegexp, text, false); err != nil {
+		return err
+	} else if re != nil {
+		v.why = fmt.Sprintf("%s does not match %q", probe.Quoted(text), re)
+		return nil
+	}
+	other, err := firstMatch(m, v.FailIfAllMatchRegexp, text, false)
+	if err != nil {
+		return err
+	}
+	one, err := firstMatch(m, v.FailIfNoneMatchesRegexp, text, true)
+	v.all, v.some = v.all && other == nil, v.some || one != nil
+	return err
+}
+
+// failure says why the section fails; empty: it does not.
+func (v *sectionVerdict) failure() string {
+	switch {
+	case v.why != "":
+		return v.why
+	case v.count == 0 && len(v.FailIfNotMatchesRegexp)+len(v.FailIfNoneMatchesRegexp) > 0:
+		return "there is none, and a regular expression is to match"
+	case !v.all:
+		return "not all match fail_if_all_match_regexp"
+	case !v.some && len(v.FailIfNoneMatchesRegexp) > 0:
+		return "none matches fail_if_none_matches_regexp"
+	default:
+		return ""
 	}
 }
 
 // firstMatch returns the first expression that matches text, or that does not; nil: there is none.
-func firstMatch(m *option.Matcher, all []option.LateRegexp, text []byte, matching bool) (*option.LateRegexp, error) {
+func firstMatch(m *option.Matcher, all []option.LateRegexp, text string, matching bool) (*option.LateRegexp, error) {
 	for i := range all {
-		matches, err := m.Bytes(all[i].Regexp, text)
+		matches, err := m.Text(all[i].Regexp, text)
 		if err != nil {
 			return nil, err
 		}
@@ -154,8 +188,4 @@ func firstMatch(m *option.Matcher, all []option.LateRegexp, text []byte, matchin
 		}
 	}
 	return nil, nil
-}
-
-func recordFailure(section int, format string, args ...any) error {
-	return probe.Failf(probe.StageCheck, probe.ReasonRecordRegexp, "of the "+dnsSections[section]+" records "+format, args...)
 }

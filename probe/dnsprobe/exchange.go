@@ -18,13 +18,11 @@ import (
 )
 
 const (
-	// firstDNSBuffer is what an answer is read into. A datagram may have 512 bytes, because the query says nothing else
-	// (RFC 1035, 4.2.1), and fits even when a server pays no heed to that.
-	firstDNSBuffer = 4 << 10
-	// maxStrayMessages bounds how many messages that are no answer to the query are read before giving up.
-	maxStrayMessages = 10_000
-	// maxKeptText bounds what is kept for the next probe of the memory for a record's text.
-	maxKeptText = 16 << 10
+	// bufferSize is what a message is read into. A datagram may have 512 bytes, because the query says nothing else
+	// (RFC 1035, 4.2.1); servers that send more are understood up to this.
+	bufferSize = 4 << 10
+	// maxIgnored bounds how many datagrams that are no answer to the query are read before giving up.
+	maxIgnored = 10_000
 )
 
 // exchange is one query and the wait for its answer.
@@ -32,57 +30,32 @@ type exchange struct {
 	p   *prober
 	req probe.Request
 	r   *probe.Result
-	*dnsMemory
 
 	conn net.Conn
-	buf  []byte // what is received; dnsMemory's own unless that is too small
-	odd  bool   // something came that has our id and is no answer to our question
-}
-
-// dnsMemory is what an exchange needs and the next can use again.
-type dnsMemory struct {
-	first [firstDNSBuffer]byte
-	query [2 + dnsHeader + maxDNSName + 4]byte // with its length before it, as TCP wants it
-	text  []byte                               // of one record
-}
-
-func newExchange(p *prober, req probe.Request, r *probe.Result) *exchange {
-	memory, kept := p.memories.Get().(*dnsMemory)
-	if !kept {
-		memory = new(dnsMemory)
-	}
-	e := &exchange{p: p, req: req, r: r, dnsMemory: memory}
-	e.buf = e.first[:]
-	return e
-}
-
-// release gives the memory back.
-func (e *exchange) release() {
-	if cap(e.text) > maxKeptText {
-		e.text = nil
-	}
-	e.p.memories.Put(e.dnsMemory)
+	id   uint16
+	buf  []byte // the query, then what is received
+	odd  error  // what was wrong with a datagram that has our ID; nil: there was none
 }
 
 // run asks addr, which is host's, and judges the answer.
 func (e *exchange) run(ctx context.Context, host string, addr netip.AddrPort) error {
 	if e.req.Trace != nil {
-		e.req.Trace.Step("asking %s over %s", addr, e.network())
+		e.req.Trace.Step("asking %s over %s", addr, e.transport())
 	}
 	if err := e.connect(ctx, host, addr); err != nil {
 		return err
 	}
 	defer func() { e.conn.Close() }()
 	start := time.Now()
-	query, msg, err := e.ask(ctx)
+	a, err := e.ask()
 	e.r.Phases.Processing = time.Since(start)
 	if err != nil {
-		return e.failed(ctx, err)
+		return e.classify(ctx, err)
 	}
-	return e.p.checks.judge(ctx, query, msg, &e.text, e.r.DNS, e.req.Trace)
+	return e.p.checks.judge(ctx, a, e.r.DNS, e.req.Trace)
 }
 
-func (e *exchange) network() string {
+func (e *exchange) transport() string {
 	switch {
 	case e.p.tls != nil:
 		return "TLS"
@@ -93,7 +66,7 @@ func (e *exchange) network() string {
 	}
 }
 
-// connect opens the connection; that of UDP lets only addr's datagrams through.
+// connect opens the connection; that of UDP receives from addr alone.
 func (e *exchange) connect(ctx context.Context, host string, addr netip.AddrPort) error {
 	transport := "udp"
 	if e.p.stream {
@@ -103,7 +76,7 @@ func (e *exchange) connect(ctx context.Context, host string, addr netip.AddrPort
 	conn, err := network.Dial(ctx, e.req.Guard, transport, host, addr, e.p.source)
 	e.r.Phases.Connect = time.Since(start)
 	if err != nil {
-		return e.withoutConnection(err)
+		return e.classifyDial(err)
 	}
 	e.conn = conn
 	if e.p.tls == nil {
@@ -120,8 +93,8 @@ func (e *exchange) connect(ctx context.Context, host string, addr netip.AddrPort
 	return nil
 }
 
-// withoutConnection says what it means that dialling failed.
-func (e *exchange) withoutConnection(err error) error {
+// classifyDial gives the failure of a server that accepted and then closed to the stage that would have come next.
+func (e *exchange) classifyDial(err error) error {
 	f := network.ClosedAfterAccept(err)
 	switch {
 	case f == nil:
@@ -133,46 +106,49 @@ func (e *exchange) withoutConnection(err error) error {
 	}
 }
 
-// ask sends the query and waits for its answer. Other messages, which may be forged, are passed over.
-func (e *exchange) ask(ctx context.Context) (query dnsQuery, msg []byte, err error) {
-	query = e.dnsMemory.query[2 : 2+len(e.p.query)]
-	copy(query, e.p.query)
-	rand.Read(query[:2]) // it never fails
-	out := []byte(query)
-	if e.p.stream {
-		out = e.dnsMemory.query[:2+len(query)]
-		binary.BigEndian.PutUint16(out, uint16(len(query)))
+// ask sends the query and waits for its answer.
+func (e *exchange) ask() (answer, error) {
+	packed := e.p.query.packed
+	out := append(binary.BigEndian.AppendUint16(e.buf[:0], uint16(len(packed))), packed...)
+	rand.Read(out[2:4])
+	e.id = binary.BigEndian.Uint16(out[2:])
+	if !e.p.stream {
+		out = out[2:] // only a stream needs the length
 	}
 	if _, err := e.conn.Write(out); err != nil {
-		return query, nil, err
+		return answer{}, err
 	}
-	for range maxStrayMessages {
-		if e.p.stream {
-			msg, err = e.receiveFramed()
-		} else {
-			msg, err = e.receiveDatagram()
-		}
-		if err != nil {
-			return query, nil, err
-		}
-		switch query.kin(msg) {
-		case ourAnswer:
-			return query, msg, nil
-		case oddOne:
-			e.odd = true
-		}
-		if e.req.Trace != nil {
-			e.req.Trace.Step("passing over %d bytes that are no answer to the query", len(msg))
-		}
+	if e.p.stream {
+		return e.receiveStream()
 	}
-	return query, nil, probe.Failf(probe.StageResponse, probe.ReasonProtocolError, "waiting for the answer: %d messages came, and none was it", maxStrayMessages)
+	return e.receiveDatagrams()
 }
 
-// receiveDatagram reads one datagram. One of no bytes looks like the end of a file.
+// receiveDatagrams waits for the answer. Other datagrams, which may be forged or late, are ignored.
+func (e *exchange) receiveDatagrams() (answer, error) {
+	for range maxIgnored {
+		msg, err := e.receiveDatagram()
+		if err != nil {
+			return answer{}, err
+		}
+		a, err := e.p.query.match(e.id, msg)
+		if err == nil {
+			return a, nil
+		}
+		if len(msg) >= 2 && !errors.Is(err, errOtherID) {
+			e.odd = err
+		}
+		if e.req.Trace != nil {
+			e.req.Trace.Step("ignoring a datagram of %d bytes: %v", len(msg), err)
+		}
+	}
+	return answer{}, probe.Failf(probe.StageResponse, probe.ReasonProtocolError, "waiting for the answer: %d datagrams came, and none was it", maxIgnored)
+}
+
 func (e *exchange) receiveDatagram() ([]byte, error) {
 	n, err := e.conn.Read(e.buf)
 	switch {
-	case err == io.EOF:
+	case err == io.EOF: // so the standard library reports a datagram of no bytes
 		return nil, nil
 	case errors.Is(err, syscall.EACCES): // ICMPv6's "administratively prohibited", which answers what was sent
 		return nil, probe.Fail(probe.StageConnect, probe.ReasonHostUnreachable, fmt.Errorf("a firewall on the way forbids it: %w", err))
@@ -184,59 +160,66 @@ func (e *exchange) receiveDatagram() ([]byte, error) {
 	return e.buf[:n], nil
 }
 
-// receiveFramed reads one message behind its length (RFC 1035, 4.2.2). Memory grows with what arrives, not with what
-// is announced.
-func (e *exchange) receiveFramed() ([]byte, error) {
+// receiveStream reads the one message that the connection may bring, which stands behind its length (RFC 1035, 4.2.2).
+// Whatever else comes ends the probe as soon as it shows. Memory grows with what arrives, not with what is announced.
+func (e *exchange) receiveStream() (answer, error) {
 	if _, err := io.ReadFull(e.conn, e.buf[:2]); err != nil {
-		return nil, err
+		return answer{}, err
 	}
 	size := int(binary.BigEndian.Uint16(e.buf))
+	if size < headerSize {
+		return answer{}, notTheAnswer(fmt.Errorf("a message of %d bytes, which is less than a header", size))
+	}
 	for have := 0; have < size; {
 		if have == len(e.buf) {
-			grown := make([]byte, 2*len(e.buf))
-			copy(grown, e.buf)
-			e.buf = grown
+			e.buf = append(e.buf, make([]byte, len(e.buf))...)
 		}
 		n, err := e.conn.Read(e.buf[have:min(size, len(e.buf))])
 		have += n
+		if bad := checkHeader(e.id, e.buf[:have]); bad != nil {
+			return answer{}, notTheAnswer(bad)
+		}
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
 		if err != nil && have < size {
-			return nil, noEOF(err)
+			return answer{}, err
 		}
 	}
-	return e.buf[:size], nil
+	a, err := e.p.query.match(e.id, e.buf[:size])
+	if err != nil {
+		return answer{}, notTheAnswer(err)
+	}
+	return a, nil
 }
 
-// failed says what it means that no answer came.
-func (e *exchange) failed(ctx context.Context, err error) error {
+func notTheAnswer(why error) error {
+	return probe.Fail(probe.StageResponse, probe.ReasonProtocolError, fmt.Errorf("what the server sent is no answer to the query: %w", why))
+}
+
+// classify says what it means that no answer came.
+func (e *exchange) classify(ctx context.Context, err error) error {
 	if probe.IsClassified(err) {
 		return err
 	}
 	stage := probe.StageResponse
 	if !e.p.stream {
-		stage = udpStage(ctx, err)
+		stage = stageOfUDP(ctx, err)
 	}
 	err = network.Classify(ctx, stage, fmt.Errorf("waiting for the answer: %w", err))
-	if e.odd && (probe.HasReason(err, probe.ReasonTimeout) || probe.HasReason(err, probe.ReasonConnectionClosed)) {
-		return probe.Fail(probe.StageResponse, probe.ReasonProtocolError, fmt.Errorf("what came with the query's id was no answer to it; %w", err))
+	if e.odd != nil && (probe.HasReason(err, probe.ReasonTimeout) || probe.HasReason(err, probe.ReasonConnectionClosed)) {
+		return notTheAnswer(e.odd)
 	}
 	return err
 }
 
-// udpStage is where a probe over UDP stopped. There is no handshake: only a router or the host's own kernel tells,
-// when something was sent, that nobody can be reached, which is a failure to connect all the same.
-func udpStage(ctx context.Context, err error) probe.Stage {
+// stageOfUDP is the stage at which a probe over UDP stopped. UDP has no handshake: that a host cannot be reached shows only
+// after something was sent, by an ICMP error or from our own kernel. It is a failure to connect all the same.
+func stageOfUDP(ctx context.Context, err error) probe.Stage {
 	switch network.Reason(ctx, err) {
 	case probe.ReasonTimeout, probe.ReasonConnectionClosed:
 		return probe.StageResponse
 	default:
 		return probe.StageConnect
 	}
-}
-
-// noEOF makes the end of a stream within a message what it is.
-func noEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,56 +16,77 @@ import (
 	"rollcall/probe/probetest"
 )
 
-// FuzzDNSAnswer holds our reading of messages to the library's: what we accept it accepts, and writes the same. The
-// other way round there are exceptions, which the library reads as if something were there.
-func FuzzDNSAnswer(f *testing.F) {
-	for _, rr := range everyRecord(f) {
-		f.Add(messageWith(f, rr))
+// answersOfEachKind are answers to the query of mustQuery, as seeds.
+func answersOfEachKind(t testing.TB) (all [][]byte) {
+	q := mustQuery(t).packed
+	for _, text := range []string{
+		"a.test. 1 IN MX 10 mail.a.test.", "a.test. 1 IN TXT \"a\" \"b\"", "a.test. 1 IN NSEC b.test. A NS TYPE1234",
+		"a.test. 1 IN HTTPS 1 . alpn=h2 port=8443 ipv4hint=192.0.2.1", "a.test. 1 IN CAA 0 issue \"ca.test\"",
+		"a.test. 1 IN HIP 2 200100107B1A74DF365639CC39F1D578 AwEAAbdx rvs1.a.test. rvs2.a.test.",
+		"a.test. 1 IN APL 1:192.168.32.0/21 !1:192.168.38.0/28", "a.test. 1 CLASS77 TYPE4711 \\# 4 0a000001",
+	} {
+		all = append(all, replying(t, [3][]string{{text}, {text}, {text}}, func(m *dns.Msg) { m.SetEdns0(1232, true) })(q))
 	}
-	q := []byte(mustQuery(f))
-	f.Add(header(q, 65535, 1, 1))
-	f.Add(header(q, 1, 0, 0, record(uint16(len(q)), 1, 192, 0, 2, 1)...))
-	f.Fuzz(func(t *testing.T, msg []byte) {
-		if len(msg) < dnsHeader || len(msg) > 1<<16 {
+	for _, bad := range badAnswers {
+		all = append(all, bad.answer(q))
+	}
+	return all
+}
+
+// FuzzRecords holds that what is read is bounded, and is what the library reads from the whole message.
+func FuzzRecords(f *testing.F) {
+	q := mustQuery(f)
+	for _, msg := range answersOfEachKind(f) {
+		f.Add(msg[min(len(msg), len(q.packed)):], byte(1), byte(1), byte(2))
+	}
+	f.Fuzz(func(t *testing.T, rest []byte, answers, authorities, additionals byte) {
+		if len(rest) > 1<<15 {
 			return
 		}
-		msg[4], msg[5] = 0, msg[5]&1 // the question was compared before
-		ours, sound := textsOf(msg)
-		theirs, theirSound := theirTexts(msg)
-		if sound && !theirSound && !hasRelay(msg) {
-			t.Fatalf("we accept what the library refuses: %q", ours)
+		msg := header(q.packed, uint16(answers), uint16(authorities), uint16(additionals), rest...)
+		a, err := q.match(0, msg)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if !sound || !theirSound {
-			return
+		var texts []string
+		for records := a.reader(); ; {
+			rr, err := records.next()
+			if err != nil {
+				return
+			}
+			if rr == nil {
+				break
+			}
+			if texts = append(texts, rr.String()); len(texts[len(texts)-1]) > 1<<20 {
+				t.Errorf("a record's text has %d bytes", len(texts[len(texts)-1]))
+			}
 		}
-		if len(ours) != len(theirs) {
-			t.Fatalf("%d records, the library reads %d", len(ours), len(theirs))
+		if len(texts) != int(answers)+int(authorities)+int(additionals) {
+			t.Errorf("%d records, the header says %d, %d and %d", len(texts), answers, authorities, additionals)
 		}
-		for i := range ours {
-			if ours[i] != theirs[i] {
-				t.Errorf("record %d\n got %q\nwant %q", i, ours[i], theirs[i])
+		var m dns.Msg
+		if err := m.Unpack(msg); err != nil {
+			t.Fatalf("the library refuses what is accepted: %v", err)
+		}
+		for i, rr := range slices.Concat(m.Answer, m.Ns, m.Extra) {
+			if rr.String() != texts[i] {
+				t.Errorf("record %d is %q, for the library %q", i, texts[i], rr)
 			}
 		}
 	})
 }
 
-// hasRelay reports whether a message may hold an AMTRELAY record: the library refuses those whose discovery bit is set.
-func hasRelay(msg []byte) bool { return strings.Contains(string(msg), "\x01\x04") }
-
-// FuzzDNSReply plays a whole exchange with a server that says anything.
-func FuzzDNSReply(f *testing.F) {
-	for _, rr := range everyRecord(f)[:20] {
-		f.Add(messageWith(f, rr)[2:])
+// FuzzReply is a whole exchange with a server that sends anything.
+func FuzzReply(f *testing.F) {
+	for _, msg := range answersOfEachKind(f) {
+		f.Add(msg[2:])
 	}
 	f.Add([]byte{0x80})
 	f.Add([]byte{})
-	o := dnsOptions(overTCP)
+	o := newOptions(overTCP)
 	o.ValidateAnswer.FailIfMatchesRegexp = []option.LateRegexp{{Regexp: probetest.MustRegexp("x")}}
 	o.ValidateAdditional.FailIfNotMatchesRegexp = []option.LateRegexp{{Regexp: probetest.MustRegexp(".")}}
-	p, err := o.Compile()
-	if err != nil {
-		f.Fatal(err)
-	}
+	p := compile(f, o)
 	f.Fuzz(func(t *testing.T, rest []byte) {
 		if len(rest) > 1<<15 {
 			return
@@ -73,23 +95,20 @@ func FuzzDNSReply(f *testing.F) {
 		defer client.Close()
 		go func() {
 			defer server.Close()
-			query := make([]byte, 2+len(p.(*prober).query))
+			query := make([]byte, 2+len(p.query.packed))
 			if _, err := io.ReadFull(server, query); err == nil {
 				server.Write(withLength(append(query[2:4:4], rest...)))
 			}
 		}()
-		var r probe.Result
-		r.DNS = new(probe.DNSFacts)
-		e := newExchange(p.(*prober), probe.Request{}, &r)
-		defer e.release()
-		e.conn = client
+		r := probe.Result{DNS: new(probe.DNSFacts)}
+		e := exchange{p: p, r: &r, conn: client, buf: make([]byte, bufferSize)}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		query, msg, err := e.ask(ctx)
+		a, err := e.ask()
 		if err == nil {
-			err = e.p.checks.judge(ctx, query, msg, &e.text, r.DNS, nil)
+			err = p.checks.judge(ctx, a, r.DNS, nil)
 		} else {
-			err = e.failed(ctx, err)
+			err = e.classify(ctx, err)
 		}
 		if err != nil && !probe.Is[*probe.Failure](err) {
 			t.Errorf("%T: %v", err, err)
@@ -100,19 +119,19 @@ func FuzzDNSReply(f *testing.F) {
 	})
 }
 
-// FuzzDNSQueryName holds that a name is refused or understood as the library understands it.
-func FuzzDNSQueryName(f *testing.F) {
-	for _, name := range []string{"a.test", ".", "", "a..b", `a\.b`, `\000\255.x`, `\`, `a\32`, "bücher", strings.Repeat("x.", 127), strings.Repeat("x", 64)} {
+// FuzzQueryName holds that a name is refused, or asked for as it stands.
+func FuzzQueryName(f *testing.F) {
+	for _, name := range []string{"a.test", ".", "", "a..b", `a\.b`, `\000\255.x`, `\`, `a\32`, "bücher", "_a.bücher", strings.Repeat("x.", 127), strings.Repeat("x", 64)} {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		q, err := newDNSQuery(name, 1, 1, true)
+		q, err := newQuery(name, dns.TypeA, dns.ClassINET, true)
 		if err != nil || name == "" {
 			return
 		}
 		var m dns.Msg
-		if err := m.Unpack(q); err != nil || len(m.Question) != 1 {
-			t.Fatalf("%q: the query cannot be read: %v", name, err)
+		if err := m.Unpack(q.packed); err != nil || len(m.Question) != 1 || m.Question[0].Name != q.name {
+			t.Fatalf("%q: the query cannot be read: %v, %v", name, err, m.Question)
 		}
 		if strings.ContainsFunc(name, func(r rune) bool { return r > 0x7f }) {
 			return
@@ -122,8 +141,8 @@ func FuzzDNSQueryName(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q: the library refuses it: %v", name, err)
 		}
-		if got := q[dnsHeader : len(q)-4]; string(got) != string(packed[:end]) {
-			t.Errorf("%q is %q, the library makes it %q", name, got, packed[:end])
+		if got := q.packed[headerSize : len(q.packed)-4]; string(got) != string(packed[:end]) {
+			t.Errorf("%q is %q, for the library %q", name, got, packed[:end])
 		}
 	})
 }

@@ -1,14 +1,19 @@
 package dnsprobe
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"rollcall/probe"
 	"rollcall/probe/option"
@@ -34,115 +39,206 @@ func record(name uint16, rtype uint16, data ...byte) []byte {
 	return append(b, data...)
 }
 
-func TestDNSEndures(t *testing.T) {
-	good := replying(t, threeSections)
-	strays := func(n int, make func(q []byte) []byte) func(q []byte) [][]byte {
-		return func(q []byte) (all [][]byte) {
-			for range n {
-				all = append(all, make(q))
-			}
-			return append(all, good(q))
+// badAnswers are answers that end the probe, over each transport.
+var badAnswers = map[string]struct {
+	answer func(q []byte) []byte
+	stage  probe.Stage
+	reason probe.Reason
+}{
+	"65,535 records, and none is there": {func(q []byte) []byte { return header(q, 65535, 65535, 65535) }, probe.StageResponse, probe.ReasonProtocolError},
+	"one record fewer than it says": {func(q []byte) []byte {
+		return header(q, 2, 0, 0, record(12, dns.TypeA, 192, 0, 2, 1)...)
+	}, probe.StageResponse, probe.ReasonProtocolError},
+	"a name that points to itself": {func(q []byte) []byte {
+		return header(q, 1, 0, 0, record(uint16(len(q)), dns.TypeA, 192, 0, 2, 1)...)
+	}, probe.StageResponse, probe.ReasonProtocolError},
+	"names that point to each other": {func(q []byte) []byte {
+		n := uint16(len(q))
+		return header(q, 1, 0, 0, record(n+12, dns.TypeNS, 0xc0|byte((n)>>8), byte(n))...)
+	}, probe.StageResponse, probe.ReasonProtocolError},
+	"a name that points behind the message": {func(q []byte) []byte {
+		return header(q, 1, 0, 0, record(0x3fff, dns.TypeA, 192, 0, 2, 1)...)
+	}, probe.StageResponse, probe.ReasonProtocolError},
+	"an address of three bytes": {func(q []byte) []byte {
+		return header(q, 1, 0, 0, record(12, dns.TypeA, 192, 0, 2)...)
+	}, probe.StageResponse, probe.ReasonProtocolError},
+	"an address of five bytes": {func(q []byte) []byte {
+		return header(q, 1, 0, 0, record(12, dns.TypeA, 192, 0, 2, 1, 1)...)
+	}, probe.StageResponse, probe.ReasonProtocolError},
+	"an SOA of nothing":     {func(q []byte) []byte { return header(q, 1, 0, 0, record(12, dns.TypeSOA)...) }, probe.StageResponse, probe.ReasonProtocolError},
+	"an address of nothing": {func(q []byte) []byte { return header(q, 1, 0, 0, record(12, dns.TypeAAAA)...) }, probe.StageResponse, probe.ReasonProtocolError},
+	"data beyond the message": {func(q []byte) []byte {
+		m := header(q, 1, 0, 0, record(12, dns.TypeA, 192, 0, 2, 1)...)
+		m[len(m)-5] = 99
+		return m
+	}, probe.StageResponse, probe.ReasonProtocolError},
+	"a record of half a header": {func(q []byte) []byte { return header(q, 1, 0, 0, 0xc0, 12, 0, 1, 0) }, probe.StageResponse, probe.ReasonProtocolError},
+	"truncated within a record": {func(q []byte) []byte {
+		m := header(q, 9, 0, 0, record(12, dns.TypeA, 192, 0, 2, 1)...)
+		m[2] |= 2
+		return m[:len(m)-1]
+	}, probe.StageResponse, probe.ReasonProtocolError},
+	"a list of types as long as can be": {func(q []byte) []byte {
+		data := []byte{0} // the next name
+		for window := range 60 {
+			data = append(append(data, byte(window), 32), bytes.Repeat([]byte{0xff}, 32)...)
+		}
+		return header(q, 1, 0, 0, record(12, dns.TypeNSEC, data...)...)
+	}, probe.StageResponse, probe.ReasonProtocolError},
+	"a thousand pointers to a long name": {func(q []byte) []byte {
+		data := append([]byte{0, 1, 0, 0}, longName...)
+		for range 1000 {
+			data = binary.BigEndian.AppendUint16(data, 0xc000|uint16(len(q)+12+4))
+		}
+		return header(q, 1, 0, 0, record(12, dns.TypeHIP, data...)...)
+	}, probe.StageResponse, probe.ReasonProtocolError},
+	"a refusal without the question": {func(q []byte) []byte {
+		return []byte{q[0], q[1], 0x81, 5, 0, 0, 0, 0, 0, 0, 0, 0}
+	}, probe.StageCheck, probe.ReasonResponseCode},
+	"a refusal that promises the question": {func(q []byte) []byte {
+		return []byte{q[0], q[1], 0x81, 5, 0, 1, 0, 0, 0, 0, 0, 0}
+	}, probe.StageCheck, probe.ReasonResponseCode},
+}
+
+// longName is a name of 196 bytes, whose text is nearly four times as long.
+var longName = append([]byte(strings.Repeat("\x3f"+strings.Repeat("\x00", 62)+"x", 3)), 0)
+
+func TestBadAnswerEndsTheProbe(t *testing.T) {
+	for name, c := range badAnswers {
+		for transport, server := range map[string]struct {
+			addr   netip.AddrPort
+			change func(*Options)
+		}{
+			"UDP": {datagrams(t, once(c.answer)), func(*Options) {}},
+			"TCP": {probetest.Listen(t, framed(func(q []byte) []byte { return withLength(c.answer(q)) })), overTCP},
+		} {
+			t.Run(name+" over "+transport, func(t *testing.T) {
+				r := ask(t, newOptions(server.change), server.addr.String(), probetest.Enough)
+				probetest.WantDown(t, r, c.stage, c.reason)
+				if want := (probe.DNSFacts{Succeeded: c.stage == probe.StageCheck}); *r.DNS != want {
+					t.Errorf("facts %+v, want %+v", r.DNS, want)
+				}
+			})
 		}
 	}
-	otherID := func(q []byte) []byte {
-		msg := good(q)
-		msg[0]++
-		return msg
+}
+
+// notAnswers are messages that are no answer to the query: over UDP they are ignored, over a stream they end the probe.
+func notAnswers(good func(q []byte) []byte) map[string]func(q []byte) []byte {
+	return map[string]func(q []byte) []byte{
+		"another ID":           func(q []byte) []byte { msg := good(q); msg[0]++; return msg },
+		"another question":     func(q []byte) []byte { msg := good(q); msg[13] ^= 'a' ^ 'b'; return msg },
+		"another type":         func(q []byte) []byte { msg := good(q); msg[len(q)-3]++; return msg },
+		"another class":        func(q []byte) []byte { msg := good(q); msg[len(q)-1]++; return msg },
+		"two questions":        func(q []byte) []byte { msg := good(q); msg[5] = 2; return msg },
+		"no question":          func(q []byte) []byte { return []byte{q[0], q[1], 0x81, 0, 0, 0, 0, 0, 0, 0, 0, 0} },
+		"half a question":      func(q []byte) []byte { return good(q)[:len(q)-2] },
+		"the query itself":     func(q []byte) []byte { return q },
+		"another operation":    func(q []byte) []byte { msg := good(q); msg[2] |= 0x28; return msg },
+		"nothing":              func([]byte) []byte { return nil },
+		"half a header":        func(q []byte) []byte { return good(q)[:6] },
+		"another protocol":     func([]byte) []byte { return []byte("HTTP/1.1 400 Bad Request\r\n\r\n") },
+		"garbage after the ID": func(q []byte) []byte { return append([]byte{q[0], q[1]}, "\x80garbage"...) },
 	}
-	otherQuestion := func(q []byte) []byte {
-		msg := good(q)
-		msg[13] ^= 'a' ^ 'b'
-		return msg
-	}
-	only := func(make func(q []byte) []byte) func(q []byte) [][]byte { return once(make) }
-	for name, c := range map[string]struct {
-		answer func(q []byte) [][]byte
-		limit  time.Duration
-		stage  probe.Stage
-		reason probe.Reason // empty: up
-	}{
-		"silence":                              {func([]byte) [][]byte { return nil }, probetest.Soon, probe.StageResponse, probe.ReasonTimeout},
-		"answers with other ids before it":     {answer: strays(50, otherID), limit: probetest.Enough},
-		"answers to other questions before it": {answer: strays(50, otherQuestion), limit: probetest.Enough},
-		"its own query before it":              {answer: strays(1, func(q []byte) []byte { return q }), limit: probetest.Enough},
-		"empty datagrams before it":            {answer: strays(3, func([]byte) []byte { return nil }), limit: probetest.Enough},
-		"nonsense before it":                   {answer: strays(3, func([]byte) []byte { return []byte("HTTP/1.1 400 Bad Request\r\n\r\n") }), limit: probetest.Enough},
-		"another operation before it":          {answer: strays(1, func(q []byte) []byte { msg := good(q); msg[2] |= 0x28; return msg }), limit: probetest.Enough},
-		"answers with other ids alone":         {only(otherID), probetest.Soon, probe.StageResponse, probe.ReasonTimeout},
-		"answers to other questions alone":     {only(otherQuestion), probetest.Soon, probe.StageResponse, probe.ReasonProtocolError},
-		"nonsense with the right id":           {only(func(q []byte) []byte { return append(append([]byte(nil), q[0], q[1]), "\x80nonsense"...) }), probetest.Soon, probe.StageResponse, probe.ReasonProtocolError},
-		"its own query, and nothing else":      {only(func(q []byte) []byte { return q }), probetest.Soon, probe.StageResponse, probe.ReasonProtocolError},
-		"only nonsense":                        {only(func([]byte) []byte { return []byte("SSH-2.0-x\r\n") }), probetest.Soon, probe.StageResponse, probe.ReasonTimeout},
-		"the name in other letters":            {answer: only(func(q []byte) []byte { msg := good(q); msg[13] = 'A'; return msg }), limit: probetest.Enough},
-		"65,535 records, and none is there":    {only(func(q []byte) []byte { return header(q, 65535, 65535, 65535) }), probetest.Enough, probe.StageResponse, probe.ReasonProtocolError},
-		"one record fewer than it says":        {only(func(q []byte) []byte { return header(q, 2, 0, 0, record(12, 1, 192, 0, 2, 1)...) }), probetest.Enough, probe.StageResponse, probe.ReasonProtocolError},
-		"a name that points to itself":         {only(func(q []byte) []byte { return header(q, 1, 0, 0, record(uint16(len(q)), 1, 192, 0, 2, 1)...) }), probetest.Enough, probe.StageResponse, probe.ReasonProtocolError},
-		"names that point to each other": {only(func(q []byte) []byte {
-			n := uint16(len(q))
-			return header(q, 1, 0, 0, record(n+12, 2, 0xc0|byte((n)>>8), byte(n))...)
-		}), probetest.Enough, probe.StageResponse, probe.ReasonProtocolError},
-		"a name that points behind the message": {only(func(q []byte) []byte { return header(q, 1, 0, 0, record(0x3fff, 1, 192, 0, 2, 1)...) }), probetest.Enough, probe.StageResponse, probe.ReasonProtocolError},
-		"an address of three bytes":             {only(func(q []byte) []byte { return header(q, 1, 0, 0, record(12, 1, 192, 0, 2)...) }), probetest.Enough, probe.StageResponse, probe.ReasonProtocolError},
-		"an address of five bytes":              {only(func(q []byte) []byte { return header(q, 1, 0, 0, record(12, 1, 192, 0, 2, 1, 1)...) }), probetest.Enough, probe.StageResponse, probe.ReasonProtocolError},
-		"an SOA of nothing":                     {only(func(q []byte) []byte { return header(q, 1, 0, 0, record(12, 6)...) }), probetest.Enough, probe.StageResponse, probe.ReasonProtocolError},
-		"data beyond the message": {only(func(q []byte) []byte {
-			m := header(q, 1, 0, 0, record(12, 1, 192, 0, 2, 1)...)
-			m[len(m)-5] = 99
-			return m
-		}), probetest.Enough, probe.StageResponse, probe.ReasonProtocolError},
-		"bytes behind the last record": {answer: only(func(q []byte) []byte { return append(good(q), "behind"...) }), limit: probetest.Enough},
-		"a datagram that is too large": {only(func(q []byte) []byte { return append(good(q), make([]byte, 8<<10)...) }), probetest.Enough, probe.StageResponse, probe.ReasonProtocolError},
-		"truncated, and told so":       {answer: only(func(q []byte) []byte { m := header(q, 9, 0, 0, record(12, 1, 192, 0, 2, 1)...); m[2] |= 2; return m }), limit: probetest.Enough},
-		"truncated within a record": {only(func(q []byte) []byte {
-			m := header(q, 9, 0, 0, record(12, 1, 192, 0, 2, 1)...)
-			m[2] |= 2
-			return m[:len(m)-1]
-		}), probetest.Enough, probe.StageResponse, probe.ReasonProtocolError},
-		"a refusal without the question":         {only(func(q []byte) []byte { return []byte{q[0], q[1], 0x81, 5, 0, 0, 0, 0, 0, 0, 0, 0} }), probetest.Enough, probe.StageCheck, probe.ReasonResponseCode},
-		"a refusal that promises the question":   {only(func(q []byte) []byte { return []byte{q[0], q[1], 0x81, 5, 0, 1, 0, 0, 0, 0, 0, 0} }), probetest.Enough, probe.StageCheck, probe.ReasonResponseCode},
-		"no question, and all is well with none": {only(func(q []byte) []byte { return []byte{q[0], q[1], 0x81, 0, 0, 0, 0, 0, 0, 0, 0, 0} }), probetest.Soon, probe.StageResponse, probe.ReasonProtocolError},
-	} {
+}
+
+func TestDatagramsThatAreNoAnswerAreIgnored(t *testing.T) {
+	good := replying(t, threeSections)
+	for name, bad := range notAnswers(good) {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
-			r := probeDNS(t, dnsOptions(), datagrams(t, c.answer).String(), c.limit)
-			if c.reason == "" {
-				probetest.WantUp(t, r)
-			} else {
-				probetest.WantDown(t, r, c.stage, c.reason)
-			}
-			if r.DNS.Succeeded != (c.reason == "" || c.stage == probe.StageCheck) {
+			before := datagrams(t, func(q []byte) (all [][]byte) {
+				for range 50 {
+					all = append(all, bad(q))
+				}
+				return append(all, good(q))
+			})
+			r := ask(t, newOptions(), before.String(), probetest.Enough)
+			probetest.WantUp(t, r)
+			if r.DNS.Answers != 2 {
 				t.Errorf("facts %+v", r.DNS)
 			}
-			if took := time.Since(start); took > c.limit+time.Second {
-				t.Errorf("it took %s, the limit was %s", took, c.limit)
+			reason := probe.ReasonProtocolError
+			if q := mustQuery(t).packed; len(bad(q)) < 2 || bad(q)[0] != q[0] {
+				reason = probe.ReasonTimeout // without our ID it may be anyone's
+			}
+			r = ask(t, newOptions(), datagrams(t, once(bad)).String(), probetest.Soon)
+			probetest.WantDown(t, r, probe.StageResponse, reason)
+		})
+	}
+}
+
+// The server keeps the connection open: the deadline is far away.
+func TestGarbageOverAStreamEndsTheProbeAtOnce(t *testing.T) {
+	good := replying(t, threeSections)
+	ca := probetest.NewAuthority(t)
+	config := &tls.Config{Certificates: []tls.Certificate{ca.Issue()}}
+	garbage := map[string]func(q []byte) []byte{
+		"a banner":                       func([]byte) []byte { return []byte("SSH-2.0-OpenSSH_9.2\r\n") },
+		"four bytes":                     func([]byte) []byte { return []byte("ERR\n") },
+		"another protocol":               func([]byte) []byte { return []byte("HTTP/1.1 400 Bad Request\r\n\r\n") },
+		"an answer without its length":   good,
+		"a length, and then garbage":     func(q []byte) []byte { return append([]byte{0x40, 0}, "garbage"...) },
+		"a length of less than a header": func([]byte) []byte { return []byte{0, 11} },
+	}
+	for name, bad := range notAnswers(good) {
+		garbage[name+" in a frame"] = func(q []byte) []byte { return withLength(bad(q)) }
+	}
+	for name, answer := range garbage {
+		t.Run(name, func(t *testing.T) {
+			r := ask(t, newOptions(overTCP), probetest.Listen(t, framed(answer)).String(), time.Minute)
+			probetest.WantDown(t, r, probe.StageResponse, probe.ReasonProtocolError)
+			secured := newOptions(overTCP, func(o *Options) { o.DNSOverTLS, o.TLSConfig.CA = true, ca.PEM })
+			r = ask(t, secured, probetest.Listen(t, probetest.TLSServer(config, framed(answer))).String(), time.Minute)
+			probetest.WantDown(t, r, probe.StageResponse, probe.ReasonProtocolError)
+		})
+	}
+}
+
+func TestUnusualAnswersOverUDP(t *testing.T) {
+	good := replying(t, threeSections)
+	for name, c := range map[string]struct {
+		answer func(q []byte) []byte
+		want   probe.DNSFacts // zero: down
+	}{
+		"the name in other letters":    {func(q []byte) []byte { msg := good(q); msg[13] = 'A'; return msg }, probe.DNSFacts{Succeeded: true, Answers: 2, Authorities: 1, Additionals: 3}},
+		"bytes behind the last record": {func(q []byte) []byte { return append(good(q), "behind"...) }, probe.DNSFacts{Succeeded: true, Answers: 2, Authorities: 1, Additionals: 3}},
+		"a datagram that is too large": {func(q []byte) []byte { return append(good(q), make([]byte, 8<<10)...) }, probe.DNSFacts{}},
+		"truncated between records": {func(q []byte) []byte {
+			m := header(q, 9, 0, 0, record(12, dns.TypeA, 192, 0, 2, 1)...)
+			m[2] |= 2
+			return m
+		}, probe.DNSFacts{Succeeded: true, Truncated: true, Answers: 1}},
+		"truncated, and complete": {func(q []byte) []byte { m := good(q); m[2] |= 2; return m }, probe.DNSFacts{Succeeded: true, Truncated: true, Answers: 2, Authorities: 1, Additionals: 3}},
+		"a text of nothing":       {func(q []byte) []byte { return header(q, 1, 0, 0, record(12, dns.TypeTXT)...) }, probe.DNSFacts{Succeeded: true, Answers: 1}},
+		"an unknown type":         {func(q []byte) []byte { return header(q, 1, 0, 0, record(12, 4711)...) }, probe.DNSFacts{Succeeded: true, Answers: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := ask(t, newOptions(), datagrams(t, once(c.answer)).String(), probetest.Enough)
+			if c.want.Succeeded {
+				probetest.WantUp(t, r)
+			} else {
+				probetest.WantDown(t, r, probe.StageResponse, probe.ReasonProtocolError)
+			}
+			if *r.DNS != c.want {
+				t.Errorf("facts %+v, want %+v", *r.DNS, c.want)
 			}
 		})
 	}
 }
 
-// TestDNSGivesUpOnAFlood: the limit is far away, and the server would go on.
-func TestDNSGivesUpOnAFlood(t *testing.T) {
-	flood := func(c net.Conn) {
-		io.ReadFull(c, make([]byte, 2+dnsHeader))
-		chunk := []byte(strings.Repeat("\x00\x0c\x00\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00", 1000))
-		for {
-			if _, err := c.Write(chunk); err != nil {
-				return
-			}
-		}
-	}
-	r := probeDNS(t, dnsOptions(overTCP), probetest.Listen(t, flood).String(), time.Minute)
-	probetest.WantDown(t, r, probe.StageResponse, probe.ReasonProtocolError)
+func TestSilenceOverUDPIsATimeout(t *testing.T) {
+	r := ask(t, newOptions(), datagrams(t, func([]byte) [][]byte { return nil }).String(), probetest.Soon)
+	probetest.WantDown(t, r, probe.StageResponse, probe.ReasonTimeout)
 }
 
-func TestDNSOverTCPEndures(t *testing.T) {
+func TestHostileAnswersOverTCP(t *testing.T) {
 	good := replying(t, threeSections)
 	hold := make(chan struct{})
 	defer close(hold)
 	large := func(q []byte) []byte {
 		msg := header(q, 4000, 0, 0)
 		for range 4000 {
-			msg = append(msg, record(12, 1, 192, 0, 2, 1)...)
+			msg = append(msg, record(12, dns.TypeA, 192, 0, 2, 1)...)
 		}
 		return withLength(msg)
 	}
@@ -156,7 +252,7 @@ func TestDNSOverTCPEndures(t *testing.T) {
 			return msg[len(msg)-1:]
 		})(c)
 	}
-	ask := func(after func(c net.Conn)) func(net.Conn) {
+	reads := func(after func(c net.Conn)) func(net.Conn) {
 		return func(c net.Conn) {
 			c.Read(make([]byte, 512))
 			after(c)
@@ -173,37 +269,30 @@ func TestDNSOverTCPEndures(t *testing.T) {
 		answers int
 	}{
 		"silence":                        {func(net.Conn) { <-hold }, overTCP, probetest.Soon, probe.StageResponse, probe.ReasonTimeout, 0},
-		"half a length":                  {ask(func(c net.Conn) { c.Write([]byte{0}) }), overTCP, probetest.Enough, probe.StageResponse, probe.ReasonConnectionClosed, 0},
-		"half a length, and silence":     {ask(func(c net.Conn) { c.Write([]byte{0}); <-hold }), overTCP, probetest.Soon, probe.StageResponse, probe.ReasonTimeout, 0},
-		"less than it says":              {ask(func(c net.Conn) { c.Write([]byte{255, 255, 0}) }), overTCP, probetest.Enough, probe.StageResponse, probe.ReasonConnectionClosed, 0},
-		"less than it says, and silence": {ask(func(c net.Conn) { c.Write([]byte{255, 255, 0}); <-hold }), overTCP, probetest.Soon, probe.StageResponse, probe.ReasonTimeout, 0},
-		"an end instead of an answer":    {ask(func(net.Conn) {}), overTCP, probetest.Enough, probe.StageResponse, probe.ReasonConnectionClosed, 0},
-		"a reset instead of an answer":   {ask(probetest.Reset), overTCP, probetest.Enough, probe.StageResponse, probe.ReasonConnectionReset, 0},
-		"another protocol":               {ask(func(c net.Conn) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }), overTCP, probetest.Enough, probe.StageResponse, probe.ReasonConnectionClosed, 0},
-		"byte by byte":                   {drip, overTCP, probetest.Enough, "", "", 2},
-		"64 KiB":                         {framed(large), overTCP, probetest.Enough, "", "", 4000},
-		"empty messages and other ids": {framed(func(q []byte) []byte {
-			bad := good(q)
-			bad[0]++
-			return append(append([]byte{0, 0}, withLength(bad)...), withLength(good(q))...)
-		}), overTCP, probetest.Enough, "", "", 2},
-		"another question, and the end": {func(c net.Conn) {
+		"half a length":                  {reads(func(c net.Conn) { c.Write([]byte{0}) }), overTCP, probetest.Enough, probe.StageResponse, probe.ReasonConnectionClosed, 0},
+		"half a length, and silence":     {reads(func(c net.Conn) { c.Write([]byte{0}); <-hold }), overTCP, probetest.Soon, probe.StageResponse, probe.ReasonTimeout, 0},
+		"less than it says":              {reads(func(c net.Conn) { c.Write([]byte{255, 255, 0}) }), overTCP, probetest.Enough, probe.StageResponse, probe.ReasonConnectionClosed, 0},
+		"less than it says, and silence": {reads(func(c net.Conn) { c.Write([]byte{255, 255, 0}); <-hold }), overTCP, probetest.Soon, probe.StageResponse, probe.ReasonTimeout, 0},
+		"half an answer": {func(c net.Conn) {
 			q := make([]byte, 512)
 			n, _ := c.Read(q)
-			msg := good(q[2:n])
-			msg[13] = 'b'
-			c.Write(withLength(msg))
-		}, overTCP, probetest.Enough, probe.StageResponse, probe.ReasonProtocolError, 0},
+			msg := withLength(good(q[2:n]))
+			c.Write(msg[:len(msg)/2])
+		}, overTCP, probetest.Enough, probe.StageResponse, probe.ReasonConnectionClosed, 0},
+		"an end instead of an answer":      {reads(func(net.Conn) {}), overTCP, probetest.Enough, probe.StageResponse, probe.ReasonConnectionClosed, 0},
+		"a reset instead of an answer":     {reads(probetest.Reset), overTCP, probetest.Enough, probe.StageResponse, probe.ReasonConnectionReset, 0},
+		"byte by byte":                     {drip, overTCP, probetest.Enough, "", "", 2},
+		"64 KiB":                           {framed(large), overTCP, probetest.Enough, "", "", 4000},
 		"plain text where TLS is expected": {framed(func(q []byte) []byte { return withLength(good(q)) }), dot, 3 * probetest.Soon, probe.StageTLS, probe.ReasonTimeout, 0},
-		"a banner where TLS is expected":   {ask(func(c net.Conn) { io.WriteString(c, "SSH-2.0-OpenSSH_9.2\r\n") }), dot, probetest.Enough, probe.StageTLS, probe.ReasonNotTLS, 0},
+		"a banner where TLS is expected":   {reads(func(c net.Conn) { io.WriteString(c, "SSH-2.0-OpenSSH_9.2\r\n") }), dot, probetest.Enough, probe.StageTLS, probe.ReasonNotTLS, 0},
 		"silence where TLS is expected":    {func(net.Conn) { <-hold }, dot, probetest.Soon, probe.StageTLS, probe.ReasonTimeout, 0},
-		"a certificate of nobody we know": {probetest.TLSServer(&tls.Config{Certificates: []tls.Certificate{probetest.NewAuthority(t).Issue()}}, framed(func(q []byte) []byte { return withLength(good(q)) })),
+		"a certificate of an unknown authority": {probetest.TLSServer(&tls.Config{Certificates: []tls.Certificate{probetest.NewAuthority(t).Issue()}}, framed(func(q []byte) []byte { return withLength(good(q)) })),
 			dot, probetest.Enough, probe.StageTLS, probe.ReasonCertificateAuthority, 0},
-		"a handshake and then the end": {probetest.TLSServer(&tls.Config{Certificates: []tls.Certificate{ca.Issue()}}, ask(func(net.Conn) {})),
+		"a handshake and then the end": {probetest.TLSServer(&tls.Config{Certificates: []tls.Certificate{ca.Issue()}}, reads(func(net.Conn) {})),
 			dot, probetest.Enough, probe.StageResponse, probe.ReasonConnectionClosed, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := probeDNS(t, dnsOptions(c.change), probetest.Listen(t, c.serve).String(), c.limit)
+			r := ask(t, newOptions(c.change), probetest.Listen(t, c.serve).String(), c.limit)
 			if c.reason == "" {
 				probetest.WantUp(t, r)
 			} else {
@@ -216,71 +305,55 @@ func TestDNSOverTCPEndures(t *testing.T) {
 	}
 }
 
-// TestDNSRegexpsHeedTheDeadline: the records' names are as long as may be, and the expression is a slow one.
-func TestDNSRegexpsHeedTheDeadline(t *testing.T) {
-	long := strings.Repeat(strings.Repeat("\x00", 62)+"x.", 3)
-	name, err := appendDNSName(nil, long)
-	if err != nil {
-		t.Fatal(err)
-	}
+// The records' names are as long as can be, and the expression is a slow one.
+func TestSlowRegexpsStopAtTheDeadline(t *testing.T) {
 	large := func(q []byte) []byte {
-		msg := header(q, 4000, 0, 0, append(name, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 1, 1, 1, 1)...)
+		msg := header(q, 4000, 0, 0, append(longName[:len(longName):len(longName)], 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 1, 1, 1, 1)...)
 		for range 3999 {
-			msg = append(msg, record(uint16(len(q)), 1, 192, 0, 2, 1)...)
+			msg = append(msg, record(uint16(len(q)), dns.TypeA, 192, 0, 2, 1)...)
 		}
 		return withLength(msg)
 	}
-	o := dnsOptions(overTCP)
+	o := newOptions(overTCP)
 	o.ValidateAnswer.FailIfMatchesRegexp = []option.LateRegexp{{Regexp: probetest.MustRegexp(`([\\0x.]{1,50}){1,20}y`)}}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*probetest.Soon)
 	defer cancel()
 	start := time.Now()
-	_, err = compiledDNS(t, o).Probe(ctx, probe.Request{Target: probetest.Listen(t, framed(large)).String()})
+	_, err := compile(t, o).Probe(ctx, probe.Request{Target: probetest.Listen(t, framed(large)).String()})
 	probetest.WantExporterError(t, err, probe.FaultExpression)
 	if took := time.Since(start); took > 20*time.Second { // all of it takes far longer
 		t.Errorf("it took %s", took)
 	}
 }
 
-// TestDNSRefusesTextWithoutBounds: thousands of pointers to a long name would be megabytes of text.
-func TestDNSRefusesTextWithoutBounds(t *testing.T) {
-	name, err := appendDNSName(nil, strings.Repeat(strings.Repeat("\x00", 62)+"x.", 3))
+// The server sends as long as the test runs, and the deadline is far away.
+func TestFloodOfDatagramsEndsTheProbe(t *testing.T) {
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := []byte(mustQuery(t))
-	data := append([]byte{0, 1, 0, 0}, name...)
-	for range 20_000 {
-		data = binary.BigEndian.AppendUint16(data, 0xc000|uint16(len(q)+12+4))
-	}
-	msg := header(q, 1, 0, 0, record(12, 55, data...)...)
-	records := dnsQuery(q).records(msg)
-	rec, more, err := records.next()
-	if !more || err != nil {
-		t.Fatal(more, err)
-	}
-	if text, sound := appendDNSRecord(nil, rec); sound || len(text) > 2*maxRecordText {
-		t.Errorf("sound: %t, %d bytes of text", sound, len(text))
-	}
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	defer server.Close()
+	serving.Go(func() {
+		b := make([]byte, 512)
+		n, from, err := server.ReadFrom(b)
+		for b[0]++; err == nil; {
+			_, err = server.WriteTo(b[:n], from)
+		}
+	})
+	r := ask(t, newOptions(), server.LocalAddr().String(), time.Minute)
+	probetest.WantDown(t, r, probe.StageResponse, probe.ReasonProtocolError)
 }
 
-func mustQuery(t testing.TB) dnsQuery {
-	t.Helper()
-	q, err := newDNSQuery("a.test", 1, 1, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return q
-}
-
-// TestDNSHearsNobodyElse: an answer that is right in every way, but from another address, is not heard.
-func TestDNSHearsNobodyElse(t *testing.T) {
+// An answer that is right in every way but comes from another address.
+func TestAnswerFromAnotherAddressIsIgnored(t *testing.T) {
 	good := replying(t, threeSections)
-	stranger, err := net.ListenPacket("udp", "127.0.0.2:0")
+	other, err := net.ListenPacket("udp", "127.0.0.2:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stranger.Close()
+	defer other.Close()
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -289,26 +362,35 @@ func TestDNSHearsNobodyElse(t *testing.T) {
 	go func() {
 		b := make([]byte, 512)
 		if n, from, err := server.ReadFrom(b); err == nil {
-			stranger.WriteTo(good(b[:n]), from)
+			other.WriteTo(good(b[:n]), from)
 		}
 	}()
-	probetest.WantDown(t, probeDNS(t, dnsOptions(), server.LocalAddr().String(), 2*probetest.Soon), probe.StageResponse, probe.ReasonTimeout)
+	probetest.WantDown(t, ask(t, newOptions(), server.LocalAddr().String(), 2*probetest.Soon), probe.StageResponse, probe.ReasonTimeout)
 }
 
-func TestDNSUsesAnotherIDEachTime(t *testing.T) {
+func TestEachProbeHasAnotherID(t *testing.T) {
 	const probes = 20
-	heard := make(chan uint16, probes)
+	ids := make(chan uint16, probes)
 	good := replying(t, threeSections)
 	addr := datagrams(t, once(func(q []byte) []byte {
-		heard <- binary.BigEndian.Uint16(q)
+		ids <- binary.BigEndian.Uint16(q)
 		return good(q)
 	})).String()
 	seen := map[uint16]bool{}
 	for range probes {
-		probetest.WantUp(t, probeDNS(t, dnsOptions(), addr, probetest.Enough))
-		seen[<-heard] = true
+		probetest.WantUp(t, ask(t, newOptions(), addr, probetest.Enough))
+		seen[<-ids] = true
 	}
 	if len(seen) < probes-2 {
 		t.Errorf("%d probes used %d ids", probes, len(seen))
 	}
+}
+
+func mustQuery(t testing.TB) query {
+	t.Helper()
+	q, err := newQuery("a.test", dns.TypeA, dns.ClassINET, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
 }

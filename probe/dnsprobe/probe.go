@@ -4,7 +4,6 @@ package dnsprobe
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"sync"
 
@@ -16,7 +15,7 @@ import (
 	"rollcall/probe/tlsclient"
 )
 
-// DNSOptions is the dns section of a module: blackbox_exporter's options by their names. The target is the name server
+// Options is the dns section of a module: blackbox_exporter's options by their names. The target is the name server
 // that is asked.
 type Options struct {
 	IPProtocol         option.IPProtocol `yaml:"preferred_ip_protocol,omitempty"`
@@ -35,97 +34,70 @@ type Options struct {
 	ValidateAdditional RecordOptions     `yaml:"validate_additional_rrs,omitempty"`
 }
 
-// SetDefaults puts in what a section says when it does not mention an option.
+// SetDefaults sets the options that are not zero where a section does not mention them.
 func (o *Options) SetDefaults() { o.IPProtocolFallback, o.RecursionDesired = true, true }
 
 // The ports of name servers, in clear and over TLS (RFC 7858).
 const (
-	dnsPort    = 53
-	dnsTLSPort = 853
+	defaultPort    = 53
+	defaultTLSPort = 853
 )
 
-// dnsProber is a compiled dns section.
+// prober is a compiled dns section.
 type prober struct {
-	ip     network.Resolver
-	source netip.Addr        // invalid: the system chooses
-	stream bool              // over TCP
-	tls    *tlsclient.Client // nil: in clear
-	port   uint16            // of a target that names none
-	query  dnsQuery
-	checks dnsChecks
+	targets network.Syntax
+	ip      network.Resolver
+	source  netip.Addr        // invalid: the system chooses
+	stream  bool              // over TCP
+	tls     *tlsclient.Client // nil: in clear
+	query   query
+	checks  checks
 
-	memories sync.Pool // of *dnsMemory
+	buffers sync.Pool // of *[bufferSize]byte
 }
 
+// Compile checks the options and makes the query. Its errors are option.Errors, joined.
 func (o *Options) Compile() (probe.Prober, error) {
-	p := &prober{ip: network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback}, port: dnsPort}
+	p := &prober{
+		targets: network.Syntax{Prober: "dns", Takes: "a dns module takes host or host:port of a name server", DefaultPort: defaultPort},
+		ip:      network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback},
+	}
+	p.buffers.New = func() any { return new([bufferSize]byte) }
 	var (
-		errs []error
+		errs option.Collector
 		err  error
 	)
-	if p.source, err = p.ip.BindTo(o.SourceIPAddress); err != nil {
-		errs = append(errs, err)
-	}
+	p.source, err = p.ip.BindTo(o.SourceIPAddress)
+	errs.Join(err)
 	switch o.TransportProtocol {
 	case "", "udp":
 		if o.DNSOverTLS {
-			errs = append(errs, option.Unusablef("dns_over_tls", "needs transport_protocol: tcp"))
+			errs.Unusablef("dns_over_tls", "needs transport_protocol: tcp")
 		}
 	case "tcp":
 		p.stream = true
 	default:
-		errs = append(errs, option.Unusablef("transport_protocol", "%q is unknown; accepted: udp, tcp", o.TransportProtocol))
+		errs.Unusablef("transport_protocol", "%q is unknown; accepted: udp, tcp", o.TransportProtocol)
 	}
 	if o.DNSOverTLS { // otherwise the files of tls_config may be missing
-		p.port = dnsTLSPort
-		if p.tls, err = tlsclient.Compile("tls_config", &o.TLSConfig); err != nil {
-			errs = append(errs, err)
-		}
+		p.targets.DefaultPort = defaultTLSPort
+		p.tls, err = tlsclient.Compile("tls_config", &o.TLSConfig)
+		errs.Join(err)
 	}
-	if err := p.compileQuery(o); err != nil {
-		errs = append(errs, err)
-	}
-	if p.checks, err = compileDNSChecks(o); err != nil {
-		errs = append(errs, err)
-	}
-	p.checks.serial = o.QueryType == "SOA"
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	p.query, err = compileQuery(o)
+	errs.Join(err)
+	p.checks, err = compileChecks(o)
+	errs.Join(err)
+	if err := errs.Err(); err != nil {
+		return nil, err
 	}
 	return p, nil
-}
-
-// compileQuery makes the query, which is the same for each probe but for its id.
-func (p *prober) compileQuery(o *Options) error {
-	class, qtype := uint16(1), uint16(dnsTypeANY)
-	var errs []error
-	number := func(path, value string, into *uint16, all []dnsName) {
-		if value == "" {
-			return
-		}
-		found, ok := numberOf(all, value)
-		if !ok {
-			errs = append(errs, option.Errorf(path, "%q is unknown; accepted: %s", value, namesOf(all)))
-		}
-		*into = found
-	}
-	number("query_class", o.QueryClass, &class, dnsClasses)
-	number("query_type", o.QueryType, &qtype, dnsTypeNames())
-	if o.QueryName == "" {
-		errs = append(errs, &option.Error{Path: "query_name", Err: option.ErrRequired})
-		return errors.Join(errs...)
-	}
-	var err error
-	if p.query, err = newDNSQuery(o.QueryName, qtype, class, o.RecursionDesired); err != nil {
-		errs = append(errs, option.Unusablef("query_name", "%q %w", o.QueryName, err))
-	}
-	return errors.Join(errs...)
 }
 
 // Probe asks the name server that is the target, and judges its answer.
 func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, error) {
 	var r probe.Result
-	host, port, err := parseTarget(req.Target, p.port)
+	host, port, err := p.targets.Split(req.Target)
 	if err != nil {
 		return r, err
 	}
@@ -135,17 +107,14 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	if err != nil {
 		return r.Settle(err)
 	}
-	e := newExchange(p, req, &r)
-	defer e.release()
+	buffer := p.buffers.Get().(*[bufferSize]byte)
+	defer p.buffers.Put(buffer)
+	e := exchange{p: p, req: req, r: &r, buf: buffer[:]}
 	return r.Settle(e.run(ctx, host, netip.AddrPortFrom(resolved.Addr, port)))
 }
 
-// parseTarget reads host or host:port. Its error is a *probe.TargetError.
-func parseTarget(target string, port uint16) (string, uint16, error) {
-	return network.Syntax{Prober: "dns", Takes: "a dns module takes host or host:port", DefaultPort: port}.Split(target)
-}
-
+// Locate implements probe.Locator.
 func (p *prober) Locate(target string) (probe.Destination, error) {
-	host, port, err := parseTarget(target, p.port)
+	host, port, err := p.targets.Split(target)
 	return probe.Destination{Host: host, Port: port}, err
 }

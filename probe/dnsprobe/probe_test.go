@@ -112,8 +112,8 @@ func once(answer func([]byte) []byte) func([]byte) [][]byte {
 	return func(query []byte) [][]byte { return [][]byte{answer(query)} }
 }
 
-// dnsOptions is a section with its defaults, after change.
-func dnsOptions(change ...func(*Options)) *Options {
+// newOptions is a section with its defaults, after change.
+func newOptions(change ...func(*Options)) *Options {
 	o := new(Options)
 	o.SetDefaults()
 	o.IPProtocol, o.QueryName, o.QueryType = "ip4", "a.test", "A"
@@ -125,7 +125,7 @@ func dnsOptions(change ...func(*Options)) *Options {
 
 func overTCP(o *Options) { o.TransportProtocol = "tcp" }
 
-func compiledDNS(t testing.TB, o *Options) *prober {
+func compile(t testing.TB, o *Options) *prober {
 	t.Helper()
 	p, err := o.Compile()
 	if err != nil {
@@ -134,12 +134,12 @@ func compiledDNS(t testing.TB, o *Options) *prober {
 	return p.(*prober)
 }
 
-// probeDNS probes target for at most limit; the error must be nil.
-func probeDNS(t testing.TB, o *Options, target string, limit time.Duration) probe.Result {
+// ask probes target for at most limit; the error must be nil.
+func ask(t testing.TB, o *Options, target string, limit time.Duration) probe.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	r, err := compiledDNS(t, o).Probe(ctx, probe.Request{Target: target})
+	r, err := compile(t, o).Probe(ctx, probe.Request{Target: target})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ var threeSections = [3][]string{
 	{"ns.test. 300 IN A 192.0.2.53", "ns.test. 300 IN AAAA 2001:db8::53", "ns.test. 300 IN TXT \"x\""},
 }
 
-func TestDNSAsksAndCounts(t *testing.T) {
+func TestProbeCountsRecordsOverEachTransport(t *testing.T) {
 	answer := replying(t, threeSections)
 	ca := probetest.NewAuthority(t)
 	secured := &tls.Config{Certificates: []tls.Certificate{ca.Issue()}}
@@ -171,7 +171,7 @@ func TestDNSAsksAndCounts(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := probeDNS(t, dnsOptions(c.change), c.addr.String(), probetest.Enough)
+			r := ask(t, newOptions(c.change), c.addr.String(), probetest.Enough)
 			probetest.WantUp(t, r)
 			if diff := cmp.Diff(want, r.DNS); diff != "" {
 				t.Errorf("facts (-want +got):\n%s", diff)
@@ -186,7 +186,7 @@ func TestDNSAsksAndCounts(t *testing.T) {
 	}
 }
 
-func TestDNSJudgesTheAnswer(t *testing.T) {
+func TestAnswerIsCheckedAgainstOptions(t *testing.T) {
 	re := func(patterns ...string) (all []option.LateRegexp) {
 		for _, p := range patterns {
 			all = append(all, option.LateRegexp{Regexp: probetest.MustRegexp(p)})
@@ -226,11 +226,11 @@ func TestDNSJudgesTheAnswer(t *testing.T) {
 		"a code before the records":           {threeSections, dns.RcodeRefused, func(o *Options) { o.ValidateAnswer.FailIfMatchesRegexp = re(`.`) }, probe.ReasonResponseCode},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := dnsOptions()
+			o := newOptions()
 			if c.change != nil {
 				c.change(o)
 			}
-			r := probeDNS(t, o, datagrams(t, once(replying(t, c.records, coded(c.code)))).String(), probetest.Enough)
+			r := ask(t, o, datagrams(t, once(replying(t, c.records, coded(c.code)))).String(), probetest.Enough)
 			if c.reason == "" {
 				probetest.WantUp(t, r)
 			} else {
@@ -243,7 +243,7 @@ func TestDNSJudgesTheAnswer(t *testing.T) {
 	}
 }
 
-func TestDNSTellsTheSerial(t *testing.T) {
+func TestSerialOfSOARecord(t *testing.T) {
 	soa := func(serial string) string {
 		return "test. 300 IN SOA ns.test. host.test. " + serial + " 7200 3600 1209600 300"
 	}
@@ -261,7 +261,7 @@ func TestDNSTellsTheSerial(t *testing.T) {
 		"none that was not wanted": {[3][]string{{soa("1")}}, func(*Options) {}, probe.DNSFacts{Succeeded: true, Answers: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := probeDNS(t, dnsOptions(c.change), datagrams(t, once(replying(t, c.records))).String(), probetest.Enough)
+			r := ask(t, newOptions(c.change), datagrams(t, once(replying(t, c.records))).String(), probetest.Enough)
 			probetest.WantUp(t, r)
 			if diff := cmp.Diff(&c.want, r.DNS); diff != "" {
 				t.Errorf("facts (-want +got):\n%s", diff)
@@ -270,23 +270,23 @@ func TestDNSTellsTheSerial(t *testing.T) {
 	}
 }
 
-func TestDNSReadsExtendedCodes(t *testing.T) {
+func TestExtendedResponseCode(t *testing.T) {
 	badVersion := func(m *dns.Msg) {
 		m.SetEdns0(1232, false)
 		m.Rcode = dns.RcodeBadVers
 	}
 	addr := datagrams(t, once(replying(t, [3][]string{}, badVersion))).String()
-	probetest.WantDown(t, probeDNS(t, dnsOptions(), addr, probetest.Enough), probe.StageCheck, probe.ReasonResponseCode)
-	r := probeDNS(t, dnsOptions(func(o *Options) { o.ValidRcodes = []string{"BADVERS"} }), addr, probetest.Enough)
+	probetest.WantDown(t, ask(t, newOptions(), addr, probetest.Enough), probe.StageCheck, probe.ReasonResponseCode)
+	r := ask(t, newOptions(func(o *Options) { o.ValidRcodes = []string{"BADVERS"} }), addr, probetest.Enough)
 	probetest.WantUp(t, r)
 	if r.DNS.Additionals != 1 {
 		t.Errorf("OPT counts as a record; got %+v", r.DNS)
 	}
 }
 
-func TestDNSReportsWhoDoesNotListen(t *testing.T) {
+func TestClosedPortIsConnectionRefused(t *testing.T) {
 	for name, change := range map[string]func(*Options){"over UDP": func(*Options) {}, "over TCP": overTCP} {
-		r := probeDNS(t, dnsOptions(change), probetest.ClosedPort(t).String(), probetest.Enough)
+		r := ask(t, newOptions(change), probetest.ClosedPort(t).String(), probetest.Enough)
 		probetest.WantDown(t, r, probe.StageConnect, probe.ReasonConnectionRefused)
 		if r.DNS == nil || r.DNS.Succeeded || r.Resolve == nil {
 			t.Errorf("%s: got %+v", name, r)
@@ -294,7 +294,7 @@ func TestDNSReportsWhoDoesNotListen(t *testing.T) {
 	}
 }
 
-func TestDNSAsksTheGuardAboutTheAddressThatIsAsked(t *testing.T) {
+func TestGuardJudgesTheDialledAddress(t *testing.T) {
 	addr := datagrams(t, once(replying(t, [3][]string{})))
 	g, err := guard.Options{Deny: []string{"127.0.0.0/8"}}.Compile()
 	if err != nil {
@@ -302,14 +302,14 @@ func TestDNSAsksTheGuardAboutTheAddressThatIsAsked(t *testing.T) {
 	}
 	for _, change := range []func(*Options){func(*Options) {}, overTCP} {
 		for _, target := range []string{addr.String(), "[::ffff:127.0.0.1]:" + probetest.PortOf(addr), "localhost:" + probetest.PortOf(addr), "0.0.0.0:" + probetest.PortOf(addr)} {
-			if _, err := compiledDNS(t, dnsOptions(change)).Probe(t.Context(), probe.Request{Target: target, Guard: g}); !probe.Is[*probe.DeniedError](err) {
+			if _, err := compile(t, newOptions(change)).Probe(t.Context(), probe.Request{Target: target, Guard: g}); !probe.Is[*probe.DeniedError](err) {
 				t.Errorf("%s: got %v, want a DeniedError", target, err)
 			}
 		}
 	}
 }
 
-func TestDNSUsesTheSourceAddress(t *testing.T) {
+func TestSourceAddress(t *testing.T) {
 	answer := replying(t, [3][]string{})
 	seen := make(chan string, 2)
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -326,35 +326,36 @@ func TestDNSUsesTheSourceAddress(t *testing.T) {
 		}
 	}()
 	from := func(o *Options) { o.SourceIPAddress = "127.0.0.9" }
-	probetest.WantUp(t, probeDNS(t, dnsOptions(from), c.LocalAddr().String(), probetest.Enough))
+	probetest.WantUp(t, ask(t, newOptions(from), c.LocalAddr().String(), probetest.Enough))
 	stream := probetest.Listen(t, func(c net.Conn) {
 		seen <- c.RemoteAddr().String()
 		framed(func(q []byte) []byte { return withLength(answer(q)) })(c)
 	})
-	probetest.WantUp(t, probeDNS(t, dnsOptions(overTCP, from), stream.String(), probetest.Enough))
+	probetest.WantUp(t, ask(t, newOptions(overTCP, from), stream.String(), probetest.Enough))
 	for range 2 {
 		if got := <-seen; !strings.HasPrefix(got, "127.0.0.9:") {
 			t.Errorf("the server saw %s", got)
 		}
 	}
-	stranger := dnsOptions(func(o *Options) { o.SourceIPAddress = "192.0.2.1" })
-	_, err = compiledDNS(t, stranger).Probe(t.Context(), probe.Request{Target: c.LocalAddr().String()})
+	p := compile(t, newOptions(from))
+	p.source = netip.MustParseAddr("192.0.2.1") // as if the machine had lost the address since it loaded the module
+	_, err = p.Probe(t.Context(), probe.Request{Target: c.LocalAddr().String()})
 	probetest.WantExporterError(t, err, probe.FaultSourceAddress)
 }
 
-func TestDNSProbeEndsWhenTheAskerGoesAway(t *testing.T) {
+func TestProbeEndsWhenTheCallerCancels(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	addr := datagrams(t, func([]byte) [][]byte { cancel(); return nil })
-	r, err := compiledDNS(t, dnsOptions()).Probe(ctx, probe.Request{Target: addr.String()})
+	r, err := compile(t, newOptions()).Probe(ctx, probe.Request{Target: addr.String()})
 	if !errors.Is(err, context.Canceled) || r.Failure != nil {
 		t.Errorf("got %+v and %v, want context.Canceled", r, err)
 	}
 }
 
-func TestDNSTraceShowsTheRecords(t *testing.T) {
+func TestTraceShowsRecords(t *testing.T) {
 	trace := new(probe.Trace)
 	addr := datagrams(t, once(replying(t, threeSections)))
-	if _, err := compiledDNS(t, dnsOptions()).Probe(t.Context(), probe.Request{Target: addr.String(), Trace: trace}); err != nil {
+	if _, err := compile(t, newOptions()).Probe(t.Context(), probe.Request{Target: addr.String(), Trace: trace}); err != nil {
 		t.Fatal(err)
 	}
 	var text strings.Builder
@@ -363,14 +364,14 @@ func TestDNSTraceShowsTheRecords(t *testing.T) {
 	}
 	for _, want := range []string{"asking " + addr.String() + " over UDP", `answer: "a.test.\t300\tIN\tA\t192.0.2.2"`, "additional: ", "the response code is NOERROR"} {
 		if !strings.Contains(text.String(), want) {
-			t.Errorf("the trace does not tell %q:\n%s", want, text.String())
+			t.Errorf("the trace does not show %q:\n%s", want, text.String())
 		}
 	}
 }
 
-func TestDNSSaysDescriptorsWhenThereAreNone(t *testing.T) {
+func TestMissingDescriptorsAreAnExporterError(t *testing.T) {
 	addr := probetest.ClosedPort(t)
-	p := compiledDNS(t, dnsOptions())
+	p := compile(t, newOptions())
 	var err error
 	probetest.WithoutDescriptors(t, func() { _, err = p.Probe(t.Context(), probe.Request{Target: addr.String()}) })
 	probetest.WantExporterError(t, err, probe.FaultDescriptors)

@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path"
 	"strconv"
 	"strings"
 
 	"rollcall/probe/network"
 )
 
-// entry is one entry of a guard: addresses or names, and ports.
+// entry is one entry of a guard: addresses or names, and ports; or paths of Unix sockets.
 type entry struct {
 	text     string       // as it was written
 	prefix   netip.Prefix // an IP address is a prefix of all its bits; invalid: the entry is for names
@@ -18,13 +19,18 @@ type entry struct {
 	wildcard bool         // names below name, not name itself
 	low      uint16       // the ports from low to high; high 0: all
 	high     uint16
+	path     string // a pattern, or a directory with a final slash; empty: the entry is for hosts
 }
 
-const forms = "accepted: an IP address, a CIDR, a host name or *.name, each with an optional :port or :low-high, e.g. 10.0.0.0/8, *.example.com:443, [2001:db8::1]:8000-8999"
+const forms = "accepted: an IP address, a CIDR, a host name or *.name, each with an optional :port or :low-high, e.g. 10.0.0.0/8, *.example.com:443, [2001:db8::1]:8000-8999; or a Unix socket, e.g. unix:/run/*.sock"
 
 // parseGuardEntry reads one entry.
 func parseGuardEntry(text string) (entry, error) {
 	e := entry{text: text}
+	if pattern, ok := strings.CutPrefix(text, "unix:"); ok && (strings.HasPrefix(pattern, "/") || strings.HasPrefix(pattern, "@")) {
+		e.path = pattern
+		return e, checkPath(pattern)
+	}
 	subject, ports, err := splitGuardEntry(text)
 	if err != nil {
 		return e, err
@@ -46,6 +52,22 @@ func parseGuardEntry(text string) (entry, error) {
 		e.name, e.wildcard, err = parseGuardName(subject)
 	}
 	return e, err
+}
+
+// checkPath judges a pattern for paths. Paths are judged in their clean form, which another would never match.
+func checkPath(pattern string) error {
+	if _, err := path.Match(pattern, ""); err != nil {
+		return fmt.Errorf("%q is not a pattern: it has a bracket or backslash without its other half", pattern)
+	}
+	directory, under := strings.CutSuffix(pattern, "/")
+	switch {
+	case strings.HasPrefix(pattern, "@"):
+	case under && strings.ContainsAny(pattern, `*?[\`):
+		return fmt.Errorf("%q is for all sockets below a directory, which takes no wildcard; accepted: unix:/run/app/ or unix:/run/*/app.sock", pattern)
+	case directory != "" && path.Clean(directory) != directory:
+		return fmt.Errorf("%q is not a clean path; did you mean unix:%s?", pattern, path.Clean(directory))
+	}
+	return nil
 }
 
 // splitGuardEntry separates the ports; they are empty when there are none.
@@ -175,6 +197,19 @@ func (e *entry) matchesName(host string, port uint16) bool {
 		return dot > 0 && host[dot] == '.' && strings.EqualFold(host[dot+1:], e.name)
 	}
 	return strings.EqualFold(host, e.name)
+}
+
+// matchesPath reports whether a Unix socket is the entry's. A wildcard matches within a name; a pattern that ends with a
+// slash is for all below, and @ alone for all abstract names.
+func (e *entry) matchesPath(socket string) bool {
+	if e.path == "" {
+		return false
+	}
+	if e.path == "@" || strings.HasSuffix(e.path, "/") {
+		return strings.HasPrefix(socket, e.path)
+	}
+	matched, _ := path.Match(e.path, socket) // checkPath has seen the pattern
+	return matched
 }
 
 func (e *entry) matchesPort(port uint16) bool {

@@ -22,6 +22,13 @@ func Explain(ctx context.Context, m *probe.Module, target string) ([]Verdict, er
 	if err != nil {
 		return nil, err
 	}
+	own, _ := m.Guard.(*Guard)
+	if d.Path != "" {
+		if own == nil {
+			return []Verdict{{Path: d.Path, Allowed: true}}, nil
+		}
+		return []Verdict{own.judgePath(d.Path)}, nil
+	}
 	addrs := []netip.Addr{{}}
 	if addr, err := netip.ParseAddr(d.Host); err == nil {
 		addrs[0] = addr
@@ -40,8 +47,8 @@ func Explain(ctx context.Context, m *probe.Module, target string) ([]Verdict, er
 			}
 		}
 		v := Verdict{Host: d.Host, Addr: at, Allowed: true}
-		if g, ok := m.Guard.(*Guard); ok && g != nil {
-			v = g.judge(d.Host, at)
+		if own != nil {
+			v = own.judge(d.Host, at)
 		}
 		if via != nil {
 			v.Proxy = via.Scheme + "://" + via.Host
@@ -61,6 +68,9 @@ func Check(m *probe.Module, target string) error {
 	d, err := prober.Locate(target)
 	if err != nil {
 		return err
+	}
+	if d.Path != "" {
+		return probe.AllowPath(m.Guard, d.Path)
 	}
 	if addr, err := netip.ParseAddr(d.Host); err == nil {
 		return probe.Allow(m.Guard, d.Host, netip.AddrPortFrom(addr.Unmap(), d.Port))

@@ -9,6 +9,7 @@ import (
 	"rollcall/probe/guard"
 	"rollcall/probe/httpprobe"
 	"rollcall/probe/tcpprobe"
+	"rollcall/probe/unixprobe"
 )
 
 func TestModuleExplainsWhatItsGuardSays(t *testing.T) {
@@ -38,6 +39,19 @@ func TestModuleExplainsWhatItsGuardSays(t *testing.T) {
 			t.Errorf("%s: %v, %v", c.target, verdicts, err)
 		} else if got := verdicts[0].String(); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.target, got, c.want)
+		}
+	}
+	socket, err := new(unixprobe.Options).Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for g, want := range map[*guard.Guard]string{
+		g:   `the socket "/nowhere/s" is denied by guard: no entry of allow matches`,
+		nil: `the socket "/nowhere/s" is allowed: no entry denies it, and all else is allowed`,
+	} {
+		verdicts, err := guard.Explain(t.Context(), &probe.Module{Prober: socket, Guard: g}, "/nowhere/../nowhere/s")
+		if err != nil || len(verdicts) != 1 || verdicts[0].String() != want {
+			t.Errorf("got %v, %v, want %s", verdicts, err, want)
 		}
 	}
 	for _, c := range []struct{ kind, target string }{

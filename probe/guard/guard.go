@@ -1,5 +1,5 @@
-// Package guard decides which targets and addresses may be probed, by lists of networks and names that allow and deny. It
-// judges addresses only; resolving and dialling are package network's.
+// Package guard decides which targets and addresses may be probed, by lists of networks, names and socket paths that allow and
+// deny. It judges only; resolving and dialling are package network's.
 package guard
 
 import (
@@ -87,6 +87,17 @@ func (g *Guard) Allow(host string, addr netip.AddrPort) error {
 	return nil
 }
 
+// AllowPath judges the Unix socket that is about to be opened. Its error is a *DeniedError.
+func (g *Guard) AllowPath(path string) error {
+	if g == nil {
+		return nil
+	}
+	if v := g.judgePath(path); !v.Allowed {
+		return &probe.DeniedError{Err: errors.New(v.String())}
+	}
+	return nil
+}
+
 // Verdict is what a guard says about one address of a target, and which entry decides.
 type Verdict struct {
 	Host    string
@@ -95,6 +106,7 @@ type Verdict struct {
 	Section string // "guard", "the module's guard"
 	List    string // "allow", "deny"; empty: no entry matched
 	Entry   string // as it stands in the list
+	Path    string // of a Unix socket, which has no Host and no Addr
 	Proxy   string // the URL, without userinfo, of the proxy that a probe goes through; empty: none
 }
 
@@ -115,7 +127,9 @@ func (v Verdict) sentence() string {
 	if v.Addr.Port() == 0 { // of a ping
 		subject = v.Addr.Addr().String()
 	}
-	if !v.Addr.Addr().IsValid() {
+	if v.Path != "" {
+		subject = fmt.Sprintf("the socket %.255q", v.Path)
+	} else if !v.Addr.Addr().IsValid() {
 		subject = fmt.Sprintf("%.255q at port %d", v.Host, v.Addr.Port())
 	} else if _, err := netip.ParseAddr(v.Host); err != nil {
 		subject = fmt.Sprintf("%s (%.255q)", subject, v.Host)
@@ -137,14 +151,28 @@ func (v Verdict) word() string {
 	return "denied"
 }
 
-// judge asks each guard of the chain; the first one that denies decides, otherwise the innermost.
+// judge says what the chain of guards makes of an address.
 func (g *Guard) judge(host string, addr netip.AddrPort) Verdict {
 	plain := addr.Addr().Unmap().WithZone("")
 	host = strings.TrimSuffix(host, ".")
+	v := g.judgeChain(func(g *Guard) Verdict { return g.judgeAlone(host, plain, addr.Port()) })
+	v.Host, v.Addr = host, addr
+	return v
+}
+
+// judgePath is judge for a Unix socket.
+func (g *Guard) judgePath(path string) Verdict {
+	v := g.judgeChain(func(g *Guard) Verdict { return g.judgePathAlone(path) })
+	v.Path = path
+	return v
+}
+
+// judgeChain asks each guard of the chain by alone; the first one that denies decides, otherwise the innermost.
+func (g *Guard) judgeChain(alone func(*Guard) Verdict) Verdict {
 	var first Verdict
 	for inner := g; g != nil; g = g.outer {
-		v := g.judgeAlone(host, plain, addr.Port())
-		v.Host, v.Addr, v.Section = host, addr, g.section
+		v := alone(g)
+		v.Section = g.section
 		if !v.Allowed {
 			return v
 		}
@@ -168,6 +196,17 @@ func (g *Guard) judgeAlone(host string, addr netip.Addr, port uint16) Verdict {
 		if e := &g.allows[i]; e.matchesAddr(addr, port) || e.matchesName(host, port) {
 			return Verdict{Allowed: true, List: "allow", Entry: e.text}
 		}
+	}
+	return Verdict{Allowed: len(g.allows) == 0}
+}
+
+func (g *Guard) judgePathAlone(path string) Verdict {
+	matches := func(e entry) bool { return e.matchesPath(path) }
+	if i := slices.IndexFunc(g.denies, matches); i >= 0 {
+		return Verdict{List: "deny", Entry: g.denies[i].text}
+	}
+	if i := slices.IndexFunc(g.allows, matches); i >= 0 {
+		return Verdict{Allowed: true, List: "allow", Entry: g.allows[i].text}
 	}
 	return Verdict{Allowed: len(g.allows) == 0}
 }

@@ -97,6 +97,56 @@ func TestGuardOfAModuleNarrowsTheOuterOne(t *testing.T) {
 	}
 }
 
+func TestGuardJudgesSockets(t *testing.T) {
+	for name, c := range map[string]struct {
+		allow, deny string
+		path        string
+		entry       string
+		denied      bool
+	}{
+		"nothing is said":                     {path: "/run/app.sock"},
+		"a path is denied":                    {deny: "unix:/run/docker.sock", path: "/run/docker.sock", entry: "unix:/run/docker.sock", denied: true},
+		"another one is not":                  {deny: "unix:/run/docker.sock", path: "/run/docker.sock2"},
+		"a wildcard":                          {allow: "unix:/run/*.sock", path: "/run/app.sock", entry: "unix:/run/*.sock"},
+		"a wildcard stays within a name":      {allow: "unix:/run/*.sock", path: "/run/app/x.sock", denied: true},
+		"a wildcard for a directory":          {allow: "unix:/run/*/app.sock", path: "/run/1/app.sock", entry: "unix:/run/*/app.sock"},
+		"all below a directory":               {deny: "unix:/run/", path: "/run/a/b/c", entry: "unix:/run/", denied: true},
+		"not what only begins so":             {deny: "unix:/run/", path: "/running/a"},
+		"every path":                          {deny: "unix:/", path: "/a/b", entry: "unix:/", denied: true},
+		"an abstract name":                    {deny: "unix:@app-*", path: "@app-7", entry: "unix:@app-*", denied: true},
+		"every abstract name":                 {deny: "unix:@", path: "@/a/b", entry: "unix:@", denied: true},
+		"an abstract name is no path":         {deny: "unix:/", path: "@/a/b"},
+		"an allow list of hosts denies paths": {allow: "10.0.0.0/8 *.example.com", path: "/run/app.sock", denied: true},
+		"deny wins":                           {allow: "unix:/run/", deny: "unix:/run/docker.sock", path: "/run/docker.sock", entry: "unix:/run/docker.sock", denied: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGuard(t, Options{Allow: strings.Fields(c.allow), Deny: strings.Fields(c.deny)})
+			if v := g.judgePath(c.path); v.Allowed == c.denied || v.Entry != c.entry {
+				t.Errorf("got %s", v)
+			}
+			if err := g.AllowPath(c.path); probe.Is[*probe.DeniedError](err) != c.denied {
+				t.Errorf("AllowPath says %v", err)
+			}
+			if strings.Contains(c.allow+c.deny, "unix:") && g.Allow("unix", netip.MustParseAddrPort("192.0.2.1:80")) != nil != (c.allow != "") {
+				t.Error("an entry for sockets says something about hosts")
+			}
+		})
+	}
+	if err := (*Guard)(nil).AllowPath("/run/app.sock"); err != nil {
+		t.Errorf("no guard: %v", err)
+	}
+	outer := newGuard(t, Options{Allow: []string{"unix:/run/"}})
+	inner := newGuard(t, Options{Deny: []string{"unix:/run/docker.sock"}}).Within(outer)
+	for path, want := range map[string]string{
+		"/run/docker.sock": `the socket "/run/docker.sock" is denied by the module's guard, deny: "unix:/run/docker.sock"`,
+		"/tmp/x":           `the socket "/tmp/x" is denied by guard: no entry of allow matches`,
+	} {
+		if got := inner.judgePath(path).String(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 func TestGuardDeniesCloudMetadataByDefault(t *testing.T) {
 	var o Options
 	o.SetDefaults()
@@ -128,7 +178,7 @@ func TestGuardTakesInternationalNames(t *testing.T) {
 func TestGuardEntriesAreCheckedAtLoad(t *testing.T) {
 	o := Options{
 		Allow: []string{"10.0.0.0/8", "10.1.2.3/8", "*", "example..com", "*.*.example.com", ""},
-		Deny:  []string{"127.1", "0x7f.1", "2130706433", "10.0.0.0/33", "10.0.0.1:0", "10.0.0.1:9-8", "10.0.0.1:x", "[::1", "[::1]443", "[10.0.0.1]:80", "fe80::1%lo", "::ffff:0:0/64", "a:", "a b", "10.0.0.1:"},
+		Deny:  []string{"127.1", "0x7f.1", "2130706433", "10.0.0.0/33", "10.0.0.1:0", "10.0.0.1:9-8", "10.0.0.1:x", "[::1", "[::1]443", "[10.0.0.1]:80", "fe80::1%lo", "::ffff:0:0/64", "a:", "a b", "10.0.0.1:", "unix:/run/[", "unix:/run/*/", "unix:/run/../etc/x", "unix:/run//x", "unix:run/x"},
 	}
 	_, err := o.Compile()
 	faults := probetest.OptionErrorTexts(err)
@@ -149,7 +199,7 @@ func TestGuardEntriesAreCheckedAtLoad(t *testing.T) {
 func FuzzGuardEntry(f *testing.F) {
 	for _, seed := range []string{
 		"10.0.0.0/8", "*.example.com", "status.example.org:443", "169.254.169.254", "fd00:ec2::254", "[fd00::/8]:1-2",
-		"fd00::/8:443", "::ffff:127.0.0.1", "127.1", "0x7f.1", "[::1%lo]:80", "::/0", "*", "a:0", "[", "]", "/", ":", "-",
+		"fd00::/8:443", "::ffff:127.0.0.1", "127.1", "0x7f.1", "[::1%lo]:80", "::/0", "*", "a:0", "[", "]", "/", ":", "-", "unix:/run/*.sock", "unix:@a", "unix:/run/", "unix:80",
 	} {
 		f.Add(seed)
 	}
@@ -159,6 +209,12 @@ func FuzzGuardEntry(f *testing.F) {
 			return
 		}
 		port := max(e.low, 1)
+		if e.path != "" {
+			if e.prefix.IsValid() || e.name != "" || !strings.ContainsAny(e.path, `*?[\\`) && !e.matchesPath(e.path) {
+				t.Errorf("%q is for more than sockets, or not for its own: %+v", text, e)
+			}
+			return
+		}
 		switch {
 		case e.prefix.IsValid() == (e.name != ""):
 			t.Errorf("%q is for addresses and for names, or for neither: %+v", text, e)

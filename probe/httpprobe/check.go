@@ -7,17 +7,18 @@ import (
 	"strings"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/jsoncel"
 	"rollcall/probe/option"
 )
 
-// httpChecks are the options that judge an answer. The first that is not content decides, in this order: status
+// checks are the options that judge an answer. The first that is not content decides, in this order: status
 // code, headers, the body's arrival, its text, its JSON, the version of HTTP, TLS.
 type checks struct {
 	codes                           []int // empty: 2xx
 	versions                        []Version
 	headerMatches, headerNotMatches []HeaderMatch
 	bodyMatches, bodyNotMatches     []option.Regexp
-	celMatches, celNotMatches       *CEL
+	celMatches, celNotMatches       *jsoncel.Expression
 	failIfTLS, failIfNotTLS         bool
 }
 
@@ -118,19 +119,19 @@ func (c *checks) body(m *option.Matcher, body []byte, facts *probe.HTTPFacts) er
 }
 
 func (c *checks) json(ctx context.Context, body []byte) error {
-	document, err := decodeJSON(body)
+	document, err := jsoncel.Decode(body)
 	if err != nil {
 		return probe.Fail(probe.StageCheck, probe.ReasonBodyCEL, err)
 	}
 	for _, check := range []struct {
-		expression *CEL
+		expression *jsoncel.Expression
 		fails      bool // the value that is a failure
 		says       string
 	}{{c.celMatches, true, "matches"}, {c.celNotMatches, false, "does not match"}} {
 		if check.expression == nil {
 			continue
 		}
-		holds, err := check.expression.holds(ctx, document)
+		holds, err := check.expression.Holds(ctx, document)
 		if err != nil {
 			return err
 		}

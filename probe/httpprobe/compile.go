@@ -10,12 +10,13 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/content"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
 	"rollcall/probe/tlsclient"
 )
 
-// HTTPVersion is a protocol version as blackbox_exporter spells it: "HTTP/1.1", "HTTP/2.0". "HTTP/2" means the latter.
+// Version is a protocol version as blackbox_exporter spells it: "HTTP/1.1", "HTTP/2.0". "HTTP/2" means the latter.
 // Another word is accepted with a warning and never matches.
 type Version string
 
@@ -48,6 +49,7 @@ func (c *Compression) UnmarshalText(text []byte) error {
 	}
 }
 
+// Compile checks the options and reads the files that they name. Its error joins an *option.Error for each mistake.
 func (o *Options) Compile() (probe.Prober, error) {
 	var f option.Collector
 	p := &prober{
@@ -57,9 +59,9 @@ func (o *Options) Compile() (probe.Prober, error) {
 		http3:       o.EnableHTTP3,
 		limit:       int64(o.BodySizeLimit),
 		compression: o.Compression,
-		wires:       &sync.Pool{New: newWire},
+		http1Conns:  &sync.Pool{New: newHTTP1Conn},
 		buffers:     &sync.Pool{New: newBuffer},
-		decoders:    newDecoders(),
+		decoders:    content.NewDecoders(),
 	}
 	if o.NoFollowRedirects != nil && *o.NoFollowRedirects {
 		p.follow = false
@@ -86,7 +88,10 @@ func (o *Options) Compile() (probe.Prober, error) {
 	f.Join(err)
 	p.proxy, err = compileProxy(&o.HTTPClientConfig.ProxyConfig)
 	f.Join(err)
-	p.skipResolve = o.SkipResolvePhaseWithProxy && p.proxy != nil && !o.HTTPClientConfig.ProxyFromEnvironment
+	p.skipResolve = o.SkipResolvePhaseWithProxy && p.proxy != nil
+	if tokens, ok := p.auth.(*tokenSource); ok && tokens != nil {
+		tokens.client.headers.userAgent = p.headers.userAgent
+	}
 	if p.http3 && p.proxy != nil {
 		f.Unusablef("enable_http3", "does not go with a proxy; accepted: one of enable_http3, proxy_url and proxy_from_environment")
 	}

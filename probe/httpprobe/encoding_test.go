@@ -99,7 +99,7 @@ func TestBrokenEncodingsHaveTheirReason(t *testing.T) {
 	}
 }
 
-func TestEncodingNobodyAskedFor(t *testing.T) {
+func TestUnrequestedEncoding(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		w.Write(encoded("gzip", []byte("hello")))

@@ -12,7 +12,7 @@ import (
 	"rollcall/probe/probetest"
 )
 
-func TestEmptyPasswordFileIsAFaultOfTheConfiguration(t *testing.T) {
+func TestEmptyPasswordFileIsAConfigurationError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "password")
 	probetest.WriteFile(t, path, "\n")
 	_, err := compileHTTP("basic_auth: {username: me, password_file: '" + path + "'}")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rollcall/probe"
+	"rollcall/redact"
 )
 
 // cannedConn is a peer that has said everything already.
@@ -51,10 +52,10 @@ func FuzzHTTPResponse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, said []byte, way byte) {
 		p := probers[int(way)%len(probers)]
-		w := walk{p: p, home: target, result: probe.Result{HTTP: new(probe.HTTPFacts)}}
-		w.wire = p.wires.Get().(*wire)
-		defer w.hangUp(true)
-		h := hop{url: target, method: p.method, own: true}
+		w := run{p: p, target: target, result: probe.Result{HTTP: new(probe.HTTPFacts)}}
+		w.http1 = p.http1Conns.Get().(*http1Conn)
+		defer w.close(true)
+		h := hop{url: target, method: p.method, sameHost: true}
 		if w.credentials, err = w.authorize(t.Context(), &h); err != nil {
 			t.Fatal(err)
 		}
@@ -63,17 +64,17 @@ func FuzzHTTPResponse(f *testing.F) {
 			t.Fatal(err)
 		}
 		conn := &cannedConn{in: strings.NewReader(string(said))}
-		resp, err := w.wire.exchange(t.Context(), conn, req)
+		resp, err := w.http1.exchange(t.Context(), conn, req)
 		if err == nil {
 			next, follow, stop := w.redirect(&h, resp)
 			if follow {
-				next.own = false
+				next.sameHost = false
 				if got, err := w.request(&next); err == nil && strings.Contains(string(got.appendHead(nil)), "canary") {
 					t.Errorf("a password leaves for %s", next.url)
 				}
 				return
 			}
-			err = w.conclude(t.Context(), resp, stop)
+			err = w.judge(t.Context(), resp, stop)
 		}
 		var failure *probe.Failure
 		if err != nil && (!errors.As(err, &failure) || failure.Stage == "" || failure.Reason == "" || failure.Reason == probe.ReasonNetworkError) {
@@ -89,12 +90,18 @@ func FuzzHTTPResponse(f *testing.F) {
 // shows a password.
 func FuzzHTTPTarget(f *testing.F) {
 	for _, seed := range []string{
-		"example.com", "http://[::1%25lo]:80/", "https://u:canary@example.com:443/a?b#c", "//x", "http://u:canary@[", "bücher.example", "http://a b", "HTTP://\x00",
+		"example.com", "http://[::1%25lo]:80/", "https://u:canary@example.com:443/a?b#c", "//x", "http://u:canary@[", "user:pw@host/login?next=https://x", "a:b@c:http/@?#@", "http://u:p@h\\@x", "bücher.example", "http://a b", "HTTP://\x00",
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
 		u, err := parseTarget(target)
+		if err == nil && u.User != nil {
+			shown, err := parseTarget(redact.Target(target))
+			if err != nil || shown.User.Username() != "***" || shown.Host != u.Host || shown.RequestURI() != u.RequestURI() {
+				t.Errorf("%q is shown as %q", target, redact.Target(target))
+			}
+		}
 		if err != nil {
 			if strings.Contains(err.Error(), "canary") && strings.Contains(target, "@") {
 				t.Errorf("%q: the error shows it: %v", target, err)

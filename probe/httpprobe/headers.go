@@ -2,12 +2,11 @@ package httpprobe
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/prometheus/common/config"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/content"
 	"rollcall/probe/option"
 )
 
@@ -36,13 +36,12 @@ type headerSet struct {
 	host          string      // empty: the URL's
 	public        []field     // of fixed, what may go to any host: it says what answer is wanted, and no more
 	userAgent     string      // empty: none is sent
-	foreignAgent  string      // userAgent for other hosts: not what the module says, unless it says nothing
 	cookie        string      // of the module itself; a redirect's cookies come after it
 	referer       string      // of the module itself
 	authorization bool        // fixed has an Authorization
 	upgrade       bool        // the module asks for another protocol (a WebSocket)
-	accepts       acceptedCodings
-	secret        []string // names of those whose values nobody may read, beside those that are named so
+	accepts       content.Accepted
+	secret        []string // names of headers with secret values, beside those that redact.IsCredential finds
 }
 
 type fieldFile struct {
@@ -50,7 +49,7 @@ type fieldFile struct {
 	file *option.File
 }
 
-// publicHeaders are the only ones of a module that follow a redirect to another host.
+// publicHeaders are the only ones of a module that, with User-Agent, follow a redirect to another host.
 var publicHeaders = []string{"Accept", "Accept-Encoding", "Accept-Language", "Content-Type"}
 
 // withoutContent drops what described a body that a redirect has taken away.
@@ -72,10 +71,13 @@ func (o *Options) compileHeaders() (headerSet, error) {
 		seen[name] = true
 		switch name {
 		case "Host":
-			if !httpguts.ValidHostHeader(value) {
-				f.Unusablef(path, "%q is not a host", value)
+			if value != "" {
+				host, err := cleanHost(value)
+				if err != nil {
+					f.Unusablef(path, "%q is not a host: its %w", value, err)
+				}
+				h.host = host
 			}
-			h.host = value
 		case "User-Agent":
 			h.userAgent = value
 		case "Cookie":
@@ -88,8 +90,8 @@ func (o *Options) compileHeaders() (headerSet, error) {
 		case "Upgrade":
 			upgrade = value
 		case "Accept-Encoding":
-			h.accepts = parseAcceptEncoding(value)
-			if !h.accepts.covers(o.Compression) {
+			h.accepts = content.ParseAccept(value)
+			if !h.accepts.Covers(string(o.Compression)) {
 				f.Unusablef(path, "%q does not accept what compression expects, %q", value, o.Compression)
 			}
 			h.fixed = append(h.fixed, field{name, value})
@@ -103,11 +105,8 @@ func (o *Options) compileHeaders() (headerSet, error) {
 		h.fixed = append(h.fixed, field{"Upgrade", upgrade})
 	}
 	if h.accepts == nil && o.Compression != "" && o.Compression != "identity" {
-		h.accepts = parseAcceptEncoding(string(o.Compression))
+		h.accepts = content.ParseAccept(string(o.Compression))
 		h.fixed = append(h.fixed, field{"Accept-Encoding", string(o.Compression)})
-	}
-	if h.userAgent != "" {
-		h.foreignAgent = defaultUserAgent()
 	}
 	for _, field := range h.fixed {
 		if slices.Contains(publicHeaders, field.name) {
@@ -136,6 +135,9 @@ func (h *headerSet) addClientHeaders(headers *config.Headers) error {
 		for i, value := range header.Values {
 			if checkField(&f, fmt.Sprintf("%s.values[%d]", path, i), key, value) {
 				h.fixed = append(h.fixed, field{name, value})
+				if slices.Contains(publicHeaders, name) {
+					h.public = append(h.public, field{name, value})
+				}
 			}
 		}
 		if len(header.Secrets)+len(header.Files) > 0 {
@@ -178,17 +180,22 @@ func checkField(f *option.Collector, path, name, value string) bool {
 	return false
 }
 
-// checkHostname judges a request's hostname; its errors are *TargetErrors.
-func (h *headerSet) checkHostname(hostname string) error {
-	switch {
-	case hostname == "":
-		return nil
-	case !httpguts.ValidHostHeader(hostname) || strings.ContainsFunc(hostname, isControl):
-		return &probe.TargetError{Err: errors.New("the hostname is not a valid host")}
-	case h.host != "" && h.host != hostname:
-		return &probe.TargetError{Err: fmt.Errorf("the module sets the Host header to %q and the request asks for %q; accepted: one of them", h.host, hostname)}
+// hostname is a request's hostname in its one form; empty stays empty. The error is a *TargetError.
+func (h *headerSet) hostname(asked string) (string, error) {
+	if asked == "" {
+		return "", nil
 	}
-	return nil
+	if addr, err := netip.ParseAddr(asked); err == nil && addr.Is6() {
+		asked = "[" + asked + "]"
+	}
+	host, err := cleanHost(asked)
+	if err != nil {
+		return "", &probe.TargetError{Err: fmt.Errorf("the hostname is not a valid host: its %w", err)}
+	}
+	if h.host != "" && h.host != host {
+		return "", &probe.TargetError{Err: fmt.Errorf("the module sets the Host header to %q and the request asks for %q; accepted: one of them", h.host, host)}
+	}
+	return host, nil
 }
 
 // appendTo adds the module's own headers to a request's.
@@ -206,38 +213,6 @@ func (h *headerSet) appendTo(fields []field) ([]field, error) {
 		fields = append(fields, field{f.name, value})
 	}
 	return fields, nil
-}
-
-// acceptedCodings is an Accept-Encoding header: content codings and their weights. nil: there is none.
-type acceptedCodings map[string]float64
-
-func parseAcceptEncoding(value string) acceptedCodings {
-	accepted := acceptedCodings{}
-	for part := range strings.SplitSeq(value, ",") {
-		coding, parameters, _ := strings.Cut(part, ";")
-		weight := 1.0
-		if q, ok := strings.CutPrefix(strings.TrimSpace(parameters), "q="); ok {
-			weight, _ = strconv.ParseFloat(q, 64) // nonsense weighs 0
-		}
-		if coding = strings.ToLower(strings.TrimSpace(coding)); coding != "" {
-			accepted[coding] = weight
-		}
-	}
-	return accepted
-}
-
-// covers reports whether a body in this coding is acceptable (RFC 9110, section 12.5.3).
-func (a acceptedCodings) covers(coding Compression) bool {
-	if coding == "" || len(a) == 0 {
-		return true
-	}
-	if weight, ok := a[string(coding)]; ok {
-		return weight > 0
-	}
-	if weight, ok := a["*"]; ok {
-		return weight > 0
-	}
-	return coding == "identity"
 }
 
 func hasToken(list, token string) bool {

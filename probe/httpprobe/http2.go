@@ -1,12 +1,10 @@
-//lint:file-ignore SA1019 net/http's own ClientConn wants to dial by itself, and keeps what is left of a connection in
-// memory for five seconds after its end: at a thousand probes a second that is hundreds of megabytes.
+//lint:file-ignore SA1019 net/http's own ClientConn wants to dial by itself; this one takes our connection.
 
 package httpprobe
 
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,121 +13,72 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/frames"
 	"rollcall/probe/network"
 )
 
 // http2Session is one HTTP/2 connection that serves one request.
 type http2Session struct {
-	options *http2Options
-	conn    *http2Conn
-	client  *http2.ClientConn
-	given   atomic.Bool // client was handed out: there is no second try
-	body    io.ReadCloser
+	conn   *frames.Conn
+	client *http2.ClientConn
+	body   io.ReadCloser
 }
 
-// maxHTTP2Window bounds what a server may send ahead of our reading. It is a quarter of what net/http allows, and lets
-// 10 MB a second through at a round trip of 100 ms.
-const maxHTTP2Window = 1 << 20
+const (
+	// maxHTTP2Window bounds what a server may send ahead of our reading. It is a quarter of what net/http allows, and
+	// lets 10 MB a second through at a round trip of 100 ms.
+	maxHTTP2Window = 1 << 20
+	// http2Linger is how long the library keeps a closed connection in memory, for a pool that we do not have. Its
+	// own default, five seconds, is hundreds of megabytes at a thousand probes a second.
+	http2Linger = 100 * time.Millisecond
+	// leaveTime is how long a reader may take to leave a closed connection. It takes microseconds; the limit is there
+	// so that a change in the library cannot hold a probe for ever.
+	leaveTime = time.Second
+)
 
-// http2Options are all that the sessions of a module share.
-type http2Options = http2.Transport
-
-func newHTTP2() (*http2Options, error) {
+// newHTTP2 returns the options that all sessions of a module share.
+func newHTTP2() (*http2.Transport, error) {
 	t, err := http2.ConfigureTransports(&http.Transport{
-		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: maxHTTP2Window, MaxReceiveBufferPerStream: maxHTTP2Window},
+		HTTP2:           &http.HTTP2Config{MaxReceiveBufferPerConnection: maxHTTP2Window, MaxReceiveBufferPerStream: maxHTTP2Window},
+		IdleConnTimeout: http2Linger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing HTTP/2: %w", err)
 	}
-	t.ConnPool, t.DisableCompression = http2Pool{}, true
-	t.MaxHeaderListSize, t.StrictMaxConcurrentStreams = maxHeadBytes, true
+	t.DisableCompression, t.MaxHeaderListSize, t.StrictMaxConcurrentStreams = true, maxHeadBytes, true
 	return t, nil
 }
 
-// http2Pool finds a request's connection, that of the session in its context.
-type http2Pool struct{}
-
-type sessionKey struct{}
-
-// GetClientConn implements http2.ClientConnPool.
-func (http2Pool) GetClientConn(r *http.Request, _ string) (*http2.ClientConn, error) {
-	s := r.Context().Value(sessionKey{}).(*http2Session)
-	if s.given.Swap(true) {
-		return nil, errOnlyOnce
-	}
-	return s.client, nil
-}
-
-// MarkDead implements http2.ClientConnPool.
-func (http2Pool) MarkDead(*http2.ClientConn) {}
-
-// http2Conn tells when the client's reader has left it. The client has no means to wait for that, but both it and its
-// reader close the connection on their way out.
-type http2Conn struct {
-	*tls.Conn
-	raw    net.Conn // what is closed: a close of TLS may wait for the peer
-	closed atomic.Int32
-	left   chan struct{}
-	broken atomic.Pointer[error] // what the client's reader met first
-}
-
-// Read remembers its error. When the connection breaks before the request is on its way, the client says only that
-// there is no connection.
-func (c *http2Conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if err != nil {
-		c.broken.CompareAndSwap(nil, &err)
-	}
-	return n, err
-}
-
-func (c *http2Conn) Close() error {
-	err := c.raw.Close()
-	if c.closed.Add(1) == 2 {
-		close(c.left)
-	}
-	return err
-}
-
-// leaveTime is how long a reader may take to leave a closed connection. It takes microseconds; the limit is there so
-// that a change in the library cannot hold a probe for ever.
-const leaveTime = time.Second
-
 func (p *prober) startHTTP2(ctx context.Context, l *link) (session, error) {
-	s := &http2Session{options: p.http2, conn: &http2Conn{Conn: l.tls, raw: l.raw, left: make(chan struct{})}}
-	client, err := s.options.NewClientConn(s.conn)
+	s := &http2Session{conn: frames.New(l.tls, l.raw)}
+	client, err := p.http2.NewClientConn(s.conn)
 	if err != nil {
 		return nil, network.Classify(ctx, probe.StageRequest, fmt.Errorf("beginning HTTP/2: %w", err))
 	}
+	client.ReserveNewRequest() // it is not idle, and does not end after http2Linger
 	s.client = client
 	return s, nil
 }
 
-var errOnlyOnce = errors.New("the connection ended before the answer")
+var (
+	errNotProcessed  = errors.New("the server did not process the request")
+	errHTTP1Required = errors.New("the server demands HTTP/1.1 for the request")
+)
 
-func (s *http2Session) exchange(ctx context.Context, r *request) (*response, error) {
-	resp, err := roundTrip(context.WithValue(ctx, sessionKey{}, s), s.options, r)
+func (s *http2Session) exchange(ctx context.Context, req *request) (*response, error) {
+	s.conn.Allow(len(req.body))
+	resp, err := roundTrip(ctx, s.client, req)
 	if err != nil {
-		return nil, classifyHTTP2(ctx, probe.StageResponse, s.cause(err))
+		return nil, s.classify(ctx, probe.StageResponse, err)
 	}
 	s.body, _ = resp.body.(io.ReadCloser)
-	resp.body = streamBody{ctx, s.body, classifyHTTP2}
+	resp.body = streamBody{ctx, s.body, s.classify}
 	return resp, nil
-}
-
-// cause is why the exchange failed with err: how the connection ended, where the client only says that it did.
-func (s *http2Session) cause(err error) error {
-	broken := s.conn.broken.Load()
-	if broken == nil || probe.IsClassified(err) || isHTTP2(err) || errors.Is(*broken, net.ErrClosed) || errors.Is(*broken, os.ErrClosed) {
-		return err // the client closed the connection itself, and says why
-	}
-	return *broken
 }
 
 func (s *http2Session) close() {
@@ -138,9 +87,56 @@ func (s *http2Session) close() {
 	}
 	s.client.Close()
 	select {
-	case <-s.conn.left:
+	case <-s.conn.Left():
 	case <-time.After(leaveTime):
 	}
+}
+
+// classify names an error of an HTTP/2 exchange, with what the server said by its frames.
+func (s *http2Session) classify(ctx context.Context, stage probe.Stage, err error) error {
+	seen, broken := s.conn.State()
+	var stream http2.StreamError
+	if errors.As(err, &stream) && stream.Cause != nil {
+		err = stream.Cause
+	}
+	doing := doing(stage) + " over HTTP/2"
+	wrapped := fmt.Errorf("%s: %w", doing, err)
+	switch {
+	case probe.IsClassified(err), ctx.Err() != nil:
+		return network.Classify(ctx, stage, wrapped)
+	case broken != nil && network.Reason(ctx, broken) == probe.ReasonTimeout:
+		return network.Classify(ctx, stage, fmt.Errorf("%s: %w", doing, broken))
+	case errors.Is(broken, frames.ErrNoProgress):
+		return probe.Failf(stage, probe.ReasonProtocolError, "%s: %w", doing, broken)
+	case (seen.Reset || seen.GoAway) && seen.Code == http2.ErrCodeHTTP11Required:
+		return probe.Failf(stage, probe.ReasonProtocolError, "%s: %w", doing, errHTTP1Required)
+	case stage == probe.StageResponse && seen.NotProcessed():
+		return probe.Failf(stage, probe.ReasonProtocolError, "%s: %w (%v)", doing, errNotProcessed, seen.Code)
+	case seen.Reset:
+		return probe.Failf(stage, probe.ReasonProtocolError, "%s: the server reset the stream with %v", doing, seen.Code)
+	case seen.GoAway && seen.Code != http2.ErrCodeNo:
+		return probe.Failf(stage, probe.ReasonProtocolError, "%s: the server ended the connection with %v", doing, seen.Code)
+	case seen.Ended && errors.Is(err, io.ErrUnexpectedEOF):
+		return probe.Failf(stage, probe.ReasonProtocolError, "%s: it is shorter than its Content-Length", doing)
+	case err.Error() == "http2: response header list larger than advertised limit": // it has no type
+		return probe.Fail(stage, probe.ReasonHeadersTooLarge, wrapped)
+	case probe.Is[http2.StreamError](err), probe.Is[http2.ConnectionError](err), probe.Is[http2.GoAwayError](err):
+		return probe.Fail(stage, probe.ReasonProtocolError, wrapped)
+	case broken != nil && !errors.Is(broken, net.ErrClosed) && !errors.Is(broken, os.ErrClosed):
+		return network.Classify(ctx, stage, fmt.Errorf("%s: %w", doing, broken)) // the library says only that it ended
+	}
+	if classified := network.Classify(ctx, stage, wrapped); !probe.HasReason(classified, probe.ReasonNetworkError) {
+		return classified
+	}
+	return probe.Fail(stage, probe.ReasonProtocolError, wrapped) // what the client complains about without a type is of this kind
+}
+
+// doing is what goes on at stage, for a cause.
+func doing(stage probe.Stage) string {
+	if stage == probe.StageBody {
+		return "reading the body"
+	}
+	return "waiting for the answer"
 }
 
 // streamBody names what goes wrong with a body of HTTP/2 or HTTP/3. It holds the probe's context to judge by.
@@ -158,45 +154,8 @@ func (b streamBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// classifyHTTP2 names an error of an HTTP/2 exchange.
-func classifyHTTP2(ctx context.Context, stage probe.Stage, err error) error {
-	var (
-		stream http2.StreamError
-		netErr net.Error
-	)
-	broken := isHTTP2(err)
-	if errors.As(err, &stream) && stream.Cause != nil {
-		err = stream.Cause
-	}
-	wrapped := fmt.Errorf("speaking HTTP/2: %w", err)
-	switch {
-	case probe.IsClassified(err), ctx.Err() != nil, errors.As(err, &netErr):
-		return network.Classify(ctx, stage, wrapped)
-	case errors.Is(err, errOnlyOnce):
-		return probe.Fail(stage, probe.ReasonConnectionClosed, wrapped)
-	case err.Error() == "http2: response header list larger than advertised limit": // it has no type
-		return probe.Fail(stage, probe.ReasonHeadersTooLarge, wrapped)
-	case broken:
-		return probe.Fail(stage, probe.ReasonProtocolError, wrapped)
-	}
-	if classified := network.Classify(ctx, stage, wrapped); !probe.HasReason(classified, probe.ReasonNetworkError) {
-		return classified
-	}
-	return probe.Fail(stage, probe.ReasonProtocolError, wrapped) // what the client complains about without a type is of this kind
-}
-
-// isHTTP2 reports whether err is in the protocol's own words.
-func isHTTP2(err error) bool {
-	var (
-		stream http2.StreamError
-		conn   http2.ConnectionError
-		goAway http2.GoAwayError
-	)
-	return errors.As(err, &stream) || errors.As(err, &conn) || errors.As(err, &goAway)
-}
-
-// roundTrip sends r through a client of net/http's kind, for HTTP/2 and HTTP/3.
-func roundTrip(ctx context.Context, client http.RoundTripper, r *request) (*response, error) {
+// roundTrip sends req through a client of net/http's kind, for HTTP/2 and HTTP/3.
+func roundTrip(ctx context.Context, client http.RoundTripper, req *request) (*response, error) {
 	var first time.Time
 	interim := 0
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -208,18 +167,18 @@ func roundTrip(ctx context.Context, client http.RoundTripper, r *request) (*resp
 			return nil
 		},
 	})
-	req := (&http.Request{
-		Method: r.method, URL: r.url, Host: r.host, Header: make(http.Header, len(r.fields)+1),
+	out := (&http.Request{
+		Method: req.method, URL: req.url, Host: req.host, Header: make(http.Header, len(req.fields)+1),
 		Proto: "HTTP/2.0", ProtoMajor: 2,
 	}).WithContext(ctx)
-	for _, f := range r.fields {
-		req.Header.Add(f.name, f.value)
+	for _, f := range req.fields {
+		out.Header.Add(f.name, f.value)
 	}
-	req.Header.Set("User-Agent", r.userAgent) // an empty one suppresses the client's own
-	if len(r.body) > 0 {
-		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(r.body)), int64(len(r.body))
+	out.Header.Set("User-Agent", req.userAgent) // an empty one suppresses the client's own
+	if len(req.body) > 0 {
+		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(req.body)), int64(len(req.body))
 	}
-	answer, err := client.RoundTrip(req)
+	answer, err := client.RoundTrip(out)
 	if err != nil {
 		return nil, err
 	}
@@ -233,6 +192,6 @@ func roundTrip(ctx context.Context, client http.RoundTripper, r *request) (*resp
 	return &response{
 		proto: answer.Proto, major: answer.ProtoMajor, minor: answer.ProtoMinor, status: answer.StatusCode,
 		header: answer.Header, contentLength: answer.ContentLength, body: answer.Body, first: first,
-		noBody: r.method == http.MethodHead || answer.StatusCode == http.StatusNoContent || answer.StatusCode == http.StatusNotModified,
+		noBody: req.method == http.MethodHead || answer.StatusCode == http.StatusNoContent || answer.StatusCode == http.StatusNotModified,
 	}, nil
 }

@@ -114,7 +114,7 @@ func awaitHTTP2Request(c net.Conn) error {
 	}
 }
 
-// A server may send so much that nobody has read yet, in each of thousands of probes.
+// What a server sends ahead of reading is held in memory, in each of thousands of probes.
 func TestHTTP2ServerMaySendAMegabyteAhead(t *testing.T) {
 	stream, connection := make(chan uint32, 1), make(chan uint32, 1)
 	target, options := rawTLS(t, "h2", func(c net.Conn) {
@@ -155,7 +155,7 @@ func TestHTTP2HeadHasNoBodyToDecode(t *testing.T) {
 	}
 }
 
-// HTTP/2 has no Upgrade header (RFC 9113, 8.2.2), so who asks for another protocol asks over HTTP/1.1.
+// HTTP/2 has no Upgrade header (RFC 9113, 8.2.2), so another protocol is requested over HTTP/1.1.
 func TestUpgradeIsAskedForOverHTTP1(t *testing.T) {
 	s, options := serveTLS(t, true, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "websocket" {

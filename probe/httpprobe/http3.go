@@ -9,42 +9,84 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+	"golang.org/x/net/ipv4"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/frames"
 	"rollcall/probe/network"
 	"rollcall/probe/tlsclient"
 )
 
-// maxHTTP3Window bounds what a server may send ahead of our reading.
-const maxHTTP3Window = 1 << 20
+const (
+	// maxHTTP3Window bounds what a server may send ahead of our reading.
+	maxHTTP3Window = 1 << 20
+	// maxIdleBytes may come without bytes of the body: the header, acknowledgements, PING, frames of unknown kinds. A
+	// flood would burn a processor until the probe's time is up.
+	maxIdleBytes = maxHeadBytes + maxHeadBytes/2
+	// datagramCost is what a datagram counts beside its length.
+	datagramCost = 128
+)
 
 // http3Session is one QUIC connection, on a socket of its own, that serves one request.
 type http3Session struct {
-	socket    *net.UDPConn
+	socket    *countingSocket
 	transport *quic.Transport
 	conn      *quic.Conn
 	client    *http3.ClientConn
 	body      io.ReadCloser
 }
 
-// connectHTTP3 brings up QUIC, whose handshake is that of TLS as well: what comes before the server's certificates
-// counts as connecting, the rest as TLS.
-func (w *walk) connectHTTP3(ctx context.Context, h *hop, dest netip.AddrPort) error {
-	if err := probe.Allow(w.req.Guard, h.url.Hostname(), dest); err != nil {
+// countingSocket bounds what comes from the server without progress.
+type countingSocket struct {
+	*net.UDPConn
+	batch *ipv4.PacketConn
+	idle  atomic.Int64 // bytes that no progress made up for
+	limit atomic.Int64 // of idle
+	ended atomic.Bool  // the limit was passed
+}
+
+// ReadBatch is what quic-go reads by.
+func (s *countingSocket) ReadBatch(messages []ipv4.Message, flags int) (int, error) {
+	n, err := s.batch.ReadBatch(messages, flags)
+	for i := range n {
+		s.idle.Add(int64(messages[i].N) + datagramCost)
+	}
+	if err == nil && s.idle.Load() > s.limit.Load() {
+		s.ended.Store(true)
+		return 0, frames.ErrNoProgress
+	}
+	return n, err
+}
+
+// connectHTTP3 brings up QUIC, once more with a smaller ClientHello where the server refuses the first.
+func (r *run) connectHTTP3(ctx context.Context, h *hop, dest netip.AddrPort) error {
+	if err := probe.Allow(r.req.Guard, h.url.Hostname(), dest); err != nil {
 		return err
 	}
 	if _, err := network.ZoneIndex(dest.Addr()); err != nil {
 		return err
 	}
+	err := r.openHTTP3(ctx, h, dest, nil)
+	if r.result.TLS == nil && probe.Is[*quic.TransportError](err) && refusesHello(err) {
+		err = r.openHTTP3(ctx, h, dest, tlsclient.QuickGroups())
+	}
+	return err
+}
+
+// openHTTP3 makes the handshake, which is that of TLS as well: what comes before the server's certificates counts as
+// connecting, the rest as TLS.
+func (r *run) openHTTP3(ctx context.Context, h *hop, dest netip.AddrPort, groups []tls.CurveID) error {
 	facts := new(probe.TLSFacts)
-	config, err := w.p.tls.Config(w.serverName(h), []string{http3.NextProtoH3}, facts)
+	config, err := r.p.tls.Config(r.serverName(h), []string{http3.NextProtoH3}, facts)
 	if err != nil {
 		return err
 	}
+	config.CurvePreferences = groups
 	start := time.Now()
 	presented := start
 	verify := config.VerifyConnection
@@ -55,18 +97,18 @@ func (w *walk) connectHTTP3(ctx context.Context, h *hop, dest netip.AddrPort) er
 	s, err := dialHTTP3(ctx, dest, config)
 	end := time.Now()
 	if facts.Version == 0 {
-		w.result.Phases.Connect += end.Sub(start)
+		r.result.Phases.Connect += end.Sub(start)
 		if err != nil {
 			return atStage(probe.StageConnect, "connecting over QUIC", tlsclient.HandshakeError(ctx, err, facts))
 		}
 	}
-	w.result.TLS = facts
-	w.result.Phases.Connect += presented.Sub(start)
-	w.result.Phases.TLS += end.Sub(presented)
+	r.result.TLS = facts
+	r.result.Phases.Connect += presented.Sub(start)
+	r.result.Phases.TLS += end.Sub(presented)
 	if err != nil {
 		return tlsclient.HandshakeError(ctx, err, facts)
 	}
-	w.session = s
+	r.session = s
 	return nil
 }
 
@@ -75,7 +117,9 @@ func dialHTTP3(ctx context.Context, dest netip.AddrPort, config *tls.Config) (*h
 	if err != nil {
 		return nil, err
 	}
-	s := &http3Session{socket: socket, transport: &quic.Transport{Conn: socket}}
+	counting := &countingSocket{UDPConn: socket, batch: ipv4.NewPacketConn(socket)}
+	counting.limit.Store(maxIdleBytes)
+	s := &http3Session{socket: counting, transport: &quic.Transport{Conn: counting}}
 	patience := probe.DefaultTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = time.Until(deadline)
@@ -96,14 +140,29 @@ func dialHTTP3(ctx context.Context, dest netip.AddrPort, config *tls.Config) (*h
 	return s, nil
 }
 
-func (s *http3Session) exchange(ctx context.Context, r *request) (*response, error) {
-	resp, err := roundTrip(ctx, s.client, r)
+func (s *http3Session) exchange(ctx context.Context, req *request) (*response, error) {
+	s.socket.limit.Add(int64(len(req.body) / 4)) // its acknowledgements
+	resp, err := roundTrip(ctx, s.client, req)
 	if err != nil {
-		return nil, classifyHTTP3(ctx, probe.StageResponse, err)
+		return nil, s.classify(ctx, probe.StageResponse, err)
 	}
 	s.body, _ = resp.body.(io.ReadCloser)
-	resp.body = streamBody{ctx, s.body, classifyHTTP3}
+	resp.body = streamBody{ctx, progressBody{s.body, s.socket}, s.classify}
 	return resp, nil
+}
+
+// progressBody makes up for what came, by half as much again as it yields: framing takes less.
+type progressBody struct {
+	io.Reader
+	socket *countingSocket
+}
+
+func (b progressBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if idle := &b.socket.idle; n > 0 && idle.Add(-int64(n+n/2)) < 0 {
+		idle.Store(0)
+	}
+	return n, err
 }
 
 func (s *http3Session) close() {
@@ -118,23 +177,21 @@ func (s *http3Session) close() {
 	s.socket.Close()
 }
 
-// classifyHTTP3 names an error of an HTTP/3 exchange.
-func classifyHTTP3(ctx context.Context, stage probe.Stage, err error) error {
-	var (
-		stream      *quic.StreamError
-		application *quic.ApplicationError
-		transport   *quic.TransportError
-		protocol    *http3.Error
-		wrapped     = fmt.Errorf("speaking HTTP/3: %w", err)
-	)
+// classify names an error of an HTTP/3 exchange.
+func (s *http3Session) classify(ctx context.Context, stage probe.Stage, err error) error {
+	wrapped := fmt.Errorf("%s over HTTP/3: %w", doing(stage), err)
 	switch {
+	case s.socket.ended.Load():
+		return probe.Failf(stage, probe.ReasonProtocolError, "%s over HTTP/3: %w", doing(stage), frames.ErrNoProgress)
 	case probe.IsClassified(err), ctx.Err() != nil:
 		return network.Classify(ctx, stage, wrapped)
 	case strings.Contains(err.Error(), "http3: HEADERS frame too large"),
 		strings.Contains(err.Error(), "http3: headers too large"): // they have no type; the second is after unpacking
 		return probe.Fail(stage, probe.ReasonHeadersTooLarge, wrapped)
-	case errors.As(err, &stream), errors.As(err, &application), errors.As(err, &transport), errors.As(err, &protocol):
+	case probe.Is[*quic.StreamError](err), probe.Is[*quic.ApplicationError](err), probe.Is[*quic.TransportError](err), probe.Is[*http3.Error](err):
 		return probe.Fail(stage, probe.ReasonProtocolError, wrapped)
+	case stage == probe.StageBody && errors.Is(err, io.ErrUnexpectedEOF): // the stream ended, not the connection
+		return probe.Failf(stage, probe.ReasonProtocolError, "%s over HTTP/3: it is shorter than its Content-Length", doing(stage))
 	}
 	if classified := network.Classify(ctx, stage, wrapped); !probe.HasReason(classified, probe.ReasonNetworkError) {
 		return classified

@@ -1,6 +1,7 @@
 package httpprobe
 
 import (
+	"bytes"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
 	"rollcall/probe"
@@ -55,7 +57,7 @@ func TestHTTP3ShowsTheCertificateItRefuses(t *testing.T) {
 	}
 }
 
-func TestHTTP3NobodyListens(t *testing.T) {
+func TestHTTP3WithoutListener(t *testing.T) {
 	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +76,7 @@ func TestHTTP3ServersThatMisbehave(t *testing.T) {
 		stage   probe.Stage
 		reason  probe.Reason
 	}{
-		"a header without measure": {func(w http.ResponseWriter, _ *http.Request) {
+		"an endless header": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-Long", strings.Repeat("x", 2*maxHeadBytes))
 		}, probe.StageResponse, probe.ReasonHeadersTooLarge},
 		"a stream that is reset before the answer": {func(http.ResponseWriter, *http.Request) {
@@ -102,5 +104,34 @@ func TestHTTP3HeadHasNoBody(t *testing.T) {
 	probetest.WantUp(t, r)
 	if r.HTTP.ContentLength != 1000 || r.HTTP.UncompressedBodyLength != 0 {
 		t.Errorf("facts: %+v", r.HTTP)
+	}
+}
+
+// An HTTP/3 server may send frames of an unknown kind, which are passed over, without end.
+func TestHTTP3FramesWithoutProgressEndEarly(t *testing.T) {
+	certified, options := serveTLS(t, false, func(http.ResponseWriter, *http.Request) {})
+	config := &tls.Config{Certificates: certified.TLS.Certificates, NextProtos: []string{http3.NextProtoH3}}
+	l, err := quic.ListenAddr("127.0.0.1:0", config, &quic.Config{MaxIdleTimeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c, err := l.Accept(t.Context())
+		if err != nil {
+			return
+		}
+		s, err := c.AcceptStream(t.Context())
+		for block := bytes.Repeat([]byte{0x21, 0}, 32<<10); err == nil; {
+			_, err = s.Write(block)
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	r := probetest.Ask(t, httpModule(t, options+"enable_http3: true"), probe.Request{Target: "https://" + l.Addr().String(), Timeout: time.Minute})
+	probetest.WantDown(t, r, probe.StageResponse, probe.ReasonProtocolError)
+	t.Logf("it ended after %v", r.Duration)
+	if !strings.Contains(r.Failure.Error(), "without end") {
+		t.Errorf("%v", r.Failure)
 	}
 }

@@ -18,8 +18,10 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/content"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
+	"rollcall/redact"
 )
 
 const (
@@ -33,15 +35,16 @@ const (
 // part of the probe: within its deadline, through its guard.
 type tokenSource struct {
 	options   *config.OAuth2
+	url       string // of the token server, its host in its one form
 	secret    secret // or the private key
 	algorithm *jwt.SigningMethodRSA
 	client    *prober // reaches the token server
 
-	lock   chan struct{} // holds one value while somebody fetches; the fields below are theirs
-	grant  func(context.Context) oauth2.TokenSource
-	sealed string // the secret that grant was made with
-	token  *oauth2.Token
-	since  time.Time // when token was asked for
+	lock  chan struct{} // holds one value during a fetch; it guards the fields below
+	grant func(context.Context) oauth2.TokenSource
+	key   string // the secret that grant was made with
+	token *oauth2.Token
+	since time.Time // when token was asked for
 }
 
 func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
@@ -54,8 +57,10 @@ func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
 		f.Add("token_url", option.ErrRequired)
 	} else if u, err := url.Parse(o.TokenURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") {
 		f.Unusablef("token_url", "is not a URL; accepted: http or https")
-	} else if err := checkHTTPURL(u); err != nil {
+	} else if err := cleanURL(u); err != nil {
 		f.Unusablef("token_url", "%w", err)
+	} else {
+		s.url = u.String()
 	}
 	switch o.GrantType {
 	case "", grantClientCredentials:
@@ -126,13 +131,13 @@ func (s *tokenSource) renew(ctx context.Context, g probe.Guard, refused string, 
 	case <-ctx.Done():
 		return "", network.Classify(ctx, probe.StageRequest, fmt.Errorf("waiting for a token: %w", ctx.Err()))
 	}
-	if s.grant == nil || s.sealed != string(key) {
-		s.grant, s.sealed, s.token = s.newGrant(key), string(key), nil
+	if s.grant == nil || s.key != string(key) {
+		s.grant, s.key, s.token = s.newGrant(key), string(key), nil
 	}
 	if !s.token.Valid() || s.header() == refused && s.since.Before(began) {
 		s.since = time.Now()
 		if s.token, err = s.fetch(ctx, g); err != nil {
-			return "", redactError(err, []string{string(key)})
+			return "", err
 		}
 	}
 	return s.header(), nil
@@ -149,7 +154,7 @@ func (s *tokenSource) newGrant(key []byte) func(context.Context) oauth2.TokenSou
 	}
 	if o.GrantType != grantJWTBearer {
 		c := &clientcredentials.Config{
-			ClientID: o.ClientID, ClientSecret: string(key), Scopes: o.Scopes, TokenURL: o.TokenURL, EndpointParams: parameters,
+			ClientID: o.ClientID, ClientSecret: string(key), Scopes: o.Scopes, TokenURL: s.url, EndpointParams: parameters,
 		}
 		return c.TokenSource
 	}
@@ -160,14 +165,15 @@ func (s *tokenSource) newGrant(key []byte) func(context.Context) oauth2.TokenSou
 	c := &config.JwtGrantTypeConfig{
 		Iss: issuer, Subject: o.ClientID, Audience: o.Audience, PrivateClaims: o.Claims, Scopes: o.Scopes,
 		PrivateKey: key, PrivateKeyID: o.ClientCertificateKeyID, SigningAlgorithm: s.algorithm,
-		TokenURL: o.TokenURL, EndpointParams: parameters,
+		TokenURL: s.url, EndpointParams: parameters,
 	}
 	return c.TokenSource
 }
 
 func (s *tokenSource) fetch(ctx context.Context, g probe.Guard) (*oauth2.Token, error) {
+	transport := &tokenTransport{ctx: ctx, client: s.client, guard: g, sent: []string{s.key}}
 	client := &http.Client{
-		Transport: tokenTransport{ctx, s.client, g},
+		Transport: transport,
 		CheckRedirect: func(next *http.Request, via []*http.Request) error {
 			if next.URL.Host != via[0].URL.Host || next.URL.Scheme != via[0].URL.Scheme || len(via) > maxRedirects {
 				return http.ErrUseLastResponse // the request holds a secret: it is for this server only
@@ -177,7 +183,7 @@ func (s *tokenSource) fetch(ctx context.Context, g probe.Guard) (*oauth2.Token, 
 	}
 	token, err := s.grant(context.WithValue(ctx, oauth2.HTTPClient, client)).Token()
 	if err != nil {
-		return nil, tokenError(ctx, err)
+		return nil, redactError(tokenError(ctx, err), transport.sent)
 	}
 	if token.AccessToken == "" || !httpguts.ValidHeaderFieldValue(token.Type()+token.AccessToken) {
 		return nil, probe.Failf(probe.StageRequest, probe.ReasonTokenRefused, "fetching a token: the answer of the token server holds none")
@@ -223,14 +229,21 @@ type tokenTransport struct {
 	ctx    context.Context
 	client *prober
 	guard  probe.Guard
+	sent   []string // the secrets of its requests, in the forms that they had
 }
 
 // RoundTrip implements http.RoundTripper.
-func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := cleanURL(r.URL); err != nil { // of a redirect
+		return nil, probe.Failf(probe.StageRequest, probe.ReasonTokenRefused, "the token server's redirect leads nowhere: %w", err)
+	}
 	req := &request{method: r.Method, url: r.URL, host: hostHeader(r.URL), userAgent: t.client.headers.userAgent}
 	for name, values := range r.Header {
 		for _, value := range values {
 			req.fields = append(req.fields, field{name, value})
+			if redact.IsCredential(name) {
+				t.sent = append(t.sent, redact.CredentialForms(value)...)
+			}
 		}
 	}
 	if r.Body != nil {
@@ -240,28 +253,26 @@ func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		req.body = body
-	}
-	w := walk{p: t.client, req: probe.Request{Guard: t.guard}, result: probe.Result{HTTP: new(probe.HTTPFacts)}, home: r.URL}
-	defer w.hangUp(true)
-	if err := w.connect(t.ctx, &hop{url: r.URL, body: req.body, own: true}); err != nil {
-		return nil, err
-	}
-	if via := w.link.absolute; via != nil {
-		req.absolute = true
-		if via.User != nil {
-			req.fields = append(req.fields, field{"Proxy-Authorization", userinfoCredentials(via.User)})
+		if form, err := url.ParseQuery(string(body)); err == nil {
+			t.sent = append(t.sent, form.Get("client_secret"), form.Get("assertion"))
 		}
 	}
-	resp, err := w.exchange(t.ctx, req)
+	asked := run{p: t.client, req: probe.Request{Guard: t.guard}, result: probe.Result{HTTP: new(probe.HTTPFacts)}, target: r.URL}
+	defer asked.close(true)
+	if err := asked.connect(t.ctx, &hop{url: r.URL, body: req.body, sameHost: true}); err != nil {
+		return nil, err
+	}
+	asked.throughProxy(req)
+	resp, err := asked.exchange(t.ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	sink := bodySink{limit: maxTokenAnswer, keep: true}
+	sink := content.Sink{Limit: maxTokenAnswer, Keep: true}
 	if err := t.client.readBody(t.ctx, resp, &sink, make([]byte, 0, 1024)); err != nil {
 		return nil, err
 	}
 	return &http.Response{
 		StatusCode: resp.status, Status: fmt.Sprint(resp.status), Proto: resp.proto, ProtoMajor: resp.major, ProtoMinor: resp.minor,
-		Header: resp.header, Body: io.NopCloser(bytes.NewReader(sink.kept)), ContentLength: int64(len(sink.kept)), Request: r,
+		Header: resp.header, Body: io.NopCloser(bytes.NewReader(sink.Kept)), ContentLength: int64(len(sink.Kept)), Request: r,
 	}, nil
 }

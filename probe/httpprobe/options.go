@@ -10,8 +10,11 @@ import (
 	"time"
 
 	"github.com/prometheus/common/config"
+	"golang.org/x/net/http2"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/content"
+	"rollcall/probe/httpprobe/jsoncel"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
 	"rollcall/probe/tlsclient"
@@ -21,29 +24,29 @@ import (
 // DefaultBodySizeLimit bounds a body after decoding when the module says nothing.
 const DefaultBodySizeLimit option.Size = 10 << 20
 
-// HTTPOptions is the http section of a module: blackbox_exporter's options by their names.
+// Options is the http section of a module: blackbox_exporter's options by their names.
 type Options struct {
-	ValidStatusCodes             []int             `yaml:"valid_status_codes,omitempty"` // empty: 2xx
-	ValidHTTPVersions            []Version         `yaml:"valid_http_versions,omitempty"`
-	IPProtocol                   option.IPProtocol `yaml:"preferred_ip_protocol,omitempty"`
-	IPProtocolFallback           bool              `yaml:"ip_protocol_fallback"`
-	SkipResolvePhaseWithProxy    bool              `yaml:"skip_resolve_phase_with_proxy,omitempty"`
-	NoFollowRedirects            *bool             `yaml:"no_follow_redirects,omitempty"` // deprecated: follow_redirects
-	FailIfSSL                    bool              `yaml:"fail_if_ssl,omitempty"`
-	FailIfNotSSL                 bool              `yaml:"fail_if_not_ssl,omitempty"`
-	Method                       string            `yaml:"method,omitempty"`
-	Headers                      map[string]string `yaml:"headers,omitempty"`
-	FailIfBodyMatchesRegexp      []option.Regexp   `yaml:"fail_if_body_matches_regexp,omitempty"`
-	FailIfBodyNotMatchesRegexp   []option.Regexp   `yaml:"fail_if_body_not_matches_regexp,omitempty"`
-	FailIfBodyJSONMatchesCEL     *CEL              `yaml:"fail_if_body_json_matches_cel,omitempty"`
-	FailIfBodyJSONNotMatchesCEL  *CEL              `yaml:"fail_if_body_json_not_matches_cel,omitempty"`
-	FailIfHeaderMatchesRegexp    []HeaderMatch     `yaml:"fail_if_header_matches,omitempty"`
-	FailIfHeaderNotMatchesRegexp []HeaderMatch     `yaml:"fail_if_header_not_matches,omitempty"`
-	Body                         string            `yaml:"body,omitempty"`
-	BodyFile                     string            `yaml:"body_file,omitempty"`
-	BodySizeLimit                option.Size       `yaml:"body_size_limit"` // 0: none
-	Compression                  Compression       `yaml:"compression,omitempty"`
-	EnableHTTP3                  bool              `yaml:"enable_http3,omitempty"`
+	ValidStatusCodes             []int               `yaml:"valid_status_codes,omitempty"` // empty: 2xx
+	ValidHTTPVersions            []Version           `yaml:"valid_http_versions,omitempty"`
+	IPProtocol                   option.IPProtocol   `yaml:"preferred_ip_protocol,omitempty"`
+	IPProtocolFallback           bool                `yaml:"ip_protocol_fallback"`
+	SkipResolvePhaseWithProxy    bool                `yaml:"skip_resolve_phase_with_proxy,omitempty"`
+	NoFollowRedirects            *bool               `yaml:"no_follow_redirects,omitempty"` // deprecated: follow_redirects
+	FailIfSSL                    bool                `yaml:"fail_if_ssl,omitempty"`
+	FailIfNotSSL                 bool                `yaml:"fail_if_not_ssl,omitempty"`
+	Method                       string              `yaml:"method,omitempty"`
+	Headers                      map[string]string   `yaml:"headers,omitempty"`
+	FailIfBodyMatchesRegexp      []option.Regexp     `yaml:"fail_if_body_matches_regexp,omitempty"`
+	FailIfBodyNotMatchesRegexp   []option.Regexp     `yaml:"fail_if_body_not_matches_regexp,omitempty"`
+	FailIfBodyJSONMatchesCEL     *jsoncel.Expression `yaml:"fail_if_body_json_matches_cel,omitempty"`
+	FailIfBodyJSONNotMatchesCEL  *jsoncel.Expression `yaml:"fail_if_body_json_not_matches_cel,omitempty"`
+	FailIfHeaderMatchesRegexp    []HeaderMatch       `yaml:"fail_if_header_matches,omitempty"`
+	FailIfHeaderNotMatchesRegexp []HeaderMatch       `yaml:"fail_if_header_not_matches,omitempty"`
+	Body                         string              `yaml:"body,omitempty"`
+	BodyFile                     string              `yaml:"body_file,omitempty"`
+	BodySizeLimit                option.Size         `yaml:"body_size_limit"` // 0: none
+	Compression                  Compression         `yaml:"compression,omitempty"`
+	EnableHTTP3                  bool                `yaml:"enable_http3,omitempty"`
 
 	HTTPClientConfig config.HTTPClientConfig `yaml:",inline"`
 }
@@ -62,7 +65,7 @@ type HeaderMatch struct {
 	AllowMissing bool          `yaml:"allow_missing,omitempty"`
 }
 
-// httpProber is an http section ready to probe. Nothing in it changes afterwards but what follows files (secrets,
+// prober is an http section ready to probe. Nothing in it changes afterwards but what follows files (secrets,
 // certificates) and the cached OAuth 2.0 token.
 type prober struct {
 	method  string
@@ -75,15 +78,16 @@ type prober struct {
 	proxy   *proxyClient // nil: none
 
 	follow      bool
-	skipResolve bool          // the proxy resolves
-	http2       *http2Options // nil: HTTP/1 alone
+	skipResolve bool             // the proxy resolves
+	tunnels     bool             // a proxy is asked for a tunnel also for http
+	http2       *http2.Transport // nil: HTTP/1 alone
 	http3       bool
 	limit       int64 // of the body after decoding; 0: none
 	compression Compression
 
-	wires    *sync.Pool // of *wire
-	buffers  *sync.Pool // of *[]byte, for bodies
-	decoders *decoders
+	http1Conns *sync.Pool // of *http1Conn
+	buffers    *sync.Pool // of *[]byte, for bodies
+	decoders   *content.Decoders
 }
 
 // bodyBuffer is what a body is read into; only one that is kept makes it grow.
@@ -104,29 +108,39 @@ func (p *prober) keepBuffer(b *[]byte) {
 // Probe implements Prober.
 func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, error) {
 	start := time.Now()
-	target, err := parseTarget(req.Target)
+	target, err := p.parse(req.Target)
 	if err != nil {
 		return probe.Result{}, err
 	}
-	if err := p.headers.checkHostname(req.Hostname); err != nil {
+	if req.Hostname, err = p.headers.hostname(req.Hostname); err != nil {
 		return probe.Result{}, err
 	}
-	w := new(walk)
-	w.p, w.req, w.began, w.result.HTTP = p, req, start, &probe.HTTPFacts{HasCEL: p.checks.usesCEL()}
-	defer w.hangUp(false) // for a panic; otherwise it was done
-	if err = w.run(ctx, target); err != nil {
-		err = redactError(err, w.redactions())
+	r := &run{p: p, req: req, start: start}
+	r.result.HTTP = &probe.HTTPFacts{HasCEL: p.checks.usesCEL()}
+	defer r.close(false) // for a panic; otherwise it was done
+	if err = r.follow(ctx, target); err != nil {
+		err = redactError(err, r.redactions())
 	}
-	if len(w.told) > 0 {
-		w.result.HTTP.FinalURL = redact.Text(w.result.HTTP.FinalURL, w.told...)
+	if len(r.secrets) > 0 {
+		r.result.HTTP.FinalURL = redact.Text(r.result.HTTP.FinalURL, r.secrets...)
 	}
-	w.result.Duration = time.Since(start)
-	w.hangUp(err == nil)
-	return w.result.Settle(err)
+	r.result.Duration = time.Since(start)
+	r.close(err == nil)
+	return r.result.Settle(err)
 }
 
-func (p *prober) Locate(target string) (probe.Destination, error) {
+// parse is parseTarget for the module: HTTP/3 is always encrypted, so it asks an http target by https, as blackbox_exporter.
+func (p *prober) parse(target string) (*url.URL, error) {
 	u, err := parseTarget(target)
+	if err == nil && p.http3 {
+		u.Scheme = "https"
+	}
+	return u, err
+}
+
+// Locate implements probe.Locator.
+func (p *prober) Locate(target string) (probe.Destination, error) {
+	u, err := p.parse(target)
 	if err != nil {
 		return probe.Destination{}, err
 	}

@@ -1,13 +1,17 @@
 package httpprobe
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
 	"rollcall/probe"
+	"rollcall/probe/option"
 	"rollcall/probe/probetest"
 )
 
@@ -15,10 +19,9 @@ func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 	for _, c := range []struct{ options, want string }{
 		{"method: 'GE T'", "http.method:"},
 		{"method: CONNECT", "http.method:"},
-		{"valid_status_codes: [200, 1000]", "http.valid_status_codes[1]:"},
+		{"valid_http_versions: [HTTP/1.1, HTTP/3.0]", "http.valid_http_versions[1]:"},
 		{"headers: {'X Y': z}", "http.headers.X Y:"},
 		{"headers: {X: \"a\\r\\nY: b\"}", "http.headers.X:"},
-		{"headers: {X: a, x: b}", "http.headers.x:"},
 		{"headers: {Connection: Upgrade, Upgrade: websocket}\nenable_http3: true", "http.enable_http3:"},
 		{"headers: {Host: 'a b'}", "http.headers.Host:"},
 		{"headers: {Accept-Encoding: 'br, gzip;q=0'}\ncompression: gzip", "http.headers.Accept-Encoding:"},
@@ -27,11 +30,10 @@ func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 		{"http_headers: {X: {files: [/does/not/exist]}}", "http.http_headers.X.files[0]:"},
 		{"body: x\nbody_file: /dev/null", "http.body_file:"},
 		{"body_file: /does/not/exist", "http.body_file:"},
-		{"fail_if_ssl: true\nfail_if_not_ssl: true", "http.fail_if_not_ssl:"},
 		{"fail_if_header_matches: [{header: '', regexp: x}]", "http.fail_if_header_matches[0].header:"},
 		{"fail_if_header_not_matches: [{header: X}]", "http.fail_if_header_not_matches[0].regexp:"},
 		{"basic_auth: {username: u}\nbearer_token: t", "http.bearer_token:"},
-		{"basic_auth: {password: a, password_file: http_options_test.go}", "http.basic_auth.password_file:"},
+		{"basic_auth: {password: a, password_file: options_test.go}", "http.basic_auth.password_file:"},
 		{"basic_auth: {password_ref: vault}", "http.basic_auth.password_ref:"},
 		{"basic_auth: {username: u, password_file: /does/not/exist}", "http.basic_auth.password_file:"},
 		{"authorization: {type: basic, credentials: canary}", "http.authorization.type:"},
@@ -51,9 +53,9 @@ func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 		{"enable_http3: true\nproxy_url: 'http://127.0.0.1'", "http.enable_http3:"},
 	} {
 		_, err := compileHTTP(c.options)
-		faults := probetest.OptionErrorTexts(err)
-		if len(faults) != 1 || !strings.HasPrefix(faults[0], c.want) {
-			t.Errorf("%s\n\tgot  %q\n\twant %q", c.options, faults, c.want)
+		errs := probetest.OptionErrorTexts(err)
+		if len(errs) != 1 || !strings.HasPrefix(errs[0], c.want) {
+			t.Errorf("%s\n\tgot  %q\n\twant %q", c.options, errs, c.want)
 		}
 		if err != nil && strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: the error shows a secret: %v", c.options, err)
@@ -61,10 +63,83 @@ func TestHTTPRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
-func TestHTTPTellsAllFaultsAtOnce(t *testing.T) {
-	_, err := compileHTTP("method: ' '\nbody: x\nbody_file: /dev/null\nvalid_status_codes: [1, 2]\nproxy_url: 'x://y'")
-	if faults := probetest.OptionErrorTexts(err); len(faults) != 5 {
-		t.Errorf("%d faults: %q", len(faults), faults)
+func TestHTTPWarnsOfWhatCannotWork(t *testing.T) {
+	for want, o := range map[string]Options{
+		"valid_status_codes[1]:":            {ValidStatusCodes: []int{200, 1000}},
+		"headers.x:":                        {Headers: map[string]string{"X": "a", "x": "b"}},
+		"fail_if_not_ssl:":                  {FailIfSSL: true, FailIfNotSSL: true},
+		"fail_if_header_matches[0].header:": {FailIfHeaderMatchesRegexp: []HeaderMatch{{Header: "a b"}}},
+	} {
+		if errs := probetest.OptionErrorTexts(o.Validate()); len(errs) != 1 || !strings.HasPrefix(errs[0], want) {
+			t.Errorf("got %q, want %q", errs, want)
+		}
+	}
+}
+
+func TestHTTPReportsAllErrorsAtOnce(t *testing.T) {
+	_, err := compileHTTP("method: ' '\nbody: x\nbody_file: /dev/null\nproxy_url: 'x://y'")
+	if errs := probetest.OptionErrorTexts(err); len(errs) != 3 {
+		t.Errorf("%d errors: %q", len(errs), errs)
+	}
+}
+
+// TestMissingFilesAreNoMistakes: what may be mended without touching the configuration concerns its module alone.
+func TestMissingFilesAreNoMistakes(t *testing.T) {
+	for options, want := range map[string]bool{
+		"body_file: /does/not/exist":                                                             true,
+		"bearer_token_file: /does/not/exist":                                                     true,
+		"basic_auth: {password_file: /does/not/exist}":                                           true,
+		"http_headers: {X: {files: [/does/not/exist]}}":                                          true,
+		"tls_config: {ca_file: /does/not/exist}":                                                 true,
+		"tls_config: {cert_file: /does/not/exist, key: x}":                                       true,
+		"oauth2: {client_id: a, token_url: 'http://a/', tls_config: {ca_file: /does/not/exist}}": true,
+		"body: x\nbody_file: y":                                                                  false,
+		"tls_config: {ca: x, ca_file: y}":                                                        false,
+		"valid_http_versions: [HTTP/3.0]":                                                        false,
+		"fail_if_header_matches: [{header: X}]":                                                  false,
+		"authorization: {type: basic}":                                                           false,
+	} {
+		_, err := compileHTTP(options)
+		if err == nil || isUnusable(err) != want {
+			t.Errorf("%s: %v, unusable %t, want %t", options, err, isUnusable(err), want)
+		}
+	}
+}
+
+func isUnusable(err error) bool {
+	var unusable *option.Unusable
+	return errors.As(err, &unusable)
+}
+
+func TestHTTPWarnsOfWhatCannotDoWhatItSeems(t *testing.T) {
+	for options, want := range map[string]string{
+		"valid_status_codes: [200, 1000]":                      "valid_status_codes[1]: 1000 is no status",
+		"valid_http_versions: [HTTP/1.1, HTTP/3]":              "valid_http_versions[1]: HTTP/3 needs enable_http3",
+		"valid_http_versions: [HTTP/3]\nenable_http3: true":    "",
+		"fail_if_ssl: true\nfail_if_not_ssl: true":             "fail_if_not_ssl: contradicts fail_if_ssl",
+		"headers: {X: a, x: b}":                                "headers.x: is the same header as X, which counts",
+		"fail_if_header_matches: [{header: 'a b', regexp: x}]": "fail_if_header_matches[0].header: \"a b\" is no name",
+		"method: POST": "",
+	} {
+		o := new(Options)
+		o.SetDefaults()
+		if err := yaml.Unmarshal([]byte(options), o); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		var warning *option.Warning
+		if err := o.Validate(); err != nil {
+			got = err.Error()
+			if !errors.As(err, &warning) {
+				t.Errorf("%s: no warning: %v", options, err)
+			}
+		}
+		if !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s: %q, want %q", options, got, want)
+		}
+		if _, err := o.Compile(); err != nil {
+			t.Errorf("%s: %v", options, err)
+		}
 	}
 }
 

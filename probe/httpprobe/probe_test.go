@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"rollcall/probe"
+	"rollcall/probe/option"
 	"rollcall/probe/probetest"
 )
 
@@ -36,7 +37,7 @@ func compileHTTP(options string) (*probe.Module, error) {
 	}
 	p, err := o.Compile()
 	if err != nil {
-		return nil, err
+		return nil, option.Under("http", err)
 	}
 	return &probe.Module{Name: "test", Kind: "http", Prober: p}, nil
 }

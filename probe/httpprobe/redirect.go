@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"rollcall/probe"
+	"rollcall/probe/network"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 
 // redirect reads where an answer leads. Without follow the answer is the last one; a failure beside it says why it
 // may not be judged.
-func (w *walk) redirect(h *hop, resp *response) (next hop, follow bool, err error) {
+func (r *run) redirect(h *hop, resp *response) (next hop, follow bool, err error) {
 	switch resp.status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
@@ -34,25 +35,28 @@ func (w *walk) redirect(h *hop, resp *response) (next hop, follow bool, err erro
 	if location == "" {
 		return hop{}, false, nil // an answer like any other, as in net/http
 	}
-	w.result.HTTP.Redirects++
-	if !w.p.follow {
+	r.result.HTTP.Redirects++
+	if !r.p.follow {
 		return hop{}, false, nil
 	}
-	if w.result.HTTP.Redirects > maxRedirects {
+	if r.result.HTTP.Redirects > maxRedirects {
 		return hop{}, false, probe.Failf(probe.StageRedirect, probe.ReasonTooManyRedirects, "stopped after %d redirects", maxRedirects)
 	}
 	u, err := parseLocation(h.url, location)
 	if err != nil {
 		return hop{}, false, err
 	}
-	next = hop{url: u, method: h.method, body: h.body, bodyDropped: h.bodyDropped, own: w.staysOwn(h, u), referer: w.referer(h, u)}
+	if r.p.http3 && u.Scheme == "http" {
+		return hop{}, false, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads to http, and the module asks by HTTP/3 alone")
+	}
+	next = hop{url: u, method: h.method, body: h.body, bodyDropped: h.bodyDropped, sameHost: r.keepsHost(h, u), referer: r.referer(h, u)}
 	if resp.status < http.StatusTemporaryRedirect {
 		next.body, next.bodyDropped = nil, h.bodyDropped || len(h.body) > 0
 		if next.method != http.MethodHead {
 			next.method = http.MethodGet
 		}
 	}
-	return next, true, w.setCookies(h, resp)
+	return next, true, r.setCookies(h, resp)
 }
 
 // parseLocation resolves a Location header against the URL that it answers.
@@ -60,34 +64,34 @@ func parseLocation(from *url.URL, location string) (*url.URL, error) {
 	if len(location) > maxLocation {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is %d bytes long", len(location))
 	}
-	u, err := from.Parse(location)
+	u, err := from.Parse(network.EscapeLocation(location))
 	if err != nil {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is not a URL: %w", parseCause(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads to the scheme %q; followed: http, https", cut(u.Scheme))
 	}
-	if err := checkHTTPURL(u); err != nil {
+	if err := cleanURL(u); err != nil {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads nowhere: %w", err)
 	}
 	return u, nil
 }
 
-// staysOwn reports whether credentials may go to u: the target's own host by name, not left before, and not in
+// keepsHost reports whether credentials may go to u: the target's own host by name, not left before, and not in
 // clear text after an encrypted hop.
-func (w *walk) staysOwn(h *hop, u *url.URL) bool {
-	return h.own && strings.EqualFold(w.home.Hostname(), u.Hostname()) && !(h.url.Scheme == "https" && u.Scheme == "http")
+func (r *run) keepsHost(h *hop, u *url.URL) bool {
+	return h.sameHost && strings.EqualFold(r.target.Hostname(), u.Hostname()) && !(h.url.Scheme == "https" && u.Scheme == "http")
 }
 
-// referer tells the next server where the redirect came from, as net/http does: not when leaving an encrypted hop
+// referer is where the redirect came from, as net/http does: not when leaving an encrypted hop
 // for a plain one, and never with userinfo.
-func (w *walk) referer(h *hop, u *url.URL) string {
+func (r *run) referer(h *hop, u *url.URL) string {
 	switch {
 	case h.url.Scheme == "https" && u.Scheme == "http":
 		return ""
-	case w.p.headers.referer != "":
-		if w.staysOwn(h, u) {
-			return w.p.headers.referer
+	case r.p.headers.referer != "":
+		if r.keepsHost(h, u) {
+			return r.p.headers.referer
 		}
 		return ""
 	}
@@ -95,35 +99,35 @@ func (w *walk) referer(h *hop, u *url.URL) string {
 }
 
 // setCookies keeps what a redirect sets for the hops to come.
-func (w *walk) setCookies(h *hop, resp *response) error {
+func (r *run) setCookies(h *hop, resp *response) error {
 	lines := resp.header["Set-Cookie"]
 	if len(lines) == 0 {
 		return nil
 	}
-	if w.jar == nil {
+	if r.jar == nil {
 		jar, err := cookiejar.New(&cookiejar.Options{PublicSuffixList: publicsuffix.List})
 		if err != nil {
 			return err
 		}
-		w.jar = jar
+		r.jar = jar
 	}
 	limited := http.Response{Header: http.Header{"Set-Cookie": lines[:min(len(lines), maxSetCookies)]}}
-	w.jar.SetCookies(h.url, limited.Cookies())
+	r.jar.SetCookies(h.url, limited.Cookies())
 	return nil
 }
 
 // cookies is h's Cookie header: the module's own and those that redirects set for h's host.
-func (w *walk) cookies(h *hop) string {
+func (r *run) cookies(h *hop) string {
 	own := ""
-	if h.own {
-		own = w.p.headers.cookie
+	if h.sameHost {
+		own = r.p.headers.cookie
 	}
-	if w.jar == nil {
+	if r.jar == nil {
 		return own
 	}
 	var b strings.Builder
 	b.WriteString(own)
-	for _, c := range w.jar.Cookies(h.url) {
+	for _, c := range r.jar.Cookies(h.url) {
 		if b.Len()+len(c.Name)+len(c.Value) > maxCookieHeader {
 			break
 		}

@@ -124,7 +124,7 @@ func TestRedirectToAnotherHostLeavesSecretsBehind(t *testing.T) {
 		http.Redirect(w, r, elsewhere(other)+r.URL.Path, http.StatusFound)
 	})
 	module := httpModule(t, `
-headers: {X-Token: canary, Cookie: c=canary, Accept: text/plain, User-Agent: canary}
+headers: {X-Token: canary, Cookie: c=canary, Accept: text/plain, Accept-Language: de, User-Agent: mine}
 http_headers: {X-Secret: {secrets: [canary], values: [canary]}}
 basic_auth: {username: u, password: canary}
 preferred_ip_protocol: ip4`)
@@ -142,7 +142,7 @@ preferred_ip_protocol: ip4`)
 	if got.Header.Get("Authorization") != "" || strings.Contains(got.Host, "canary") {
 		t.Errorf("host %q, header %v", got.Host, got.Header)
 	}
-	if got.Header.Get("Accept") != "text/plain" || got.UserAgent() != "rollcall" {
+	if got.Header.Get("Accept") != "text/plain" || got.Header.Get("Accept-Language") != "de" || got.UserAgent() != "mine" {
 		t.Errorf("what may go along did not: %v", got.Header)
 	}
 }
@@ -258,7 +258,7 @@ func TestRedirectWithoutLocationIsAnAnswer(t *testing.T) {
 	probetest.WantUp(t, probetest.Ask(t, httpModule(t, "valid_status_codes: [302]"), probe.Request{Target: s.URL}))
 }
 
-func TestRedirectToNobodyForgetsTheAnswerBefore(t *testing.T) {
+func TestRedirectToClosedPortDropsTheAnswerBefore(t *testing.T) {
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

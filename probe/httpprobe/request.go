@@ -10,13 +10,13 @@ import (
 	"rollcall/probe/option"
 )
 
-// httpRequest is one request of a hop, whatever version of HTTP carries it.
+// request is one request of a hop, whatever version of HTTP carries it.
 type request struct {
 	method string
 	url    *url.URL
 	host   string // the Host header
-	// absolute: the request goes to a proxy, which wants the whole URL.
-	absolute bool
+	// authority, when not empty, stands in the request line, which has the whole URL: the request goes to a proxy.
+	authority string
 	// tunnel: the request is a CONNECT for this host:port, and the connection stays open.
 	tunnel    string
 	userAgent string // empty: none
@@ -44,27 +44,26 @@ func (b requestBody) get() ([]byte, error) {
 }
 
 // hostOverride is the Host header that replaces the URL's, empty when none does.
-func (w *walk) hostOverride() string {
-	if w.req.Hostname != "" {
-		return w.req.Hostname
+func (r *run) hostOverride() string {
+	if r.req.Hostname != "" {
+		return r.req.Hostname
 	}
-	return w.p.headers.host
+	return r.p.headers.host
 }
 
 // request composes what h sends.
-func (w *walk) request(h *hop) (*request, error) {
-	r := &request{method: h.method, url: h.url, host: hostHeader(h.url), userAgent: w.p.headers.userAgent, body: h.body}
+func (r *run) request(h *hop) (*request, error) {
+	out := &request{method: h.method, url: h.url, host: hostHeader(h.url), userAgent: r.p.headers.userAgent, body: h.body}
 	var err error
-	fields := w.fields[:0]
-	if h.own {
-		if host := w.hostOverride(); host != "" {
-			r.host = host
+	fields := r.fields[:0]
+	if h.sameHost {
+		if host := r.hostOverride(); host != "" {
+			out.host = host
 		}
-		r.upgrade = w.p.headers.upgrade
-		fields, err = w.p.headers.appendTo(fields)
+		out.upgrade = r.p.headers.upgrade
+		fields, err = r.p.headers.appendTo(fields)
 	} else {
-		r.userAgent = w.p.headers.foreignAgent
-		fields = append(fields, w.p.headers.public...)
+		fields = append(fields, r.p.headers.public...)
 	}
 	if err != nil {
 		return nil, err
@@ -72,57 +71,61 @@ func (w *walk) request(h *hop) (*request, error) {
 	if h.bodyDropped {
 		fields = withoutContent(fields)
 	}
-	if w.credentials != "" {
-		fields = append(fields, field{"Authorization", w.credentials})
+	if r.credentials != "" {
+		fields = append(fields, field{"Authorization", r.credentials})
 	}
-	if cookies := w.cookies(h); cookies != "" {
+	if cookies := r.cookies(h); cookies != "" {
 		fields = append(fields, field{"Cookie", cookies})
 	}
 	if h.referer != "" {
 		fields = append(fields, field{"Referer", h.referer})
 	}
-	if w.link.absolute != nil {
-		r.absolute = true
-		if user := w.link.absolute.User; user != nil {
-			fields = append(fields, field{"Proxy-Authorization", userinfoCredentials(user)})
-		}
+	out.fields = fields
+	r.throughProxy(out)
+	r.sentFields = out.fields
+	return out, nil
+}
+
+// throughProxy makes r one to the proxy, where the connection ends at one that wants whole URLs.
+func (r *run) throughProxy(out *request) {
+	out.authority = r.link.authority
+	if out.authority != "" && r.via.User != nil {
+		out.fields = append(out.fields, field{"Proxy-Authorization", userinfoCredentials(r.via.User)})
 	}
-	r.fields, w.sent = fields, fields
-	return r, nil
 }
 
 // authorize is h's Authorization header: of the module's headers, of the URL, of the module's options, in this
 // order. Empty: none, or it is among the module's headers.
-func (w *walk) authorize(ctx context.Context, h *hop) (string, error) {
+func (r *run) authorize(ctx context.Context, h *hop) (string, error) {
 	switch {
-	case h.own && w.p.headers.authorization:
+	case h.sameHost && r.p.headers.authorization:
 		return "", nil
 	case h.url.User != nil:
 		return userinfoCredentials(h.url.User), nil
-	case !h.own:
+	case !h.sameHost:
 		return "", nil
-	case w.home.User != nil:
-		return userinfoCredentials(w.home.User), nil
-	case w.p.auth != nil:
-		return w.p.auth.authorize(ctx, w.req.Guard)
+	case r.target.User != nil:
+		return userinfoCredentials(r.target.User), nil
+	case r.p.auth != nil:
+		return r.p.auth.authorize(ctx, r.req.Guard)
 	default:
 		return "", nil
 	}
 }
 
 // renewCredentials reports whether a target that answered 401 is to be asked again, with a new token: one that an
-// earlier probe fetched may have been revoked since, which is no fault of the target.
-func (w *walk) renewCredentials(ctx context.Context) (bool, error) {
-	tokens, ok := w.p.auth.(*tokenSource)
-	if !ok || slices.Contains(w.p.checks.codes, http.StatusUnauthorized) {
+// earlier probe fetched may have been revoked since, and the target is not the cause.
+func (r *run) renewCredentials(ctx context.Context) (bool, error) {
+	tokens, ok := r.p.auth.(*tokenSource)
+	if !ok || slices.Contains(r.p.checks.codes, http.StatusUnauthorized) {
 		return false, nil
 	}
-	renewed, err := tokens.renew(ctx, w.req.Guard, w.credentials, w.began)
-	if err != nil || renewed == w.credentials {
+	renewed, err := tokens.renew(ctx, r.req.Guard, r.credentials, r.start)
+	if err != nil || renewed == r.credentials {
 		return false, err
 	}
-	if w.req.Trace != nil {
-		w.req.Trace.Step("the answer is 401: asking again with a new token")
+	if r.req.Trace != nil {
+		r.req.Trace.Step("the answer is 401: asking again with a new token")
 	}
 	return true, nil
 }
@@ -134,8 +137,8 @@ func (r *request) appendHead(b []byte) []byte {
 	switch {
 	case r.tunnel != "":
 		b = append(b, r.tunnel...)
-	case r.absolute:
-		b = append(append(append(b, r.url.Scheme...), "://"...), r.host...)
+	case r.authority != "":
+		b = append(append(append(b, r.url.Scheme...), "://"...), r.authority...)
 		b = append(b, r.url.RequestURI()...)
 	default:
 		b = append(b, r.url.RequestURI()...)

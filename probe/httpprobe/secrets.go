@@ -1,15 +1,13 @@
 package httpprobe
 
 import (
-	"encoding/base64"
 	"slices"
-	"strings"
 
 	"rollcall/probe"
 	"rollcall/redact"
 )
 
-// hushed is an error whose text has lost its secrets.
+// redactedError is an error whose text is without secrets.
 type redactedError struct {
 	text string
 	err  error
@@ -19,14 +17,14 @@ func (e *redactedError) Error() string { return e.text }
 
 func (e *redactedError) Unwrap() error { return e.err }
 
-// hush takes the secrets out of err's text.
+// redactError takes the secrets out of err's text.
 func redactError(err error, secrets []string) error {
 	if err == nil || len(secrets) == 0 {
 		return err
 	}
-	said := err.Error()
-	text := redact.Text(said, secrets...)
-	if text == said {
+	before := err.Error()
+	text := redact.Text(before, secrets...)
+	if text == before {
 		return err
 	}
 	if f, ok := err.(*probe.Failure); ok {
@@ -38,38 +36,22 @@ func redactError(err error, secrets []string) error {
 	return &redactedError{text, err}
 }
 
-// secrets is what the walk has sent so far that nobody else may read. It is asked only when there is text to be
-// cleaned, and when the walk goes on to another host.
-func (w *walk) redactions() []string {
-	for _, f := range w.sent {
-		if redact.IsCredential(f.name) || slices.Contains(w.p.headers.secret, f.name) {
-			w.told = append(w.told, credentialForms(f.value)...)
+// redactions are the secrets that the run has sent so far. They are collected only when there is text to be shown, and before
+// the next request.
+func (r *run) redactions() []string {
+	for _, f := range r.sentFields {
+		if redact.IsCredential(f.name) || slices.Contains(r.p.headers.secret, f.name) {
+			r.secrets = append(r.secrets, redact.CredentialForms(f.value)...)
 		}
 	}
-	w.sent = nil
-	if w.via != nil && w.via.User != nil {
-		w.told = append(w.told, credentialForms(userinfoCredentials(w.via.User))...)
+	r.sentFields = nil
+	if r.via != nil && r.via.User != nil {
+		r.secrets = append(r.secrets, redact.CredentialForms(userinfoCredentials(r.via.User))...)
 	}
-	if proxy := w.p.proxy; proxy != nil {
+	if proxy := r.p.proxy; proxy != nil {
 		for _, f := range proxy.connectHeader {
-			w.told = append(w.told, credentialForms(f.value)...)
+			r.secrets = append(r.secrets, redact.CredentialForms(f.value)...)
 		}
 	}
-	return w.told
-}
-
-// credentialForms is a header's value and what it is made of: "Basic" credentials hold a name and a password. The
-// longest come first, so that none is left over of another.
-func credentialForms(value string) []string {
-	forms := []string{value}
-	scheme, rest, ok := strings.Cut(value, " ")
-	if !ok {
-		return forms
-	}
-	forms = append(forms, rest)
-	if plain, err := base64.StdEncoding.DecodeString(rest); err == nil && strings.EqualFold(scheme, "basic") {
-		_, password, _ := strings.Cut(string(plain), ":")
-		forms = append(forms, string(plain), password)
-	}
-	return forms
+	return r.secrets
 }

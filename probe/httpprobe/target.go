@@ -8,84 +8,105 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/net/http/httpguts"
-	"golang.org/x/net/idna"
-
 	"rollcall/probe"
+	"rollcall/probe/network"
+	"rollcall/redact"
 )
 
 // maxShownURL bounds a URL that is kept for people to read.
 const maxShownURL = 2048
 
-// parseHTTPTarget reads a URL as people write targets: without a scheme it is http, and a scheme is in any case.
-// Its errors are *TargetErrors and never quote a password.
+// parseTarget reads a URL as people write targets: without a scheme it is http, and a scheme is in any case. A port may be
+// a service's name. Its errors are *TargetErrors and never quote a password.
 func parseTarget(target string) (*url.URL, error) {
 	if target == "" {
-		return nil, &probe.TargetError{Err: errors.New("the target is empty; accepted: a URL, as https://example.com/path, or host:port")}
+		return nil, &probe.TargetError{Err: errors.New("the target is empty; accepted: a URL, e.g. https://example.com/path, or host:port")}
 	}
 	if strings.ContainsFunc(target, isControl) {
 		return nil, &probe.TargetError{Err: errors.New("the target holds a control character")}
 	}
-	raw := target
-	if scheme, rest, ok := strings.Cut(target, "://"); ok && isScheme(scheme) {
-		if scheme = strings.ToLower(scheme); scheme != "http" && scheme != "https" {
-			return nil, &probe.TargetError{Err: fmt.Errorf("the target has the scheme %q; accepted: http, https", scheme)}
-		}
-		raw = scheme + "://" + rest
-	} else {
-		raw = "http://" + target
+	scheme, authority, rest := redact.SplitTarget(target)
+	switch scheme = strings.ToLower(scheme); scheme {
+	case "":
+		scheme = "http"
+	case "http", "https":
+	default:
+		return nil, &probe.TargetError{Err: fmt.Errorf("the target has the scheme %q; accepted: http, https", scheme)}
 	}
-	u, err := url.Parse(raw)
+	u, err := url.Parse(scheme + "://" + numericPort(authority) + network.EscapeURL(rest))
 	if err != nil {
 		if strings.Contains(target, "@") {
 			return nil, &probe.TargetError{Err: errors.New("the target is not a URL (it is not shown, for it may hold a password)")}
 		}
 		return nil, &probe.TargetError{Err: fmt.Errorf("the target is not a URL: %w", parseCause(err))}
 	}
-	if err := checkHTTPURL(u); err != nil {
+	if err := cleanURL(u); err != nil {
 		return nil, &probe.TargetError{Err: err}
 	}
 	return u, nil
 }
 
-// checkHTTPURL refuses what cannot be asked for, and turns an international name into its ASCII form.
-func checkHTTPURL(u *url.URL) error {
-	host := u.Hostname()
-	if host == "" {
+// numericPort puts a number in the place of an authority's port that is a service's name.
+func numericPort(authority string) string {
+	colon := strings.LastIndexByte(authority, ':')
+	if colon < 0 || colon == len(authority)-1 || strings.Trim(authority[colon+1:], "0123456789") == "" {
+		return authority
+	}
+	if port, err := network.Port(authority[colon+1:]); err == nil {
+		return authority[:colon+1] + strconv.Itoa(int(port))
+	}
+	return authority
+}
+
+// cleanURL refuses what cannot be asked for, and brings u's host into its one form (see network.Host).
+func cleanURL(u *url.URL) error {
+	if u.Hostname() == "" {
 		return errors.New("the URL has no host")
 	}
-	if strings.HasPrefix(u.Host, "[") {
+	host, err := cleanHost(u.Host)
+	if err != nil {
+		return fmt.Errorf("the URL's %w", err)
+	}
+	u.Host = host
+	return nil
+}
+
+// cleanHost brings host or host:port into the one form that is judged, dialled and sent.
+func cleanHost(text string) (string, error) {
+	u := url.URL{Host: text}
+	host, port := u.Hostname(), u.Port()
+	if host == "" {
+		return "", errors.New("host is empty")
+	}
+	if strings.HasPrefix(text, "[") {
 		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() {
-			return errors.New("the URL's host is in brackets and not an IPv6 address")
+			return "", errors.New("host is in brackets and not an IPv6 address")
 		}
 	} else if strings.Contains(host, ":") {
-		return errors.New("the URL's host is an IPv6 address without brackets, as in http://[::1]:8080/")
+		return "", errors.New("host is an IPv6 address without brackets, e.g. http://[::1]:8080/")
 	}
-	if port := u.Port(); port != "" {
+	if port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return fmt.Errorf("the URL's port is %q; accepted: 1 to 65535", port)
+			return "", fmt.Errorf("port is %q; accepted: 1 to 65535", port)
 		}
+		port = ":" + port
 	}
-	if !isASCII(host) {
-		ascii, err := idna.Lookup.ToASCII(host)
-		if err != nil {
-			return errors.New("the URL's host is not a valid international name")
-		}
-		if port := u.Port(); port != "" {
-			ascii += ":" + port
-		}
-		u.Host = ascii
+	clean, err := network.Host(host)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("host %w", err)
+	case clean == host:
+		return text, nil
+	case strings.Contains(clean, ":"):
+		clean = "[" + clean + "]"
 	}
-	if !httpguts.ValidHostHeader(u.Host) || strings.ContainsAny(host, " <>\"\\^`{|}") {
-		return errors.New("the URL's host holds a character that no host name has")
-	}
-	return nil
+	return clean + port, nil
 }
 
 // urlPort is the port that u's connection goes to.
 func urlPort(u *url.URL) uint16 {
 	if port := u.Port(); port != "" {
-		n, _ := strconv.ParseUint(port, 10, 16) // checkHTTPURL has seen it
+		n, _ := strconv.ParseUint(port, 10, 16) // cleanURL has seen it
 		return uint16(n)
 	}
 	if u.Scheme == "https" {
@@ -94,15 +115,25 @@ func urlPort(u *url.URL) uint16 {
 	return 80
 }
 
-// hostHeader is u's host as the Host header has it: without an IPv6 zone, which means something on this machine only.
+// hostHeader is u's host as the Host header has it: without the scheme's own port, and without an IPv6 zone, which means
+// something on this machine only.
 func hostHeader(u *url.URL) string {
-	host, zone, ok := strings.Cut(u.Host, "%")
-	if !ok {
+	host, port := u.Hostname(), u.Port()
+	ownPort := port == "80" && u.Scheme == "http" || port == "443" && u.Scheme == "https"
+	if !ownPort && !strings.Contains(host, "%") {
 		return u.Host
 	}
-	if _, port, ok := strings.Cut(zone, "]"); ok {
-		return host + "]" + port
+	if host = withoutZone(host); strings.Contains(host, ":") {
+		host = "[" + host + "]"
 	}
+	if ownPort || port == "" {
+		return host
+	}
+	return host + ":" + port
+}
+
+func withoutZone(host string) string {
+	host, _, _ = strings.Cut(host, "%")
 	return host
 }
 
@@ -132,25 +163,4 @@ func parseCause(err error) error {
 	return err
 }
 
-func isScheme(s string) bool {
-	for i, c := range []byte(s) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
-		case i > 0 && ('0' <= c && c <= '9' || c == '+' || c == '-' || c == '.'):
-		default:
-			return false
-		}
-	}
-	return s != ""
-}
-
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
-}

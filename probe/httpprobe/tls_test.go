@@ -27,8 +27,8 @@ func TestTLSOffersWhatTheProbeNeeds(t *testing.T) {
 	}{
 		"no secret": {offers: []bool{quick}},
 		"no secret, the peer insists on strength": {accepts: []tls.CurveID{tls.X25519MLKEM768}, offers: []bool{quick, all}},
-		"no secret, the peer is of yesterday":     {accepts: []tls.CurveID{tls.CurveP256}, offers: []bool{quick}},
-		"a header for anybody":                    {options: "headers: {Accept-Language: en}", offers: []bool{quick}},
+		"no secret, the peer is old":              {accepts: []tls.CurveID{tls.CurveP256}, offers: []bool{quick}},
+		"a public header":                         {options: "headers: {Accept-Language: en}", offers: []bool{quick}},
 		"a header of its own":                     {options: "headers: {X-Token: secret}", offers: []bool{all}},
 		"a cookie":                                {options: "headers: {Cookie: secret}", offers: []bool{all}},
 		"a password":                              {options: "basic_auth: {username: u, password: secret}", offers: []bool{all}},

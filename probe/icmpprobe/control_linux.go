@@ -9,7 +9,7 @@ import (
 	"rollcall/probe/network"
 )
 
-// hopLimit finds the hop limit among a packet's control messages; -1: the kernel does not tell.
+// hopLimit finds the hop limit among a packet's control messages; -1: there is none.
 func hopLimit(control []byte) int {
 	for len(control) > 0 {
 		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
@@ -26,8 +26,8 @@ func hopLimit(control []byte) int {
 	return -1
 }
 
-// reportedError finds the ICMP error among an error's control messages, and who sent it: a struct sock_extended_err and
-// the socket address of the offender.
+// reportedError finds the ICMP error among an error's control messages, and the address that sent it: a struct
+// sock_extended_err and a socket address follow each other.
 func reportedError(control []byte) (report icmpError, by netip.Addr, ok bool) {
 	for len(control) > 0 {
 		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
@@ -60,7 +60,7 @@ func parseExtendedError(data []byte, ip6 bool) (report icmpError, by netip.Addr,
 	return icmpError{ip6: ip6, kind: data[5], code: data[6]}, by, data[4] == origin
 }
 
-// pingAddr is addr as the kernel takes it.
+// pingAddr is addr as a socket address.
 func pingAddr(addr netip.Addr) (unix.Sockaddr, error) {
 	if addr.Is4() {
 		return &unix.SockaddrInet4{Addr: addr.As4()}, nil

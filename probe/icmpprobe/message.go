@@ -16,17 +16,17 @@ const (
 	maxPayload     = 65535 - 20 - echoHeader
 )
 
-// The types of ICMP messages that a ping has to do with (RFC 792, RFC 4443).
+// The types of echo messages (RFC 792, RFC 4443).
 const (
 	echoReply4, echoRequest4 = 0, 8
 	echoReply6, echoRequest6 = 129, 128
 )
 
-// echo is an echo request that nobody else sends: besides the numbers in its header, the payload begins with a nonce.
-// Its message is eight bytes and the payload, so it is put together here, into memory that is at hand.
+// echo is an echo request that cannot be confused with another's: besides the numbers in its header, the payload begins
+// with a nonce. The message is eight bytes and the payload, so it is written here, into memory that is reused.
 type echo struct {
 	ip6     bool
-	id      uint16 // 0: the kernel chooses it, and hands over only what bears it
+	id      uint16 // 0: the kernel chooses it, and delivers only replies that have it
 	seq     uint16
 	payload int // bytes; what follows the nonce is zero
 	nonce   [nonceSize]byte
@@ -60,7 +60,8 @@ func (e *echo) types() (request, reply byte) {
 // size is the length of the message.
 func (e *echo) size() int { return echoHeader + e.payload }
 
-// write puts the request into b, which is as long as it. The checksum is IPv4's; that of IPv6 is the kernel's matter.
+// write puts the request into b, which is as long as it. The checksum is IPv4's; in IPv6 the kernel
+// writes it.
 func (e *echo) write(b []byte) {
 	clear(b)
 	b[0], _ = e.types()
@@ -70,8 +71,7 @@ func (e *echo) write(b []byte) {
 	binary.BigEndian.PutUint16(b[2:], e.checksum(e.id, nil))
 }
 
-// checksum is the message's with this identifier. It also covers what stands before the message: nothing in IPv4, a
-// pseudo header in IPv6.
+// checksum is that of the message with this identifier. It also covers before: nothing in IPv4, a pseudo header in IPv6.
 func (e *echo) checksum(id uint16, before []byte) uint16 {
 	request, _ := e.types()
 	sum := uint32(request)<<8 + uint32(id) + uint32(e.seq) + sum16(e.shownNonce()) + sum16(before)
@@ -95,24 +95,23 @@ func sum16(b []byte) (sum uint32) {
 // sent comes back.
 func (e *echo) isAnsweredBy(message []byte) bool {
 	_, reply := e.types()
-	if len(message) != e.size() || message[0] != reply || message[1] != 0 || !e.bears(message) {
+	if len(message) != e.size() || message[0] != reply || message[1] != 0 || !e.hasNumbers(message) {
 		return false
 	}
 	rest, isNonce := bytes.CutPrefix(message[echoHeader:], e.shownNonce())
 	return isNonce && len(bytes.TrimLeft(rest, "\x00")) == 0
 }
 
-// bears reports whether the header of a message has our numbers.
-func (e *echo) bears(message []byte) bool {
+// hasNumbers reports whether the header of a message has the request's numbers.
+func (e *echo) hasNumbers(message []byte) bool {
 	return binary.BigEndian.Uint16(message[6:]) == e.seq && (e.id == 0 || binary.BigEndian.Uint16(message[4:]) == e.id)
 }
 
-// isQuotedBy reports whether an ICMP error quotes this request, as it left source for dest. A router has to quote no more
-// than the header (RFC 792), and pads that with zeros (RFC 4884); its checksum proves that the sender of the error has
-// seen the nonce.
+// isQuotedBy reports whether an ICMP error quotes this request, as it left source for dest. Routers may quote the
+// header alone (RFC 792), padded with zeros (RFC 4884); its checksum proves that the sender of the error has seen the nonce.
 func (e *echo) isQuotedBy(quote []byte, source, dest netip.Addr) bool {
 	request, _ := e.types()
-	if len(quote) < echoHeader || quote[0] != request || quote[1] != 0 || !e.bears(quote) {
+	if len(quote) < echoHeader || quote[0] != request || quote[1] != 0 || !e.hasNumbers(quote) {
 		return false
 	}
 	var before []byte
@@ -139,13 +138,14 @@ type icmpError struct {
 	kind, code uint8
 }
 
-// The types and codes of ICMP errors that are told apart; the others of unreachable are about the host.
+// The types of ICMP errors that have a reason.
 const (
 	unreachable4, timeExceeded4, parameterProblem4          = 3, 11, 12
 	unreachable6, tooBig6, timeExceeded6, parameterProblem6 = 1, 2, 3, 4
 )
 
-// reason is what the error means, and its name in RFC 792 or 4443. Empty: it is no error but advice.
+// reason is what the error means, and its name in RFC 792 or RFC 4443. Both are empty for a message that ends no probe,
+// e.g. source quench.
 func (e icmpError) reason() (probe.Reason, string) {
 	switch {
 	case e.ip6 && e.kind == unreachable6:

@@ -15,7 +15,7 @@ func replyTo(e *echo) []byte {
 	return message
 }
 
-func TestOnlyAllOfTheRequestIsItsReply(t *testing.T) {
+func TestReplyRepeatsTheWholeRequest(t *testing.T) {
 	for name, e := range map[string]echo{
 		"IPv4": newEcho(false, defaultPayload), "IPv6": newEcho(true, defaultPayload),
 		"a payload shorter than the nonce": newEcho(false, 3), "a large one": newEcho(true, maxPayload),
@@ -25,20 +25,20 @@ func TestOnlyAllOfTheRequestIsItsReply(t *testing.T) {
 			t.Errorf("%s: the reply does not count", name)
 		}
 		for what, change := range map[string]func(m []byte) []byte{
-			"a request":             func(m []byte) []byte { m[0], _ = e.types(); return m },
-			"another type":          func(m []byte) []byte { m[0] = 3; return m },
-			"another code":          func(m []byte) []byte { m[1] = 1; return m },
-			"another identifier":    func(m []byte) []byte { m[5]++; return m },
-			"another sequence":      func(m []byte) []byte { m[7]++; return m },
-			"another nonce":         func(m []byte) []byte { m[echoHeader]++; return m },
-			"another last byte":     func(m []byte) []byte { m[len(m)-1]++; return m },
-			"a byte less":           func(m []byte) []byte { return m[:len(m)-1] },
-			"a byte more":           func(m []byte) []byte { return append(m, 0) },
-			"nothing but a header":  func(m []byte) []byte { return m[:echoHeader] },
-			"less than a header":    func(m []byte) []byte { return m[:echoHeader-1] },
-			"nothing":               func([]byte) []byte { return nil },
-			"the other family's":    func(m []byte) []byte { other := e; other.ip6 = !e.ip6; return replyTo(&other) },
-			"the reply to somebody": func([]byte) []byte { other := newEcho(e.ip6, e.payload); return replyTo(&other) },
+			"a request":            func(m []byte) []byte { m[0], _ = e.types(); return m },
+			"another type":         func(m []byte) []byte { m[0] = 3; return m },
+			"another code":         func(m []byte) []byte { m[1] = 1; return m },
+			"another identifier":   func(m []byte) []byte { m[5]++; return m },
+			"another sequence":     func(m []byte) []byte { m[7]++; return m },
+			"another nonce":        func(m []byte) []byte { m[echoHeader]++; return m },
+			"another last byte":    func(m []byte) []byte { m[len(m)-1]++; return m },
+			"a byte less":          func(m []byte) []byte { return m[:len(m)-1] },
+			"a byte more":          func(m []byte) []byte { return append(m, 0) },
+			"nothing but a header": func(m []byte) []byte { return m[:echoHeader] },
+			"less than a header":   func(m []byte) []byte { return m[:echoHeader-1] },
+			"nothing":              func([]byte) []byte { return nil },
+			"the other family's":   func(m []byte) []byte { other := e; other.ip6 = !e.ip6; return replyTo(&other) },
+			"the reply to another": func([]byte) []byte { other := newEcho(e.ip6, e.payload); return replyTo(&other) },
 		} {
 			if e.isAnsweredBy(change(replyTo(&e))) {
 				t.Errorf("%s: %s counts as the reply", name, what)
@@ -47,13 +47,13 @@ func TestOnlyAllOfTheRequestIsItsReply(t *testing.T) {
 	}
 }
 
-func TestQuoteHasToBeOfTheRequest(t *testing.T) {
+func TestQuoteMatchesTheRequest(t *testing.T) {
 	source, dest := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	e := newEcho(false, defaultPayload)
 	sent := make([]byte, e.size())
 	e.id = 77
 	e.write(sent)
-	e.id = 0 // as with a ping socket, for which the kernel puts it in
+	e.id = 0 // as with a ping socket, where the kernel sets it
 	if !e.isQuotedBy(sent[:echoHeader], source, dest) || !e.isQuotedBy(append(sent[:echoHeader:echoHeader], make([]byte, 100)...), source, dest) {
 		t.Error("a quote of the header does not count")
 	}
@@ -72,8 +72,8 @@ func TestQuoteHasToBeOfTheRequest(t *testing.T) {
 	}
 }
 
-// FuzzICMPMessages holds that nothing but our own message with another type passes, whatever arrives.
-func FuzzICMPMessages(f *testing.F) {
+// FuzzMessages holds that only the request with another type counts as the reply, whatever arrives.
+func FuzzMessages(f *testing.F) {
 	e := newEcho(false, 20)
 	e.chooseID()
 	f.Add(replyTo(&e), false, uint8(20))
@@ -90,7 +90,7 @@ func FuzzICMPMessages(f *testing.F) {
 				continue
 			}
 			want := replyTo(&e)
-			copy(want[2:], message[2:4]) // the checksum, which the kernel has judged
+			copy(want[2:], message[2:4]) // the checksum, which the kernel has checked
 			if e.id == 0 {
 				copy(want[4:], message[4:6])
 			}

@@ -16,11 +16,11 @@ import (
 
 const canPing = true
 
-// maxResends bounds how often a request goes out again because a router wants it in smaller fragments.
+// maxResends bounds how often a request is sent again because a router wants smaller fragments.
 const maxResends = 8
 
-// pingSocket is a socket for one echo request. It is connected, so the kernel hands over packets of one address only,
-// and it has the kernel queue the ICMP errors that quote what was sent (ip(7), IP_RECVERR).
+// pingSocket is a socket for one echo request. It is connected, so the kernel delivers packets of one address only, and
+// it has the kernel queue the ICMP errors that quote what was sent (ip(7), IP_RECVERR).
 type pingSocket struct {
 	*os.File
 	echo
@@ -67,7 +67,7 @@ func (s *pingSocket) kind() string {
 	return "a ping socket"
 }
 
-// exchange sends the request and waits for what comes of it.
+// exchange sends the request and waits for the reply or an ICMP error.
 func (s *pingSocket) exchange(ctx context.Context) error {
 	raw, err := s.SyscallConn()
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *pingSocket) exchange(ctx context.Context) error {
 	return nil
 }
 
-// open makes the socket, as the module wants it, and finds the way to the address; nothing is sent.
+// open makes the socket with the module's options and finds a route to the address; nothing is sent.
 func (s *pingSocket) open() error {
 	peer, err := pingAddr(s.addr)
 	if err != nil {
@@ -115,8 +115,8 @@ func (s *pingSocket) open() error {
 	return nil
 }
 
-// socket prefers the kernel's own ping sockets: they need no capability, and cost nothing while others get replies. A raw
-// socket has every ICMP packet of the machine pass by.
+// socket prefers the kernel's ping sockets: they need no capability, and they see only their own replies, where a raw socket
+// sees every ICMP packet of the machine.
 func (s *pingSocket) socket() (fd int, err error) {
 	family, protocol := unix.AF_INET, unix.IPPROTO_ICMP
 	if s.ip6 {
@@ -131,13 +131,13 @@ func (s *pingSocket) socket() (fd int, err error) {
 	}
 	fd, err = unix.Socket(family, unix.SOCK_RAW|flags, protocol)
 	if err == unix.EPERM || err == unix.EACCES {
-		return fd, &probe.ExporterError{Fault: probe.FaultPermission, Err: fmt.Errorf("rollcall may not ping: let the sysctl net.ipv4.ping_group_range include its group %d, or give it the capability CAP_NET_RAW: %w", os.Getegid(), os.NewSyscallError("socket", err))}
+		return fd, &probe.ExporterError{Fault: probe.FaultPermission, Err: fmt.Errorf("rollcall may not send pings; the sysctl net.ipv4.ping_group_range must include its group %d, or it needs the capability CAP_NET_RAW: %w", os.Getegid(), os.NewSyscallError("socket", err))}
 	}
 	s.raw = true
 	return fd, os.NewSyscallError("socket", err)
 }
 
-// configure sets what the module asks for, and what tells of errors and hop limits.
+// configure sets the module's options, and asks the kernel for ICMP errors and hop limits.
 func (s *pingSocket) configure(fd int) error {
 	o := options{fd: fd}
 	if s.payload > 16<<10 {
@@ -154,7 +154,7 @@ func (s *pingSocket) configure(fd int) error {
 		o.filter(&s.echo)
 	}
 	switch {
-	case o.err != nil: // nothing has left this machine yet, so it is no fault of the target's
+	case o.err != nil: // nothing was sent yet, so it says nothing about the target
 		return network.OurFault(probe.FaultPermission, os.NewSyscallError("setsockopt", o.err))
 	case !s.p.source.IsValid():
 		return nil
@@ -169,8 +169,8 @@ func (s *pingSocket) configure(fd int) error {
 	return nil
 }
 
-// A packet that must not be fragmented is sent whatever the kernel believes of the way, which it keeps for minutes. One
-// that may be carries no DF, unless it is so small that every way takes it.
+// configure4: with dont_fragment a packet is sent whatever the kernel believes of the route's MTU, which it keeps for
+// minutes. Without, a packet carries no DF, unless it is so small that every route takes it.
 func (s *pingSocket) configure4(o *options) {
 	const small = 512
 	o.set(unix.IPPROTO_IP, unix.IP_RECVERR, 1)
@@ -185,7 +185,7 @@ func (s *pingSocket) configure4(o *options) {
 	}
 }
 
-// In IPv6 only the sender fragments.
+// configure6: in IPv6 only the sender fragments.
 func (s *pingSocket) configure6(o *options) {
 	o.set(unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
 	o.set(unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1)
@@ -210,8 +210,8 @@ func (o *options) set(level, name, value int) {
 	}
 }
 
-// filter has the kernel drop what is not a reply with e's numbers. On a raw socket the replies to everybody else who
-// pings the same address would arrive, and might leave no room for ours.
+// filter has the kernel drop what is not a reply with e's numbers. A raw socket also gets the replies to all other
+// pings of this machine to the same address, which might leave no room for ours.
 func (o *options) filter(e *echo) {
 	const loadHeaderLength, loadHalf, loadWord = unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH, unix.BPF_LD | unix.BPF_H | unix.BPF_IND, unix.BPF_LD | unix.BPF_W | unix.BPF_IND
 	_, reply := e.types()
@@ -233,16 +233,16 @@ func (o *options) filter(e *echo) {
 	}
 }
 
-// connect fails when there is no way to the address.
+// connect fails when there is no route to the address.
 func (s *pingSocket) connect(fd int, peer unix.Sockaddr) error {
 	err := unix.Connect(fd, peer)
 	switch err {
 	case nil:
 		return nil
-	case unix.EADDRNOTAVAIL: // a ping has no port that could be taken: there is no address to send from
+	case unix.EADDRNOTAVAIL: // a ping has no ports that could run out: there is no address to send from
 		return probe.Fail(probe.StageConnect, probe.ReasonNetworkUnreachable, os.NewSyscallError("connect", err))
 	case unix.EACCES:
-		// Linux says so of a broadcast address, unless broadcasting is asked for, and where a route forbids it.
+		// Linux returns it for a broadcast address, unless SO_BROADCAST is set, and for a route that forbids it.
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1) == nil && unix.Connect(fd, peer) == nil {
 			return probe.BadTarget(isBroadcast)
 		}
@@ -266,15 +266,15 @@ func (s *pingSocket) classifySend(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, unix.EMSGSIZE):
 		return probe.Fail(probe.StageRequest, probe.ReasonPacketTooBig, err)
-	case errors.Is(err, unix.EAGAIN): // a new socket whose buffer does not hold it
+	case errors.Is(err, unix.EAGAIN): // the send buffer of a new socket is too small
 		return &probe.ExporterError{Fault: probe.FaultMemory, Err: err}
 	case errors.Is(err, unix.EPERM):
-		return &probe.ExporterError{Fault: probe.FaultPermission, Err: fmt.Errorf("a firewall of this machine forbids it: %w", err)}
+		return &probe.ExporterError{Fault: probe.FaultPermission, Err: fmt.Errorf("a local firewall forbids it: %w", err)}
 	}
 	return network.Classify(ctx, probe.StageRequest, err)
 }
 
-// receive takes what has arrived until that decides, or nothing is left.
+// receive reads what has arrived, until the probe is decided or nothing is left.
 func (s *pingSocket) receive(ctx context.Context, fd int) {
 	b := s.p.takeBuffer()
 	defer s.p.buffers.Put(b)
@@ -286,13 +286,13 @@ func (s *pingSocket) receive(ctx context.Context, fd int) {
 		case err == unix.EINTR:
 		case err == unix.ENOMEM, err == unix.ENOBUFS:
 			s.decide(os.NewSyscallError("recvmsg", err))
-		case err != nil: // it belongs to an error in the queue, which tells whether it is about us
+		case err != nil: // an error in the queue says whether it is about this request
 			s.receiveErrors(ctx, fd, b)
 		case s.isReply(b.packet[:n], from):
 			s.took, s.hops = time.Since(s.sent), hopLimit(b.control[:controls])
 			s.decide(nil)
 		}
-		if !s.decided && ctx.Err() != nil { // packets that are not for us come faster than they are read
+		if !s.decided && ctx.Err() != nil { // other packets come faster than they are read
 			s.decide(os.ErrDeadlineExceeded)
 		}
 	}
@@ -317,7 +317,7 @@ func (s *pingSocket) isFor(sa unix.Sockaddr) bool {
 	return ok && addr == s.addr.WithZone("")
 }
 
-// receiveErrors takes the ICMP errors that are queued.
+// receiveErrors reads the ICMP errors that are queued.
 func (s *pingSocket) receiveErrors(ctx context.Context, fd int, b *pingBuffer) {
 	for !s.decided && ctx.Err() == nil {
 		n, controls, _, to, err := unix.Recvmsg(fd, b.packet, b.control[:], unix.MSG_ERRQUEUE)
@@ -335,18 +335,19 @@ func (s *pingSocket) receiveErrors(ctx context.Context, fd int, b *pingBuffer) {
 		switch {
 		case reason == "":
 		case reason == probe.ReasonPacketTooBig && !s.p.dontFragment && s.resent < maxResends:
-			s.resent++                                                                          // the kernel has noted the size, and now makes fragments that are small enough
-			if err := s.send(fd); errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) { // another may be of a router
+			s.resent++ // the kernel has noted the size, and now makes fragments that are small enough
+			// Other errors of sending may be a router's that arrived meanwhile: they are in the queue, too.
+			if err := s.send(fd); errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) {
 				s.decide(err)
 			}
 		default:
-			s.decide(probe.Fail(probe.StageResponse, reason, fmt.Errorf("pinging %s: %s says: %s", s.addr, by, name)))
+			s.decide(probe.Fail(probe.StageResponse, reason, fmt.Errorf("pinging %s: %s reports: %s", s.addr, by, name)))
 		}
 	}
 }
 
-// pingBuffer holds a packet to send, or one that arrived with what the kernel tells of it. A probe has one only in
-// moments, not while it waits.
+// pingBuffer holds a packet to send, or one that arrived with its control messages. A probe has one only while it sends or
+// reads, not while it waits.
 type pingBuffer struct {
 	packet  []byte
 	control [256]byte
@@ -357,5 +358,5 @@ func (p *prober) takeBuffer() *pingBuffer {
 		return b
 	}
 	const longestIPHeader = 60
-	return &pingBuffer{packet: make([]byte, longestIPHeader+echoHeader+p.payload+1)} // one more than the right reply has
+	return &pingBuffer{packet: make([]byte, longestIPHeader+echoHeader+p.payload+1)} // one byte more than the reply has, to see a longer one
 }

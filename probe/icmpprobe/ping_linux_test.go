@@ -3,7 +3,6 @@ package icmpprobe
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -21,7 +20,7 @@ import (
 	"rollcall/probe/probetest"
 )
 
-func icmpModule(t testing.TB, options string) *probe.Module {
+func module(t testing.TB, options string) *probe.Module {
 	t.Helper()
 	o := new(Options)
 	o.SetDefaults()
@@ -35,15 +34,15 @@ func icmpModule(t testing.TB, options string) *probe.Module {
 	return &probe.Module{Name: "test", Kind: "icmp", Prober: p}
 }
 
-// bySocket runs test with each kind of socket.
-func bySocket(t *testing.T, test func(t *testing.T)) {
+// withEachSocket runs test with each kind of socket.
+func withEachSocket(t *testing.T, test func(t *testing.T)) {
 	for _, kind := range []string{"a raw socket", "a ping socket"} {
 		if kind == "a ping socket" {
 			zoo.AllowPingSockets(t)
 		}
 		t.Run(kind, func(t *testing.T) {
 			trace := new(probe.Trace)
-			probetest.WantUp(t, probetest.Ask(t, icmpModule(t, ""), probe.Request{Target: "127.0.0.1", Trace: trace}))
+			probetest.WantUp(t, probetest.Ask(t, module(t, ""), probe.Request{Target: "127.0.0.1", Trace: trace}))
 			if steps := trace.Steps(); len(steps) != 1 || !strings.HasSuffix(steps[0].Text, kind) {
 				t.Fatalf("steps %v, want %s", steps, kind)
 			}
@@ -52,14 +51,14 @@ func bySocket(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
-func TestICMPReachesEveryAddressOfThisMachine(t *testing.T) {
+func TestOwnAddressesAreUp(t *testing.T) {
 	if !zoo.Apart(t) {
 		return
 	}
 	zoo.Network(t, func([]byte) [][]byte { return nil })
-	bySocket(t, func(t *testing.T) {
-		for _, target := range []string{"127.0.0.1", "127.0.0.77", "::1", "localhost", "0.0.0.0", "::", "::ffff:127.0.0.1", zoo.Here4.String(), zoo.Here6.String()} {
-			r := probetest.Ask(t, icmpModule(t, ""), probe.Request{Target: target})
+	withEachSocket(t, func(t *testing.T) {
+		for _, target := range []string{"127.0.0.1", "127.0.0.77", "::1", "[::1]", "localhost", "127.1", "2130706433", "::ffff:127.0.0.1", zoo.Here4.String(), zoo.Here6.String()} {
+			r := probetest.Ask(t, module(t, ""), probe.Request{Target: target})
 			probetest.WantUp(t, r)
 			if r.ICMP == nil || r.ICMP.HopLimit != 64 || r.Phases.Connect <= 0 || r.Phases.Processing <= 0 || r.Resolve == nil {
 				t.Errorf("%s: %+v, facts %+v", target, r, r.ICMP)
@@ -68,7 +67,7 @@ func TestICMPReachesEveryAddressOfThisMachine(t *testing.T) {
 	})
 }
 
-func TestICMPSendsWhatTheModuleSays(t *testing.T) {
+func TestRequestFollowsOptions(t *testing.T) {
 	if !zoo.Apart(t) {
 		return
 	}
@@ -81,7 +80,7 @@ func TestICMPSendsWhatTheModuleSays(t *testing.T) {
 		seen <- p
 		return [][]byte{p.Reply().Bytes()}
 	})
-	bySocket(t, func(t *testing.T) {
+	withEachSocket(t, func(t *testing.T) {
 		for _, c := range []struct {
 			options string
 			want    zoo.Packet
@@ -96,7 +95,7 @@ func TestICMPSendsWhatTheModuleSays(t *testing.T) {
 			{options: "{payload_size: 1472, dont_fragment: true}", payload: 1472, want: zoo.Packet{TTL: 64, DF: true}},
 		} {
 			for _, to := range []netip.Addr{zoo.Here4.Next(), zoo.Here6.Next()} {
-				r := probetest.Ask(t, icmpModule(t, c.options), probe.Request{Target: to.String()})
+				r := probetest.Ask(t, module(t, c.options), probe.Request{Target: to.String()})
 				if to.Is6() && c.payload == 1472 { // the header is larger by 20 bytes
 					probetest.WantDown(t, r, probe.StageRequest, probe.ReasonPacketTooBig)
 					continue
@@ -115,7 +114,7 @@ func TestICMPSendsWhatTheModuleSays(t *testing.T) {
 			}
 		}
 		for source, target := range map[string]string{"127.0.0.9": "127.0.0.1", zoo.Here4.String(): "127.0.0.1", "::1": zoo.Here6.String()} {
-			probetest.WantUp(t, probetest.Ask(t, icmpModule(t, "source_ip_address: \""+source+"\""), probe.Request{Target: target}))
+			probetest.WantUp(t, probetest.Ask(t, module(t, "source_ip_address: \""+source+"\""), probe.Request{Target: target}))
 		}
 	})
 }
@@ -127,8 +126,8 @@ func here(to netip.Addr) netip.Addr {
 	return zoo.Here6
 }
 
-// impostors is what somebody may send in place of a reply, and nobody must take for one.
-func impostors(p zoo.Packet) map[string]zoo.Packet {
+// forgedReplies are packets that must not count as the reply to p.
+func forgedReplies(p zoo.Packet) map[string]zoo.Packet {
 	edit := func(change func(r *zoo.Packet)) zoo.Packet {
 		r := p.Reply()
 		change(&r)
@@ -148,14 +147,14 @@ func impostors(p zoo.Packet) map[string]zoo.Packet {
 	}
 }
 
-func TestICMPCountsOnlyTheReply(t *testing.T) {
+func TestForgedRepliesAreIgnored(t *testing.T) {
 	if !zoo.Apart(t) {
 		return
 	}
 	var (
 		mu      sync.Mutex
-		persona string // of the impostor
-		after   bool   // the true reply follows, twice
+		forgery string
+		after   bool // the true reply follows, twice
 	)
 	zoo.Network(t, func(b []byte) [][]byte {
 		p, ok := zoo.ParsePacket(b)
@@ -164,24 +163,24 @@ func TestICMPCountsOnlyTheReply(t *testing.T) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		packets := [][]byte{impostors(p)[persona].Bytes()}
+		packets := [][]byte{forgedReplies(p)[forgery].Bytes()}
 		if after {
 			packets = append(packets, p.Reply().Bytes(), p.Reply().Bytes())
 		}
 		return packets
 	})
-	bySocket(t, func(t *testing.T) {
+	withEachSocket(t, func(t *testing.T) {
 		for _, to := range []netip.Addr{zoo.Here4.Next(), zoo.Here6.Next()} {
-			for name := range impostors(zoo.Packet{From: to, To: to, Message: make([]byte, 36)}) {
+			for name := range forgedReplies(zoo.Packet{From: to, To: to, Message: make([]byte, 36)}) {
 				for _, follows := range []bool{false, true} {
 					mu.Lock()
-					persona, after = name, follows
+					forgery, after = name, follows
 					mu.Unlock()
 					limit := probetest.Soon
 					if follows {
 						limit = probetest.Enough
 					}
-					r := probetest.Ask(t, icmpModule(t, ""), probe.Request{Target: to.String(), Timeout: limit})
+					r := probetest.Ask(t, module(t, ""), probe.Request{Target: to.String(), Timeout: limit})
 					if follows != r.Up() {
 						t.Errorf("%s, %s, followed by the reply %t: up %t, %v", to, name, follows, r.Up(), r.Failure)
 					} else if !follows {
@@ -193,7 +192,7 @@ func TestICMPCountsOnlyTheReply(t *testing.T) {
 	})
 }
 
-func TestICMPTakesNoLateReply(t *testing.T) {
+func TestLateReplyIsIgnored(t *testing.T) {
 	if !zoo.Apart(t) {
 		return
 	}
@@ -210,165 +209,31 @@ func TestICMPTakesNoLateReply(t *testing.T) {
 		late = p.Reply().Bytes()
 		return arrives
 	})
-	bySocket(t, func(t *testing.T) {
+	withEachSocket(t, func(t *testing.T) {
 		for range 3 {
-			r := probetest.Ask(t, icmpModule(t, ""), probe.Request{Target: zoo.Here4.Next().String(), Timeout: probetest.Soon})
+			r := probetest.Ask(t, module(t, ""), probe.Request{Target: zoo.Here4.Next().String(), Timeout: probetest.Soon})
 			probetest.WantDown(t, r, probe.StageResponse, probe.ReasonTimeout)
 		}
 	})
 }
 
-// routerErrors are the ICMP errors that end a ping, by family.
-var routerErrors = []struct {
-	ip6        bool
-	kind, code byte
-	reason     probe.Reason
-	says       string
-}{
-	{false, 3, 0, probe.ReasonNetworkUnreachable, "network unreachable"},
-	{false, 3, 1, probe.ReasonHostUnreachable, "host unreachable"},
-	{false, 3, 2, probe.ReasonConnectionRefused, "protocol unreachable"},
-	{false, 3, 3, probe.ReasonConnectionRefused, "port unreachable"},
-	{false, 3, 9, probe.ReasonNetworkUnreachable, "network administratively prohibited"},
-	{false, 3, 13, probe.ReasonHostUnreachable, "administratively prohibited"},
-	{false, 11, 0, probe.ReasonTTLExceeded, "time to live exceeded in transit"},
-	{false, 12, 0, probe.ReasonNetworkError, "parameter problem"},
-	{true, 1, 0, probe.ReasonNetworkUnreachable, "no route to destination"},
-	{true, 1, 1, probe.ReasonHostUnreachable, "administratively prohibited"},
-	{true, 1, 3, probe.ReasonHostUnreachable, "address unreachable"},
-	{true, 1, 4, probe.ReasonConnectionRefused, "port unreachable"},
-	{true, 1, 5, probe.ReasonHostUnreachable, "source address failed a policy"},
-	{true, 1, 6, probe.ReasonNetworkUnreachable, "reject route to destination"},
-	{true, 3, 0, probe.ReasonTTLExceeded, "time to live exceeded in transit"},
-	{true, 3, 1, probe.ReasonNetworkError, "fragment reassembly time exceeded"},
-	{true, 4, 1, probe.ReasonNetworkError, "parameter problem"},
-}
-
-func TestICMPErrorsThatQuoteThePingEndIt(t *testing.T) {
+func TestNoRouteIsNetworkUnreachable(t *testing.T) {
 	if !zoo.Apart(t) {
 		return
 	}
-	var (
-		mu         sync.Mutex
-		kind, code byte
-		spoil      func(p *zoo.Packet) // what is quoted; the reply follows. nil: nothing does
-		quoted     int
-	)
-	router := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.254"), true: netip.MustParseAddr("2001:db8:7::fe")}
-	zoo.Network(t, func(b []byte) [][]byte {
-		p, ok := zoo.ParsePacket(b)
-		if !ok || !p.IsPing() {
-			return nil
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		reply := p.Reply()
-		if spoil == nil {
-			return [][]byte{p.Error(router[p.From.Is6()], kind, code, 0, quoted).Bytes()}
-		}
-		spoil(&p)
-		return [][]byte{p.Error(router[p.From.Is6()], kind, code, 0, quoted).Bytes(), reply.Bytes()}
-	})
-	target := map[bool]string{false: "203.0.113.5", true: "2001:db8:9::5"}
-	say := func(k, c byte, n int, s func(p *zoo.Packet)) {
-		mu.Lock()
-		defer mu.Unlock()
-		kind, code, quoted, spoil = k, c, n, s
-	}
-	bySocket(t, func(t *testing.T) {
-		for _, c := range routerErrors {
-			for _, quoted := range []int{8, 1000} {
-				say(c.kind, c.code, quoted, nil)
-				r := probetest.Ask(t, icmpModule(t, ""), probe.Request{Target: target[c.ip6]})
-				probetest.WantDown(t, r, probe.StageResponse, c.reason)
-				want := fmt.Sprintf("waiting for the reply of %s: pinging %[1]s: %s says: %s", target[c.ip6], router[c.ip6], c.says)
-				if got := r.Failure.Err.Error(); !strings.HasSuffix(want, got) {
-					t.Errorf("the cause is %q, want the end of %q", got, want)
-				}
-			}
-			for name, change := range map[string]func(p *zoo.Packet){
-				"another sequence":    func(p *zoo.Packet) { p.Message[7]++ },
-				"another identifier":  func(p *zoo.Packet) { p.Message[5]++ },
-				"another destination": func(p *zoo.Packet) { p.To = p.To.Next() },
-				"another nonce":       func(p *zoo.Packet) { p.Message[3]++ }, // which the checksum is over
-				"a reply":             func(p *zoo.Packet) { p.Message[0]++ },
-			} {
-				say(c.kind, c.code, 8, change)
-				if r := probetest.Ask(t, icmpModule(t, ""), probe.Request{Target: target[c.ip6]}); !r.Up() {
-					t.Errorf("an error with %s ended the ping: %v", name, r.Failure)
-				}
-			}
-		}
-		say(4, 0, 8, func(*zoo.Packet) {}) // source quench: advice
-		probetest.WantUp(t, probetest.Ask(t, icmpModule(t, ""), probe.Request{Target: target[false]}))
-	})
-}
-
-func TestICMPSizes(t *testing.T) {
-	if !zoo.Apart(t) {
-		return
-	}
-	router := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.254"), true: netip.MustParseAddr("2001:db8:7::fe")}
-	narrow := 1300
-	var whole []byte // of what comes in fragments
-	zoo.Network(t, func(b []byte) [][]byte {
-		p, ok := zoo.ParsePacket(b)
-		switch {
-		case !ok:
-			return nil
-		case p.Fragment:
-			whole = append(whole[:min(p.Offset, len(whole))], p.Message...)
-			if p.Message = whole; len(whole) < 8+1400 || !p.IsPing() {
-				return nil
-			}
-			reply := p.Reply()
-			reply.Message = append([]byte(nil), reply.Message...)
-			return [][]byte{reply.Bytes()}
-		case !p.IsPing():
-			return nil
-		case len(b) > narrow && p.From.Is6():
-			return [][]byte{p.Error(router[true], 2, 0, uint16(narrow), 1000).Bytes()}
-		case len(b) > narrow && p.DF:
-			return [][]byte{p.Error(router[false], 3, 4, uint16(narrow), 8).Bytes()}
-		}
-		return [][]byte{p.Reply().Bytes()}
-	})
-	bySocket(t, func(t *testing.T) {
-		for i, target := range []string{"203.0.113.", "2001:db8:9::"} {
-			host := target + map[bool]string{true: "5", false: "6"}[strings.Contains(t.Name(), "raw")] // the kernel keeps what it learns of a way
-			r := probetest.Ask(t, icmpModule(t, "{payload_size: 1400, dont_fragment: true}"), probe.Request{Target: host})
-			probetest.WantDown(t, r, probe.StageResponse, probe.ReasonPacketTooBig)
-			probetest.WantDown(t, probetest.Ask(t, icmpModule(t, "{payload_size: 1400, dont_fragment: true}"), probe.Request{Target: host}), probe.StageResponse, probe.ReasonPacketTooBig)
-			probetest.WantUp(t, probetest.Ask(t, icmpModule(t, "{payload_size: 1200, dont_fragment: true}"), probe.Request{Target: host}))
-			probetest.WantUp(t, probetest.Ask(t, icmpModule(t, "payload_size: 1400"), probe.Request{Target: host}))
-			probetest.WantDown(t, probetest.Ask(t, icmpModule(t, "{payload_size: 2000, dont_fragment: true}"), probe.Request{Target: host}), probe.StageRequest, probe.ReasonPacketTooBig)
-			if i == 1 { // the first packet to another host goes out whole, and is refused; then come fragments
-				probetest.WantUp(t, probetest.Ask(t, icmpModule(t, "payload_size: 1400"), probe.Request{Target: host + "7"}))
-			}
-		}
-		for _, target := range []string{"127.0.0.1", "::1"} {
-			probetest.WantUp(t, probetest.Ask(t, icmpModule(t, fmt.Sprintf("payload_size: %d", maxPayload)), probe.Request{Target: target}))
-		}
-	})
-}
-
-func TestICMPWithoutAWay(t *testing.T) {
-	if !zoo.Apart(t) {
-		return
-	}
-	bySocket(t, func(t *testing.T) {
+	withEachSocket(t, func(t *testing.T) {
 		for _, target := range []string{"203.0.113.5", "2001:db8:9::5", "fe80::1%nowhere"} {
-			probetest.WantDown(t, probetest.Ask(t, icmpModule(t, ""), probe.Request{Target: target}), probe.StageConnect, probe.ReasonNetworkUnreachable)
+			probetest.WantDown(t, probetest.Ask(t, module(t, ""), probe.Request{Target: target}), probe.StageConnect, probe.ReasonNetworkUnreachable)
 		}
 	})
 }
 
-func TestICMPFaultsAreOurs(t *testing.T) {
+func TestSocketErrorsAreExporterErrors(t *testing.T) {
 	if !zoo.Apart(t) {
 		return
 	}
 	probeWith := func(options string) error {
-		_, err := new(probe.Runner).Do(t.Context(), icmpModule(t, options), probe.Request{Target: "127.0.0.1", Timeout: probetest.Enough})
+		_, err := new(probe.Runner).Do(t.Context(), module(t, options), probe.Request{Target: "127.0.0.1", Timeout: probetest.Enough})
 		return err
 	}
 	withoutCapabilities(t, func() {
@@ -380,10 +245,13 @@ func TestICMPFaultsAreOurs(t *testing.T) {
 			}
 		}
 	})
-	bySocket(t, func(t *testing.T) {
-		probetest.WantExporterError(t, probeWith("source_ip_address: 203.0.113.77"), probe.FaultSourceAddress)
-		_, err := new(probe.Runner).Do(t.Context(), icmpModule(t, "source_ip_address: fe80::1%nowhere"), probe.Request{Target: "::1", Timeout: probetest.Enough})
-		probetest.WantExporterError(t, err, probe.FaultSourceAddress)
+	withEachSocket(t, func(t *testing.T) {
+		for source, target := range map[string]string{"203.0.113.77": "127.0.0.1", "fe80::1%nowhere": "::1"} {
+			m := module(t, "")
+			m.Prober.(*prober).source = netip.MustParseAddr(source) // as if the machine had lost the address since it loaded the module
+			_, err := new(probe.Runner).Do(t.Context(), m, probe.Request{Target: target, Timeout: probetest.Enough})
+			probetest.WantExporterError(t, err, probe.FaultSourceAddress)
+		}
 		probetest.WithoutDescriptors(t, func() { probetest.WantExporterError(t, probeWith(""), probe.FaultDescriptors) })
 	})
 	withoutCapabilities(t, func() {
@@ -410,7 +278,7 @@ func withoutCapabilities(t *testing.T, f func()) {
 	thread.Wait()
 }
 
-func TestICMPSendErrors(t *testing.T) {
+func TestSendErrors(t *testing.T) {
 	s := &pingSocket{addr: netip.MustParseAddr("192.0.2.2")}
 	for errno, fault := range map[syscall.Errno]probe.Fault{
 		unix.ENOBUFS: probe.FaultMemory, unix.EAGAIN: probe.FaultMemory, unix.ENOMEM: probe.FaultMemory, unix.EPERM: probe.FaultPermission,
@@ -421,7 +289,7 @@ func TestICMPSendErrors(t *testing.T) {
 	probetest.WantFailure(t, s.classifySend(t.Context(), unix.EHOSTUNREACH), probe.StageRequest, probe.ReasonHostUnreachable)
 }
 
-func TestICMPAsksTheGuard(t *testing.T) {
+func TestGuardJudgesThePingedAddress(t *testing.T) {
 	if !zoo.Apart(t) {
 		return
 	}
@@ -429,9 +297,9 @@ func TestICMPAsksTheGuard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := icmpModule(t, "preferred_ip_protocol: ip4")
+	m := module(t, "preferred_ip_protocol: ip4")
 	m.Guard = g
-	for _, target := range []string{"127.0.0.1", "::1", "0.0.0.0", "::", "::ffff:127.0.0.1", "localhost"} {
+	for _, target := range []string{"127.0.0.1", "::1", "[::1]", "0x7f.1", "::ffff:127.0.0.1", "localhost"} {
 		_, err := new(probe.Runner).Do(t.Context(), m, probe.Request{Target: target, Timeout: probetest.Enough})
 		if denied := (*probe.DeniedError)(nil); !errors.As(err, &denied) || strings.Contains(err.Error(), ":0 ") {
 			t.Errorf("%s: got %v, want a DeniedError without a port", target, err)
@@ -451,25 +319,25 @@ func TestICMPAsksTheGuard(t *testing.T) {
 	probetest.WantDown(t, r, probe.StageConnect, probe.ReasonNetworkUnreachable) // an entry with a port is not about pings
 }
 
-func TestICMPRefusesWhatCannotAnswer(t *testing.T) {
+func TestTargetsThatCannotReplyAreRefused(t *testing.T) {
 	if !zoo.Apart(t) {
 		return
 	}
 	zoo.Network(t, func([]byte) [][]byte { return nil })
-	bySocket(t, func(t *testing.T) {
+	withEachSocket(t, func(t *testing.T) {
 		for _, target := range []string{
-			"", "224.0.0.1", "ff02::1", "ff02::1%lo", "255.255.255.255", "127.255.255.255", "192.0.2.255", "example.com:80", "[::1]", "[::1]:80",
+			"", "0.0.0.0", "::", "[::]", "0", "::ffff:0.0.0.0", "224.0.0.1", "::ffff:224.0.0.1", "ff02::1", "ff02::1%lo", "255.255.255.255", "127.255.255.255", "192.0.2.255", "example.com:80", "[::1]:80", "[127.0.0.1]", "icmp://127.0.0.1",
 			"http://example.com/", "user:password@host", "host/path", "a b", "a\x00b", "::1::", "127.0.0.1%lo",
 		} {
-			_, err := new(probe.Runner).Do(t.Context(), icmpModule(t, ""), probe.Request{Target: target, Timeout: probetest.Enough})
+			_, err := new(probe.Runner).Do(t.Context(), module(t, ""), probe.Request{Target: target, Timeout: probetest.Enough})
 			if refused := (*probe.TargetError)(nil); !errors.As(err, &refused) || strings.Contains(err.Error(), "password") {
-				t.Errorf("%q: got %v, want a TargetError", target, err)
+				t.Errorf("%q: got %v, want a TargetError without the target", target, err)
 			}
 		}
 	})
 }
 
-func TestICMPKeepsToItsTime(t *testing.T) {
+func TestProbeEndsAtTheDeadline(t *testing.T) {
 	if !zoo.Apart(t) {
 		return
 	}
@@ -491,8 +359,8 @@ func TestICMPKeepsToItsTime(t *testing.T) {
 		}
 		return packets
 	})
-	m := icmpModule(t, "")
-	bySocket(t, func(t *testing.T) {
+	m := module(t, "")
+	withEachSocket(t, func(t *testing.T) {
 		for _, floods := range []bool{false, true} {
 			if floods {
 				flood <- true
@@ -506,20 +374,20 @@ func TestICMPKeepsToItsTime(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer time.AfterFunc(20*time.Millisecond, cancel).Stop()
 		if _, err := new(probe.Runner).Do(ctx, m, probe.Request{Target: "203.0.113.5", Timeout: time.Minute}); !errors.Is(err, context.Canceled) {
-			t.Errorf("the asker went away: %v", err)
+			t.Errorf("the caller canceled: %v", err)
 		}
 	})
 }
 
-func TestICMPOptionsAreJudgedAtLoad(t *testing.T) {
+func TestOptionsAreCheckedAtLoad(t *testing.T) {
 	for _, c := range []struct {
 		options Options
 		want    string
 	}{
-		{Options{PayloadSize: -1}, "payload_size: -1 is out of range; accepted: 1 to 65507 bytes, and 0 for the 28 of the default"},
-		{Options{PayloadSize: 65508}, "payload_size: 65508 is out of range; accepted: 1 to 65507 bytes, and 0 for the 28 of the default"},
-		{Options{TTL: -1}, "ttl: -1 is out of range; accepted: 1 to 255, and 0 for the system's"},
-		{Options{TTL: 256, SourceIPAddress: "localhost"}, "source_ip_address: \"localhost\" is not an IP address\nttl: 256 is out of range; accepted: 1 to 255, and 0 for the system's"},
+		{Options{PayloadSize: -1}, "payload_size: -1 is out of range; accepted: 1 to 65507 bytes, and 0 for the default of 28"},
+		{Options{PayloadSize: 65508}, "payload_size: 65508 is out of range; accepted: 1 to 65507 bytes, and 0 for the default of 28"},
+		{Options{TTL: -1}, "ttl: -1 is out of range; accepted: 1 to 255, and 0 for the system's default"},
+		{Options{TTL: 256, SourceIPAddress: "localhost"}, "source_ip_address: \"localhost\" is not an IP address\nttl: 256 is out of range; accepted: 1 to 255, and 0 for the system's default"},
 		{Options{SourceIPAddress: "::1", IPProtocol: "ip4"}, "source_ip_address: ::1 reaches no ip4 address, and preferred_ip_protocol without ip_protocol_fallback allows no other"},
 	} {
 		_, err := c.options.Compile()
@@ -529,8 +397,8 @@ func TestICMPOptionsAreJudgedAtLoad(t *testing.T) {
 	}
 }
 
-func BenchmarkICMPUp(b *testing.B) {
-	m := icmpModule(b, "")
+func BenchmarkProbe(b *testing.B) {
+	m := module(b, "")
 	b.ReportAllocs()
 	for b.Loop() {
 		probetest.WantUp(b, probetest.Ask(b, m, probe.Request{Target: "127.0.0.1"}))

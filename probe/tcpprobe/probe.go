@@ -4,19 +4,13 @@ package tcpprobe
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
-	"slices"
-	"time"
-
-	"github.com/prometheus/common/config"
 
 	"rollcall/probe"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
-	"rollcall/probe/tlsclient"
 )
 
 // Options is the tcp section of a module: blackbox_exporter's options by their names.
@@ -24,9 +18,8 @@ type Options struct {
 	IPProtocol         option.IPProtocol `yaml:"preferred_ip_protocol,omitempty"`
 	IPProtocolFallback bool              `yaml:"ip_protocol_fallback"`
 	SourceIPAddress    string            `yaml:"source_ip_address,omitempty"`
-	QueryResponse      []QueryResponse   `yaml:"query_response,omitempty"`
-	TLS                bool              `yaml:"tls,omitempty"`
-	TLSConfig          config.TLSConfig  `yaml:"tls_config,omitempty"`
+
+	SessionOptions `yaml:",inline"`
 }
 
 // SetDefaults puts in what a section says when it does not mention an option.
@@ -60,35 +53,19 @@ var targets = network.Syntax{Prober: "tcp", Takes: "a tcp module takes host:port
 
 // prober is a compiled tcp section.
 type prober struct {
-	ip           network.Resolver
-	source       netip.Addr        // invalid: the system chooses
-	tls          *tlsclient.Client // used when secured, or by a turn that starts TLS
-	secured      bool
-	conversation conversation
+	ip      network.Resolver
+	source  netip.Addr // invalid: the system chooses
+	session *Session
 }
 
-// Compile makes the section ready to probe. Its errors are joined *option.Errors.
+// Compile makes the prober. Its errors are joined *option.Errors.
 func (o *Options) Compile() (probe.Prober, error) {
-	p := &prober{ip: network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback}, secured: o.TLS}
-	var (
-		errs []error
-		err  error
-	)
-	if p.source, err = p.ip.BindTo(o.SourceIPAddress); err != nil {
-		errs = append(errs, err)
-	}
-	used := o.TLSConfig
-	if !o.TLS && !slices.ContainsFunc(o.QueryResponse, func(q QueryResponse) bool { return q.StartTLS }) {
-		used = config.TLSConfig{} // whose files may be missing
-	}
-	if p.tls, err = tlsclient.Compile("tls_config", &used); err != nil {
-		errs = append(errs, err)
-	}
-	if p.conversation, err = compileConversation("query_response", o.QueryResponse, o.TLS); err != nil {
-		errs = append(errs, err)
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	p := &prober{ip: network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback}}
+	var sourceErr, sessionErr error
+	p.source, sourceErr = p.ip.BindTo(o.SourceIPAddress)
+	p.session, sessionErr = o.SessionOptions.Compile()
+	if err := errors.Join(sourceErr, sessionErr); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
@@ -109,118 +86,11 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	if req.Trace != nil {
 		req.Trace.Step("connecting to %s", addr)
 	}
-	a := attempt{p: p, req: req, addr: addr, host: host, r: &r}
-	if p.secured && !p.conversation.sends() {
-		a.groups = tlsclient.QuickGroups()
-	}
-	err = a.run(ctx)
-	if a.groups != nil && tlsclient.RefusesGroups(err, r.TLS) {
-		a.groups = nil
-		err = a.run(ctx)
-	}
-	return r.Settle(err)
+	dial := func() (net.Conn, error) { return network.Dial(ctx, req.Guard, "tcp", host, addr, p.source) }
+	return r.Settle(p.session.Run(ctx, req, host, dial, &r))
 }
 
-// attempt is one connection of a probe.
-type attempt struct {
-	p      *prober
-	req    probe.Request
-	host   string
-	addr   netip.AddrPort
-	groups []tls.CurveID // of the TLS that the connection begins with; nil: all
-	r      *probe.Result
-}
-
-// run connects and does all that the module asks for on the connection.
-func (a *attempt) run(ctx context.Context) error {
-	start := time.Now()
-	conn, err := network.Dial(ctx, a.req.Guard, "tcp", a.host, a.addr, a.p.source)
-	a.r.Phases.Connect += time.Since(start)
-	if err != nil {
-		return a.p.withoutConnection(err, a.r)
-	}
-	defer conn.Close()
-	a.r.TCP = new(probe.TCPFacts)
-	return a.talk(ctx, conn)
-}
-
-// withoutConnection says what it means that dialling failed.
-func (p *prober) withoutConnection(err error, r *probe.Result) error {
-	f := network.ClosedAfterAccept(err)
-	if f == nil {
-		return err
-	}
-	r.TCP = new(probe.TCPFacts)
-	switch {
-	case p.secured:
-		return probe.Fail(probe.StageTLS, f.Reason, f.Err)
-	case len(p.conversation) > 0:
-		return probe.Fail(probe.StageConversation, f.Reason, f.Err)
-	default:
-		return nil
-	}
-}
-
-// talk is all that happens on the connection.
-func (a *attempt) talk(ctx context.Context, conn net.Conn) error {
-	p, r, trace := a.p, a.r, a.req.Trace
-	serverName, groups := p.tls.ServerName(tlsclient.NameFor(a.req.Hostname, a.host)), a.groups
-	var secured *tls.Conn
-	defer func() {
-		if secured != nil {
-			secured.Close() // says goodbye first
-		}
-	}()
-	secure := func(conn net.Conn) (net.Conn, error) {
-		if trace != nil {
-			trace.Step("starting TLS with %q", serverName)
-		}
-		start := time.Now()
-		c, facts, err := p.tls.Handshake(ctx, conn, serverName, nil, groups)
-		r.TLS = facts
-		if err == nil && !p.conversation.reads() {
-			err = p.confirm(ctx, c, r.Phases.Connect, facts)
-		}
-		r.Phases.TLS += time.Since(start)
-		if err != nil {
-			return nil, err
-		}
-		secured = c
-		return c, nil
-	}
-	if p.secured {
-		c, err := secure(conn)
-		if err != nil {
-			return err
-		}
-		conn = c
-	}
-	if len(p.conversation) == 0 {
-		return nil
-	}
-	before, start := r.Phases.TLS, time.Now()
-	err := p.conversation.run(ctx, conn, r.TCP, trace, secure)
-	r.Phases.Transfer = time.Since(start) - (r.Phases.TLS - before)
-	return err
-}
-
-// confirm waits a moment for a server that wanted a client certificate to say that it refuses us. In TLS 1.3 the
-// handshake is over for the client before the server has looked (RFC 8446, 4.4.2.4); where nothing else is read, a
-// server that lets no client in would count as up. It answers within a round trip of network and some computing.
-func (p *prober) confirm(ctx context.Context, c *tls.Conn, roundTrip time.Duration, facts *probe.TLSFacts) error {
-	if facts.Version < tls.VersionTLS13 || !facts.ClientCertificateRequested {
-		return nil
-	}
-	c.SetReadDeadline(time.Now().Add(2*roundTrip + 100*time.Millisecond))
-	if _, err := c.Read(make([]byte, 1)); err != nil {
-		// That the time is up meanwhile is our waiting's doing: the handshake was over.
-		if _, refused := network.RemoteAlert(err); refused || errors.Is(ctx.Err(), context.Canceled) {
-			return network.Classify(ctx, probe.StageTLS, err)
-		}
-	}
-	return nil
-}
-
+// Locate implements probe.Locator.
 func (p *prober) Locate(target string) (probe.Destination, error) {
 	host, port, err := targets.Split(target)
 	return probe.Destination{Host: host, Port: port}, err

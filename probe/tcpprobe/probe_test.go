@@ -16,6 +16,7 @@ import (
 
 	"rollcall/probe"
 	"rollcall/probe/guard"
+	"rollcall/probe/option"
 	"rollcall/probe/probetest"
 )
 
@@ -343,8 +344,7 @@ func TestTCPOptionsAreCheckedAtLoad(t *testing.T) {
 		"starttls twice":                     {base: tcpOptions(QueryResponse{StartTLS: true}, QueryResponse{Send: "x"}, QueryResponse{StartTLS: true}), want: []string{"query_response[2].starttls: the connection is encrypted already"}},
 		"the same label twice":               {base: withLabels(ExpectLabel{Name: "a-b"}, ExpectLabel{Name: "a_b"}), want: []string{`query_response[0].labels[1].name: "a_b" is there twice`}},
 		"reserved and empty labels":          {base: withLabels(ExpectLabel{Name: "__name__"}, ExpectLabel{}), want: []string{`query_response[0].labels[0].name: "__name__" is reserved`, "query_response[0].labels[1].name: is required"}},
-		"labels without an expect":           {base: tcpOptions(QueryResponse{Labels: []ExpectLabel{{Name: "a"}}}), want: []string{"query_response[0].labels: needs an expect"}},
-		"several faults at once":             {change: func(o *Options) { o.SourceIPAddress, o.TLSConfig.CAFile = "x", "/does/not/exist" }, want: []string{"source_ip_address: ", "tls_config.ca_file: cannot be read"}},
+		"several errors at once":             {change: func(o *Options) { o.TLS, o.SourceIPAddress, o.TLSConfig.CAFile = true, "x", "/does/not/exist" }, want: []string{"source_ip_address: ", "tls_config.ca_file: cannot be read"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := c.base
@@ -378,4 +378,18 @@ func TestTCPSourceAddressChoosesTheFamily(t *testing.T) {
 		t.Errorf("the server saw %s", got)
 	}
 	probetest.WantDown(t, probeTCP(t, o, "[::1]:80", probetest.Enough), probe.StageResolve, probe.ReasonNoIPProtocol)
+}
+
+func TestLabelsWithoutAnExpectAreWarnedOf(t *testing.T) {
+	for q, want := range map[*QueryResponse]bool{
+		{Labels: []ExpectLabel{{Name: "a"}}}:                                    true,
+		{Expect: probetest.MustRegexp("x"), Labels: []ExpectLabel{{Name: "a"}}}: false,
+		{Send: "x"}: false,
+	} {
+		err := q.Validate()
+		var warning *option.Warning
+		if errors.As(err, &warning) != want {
+			t.Errorf("%+v: %v", q, err)
+		}
+	}
 }

@@ -252,13 +252,13 @@ func TestTLSWhoseConfirmationOutlastsTheProbeIsUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	secured, facts, err := p.tls.Handshake(t.Context(), conn, "localhost", nil, nil)
+	secured, facts, err := p.session.tls.Handshake(t.Context(), conn, "localhost", nil, nil)
 	if err != nil || !facts.ClientCertificateRequested {
 		t.Fatalf("%v; %+v", err, facts)
 	}
 	over := probe.NewLimit(t.Context(), time.Millisecond)
 	defer over.Release()
-	if err := p.confirm(over, secured, 0, facts); err != nil {
+	if err := confirm(over, secured, 0, facts); err != nil {
 		t.Errorf("got %v", err)
 	}
 }

@@ -183,7 +183,7 @@ func peerError(err error) probe.Reason {
 // or an *ExporterError when this machine has no roots.
 func verify(presented []*x509.Certificate, roots *x509.CertPool, serverName string) ([][]*x509.Certificate, error) {
 	if serverName == "" {
-		return nil, probe.Failf(probe.StageTLS, probe.ReasonCertificateName, "verifying the certificate: there is no name that it could be for")
+		return nil, probe.Failf(probe.StageTLS, probe.ReasonCertificateName, "verifying the certificate: there is no name that it could be for; accepted: server_name or insecure_skip_verify in tls_config")
 	}
 	opts := x509.VerifyOptions{Roots: roots, DNSName: serverName} // key usage: server authentication, by default
 	if len(presented) > 1 {

@@ -1,0 +1,96 @@
+package alertmanager
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+
+	"rollcall/alert/incident"
+	"rollcall/alert/mail"
+)
+
+// Options is the `alertmanager:` section: the Alertmanagers, of which every one gets every alert.
+type Options struct {
+	URLs      []string          `yaml:"urls"`
+	BasicAuth *config.BasicAuth `yaml:"basic_auth,omitempty"`
+	TLSConfig config.TLSConfig  `yaml:"tls_config,omitempty"`
+	Labels    map[string]string `yaml:"labels,omitempty"`
+}
+
+// maxAlertmanagers bounds what a configuration may ask for.
+const maxAlertmanagers = 16
+
+// Validate reports every error in the options.
+func (o *Options) Validate(report mail.Report) {
+	if len(o.URLs) == 0 {
+		report("urls", "is empty; accepted: a list, e.g. http://127.0.0.1:9093")
+	}
+	if len(o.URLs) > maxAlertmanagers {
+		report("urls", "has %d addresses; accepted: at most %d", len(o.URLs), maxAlertmanagers)
+	}
+	seen := make(map[string]bool)
+	for i, s := range o.URLs {
+		path := fmt.Sprintf("urls[%d]", i)
+		u, err := url.Parse(s)
+		switch {
+		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
+			report(path, "is not an http or https address; accepted: e.g. http://127.0.0.1:9093")
+		case u.User != nil:
+			report(path, "holds a user name; accepted: basic_auth beside it")
+		case seen[s]:
+			report(path, "%q is there twice", s)
+		}
+		seen[s] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Labels)) {
+		path := "labels." + name
+		if !model.LegacyValidation.IsValidLabelName(name) {
+			report(path, "%q is not a label name; accepted: letters, digits and _", name)
+		}
+		if name == "alertname" || name == "target" || name == "module" {
+			report(path, "is set by rollcall")
+		}
+		if err := mail.OneLine(o.Labels[name], maxLabel); err != nil {
+			report(path, "%w", err)
+		}
+	}
+	mail.ValidateTLS(&o.TLSConfig, report)
+	client := config.HTTPClientConfig{BasicAuth: o.BasicAuth}
+	if err := client.Validate(); err != nil {
+		report("basic_auth", "%w", err)
+	}
+}
+
+// New makes a poster of options that Validate has nothing against, and returns the URLs that it posts to.
+func New(o *Options) (p *Poster, urls []string, err error) {
+	client, err := config.NewClientFromConfig(config.HTTPClientConfig{
+		BasicAuth: o.BasicAuth, TLSConfig: o.TLSConfig, EnableHTTP2: true,
+	}, "alertmanager")
+	if err != nil {
+		return nil, nil, fmt.Errorf("alertmanager: %w", err)
+	}
+	for _, u := range o.URLs {
+		urls = append(urls, strings.TrimSuffix(u, "/")+"/api/v2/alerts")
+	}
+	return &Poster{client: client, labels: o.Labels, timeout: postTimeout, auth: o.BasicAuth}, urls, nil
+}
+
+// maxTarget bounds the label target, in bytes.
+const maxTarget = 300
+
+// targetLabel is the label of a target. A long one is cut, and a hash keeps it apart from others that begin like it.
+func targetLabel(target string) string {
+	text := incident.Clean(target, len(target)*6)
+	if len(text) <= maxTarget {
+		return text
+	}
+	hash := sha256.Sum256([]byte(target))
+	return incident.Cut(text, maxTarget-17) + "#" + hex.EncodeToString(hash[:8])
+}

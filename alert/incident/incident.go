@@ -1,0 +1,75 @@
+// Package incident is the state machine of alerting: it turns the results of one target into incidents, where an incident
+// is one target's time from down to up. It has no clock, no lock and no I/O, and knows no recipients.
+package incident
+
+import (
+	"time"
+
+	"rollcall/probe"
+)
+
+// Key names what is watched: two probes with the same key are about the same thing.
+type Key struct{ Module, Target, Hostname string }
+
+// KeyOf is the key of a target as a Record names it.
+func KeyOf(module, target, hostname string) Key {
+	return Key{module, probe.Identity(target), hostname}
+}
+
+// Incident is one target's time from down to up, as it stands after one result. It is never changed once it is made, so
+// that it may be read without a lock: what comes later is another Incident with the same ID.
+type Incident struct {
+	ID        string            `json:"id"`
+	Module    string            `json:"module"`
+	Target    string            `json:"target"`
+	Hostname  string            `json:"hostname,omitempty"`
+	Prober    string            `json:"prober"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Scheduled bool              `json:"scheduled,omitempty"` // a configured target
+	Since     time.Time         `json:"since"`               // the start of the first result that was down
+	Until     time.Time         `json:"until,omitzero"`      // zero: not over
+	Lasted    time.Duration     `json:"lasted,omitempty"`    // from Since to Until; by the monotonic clock unless a restart lay between
+	UpFor     time.Duration     `json:"upFor,omitempty"`     // how long it had been up; 0: unknown
+	Stage     probe.Stage       `json:"stage,omitempty"`
+	Reason    probe.Reason      `json:"reason,omitempty"`
+	Detail    string            `json:"detail,omitempty"`    // the cause in words, as the probe gave it, at most maxDetail bytes
+	Recent    []Outcome         `json:"recent,omitempty"`    // oldest first
+	Expiry    time.Time         `json:"expiry,omitzero"`     // not zero: this is no incident but a certificate that expires soon
+	Reminded  time.Time         `json:"reminded,omitzero"`   // when the last reminder (or the beginning) was due
+	Unwatched string            `json:"unwatched,omitempty"` // why it ended without a result that was up
+}
+
+// Key is the target's.
+func (i *Incident) Key() Key { return Key{i.Module, i.Target, i.Hostname} }
+
+// Changed is when the latest of an incident happened.
+func (i *Incident) Changed() time.Time {
+	switch {
+	case !i.Until.IsZero():
+		return i.Until
+	case !i.Reminded.IsZero():
+		return i.Reminded
+	default:
+		return i.Since
+	}
+}
+
+// Outcome is one past result, small because a hundred thousand targets keep a few each.
+type Outcome struct {
+	At     int64         `json:"at"` // Unix nanoseconds
+	Took   time.Duration `json:"took"`
+	Stage  probe.Stage   `json:"stage,omitempty"`
+	Reason probe.Reason  `json:"reason,omitempty"` // empty: up
+}
+
+// Event is what a result, or its absence, changed.
+type Event uint8
+
+const (
+	None         Event = iota
+	Down               // an incident began
+	Up                 // it ended
+	StillDown          // a reminder is due
+	CertExpiring       // the target's certificate expires soon
+	Unwatched          // no results come any more; the target may have been up
+)

@@ -1,0 +1,201 @@
+package incident
+
+import (
+	"time"
+
+	"rollcall/probe"
+)
+
+// Policy is when results become events.
+type Policy struct {
+	DownAfter, UpAfter int           // consecutive results, at least 1
+	RepeatEvery        time.Duration // 0: no reminders
+	CertWarning        time.Duration // 0: no warnings
+}
+
+// recentResults is how many past results a notification shows.
+const recentResults = 5
+
+// Tracker follows one target. Its exported fields are what a restart keeps.
+type Tracker struct {
+	Module    string                 `json:"module"`
+	Target    string                 `json:"target"`
+	Hostname  string                 `json:"hostname,omitempty"`
+	Prober    string                 `json:"prober"`
+	Labels    map[string]string      `json:"labels,omitempty"`
+	Scheduled bool                   `json:"scheduled,omitempty"`
+	Streak    Streak                 `json:"streak"`
+	UpSince   time.Time              `json:"upSince,omitzero"` // of the present time up; zero while down, or when never seen up
+	Warned    time.Time              `json:"warned,omitzero"`  // of its certificate
+	Incident  *Incident              `json:"incident,omitempty"`
+	Past      [recentResults]Outcome `json:"past"`
+	Next      uint                   `json:"next"` // where the next result goes in Past
+
+	latest time.Time // the start of the newest result, with the monotonic clock, which has no meaning on disk
+	began  time.Time // Streak.Since by the monotonic clock; zero after a restart
+	down   time.Time // Incident.Since by the monotonic clock; zero after a restart
+}
+
+// Streak is a run of equal results.
+type Streak struct {
+	Up    bool      `json:"up"`
+	N     int       `json:"n"` // 0: there was no result yet; it stops counting past both thresholds
+	Since time.Time `json:"since"`
+}
+
+// NewTracker follows the target of key from its first result on.
+func NewTracker(key Key) *Tracker {
+	return &Tracker{Module: key.Module, Target: key.Target, Hostname: key.Hostname}
+}
+
+// Key names the target.
+func (t *Tracker) Key() Key { return Key{t.Module, t.Target, t.Hostname} }
+
+// Observe takes in one result. It returns what that changed, with the incident as it then stands, and whether the tracker
+// now differs from what a restart would need to know. A result that began before the newest one changes nothing: two
+// callers overlap and a timeout takes long, and the newer result is the truth.
+func (t *Tracker) Observe(r *probe.Result, p Policy) (e Event, i *Incident, changed bool) {
+	if r.Start.Before(t.latest) {
+		return None, nil, false
+	}
+	t.latest = r.Start
+	up := r.Up()
+	t.remember(r)
+	changed = t.count(up, r.Start, p)
+	if up && t.UpSince.IsZero() && t.Incident == nil {
+		t.UpSince = t.Streak.Since
+	}
+	switch {
+	case !up && t.Incident == nil && t.Streak.N >= p.DownAfter:
+		return Down, t.begin(r), true
+	case up && t.Incident != nil && t.Streak.N >= p.UpAfter:
+		return Up, t.end(), true
+	case !up && t.Incident != nil && t.remindAt(r.Start, p):
+		return StillDown, t.remind(r), true
+	default:
+		return None, nil, changed
+	}
+}
+
+// WarnOfExpiry returns a notice when the certificate that r saw expires soon and the last notice is a day old; else nil.
+func (t *Tracker) WarnOfExpiry(r *probe.Result, p Policy) *Incident {
+	if p.CertWarning <= 0 || r.TLS == nil || r.TLS.EarliestExpiry.IsZero() {
+		return nil
+	}
+	// The absolute value, because after a restart these are wall-clock times and that clock may have been set back.
+	if r.TLS.EarliestExpiry.Sub(r.Start) >= p.CertWarning || (!t.Warned.IsZero() && r.Start.Sub(t.Warned).Abs() < 24*time.Hour) {
+		return nil
+	}
+	t.Warned = r.Start
+	i := t.incident(r)
+	i.Since, i.Expiry = r.Start.Round(0), r.TLS.EarliestExpiry
+	return i
+}
+
+// Abandon ends the incident of a target that gets no results any more, which says nothing of how the target is. It
+// returns nil when the target was not down.
+func (t *Tracker) Abandon(why string, now time.Time) *Incident {
+	if t.Incident == nil {
+		return nil
+	}
+	i := *t.Incident
+	i.Until, i.Unwatched, i.Recent = later(i.Since, now.Round(0)), why, t.past()
+	i.Lasted = t.lasted(now, i.Until)
+	return &i
+}
+
+func (t *Tracker) remember(r *probe.Result) {
+	o := Outcome{At: r.Start.UnixNano(), Took: r.Duration}
+	if r.Failure != nil {
+		o.Stage, o.Reason = r.Failure.Stage, r.Failure.Reason
+	}
+	t.Past[t.Next%recentResults] = o
+	t.Next = (t.Next + 1) % recentResults
+}
+
+// count extends the streak or begins a new one, and reports whether that matters after a restart. Past both thresholds a
+// longer streak does not, so that a steady target never needs the disk.
+func (t *Tracker) count(up bool, at time.Time, p Policy) (changed bool) {
+	switch {
+	case t.Streak.N == 0 || t.Streak.Up != up:
+		t.Streak = Streak{Up: up, N: 1, Since: at.Round(0)} // the wall clock, which is what people are shown
+		t.began = at
+		return true
+	case t.Streak.N < max(p.DownAfter, p.UpAfter):
+		t.Streak.N++
+		return true
+	default:
+		return false
+	}
+}
+
+func (t *Tracker) begin(r *probe.Result) *Incident {
+	i := t.incident(r)
+	i.Since, t.down = t.Streak.Since, t.began
+	i.ID = probe.IncidentID(t.Module, t.Target, t.Hostname, i.Since)
+	if !t.UpSince.IsZero() {
+		i.UpFor = max(0, i.Since.Sub(t.UpSince))
+	}
+	i.Reminded = r.Start
+	t.Incident, t.UpSince = i, time.Time{}
+	return i
+}
+
+func (t *Tracker) end() *Incident {
+	i := *t.Incident
+	i.Until, i.Recent = later(i.Since, t.Streak.Since), t.past() // the wall clock may have been set back
+	i.Lasted = t.lasted(t.began, i.Until)
+	t.Incident, t.UpSince = nil, t.Streak.Since
+	return &i
+}
+
+// lasted is how long the open incident took until the time that is at by the monotonic clock and until by the other.
+func (t *Tracker) lasted(at, until time.Time) time.Duration {
+	if t.down.IsZero() || at.IsZero() {
+		return until.Sub(t.Incident.Since)
+	}
+	return max(0, at.Sub(t.down))
+}
+
+// remindAt reports whether a reminder is due. Only the time since the latest one counts: a machine that slept through
+// ten owes one.
+func (t *Tracker) remindAt(now time.Time, p Policy) bool {
+	return p.RepeatEvery > 0 && now.Sub(t.Incident.Reminded).Abs() >= p.RepeatEvery
+}
+
+func (t *Tracker) remind(r *probe.Result) *Incident {
+	i := *t.Incident
+	i.Reminded, i.Recent = r.Start, t.past()
+	i.Stage, i.Reason, i.Detail = r.Failure.Stage, r.Failure.Reason, detail(r.Failure)
+	t.Incident = &i
+	return &i
+}
+
+// incident is a new one of this target, as it stands after r.
+func (t *Tracker) incident(r *probe.Result) *Incident {
+	i := &Incident{
+		Module: t.Module, Target: t.Target, Hostname: t.Hostname, Prober: t.Prober, Labels: t.Labels, Scheduled: t.Scheduled, Recent: t.past(),
+	}
+	if r.Failure != nil {
+		i.Stage, i.Reason, i.Detail = r.Failure.Stage, r.Failure.Reason, detail(r.Failure)
+	}
+	return i
+}
+
+// past is the kept results, oldest first.
+func (t *Tracker) past() []Outcome {
+	kept := make([]Outcome, 0, recentResults)
+	for n := range uint(recentResults) {
+		if o := t.Past[(t.Next+n)%recentResults]; o.At != 0 {
+			kept = append(kept, o)
+		}
+	}
+	return kept
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

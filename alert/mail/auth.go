@@ -1,0 +1,112 @@
+package mail
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"github.com/wneessen/go-mail/smtp"
+
+	"rollcall/alert/incident"
+	"rollcall/redact"
+)
+
+// mechanisms are the ways to log in that are known here, the preferred first.
+var mechanisms = []string{"PLAIN", "LOGIN", "CRAM-MD5"}
+
+// authenticate logs in with the first mechanism that both sides know and that is not unusable, and returns its name. The
+// connection is encrypted here: a configuration with a user name and tls: none does not load.
+func (s *smtpServer) authenticate(session *smtpSession, host string, unusable []string) (mechanism string, err error) {
+	if s.options.Username == "" {
+		return "", nil
+	}
+	password, err := s.options.password()
+	if err != nil {
+		return "", err
+	}
+	offered := session.mechanisms()
+	if len(offered) == 0 {
+		return "", errors.New("the mail server does not offer AUTH, and a username is configured")
+	}
+	for _, m := range mechanisms {
+		if slices.Contains(offered, m) && !slices.Contains(unusable, m) {
+			mechanism = m
+			break
+		}
+	}
+	var auth smtp.Auth
+	switch mechanism {
+	case "PLAIN":
+		auth = smtp.PlainAuth("", s.options.Username, password, host, false)
+	case "LOGIN":
+		auth = smtp.LoginAuth(s.options.Username, password, host, false)
+	case "CRAM-MD5":
+		auth = smtp.CRAMMD5Auth(s.options.Username, password)
+	default:
+		return "", fmt.Errorf("the mail server offers AUTH %s, and it refused %q of it; known here: %s",
+			incident.Clean(strings.Join(offered, " "), 100), unusable, strings.Join(mechanisms, ", "))
+	}
+	if s.trace != nil { // refusal has no other place to learn it
+		s.trace.secrets = loginForms(s.options.Username, password)
+	}
+	session.within(s.limits.command)
+	if err := session.client.Auth(auth); err != nil {
+		return mechanism, fmt.Errorf("logging in to the mail server as %q: %w", s.options.Username, redactReply(err, loginForms(s.options.Username, password)))
+	}
+	return mechanism, nil
+}
+
+// mechanisms are the ways to log in that the server offers, also as servers before RFC 2554 wrote them: AUTH=LOGIN PLAIN.
+func (s *smtpSession) mechanisms() []string {
+	offered := s.listener.offered["AUTH"]
+	for _, m := range mechanisms {
+		if rest, ok := s.listener.offered["AUTH="+m]; ok {
+			offered += " " + m + " " + rest
+		}
+	}
+	return strings.Fields(strings.ToUpper(offered))
+}
+
+// loginForms are the forms in which a password goes to a server, which may repeat them; PLAIN has one of its own.
+func loginForms(username, password string) []string {
+	return []string{"\x00" + username + "\x00" + password, password}
+}
+
+// withHint adds which option helps when a connection does not become encrypted.
+func withHint(err error) error {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return fmt.Errorf("%w; a server that begins in clear wants tls: starttls", err)
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return fmt.Errorf("%w; one of your own is named by tls_config: ca_file", err)
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return fmt.Errorf("%w; the name to expect is set by tls_config: server_name", err)
+	}
+	return err
+}
+
+// redactReply is cleanReply for a server that knows a secret.
+func redactReply(err error, secrets []string) error {
+	if reply := (*textproto.Error)(nil); errors.As(err, &reply) {
+		return &textproto.Error{Code: reply.Code, Msg: cleanText(redact.Text(reply.Msg, secrets...))}
+	}
+	return errors.New(redact.Text(err.Error(), secrets...))
+}
+
+// cleanReply makes the server's words fit for a log.
+func cleanReply(err error) error {
+	if reply := (*textproto.Error)(nil); errors.As(err, &reply) {
+		return &textproto.Error{Code: reply.Code, Msg: cleanText(reply.Msg)}
+	}
+	return err
+}
+
+// maxAnswer bounds what an answer of a mail system takes in a log, in bytes.
+const maxAnswer = 500
+
+func cleanText(s string) string { return incident.Clean(s, maxAnswer) }

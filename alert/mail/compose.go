@@ -1,0 +1,269 @@
+package mail
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"rollcall/alert/incident"
+	"rollcall/alert/outbox"
+	"rollcall/probe"
+)
+
+// The bounds of one mail, which a phone can show and every server takes. Of what does not fit, the number is given.
+const (
+	maxLines      = 170      // of listed targets and outages
+	maxListed     = 60 << 10 // bytes of them as they are sent
+	maxDetailed   = 5        // targets shown in full
+	maxReferences = 10
+)
+
+// letter is a mail before it is encoded.
+type letter struct {
+	to         Address
+	subject    string
+	body       string
+	messageID  string   // without <>
+	references []string // the mails that it answers
+	at         time.Time
+	says       []outbox.Said
+}
+
+// write makes the one letter that says all of the digest.
+func (m *Mailer) write(to Address, d *outbox.Digest) letter {
+	out := letter{to: to, at: d.At}
+	var entries []entry
+	for _, n := range d.Notifications {
+		entries = append(entries, entriesOf(n)...)
+		out.says = n.Say(out.says)
+		for _, o := range n.Owed() {
+			if id := o.MessageID; id != "" && len(out.references) < maxReferences && !slices.Contains(out.references, id) {
+				out.references = append(out.references, id)
+			}
+		}
+	}
+	slices.SortStableFunc(entries, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.status, b.status), cmp.Compare(a.incident.Target, b.incident.Target), cmp.Compare(a.incident.Module, b.incident.Module))
+	})
+	out.messageID = m.messageID(to, out.says, d.Overflow)
+	b := new(strings.Builder)
+	if len(entries) == 1 && d.Overflow == 0 {
+		out.subject = m.subjectPrefix + entries[0].subject()
+		fmt.Fprintf(b, "%s\n\n", entries[0].firstLine())
+		entries[0].details(b, d.ExternalURL)
+		if history := entries[0].history(); len(history) > 0 {
+			fmt.Fprintf(b, "Outages:\n  %s\n\n", strings.Join(history, "\n  "))
+		}
+	} else {
+		summary := summarise(entries, d)
+		out.subject = fmt.Sprintf("%s%s: %s", m.subjectPrefix, asctime(first(entries, d.At)), summary)
+		fmt.Fprintf(b, "Server Monitor: %s.\n\n", summary)
+		writeState(b, d)
+		list(b, entries, d.ExternalURL)
+	}
+	fmt.Fprintf(b, "-- \nrollcall on %s\n", m.host)
+	if d.ExternalURL != "" {
+		fmt.Fprintf(b, "%s\n", d.ExternalURL)
+	}
+	out.body = b.String()
+	return out
+}
+
+// messageID depends on nothing but what is said to which recipient, so that a retry, also after a crash, carries the same.
+func (m *Mailer) messageID(to Address, says []outbox.Said, overflow int) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n", to)
+	for _, s := range says {
+		fmt.Fprintf(h, "%q %q %q %s %t %t %d %d %d\n", s.Key.Module, s.Key.Target, s.Key.Hostname, s.ID, s.Down, s.Up,
+			s.Reminded.UnixNano(), s.Cert.UnixNano(), s.Earlier)
+	}
+	fmt.Fprintf(h, "%d\n", overflow)
+	return hex.EncodeToString(h.Sum(nil)[:16]) + "@" + m.from.domain(m.host)
+}
+
+// details shows one target in full.
+func (e entry) details(b *strings.Builder, externalURL string) {
+	i := e.incident
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(b, "%-13s%s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("Target:", "%s", incident.Clean(i.Target, maxTarget))
+	if i.Hostname != "" {
+		row("Hostname:", "%s", incident.Clean(i.Hostname, maxTarget))
+	}
+	row("Test:", "%s, module %s", test(i), incident.Clean(i.Module, 100))
+	if e.status == expires {
+		row("Certificate:", "expires %s, in %s", asctime(i.Expiry), span(i.Expiry.Sub(i.Since)))
+	} else {
+		row("Down since:", "%s", asctime(i.Since))
+		if i.Unwatched != "" {
+			row("Unwatched:", "since %s: %s", asctime(i.Until), i.Unwatched)
+		} else if !i.Until.IsZero() {
+			row("Up since:", "%s, after %s", asctime(i.Until), span(i.Lasted))
+		}
+		if i.UpFor > 0 {
+			row("Before that:", "up for %s", span(i.UpFor))
+		}
+		if i.Reason != "" {
+			row("Reason:", "%s (at stage %s)", i.Reason, i.Stage)
+			row("", "%s", incident.Clean(i.Detail, maxAnswer))
+		}
+	}
+	if len(i.Recent) > 0 {
+		fmt.Fprintf(b, "\nLast results:\n")
+		for _, o := range i.Recent {
+			says := "up"
+			if o.Reason != "" {
+				says = fmt.Sprintf("down  %s (at stage %s)", o.Reason, o.Stage)
+			}
+			fmt.Fprintf(b, "  %s  %6.3fs  %s\n", asctime(time.Unix(0, o.At)), o.Took.Seconds(), says)
+		}
+	}
+	if link := Link(externalURL, i); link != "" {
+		fmt.Fprintf(b, "\nLatest probe: %s\n", link)
+	}
+	b.WriteByte('\n')
+}
+
+// Link leads to the exporter's page about an incident; empty: its address is unknown.
+func Link(externalURL string, i *incident.Incident) string {
+	if externalURL == "" {
+		return ""
+	}
+	return externalURL + "/logs?" + url.Values{"target": {i.Target}, "module": {i.Module}}.Encode()
+}
+
+// Text is the subject and the text of a mail about one incident alone: for other ways to notify.
+func Text(i *incident.Incident, externalURL string) (subject, text string) {
+	o := outbox.Outage{Incident: i, Down: i.Until.IsZero(), Up: !i.Until.IsZero(), MessageID: i.ID}
+	e := entry{statusOf(o), i, nil, nil}
+	b := new(strings.Builder)
+	fmt.Fprintf(b, "%s\n\n", e.firstLine())
+	e.details(b, externalURL)
+	return e.subject(), strings.TrimSpace(b.String())
+}
+
+// headings are the parts of a letter about several targets, in the order of their urgency, which is that of the statuses.
+var headings = [...]struct{ title, one, many string }{
+	isDown:      {"Down", "server is down", "servers are down"},
+	isStillDown: {"Still down", "server is still down", "servers are still down"},
+	flaps:       {"Flapping", "server flaps", "servers flap"},
+	expires:     {"Certificate expires soon", "certificate expires soon", "certificates expire soon"},
+	wasDown:     {"Was down, is up again", "server was down", "servers were down"},
+	isUnwatched: {"No longer watched", "server is no longer watched", "servers are no longer watched"},
+	isUp:        {"Up again", "server is up again", "servers are up again"},
+}
+
+// first is when the first of what a letter says happened.
+func first(entries []entry, now time.Time) time.Time {
+	at := now
+	for _, e := range entries {
+		if t := e.at(); t.Before(at) {
+			at = t
+		}
+	}
+	return at
+}
+
+// summarise is the one sentence about several targets. It counts targets, and says how many are down in all where that is
+// more than what is new.
+func summarise(entries []entry, d *outbox.Digest) string {
+	var count [len(headings)]int
+	for _, e := range entries {
+		count[e.status]++
+	}
+	var parts []string
+	for s, h := range headings {
+		if count[s] == 0 {
+			continue
+		}
+		part := plural(count[s], h.one, h.many)
+		if status(s) == isDown && d.Down > count[s] {
+			part += fmt.Sprintf(" (%d in all)", d.Down)
+		}
+		parts = append(parts, part)
+	}
+	if d.Overflow > 0 {
+		parts = append(parts, plural(d.Overflow, "more outage is over", "more outages are over"))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// writeState says how all targets are now: "500 of 612 are down: 480 connection_refused, 20 timeout".
+func writeState(b *strings.Builder, d *outbox.Digest) {
+	fmt.Fprintf(b, "Now %d of %d watched %s down", d.Down, d.Targets, map[bool]string{true: "is", false: "are"}[d.Down == 1])
+	reasons := make([]probe.Reason, 0, len(d.Reasons))
+	for r := range d.Reasons {
+		reasons = append(reasons, r)
+	}
+	slices.SortFunc(reasons, func(a, b probe.Reason) int { return cmp.Or(cmp.Compare(d.Reasons[b], d.Reasons[a]), cmp.Compare(a, b)) })
+	for n, r := range reasons {
+		fmt.Fprintf(b, "%s%d %s", map[bool]string{true: ": ", false: ", "}[n == 0], d.Reasons[r], r)
+	}
+	b.WriteString(".\n")
+	if d.Overflow > 0 {
+		fmt.Fprintf(b, "Too much waited to name everything: %s.\n", plural(d.Overflow, "outage that is over is only counted", "outages that are over are only counted"))
+	}
+	b.WriteByte('\n')
+}
+
+// list shows several targets: a line each as far as there is room, and when they are few, in full as well.
+func list(b *strings.Builder, entries []entry, externalURL string) {
+	room := room{lines: maxLines, bytes: maxListed}
+	for rest := entries; len(rest) > 0; {
+		s, n := rest[0].status, 0
+		fmt.Fprintf(b, "%s:\n", headings[s].title)
+		for ; n < len(rest) && rest[n].status == s; n++ {
+			lines := append([]string{"  " + rest[n].line()}, indent(rest[n].history())...)
+			if !room.take(lines) {
+				break
+			}
+			fmt.Fprintln(b, strings.Join(lines, "\n"))
+		}
+		more := 0
+		for ; n < len(rest) && rest[n].status == s; n++ {
+			more++
+		}
+		if more > 0 {
+			fmt.Fprintln(b, strings.TrimRight(fmt.Sprintf("  and %d more: %s", more, externalURL), ": "))
+		}
+		b.WriteByte('\n')
+		rest = rest[n:]
+	}
+	if len(entries) > maxDetailed {
+		return
+	}
+	for _, e := range entries {
+		fmt.Fprintf(b, "%s\n\n", e.subject())
+		e.details(b, externalURL)
+	}
+}
+
+func indent(lines []string) []string {
+	for n := range lines {
+		lines[n] = "    " + lines[n]
+	}
+	return lines
+}
+
+// room is what a list may still take.
+type room struct{ lines, bytes int }
+
+// take reports whether the lines fit, and takes their room. A byte beyond ASCII takes three when it is sent.
+func (r *room) take(lines []string) bool {
+	r.lines -= len(lines)
+	for _, line := range lines {
+		r.bytes -= len(line) + 1
+		for n := range len(line) {
+			if line[n] >= 0x80 {
+				r.bytes -= 2
+			}
+		}
+	}
+	return r.lines >= 0 && r.bytes >= 0
+}

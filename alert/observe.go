@@ -1,0 +1,200 @@
+package alert
+
+import (
+	"strings"
+	"time"
+
+	"rollcall/alert/incident"
+	"rollcall/probe"
+)
+
+// The bounds of what is watched. A stranger who may call /probe can invent targets; those have a share of their own,
+// so that they crowd out no configured one.
+const (
+	maxWatched   = 100_000
+	maxRequested = 10_000
+	forgetAfter  = 24 * time.Hour  // without a result
+	askedLately  = 5 * time.Minute // a target that is asked for less often than this is not watched by that
+
+	// maxJournal bounds what waits to be logged while the disk or the log hangs; of more, nothing is logged.
+	maxJournal = 10_000
+)
+
+// observe takes in a record: it makes events of it and puts them into the recipients' queues. It reports whether there is
+// something to do at once.
+func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
+	if rec.Debug {
+		return false // a person tries something
+	}
+	key := incident.KeyOf(rec.Module, rec.Target, rec.Hostname)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.targets[key]
+	switch {
+	case !rec.Scheduled && !e.config.probeRequests:
+		return false
+	case rec.Scheduled && (t == nil || !t.Scheduled) && !e.config.targets[key]:
+		return false // a probe of before the reload
+	case t == nil:
+		if t = e.admit(key, rec.Scheduled); t == nil {
+			e.refused++
+			return false
+		}
+	}
+	e.note(t, rec)
+	event, i, changed := t.Observe(&rec.Result, e.config.policy)
+	if changed {
+		e.mark(t.Key())
+	}
+	if event != incident.None {
+		e.notify(event, i, now)
+		e.count(t)
+	}
+	expiring := t.WarnOfExpiry(&rec.Result, e.config.policy)
+	if expiring != nil {
+		e.mark(t.Key())
+		e.notify(incident.CertExpiring, expiring, now)
+	}
+	return event != incident.None || expiring != nil
+}
+
+// admit begins to watch a target, or returns nil when there is no room.
+func (e *engine) admit(key incident.Key, scheduled bool) *target {
+	if len(e.all) >= maxWatched || (!scheduled && e.requested >= maxRequested) {
+		return nil
+	}
+	// The record's strings may be parts of a request that would stay in memory with them.
+	t := &target{Tracker: *incident.NewTracker(incident.Key{
+		Module: strings.Clone(key.Module), Target: strings.Clone(key.Target), Hostname: strings.Clone(key.Hostname),
+	})}
+	t.Scheduled = scheduled
+	e.insert(t)
+	return t
+}
+
+func (e *engine) insert(t *target) {
+	e.all = append(e.all, t)
+	e.targets[t.Key()] = t
+	if !t.Scheduled {
+		e.requested++
+	}
+	if t.Incident != nil {
+		e.count(t)
+	}
+}
+
+// note keeps what a record says of its target beside the result.
+func (e *engine) note(t *target, rec *probe.Record) {
+	t.Prober, t.seen = rec.Prober, rec.Result.Start
+	if !rec.Scheduled {
+		t.asked = rec.Result.Start
+		if t.leaving { // on as one that is only asked for
+			t.leaving = false
+			e.mark(t.Key())
+		}
+		return
+	}
+	if !t.Scheduled {
+		t.Scheduled = true
+		e.requested--
+	}
+	t.Labels, t.leaving = rec.Labels, false
+}
+
+// count keeps the numbers of open incidents, by reason, after t's began, ended or changed.
+func (e *engine) count(t *target) {
+	if t.reason != "" {
+		e.down--
+		if e.reasons[t.reason]--; e.reasons[t.reason] == 0 {
+			delete(e.reasons, t.reason)
+		}
+		t.reason = ""
+	}
+	if t.Incident != nil {
+		t.reason = t.Incident.Reason
+		e.down++
+		e.reasons[t.reason]++
+	}
+}
+
+// notify puts an event into the recipients' queues.
+func (e *engine) notify(event incident.Event, i *incident.Incident, now time.Time) {
+	if len(e.journal) < maxJournal {
+		e.journal = append(e.journal, happening{event, i})
+	}
+	for _, r := range e.recipients {
+		if event == incident.CertExpiring && r.channel.resend > 0 {
+			continue // it is no incident, and there is no end to post
+		}
+		if r.Add(event, i, now) {
+			e.channelStats(r.Channel).Summed++
+		}
+	}
+}
+
+// The most that is done under the lock at once, in rows and visited targets.
+const (
+	visits = 256
+	copies = 32
+)
+
+// sweepPart looks at a part of the targets, from the nth on, and returns where to go on; more is false at the end. It
+// drops those that get no results any more, and has each recipient owed every open incident that it does not know.
+func (e *engine) sweepPart(from int, now time.Time) (next int, more bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	work := 0
+	for next = from; next < len(e.all) && work < visits; work++ {
+		t := e.all[next]
+		if why := e.over(t, now); why != "" {
+			e.drop(t, next, why, now)
+			work += visits / copies
+			continue
+		}
+		next++
+		if t.Incident == nil {
+			continue
+		}
+		for _, r := range e.recipients {
+			if work++; r.channel.resend == 0 && !r.Knows(t.Key(), t.Incident.ID) {
+				r.Add(incident.Down, t.Incident, now)
+			}
+		}
+	}
+	return next, next < len(e.all)
+}
+
+// drop ends the watching of the target at that place. Recipients that know it as down learn that it is no longer
+// watched; how it is, is not known.
+func (e *engine) drop(t *target, place int, why string, now time.Time) {
+	last := len(e.all) - 1
+	e.all[place] = e.all[last]
+	e.all = e.all[:last]
+	delete(e.targets, t.Key())
+	if !t.Scheduled {
+		e.requested--
+	}
+	e.mark(t.Key())
+	if i := t.Abandon(why, now); i != nil {
+		t.Incident = nil
+		e.count(t)
+		e.notify(incident.Unwatched, i, now)
+	}
+}
+
+// over says why a target is no longer watched; empty: it is. One that left the configuration may still be asked for by
+// /probe; whether it is shows within the time between two scrapes.
+func (e *engine) over(t *target, now time.Time) (why string) {
+	if t.Scheduled && !e.config.targets[t.Key()] {
+		t.Scheduled, t.leaving = false, true
+		e.requested++
+	}
+	switch {
+	case t.leaving && (!e.config.probeRequests || now.Sub(t.asked) >= askedLately):
+		return "it left the configuration"
+	case now.Sub(t.seen) >= forgetAfter:
+		return "it had no result for a day"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,372 @@
+package outbox
+
+import (
+	"container/list"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"rollcall/alert/incident"
+)
+
+// The bounds of what one recipient has waiting, in targets. A stranger who may call /probe can invent targets for as long
+// as a mail server is away; once that many wait, only configured ones get in.
+const (
+	maxTargets          = 100_000
+	maxRequestedTargets = 10_000
+)
+
+// How attempts are repeated.
+const (
+	firstPause   = 5 * time.Second // doubled with each failure
+	longestPause = 5 * time.Minute
+	refusedPause = time.Minute // after a refusal, doubled with each
+	daily        = 24 * time.Hour
+)
+
+// chunk is how much is done at once under the owner's lock, so that no probe waits for long.
+const chunk = 64
+
+// Queue is what one recipient knows and is owed. It has no lock: its owner has.
+type Queue struct {
+	Channel, Name string
+
+	targets  map[incident.Key]*Notification
+	pending  list.List // of the incident.Keys of which something is owed, the oldest first
+	queued   map[incident.Key]*list.Element
+	overflow int
+	message  *Message // on its way; nil: none is
+	sending  bool     // an attempt is under way
+	limit    int      // notifications in a message; 0: any number
+
+	sent      []time.Time // messages of the last hour that cost the recipient's server something, oldest first
+	failures  int         // in a row
+	refused   bool        // the last attempt was
+	gone      bool        // there is no such recipient
+	tried     time.Time   // when the last attempt ended; zero: none did in this process
+	notBefore time.Time   // of the next attempt
+
+	dirty map[incident.Key]bool // what differs from the disk
+	// RowDirty reports whether the queue's own row does.
+	RowDirty bool
+	// OnChange is called with each target of which the queue's row on disk begins to differ; nil: nothing is.
+	OnChange func(incident.Key)
+}
+
+// NewQueue makes the queue of a recipient that knows nothing and is owed nothing.
+func NewQueue(channel, name string) *Queue {
+	return &Queue{
+		Channel: channel, Name: name, targets: make(map[incident.Key]*Notification),
+		queued: make(map[incident.Key]*list.Element), dirty: make(map[incident.Key]bool),
+	}
+}
+
+// Add takes in an event. It reports whether an outage is now only counted, for want of room.
+func (q *Queue) Add(e incident.Event, i *incident.Incident, now time.Time) (counted bool) {
+	key := i.Key()
+	n := q.targets[key]
+	switch over := e == incident.Up || e == incident.Unwatched; {
+	case n != nil:
+	case !q.full(i.Scheduled):
+		n = &Notification{Key: key}
+	case over:
+		q.overflow++
+		q.RowDirty = true
+		return true
+	default: // what is still down is added again when there is room (see Knows), and a reminder comes again by itself
+		return false
+	}
+	if !n.owed() {
+		n.since = now
+	}
+	n = n.add(e, i)
+	if len(n.Outages) > maxOutages {
+		n, counted = n.count(q.says)
+	}
+	q.put(key, n)
+	if e == incident.Down && q.refused && !q.gone {
+		q.Hasten()
+	}
+	return counted
+}
+
+// Hasten has a recipient that refused the last message tried again soon: something happened, or another's was accepted.
+func (q *Queue) Hasten() {
+	if q.refused && !q.gone {
+		q.notBefore = earlier(q.notBefore, q.tried.Add(longestPause))
+	}
+}
+
+// Delay has the next attempt wait as after many failures.
+func (q *Queue) Delay(now time.Time) { q.notBefore = now.Add(longestPause) }
+
+// Retry has the next attempt made at once, whatever the last ones came to: the configuration may be mended.
+func (q *Queue) Retry() {
+	q.failures, q.notBefore, q.limit, q.refused, q.gone = 0, time.Time{}, 0, false, false
+}
+
+func (q *Queue) full(scheduled bool) bool {
+	return len(q.targets) >= maxTargets || (!scheduled && len(q.targets) >= maxRequestedTargets)
+}
+
+// Knows reports whether the recipient got a message about the incident, or is owed one. A recipient that was given up need know
+// none.
+func (q *Queue) Knows(key incident.Key, id string) bool {
+	if q.gone {
+		return true
+	}
+	n := q.targets[key]
+	return n != nil && n.find(id) >= 0
+}
+
+// says reports whether the message on its way is about the incident.
+func (q *Queue) says(id string) bool {
+	return q.message != nil && slices.ContainsFunc(q.message.Says, func(s Said) bool { return s.ID == id })
+}
+
+// put has n take the place of what was known of its target.
+func (q *Queue) put(key incident.Key, n *Notification) {
+	q.MarkDirty(key)
+	if q.targets[key] = n; len(n.Outages) == 0 && !n.owed() {
+		delete(q.targets, key)
+	}
+	switch e := q.queued[key]; {
+	case n.owed() && e == nil:
+		q.queued[key] = q.pending.PushBack(key)
+	case !n.owed() && e != nil:
+		q.pending.Remove(e)
+		delete(q.queued, key)
+	}
+}
+
+// oldest is what has been owed for the longest time; nil: nothing is owed.
+func (q *Queue) oldest() *Notification {
+	if e := q.pending.Front(); e != nil {
+		return q.targets[e.Value.(incident.Key)]
+	}
+	return nil
+}
+
+// Pacing is how often a recipient gets messages.
+type Pacing struct {
+	Wait     time.Duration // of the first notification for others
+	Interval time.Duration // between two messages
+	PerHour  int           // 0: no limit
+}
+
+// Due is when the next attempt may begin; ok is false when nothing is owed or an attempt is under way.
+func (q *Queue) Due(p Pacing, now time.Time) (at time.Time, ok bool) {
+	if q.sending || (q.message == nil && q.Pending() == 0) {
+		return time.Time{}, false
+	}
+	at = q.notBefore
+	if q.message != nil {
+		return at, true // no new message: the same one again
+	}
+	if n := q.oldest(); n != nil && !n.since.IsZero() {
+		at = later(at, n.since.Add(p.Wait))
+	}
+	q.sent = slices.DeleteFunc(q.sent, func(t time.Time) bool {
+		return now.Sub(t) >= time.Hour || t.After(now) // a time to come is what a clock that was set back leaves behind
+	})
+	if n := len(q.sent); n > 0 {
+		at = later(at, q.sent[n-1].Add(p.Interval))
+		if p.PerHour > 0 && n >= p.PerHour {
+			at = later(at, q.sent[n-p.PerHour].Add(time.Hour))
+		}
+	}
+	return at, true
+}
+
+// Sending reports whether an attempt is under way.
+func (q *Queue) Sending() bool { return q.sending }
+
+// Message is the one on its way; nil: none is.
+func (q *Queue) Message() *Message { return q.message }
+
+// Tried is when the last attempt ended.
+func (q *Queue) Tried() time.Time { return q.tried }
+
+// Refused reports whether the last attempt was refused.
+func (q *Queue) Refused() bool { return q.refused }
+
+// Cursor is how far what is owed was read. The zero Cursor is at the beginning.
+type Cursor struct {
+	last *list.Element
+	read int
+}
+
+// Read returns the next part of what is owed, as much as is fit to be read under a lock; none at the end. Nothing is
+// removed while it is read in parts: only the outcome of an attempt does that.
+func (q *Queue) Read(c *Cursor) (part []*Notification) {
+	for len(part) < chunk && (q.limit == 0 || c.read < q.limit) {
+		next := q.pending.Front()
+		if c.last != nil {
+			next = c.last.Next()
+		}
+		if next == nil {
+			break
+		}
+		c.last = next
+		c.read++
+		part = append(part, q.targets[next.Value.(incident.Key)])
+	}
+	return part
+}
+
+// Overflow is how many outages are only counted because too much waited.
+func (q *Queue) Overflow() int { return q.overflow }
+
+// Begin notes that an attempt begins to deliver m, which is the present message or a new one.
+func (q *Queue) Begin(m *Message) {
+	if q.message != m {
+		q.message, q.RowDirty = m, m.ID != "" || q.RowDirty
+	}
+	q.sending = true
+}
+
+// Accept takes in a part of what a delivered message says, from the nth on, and returns where to go on; more is false at
+// the end.
+func (q *Queue) Accept(from int) (next int, more bool) {
+	if q.message == nil {
+		return 0, false
+	}
+	next = min(from+chunk, len(q.message.Says))
+	for _, s := range q.message.Says[from:next] {
+		if n := q.targets[s.Key]; n != nil {
+			q.put(s.Key, n.notified(s, q.message.ID))
+		}
+	}
+	return next, next < len(q.message.Says)
+}
+
+// Settle takes in how an attempt ended, after Accept for one that was delivered or rejected.
+func (q *Queue) Settle(v Verdict, now time.Time) {
+	m := q.message
+	q.sending, q.tried = false, now
+	if m == nil {
+		return
+	}
+	if v == TooLarge && q.limit != 1 && len(m.Says) > 1 && !m.doubt {
+		notified := q.pending.Len()
+		if q.limit > 0 {
+			notified = min(notified, q.limit)
+		}
+		q.limit = max(1, notified/2)
+		q.message, q.RowDirty = nil, true
+		return
+	}
+	q.failures++
+	q.notBefore = now.Add(pause(v, q.failures))
+	switch v {
+	case InDoubt:
+		m.doubt = true
+		return // the same bytes again, under the same ID
+	case Postponed:
+		if m.doubt {
+			return
+		}
+	case Delivered, Rejected:
+		q.failures, q.notBefore, q.limit = 0, time.Time{}, 0
+		q.overflow -= m.Overflow
+		q.refused, q.gone = false, false
+	case NoRecipient:
+		q.refused, q.gone = true, true
+		q.forget(func(*Notification) bool { return true })
+	default:
+		q.refused, q.gone = true, false
+		// What is over for a day is no longer worth a message that is refused.
+		q.forget(func(n *Notification) bool { return now.Sub(n.changed()) > daily && !n.open() })
+	}
+	if v != Postponed && m.ID != "" {
+		q.sent = append(q.sent, now) // what is refused costs the mail server, and our name there, as much as a mail
+	}
+	q.message, q.RowDirty = nil, true
+}
+
+// forget gives up what is owed of the targets that which picks.
+func (q *Queue) forget(which func(*Notification) bool) {
+	for e := q.pending.Front(); e != nil; {
+		key := e.Value.(incident.Key)
+		if e = e.Next(); which(q.targets[key]) {
+			q.put(key, &Notification{Key: key})
+		}
+	}
+}
+
+// pause is how long to wait after the nth failure in a row: twice as long each time, half of it by chance, so that many
+// exporters do not return to a mail server together.
+func pause(v Verdict, failures int) time.Duration {
+	d := min(firstPause<<min(failures, 16), longestPause)
+	switch v {
+	case Refused, TooLarge:
+		d = min(refusedPause<<min(failures-1, 16), daily)
+	case NoRecipient:
+		return daily
+	}
+	return d/2 + rand.N(d/2+1)
+}
+
+func (n *Notification) open() bool {
+	return len(n.Outages) > 0 && n.Outages[len(n.Outages)-1].Incident.Until.IsZero()
+}
+
+// changed is when the latest of what is known happened.
+func (n *Notification) changed() time.Time {
+	var at time.Time
+	for _, o := range n.Outages {
+		at = later(at, o.Incident.Changed())
+	}
+	if n.Cert != nil {
+		at = later(at, n.Cert.Since)
+	}
+	return at
+}
+
+// Pending is how many targets the recipient has yet to be notified of, and outages that are only counted.
+func (q *Queue) Pending() int { return q.pending.Len() + q.overflow }
+
+// Oldest is since when the oldest of it waits; zero: nothing does. The wall clock is asked only for what an earlier
+// process left behind.
+func (q *Queue) Oldest() time.Time {
+	n := q.oldest()
+	switch {
+	case n == nil:
+		return time.Time{}
+	case n.since.IsZero():
+		return n.changed()
+	default:
+		return n.since
+	}
+}
+
+// TakeDirty reports whether what the disk has of a target differs, and returns what it should have: nil, nothing.
+// It differs no longer then.
+func (q *Queue) TakeDirty(key incident.Key) (n *Notification, dirty bool) {
+	if !q.dirty[key] {
+		return nil, false
+	}
+	delete(q.dirty, key)
+	return q.targets[key], true
+}
+
+// MarkDirty has what the disk has of a target written again.
+func (q *Queue) MarkDirty(key incident.Key) {
+	if q.dirty[key] = true; q.OnChange != nil {
+		q.OnChange(key)
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,103 @@
+package alert
+
+import (
+	"time"
+
+	"rollcall/alert/outbox"
+)
+
+// Stats is what there is to know about the hook.
+type Stats struct {
+	Incidents     int // open now
+	Watched       int // targets
+	Refused       uint64
+	Deferred      uint64
+	StoreFailures uint64
+	OldestPending time.Duration  // how long the oldest notification has waited to be delivered; 0: none waits
+	Channels      []ChannelStats // the configured ones; empty while the hook watches nothing
+}
+
+// ChannelStats is what there is to know about one channel.
+type ChannelStats struct {
+	Channel     string // "email", "alertmanager"
+	Pending     int    // targets that a recipient has yet to be notified of, over all recipients
+	Summed      uint64 // outages that are only counted
+	Attempts    map[string]uint64
+	Refusing    int // recipients whose last message was refused
+	LastSuccess time.Time
+}
+
+// Each calls put for every number, with its name and labels, as the exporter of metrics wants them.
+func (s Stats) Each(put func(name string, value float64, labels ...string)) {
+	put("incidents", float64(s.Incidents))
+	put("targets", float64(s.Watched))
+	put("results_refused", float64(s.Refused))
+	put("results_deferred", float64(s.Deferred))
+	put("store_failures", float64(s.StoreFailures))
+	put("oldest_pending", s.OldestPending.Seconds())
+	for _, c := range s.Channels {
+		put("pending", float64(c.Pending), c.Channel)
+		put("summed", float64(c.Summed), c.Channel)
+		put("refusing", float64(c.Refusing), c.Channel)
+		for outcome, n := range c.Attempts {
+			put("notifications", float64(n), c.Channel, outcome)
+		}
+		if !c.LastSuccess.IsZero() {
+			put("last_success", float64(c.LastSuccess.UnixNano())/1e9, c.Channel)
+		}
+	}
+}
+
+// outcomes are the names under which attempts are counted.
+var outcomes = []outbox.Verdict{outbox.Delivered, outbox.Postponed, outbox.Refused, outbox.InDoubt}
+
+func newChannelStats(name string) *ChannelStats {
+	s := &ChannelStats{Channel: name, Attempts: make(map[string]uint64)}
+	for _, v := range outcomes {
+		s.Attempts[v.Name()] = 0
+	}
+	return s
+}
+
+// Stats returns the present numbers.
+func (h *Hook) Stats() Stats {
+	e := h.active.Load()
+	if e == nil {
+		return Stats{}
+	}
+	return e.stats(time.Now())
+}
+
+func (e *engine) stats(now time.Time) Stats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := Stats{Incidents: e.down, Watched: len(e.all), Refused: e.refused, Deferred: e.deferred, StoreFailures: e.storeFailures}
+	for _, ch := range e.config.channels {
+		c := *e.channelStats(ch.name)
+		c.Attempts = make(map[string]uint64, len(outcomes))
+		for name, n := range e.channelStats(ch.name).Attempts {
+			c.Attempts[name] = n
+		}
+		for _, r := range e.recipients {
+			if r.channel.name != ch.name {
+				continue
+			}
+			c.Pending += r.Pending()
+			if r.Refused() {
+				c.Refusing++
+			}
+			if at := r.Oldest(); !at.IsZero() {
+				s.OldestPending = max(s.OldestPending, now.Sub(at))
+			}
+		}
+		s.Channels = append(s.Channels, c)
+	}
+	return s
+}
+
+func (e *engine) channelStats(name string) *ChannelStats {
+	if e.counts[name] == nil {
+		e.counts[name] = newChannelStats(name)
+	}
+	return e.counts[name]
+}

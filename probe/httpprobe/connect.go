@@ -1,0 +1,180 @@
+package httpprobe
+
+import (
+	"context"
+	"crypto/tls"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"rollcall/probe"
+	"rollcall/probe/network"
+	"rollcall/probe/tlsclient"
+)
+
+// connect resolves h's host and brings up what its request goes over.
+func (r *run) connect(ctx context.Context, h *hop) error {
+	via, dest, err := r.route(ctx, h)
+	if err != nil {
+		return err
+	}
+	r.result.HTTP.Hops++
+	r.via = via
+	// Before connecting: a target that waits for its request while a token is fetched may close the connection.
+	if r.credentials, err = r.authorize(ctx, h); err != nil {
+		return err
+	}
+	if r.p.http3 {
+		return r.connectHTTP3(ctx, h, dest)
+	}
+	if h.url.Scheme != "https" {
+		return r.open(ctx, h, via, dest, nil)
+	}
+	return r.openTLS(ctx, h, via, dest)
+}
+
+// openTLS connects with the key exchanges that h's secrets demand, and once more with the others where the peer may only
+// have refused those.
+func (r *run) openTLS(ctx context.Context, h *hop, via *url.URL, dest netip.AddrPort) error {
+	groups, others := tlsclient.QuickGroups(), []tls.CurveID(nil)
+	if r.sendsSecrets(h) {
+		groups, others = others, groups
+	}
+	err := r.open(ctx, h, via, dest, groups)
+	if err == nil || r.link.raw == nil || r.result.TLS != nil { // without a link it was a proxy that refused
+		return err
+	}
+	if groups == nil && !refusesHello(err) || groups != nil && !tlsclient.RefusesGroups(err, nil) {
+		return err
+	}
+	r.close(false)
+	return r.open(ctx, h, via, dest, others)
+}
+
+// refusesHello reports whether a handshake may have failed because the ClientHello, with the key share of a post-quantum
+// exchange, does not fit into one segment: some servers and middleboxes read no further.
+func refusesHello(err error) bool {
+	return probe.HasReason(err, probe.ReasonTLSHandshake, probe.ReasonTLSVersion, probe.ReasonConnectionReset, probe.ReasonConnectionClosed)
+}
+
+// route finds where h's connection goes: the address and port of its host, and the proxy on the way, if any. There
+// is no address when the proxy resolves a name.
+func (r *run) route(ctx context.Context, h *hop) (via *url.URL, dest netip.AddrPort, err error) {
+	host, port := h.url.Hostname(), urlPort(h.url)
+	if via, err = r.p.proxy.choose(h.url); err != nil {
+		return nil, dest, err
+	}
+	addr, _ := netip.ParseAddr(host)
+	if via == nil || !r.p.skipResolve {
+		if addr, err = r.resolve(ctx, host); err != nil {
+			return nil, dest, err
+		}
+	}
+	dest = netip.AddrPortFrom(addr.Unmap(), port)
+	if via != nil && addr.IsValid() {
+		via, err = r.p.proxy.chooseFor(h.url.Scheme, dest)
+	}
+	return via, dest, err
+}
+
+// resolve turns a hop's host into its address.
+func (r *run) resolve(ctx context.Context, host string) (netip.Addr, error) {
+	if host == r.lastHost && r.lastAddr.IsValid() {
+		return r.lastAddr, nil
+	}
+	found, err := r.p.policy.Resolve(ctx, host)
+	r.result.Phases.Resolve += found.Duration
+	if r.result.HTTP.Hops == 0 {
+		r.result.Resolve = &found
+	}
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	if r.req.Trace != nil {
+		r.req.Trace.Step("resolved %s to %s", host, found.Addr)
+	}
+	r.lastHost, r.lastAddr = host, found.Addr
+	return found.Addr, nil
+}
+
+// open connects to dest, and begins TLS by one of groups when h's URL demands it.
+func (r *run) open(ctx context.Context, h *hop, via *url.URL, dest netip.AddrPort, groups []tls.CurveID) error {
+	start := time.Now()
+	var err error
+	if via != nil {
+		if err = r.allowHostname(ctx, h); err == nil {
+			r.link, err = r.p.proxy.dial(ctx, r.p, r.req.Guard, via, h.url, dest)
+		}
+	} else {
+		r.link.raw, err = network.Dial(ctx, r.req.Guard, "tcp", h.url.Hostname(), dest, netip.Addr{})
+	}
+	r.result.Phases.Connect += time.Since(start)
+	if err != nil || h.url.Scheme != "https" {
+		return err
+	}
+	return r.startTLS(ctx, h, groups)
+}
+
+// startTLS makes the hop's connection one of TLS.
+func (r *run) startTLS(ctx context.Context, h *hop, groups []tls.CurveID) error {
+	var protocols []string
+	if r.p.http2 != nil {
+		protocols = []string{"h2", "http/1.1"}
+		if r.http1Only {
+			protocols = protocols[1:]
+		}
+	}
+	start := time.Now()
+	secured, facts, err := r.p.tls.Handshake(ctx, r.link.raw, r.serverName(h), protocols, groups)
+	r.result.Phases.TLS += time.Since(start)
+	r.result.TLS = facts
+	if err != nil {
+		return err
+	}
+	if r.req.Trace != nil {
+		r.req.Trace.Step("TLS with %s: %s", r.serverName(h), tls.VersionName(facts.Version))
+	}
+	r.link.tls, r.link.http2 = secured, secured.ConnectionState().NegotiatedProtocol == "h2"
+	return nil
+}
+
+// sendsSecrets reports whether h's request says what only its host should read: more than what answer is wanted.
+func (r *run) sendsSecrets(h *hop) bool {
+	if len(h.body) > 0 || h.url.User != nil || r.jar != nil {
+		return true
+	}
+	headers := &r.p.headers
+	return h.sameHost && (r.p.auth != nil || r.target.User != nil || headers.cookie != "" || len(headers.files) > 0 ||
+		len(headers.fixed) > len(headers.public))
+}
+
+// serverName is what the certificate of h's host must be for.
+func (r *run) serverName(h *hop) string {
+	if !h.sameHost {
+		return h.url.Hostname()
+	}
+	if host := r.hostOverride(); host != "" {
+		return r.p.tls.ServerName(withoutPort(host))
+	}
+	return r.p.tls.ServerName(h.url.Hostname())
+}
+
+// allowHostname has the guard judge the request's hostname as well as the target: a proxy that is asked in plain may connect
+// to the host of the Host header, though RFC 9112, section 3.2.2, forbids it. Where the proxy resolves, or only it can, the
+// guard judges the name.
+func (r *run) allowHostname(ctx context.Context, h *hop) error {
+	if r.req.Guard == nil || r.req.Hostname == "" || !h.sameHost || h.url.Scheme != "http" {
+		return nil
+	}
+	asked := &url.URL{Scheme: h.url.Scheme, Host: r.req.Hostname}
+	host := asked.Hostname()
+	addr, err := netip.ParseAddr(host)
+	if err != nil && !r.p.skipResolve {
+		found, err := r.p.policy.Resolve(ctx, host)
+		if err != nil && !probe.Is[*probe.Failure](err) {
+			return err
+		}
+		addr = found.Addr
+	}
+	return probe.Allow(r.req.Guard, host, netip.AddrPortFrom(addr, urlPort(asked)))
+}

@@ -1,0 +1,154 @@
+// Package frames reads the frames of an HTTP/2 server as they pass (RFC 9113), for what the client library keeps to itself, e.g.
+// which requests the server has not processed, or does not bound, e.g. PING without end.
+package frames
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/net/http2"
+)
+
+// Conn is an HTTP/2 client's connection. The client and its reader use it at the same time as State's callers.
+type Conn struct {
+	*tls.Conn
+	raw    net.Conn // what is closed: closing TLS may wait for the peer
+	closed atomic.Int32
+	left   chan struct{}
+
+	mu     sync.Mutex // guards what follows
+	seen   Seen
+	frame  [headerSize + payloadSize]byte // the beginning of the current frame
+	filled int
+	skip   int   // bytes of the current frame's payload to pass over
+	idle   int   // frames that no data made up for
+	limit  int   // of idle
+	broken error // what the reader met first
+}
+
+// New returns a Conn over secured, which is TLS over raw.
+func New(secured *tls.Conn, raw net.Conn) *Conn {
+	return &Conn{Conn: secured, raw: raw, left: make(chan struct{}), limit: maxIdle}
+}
+
+// Left is closed once the client's reader has left the connection: the client has no means to wait for that, but both close
+// the connection on their way out.
+func (c *Conn) Left() <-chan struct{} { return c.left }
+
+// Seen is what a server has said by its frames.
+type Seen struct {
+	GoAway     bool
+	LastStream uint32 // of GOAWAY: later ones were not processed
+	Reset      bool
+	Code       http2.ErrCode // of GOAWAY or RST_STREAM
+	Ended      bool          // the answer has its END_STREAM
+}
+
+const (
+	headerSize  = 9
+	payloadSize = 8 // as much of a payload as is looked at
+	// maxIdle may come without data: SETTINGS, PING, WINDOW_UPDATE, headers, empty DATA. A well-behaved server
+	// sends a few for each request; a flood would burn a processor until the probe's time is up.
+	maxIdle = 10_000
+	// dataPerFrame bytes of data make up for one frame.
+	dataPerFrame = 8
+)
+
+// ErrNoProgress ends a connection on which too many frames came without data.
+var ErrNoProgress = errors.New("the server sends frames without end and no data")
+
+// Read implements net.Conn for the client's reader.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.scan(p[:n])
+	if err == nil && c.idle > c.limit {
+		n, err = 0, ErrNoProgress
+	}
+	if err != nil && c.broken == nil {
+		c.broken = err
+	}
+	return n, err
+}
+
+// Close is called by the client and by its reader on its way out; after the second call both are done.
+func (c *Conn) Close() error {
+	err := c.raw.Close()
+	if c.closed.Add(1) == 2 {
+		close(c.left)
+	}
+	return err
+}
+
+// Allow makes room for the WINDOW_UPDATEs that a request body of n bytes needs.
+func (c *Conn) Allow(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limit += n >> 10
+}
+
+// State is what was seen, and what ended the connection, so far.
+func (c *Conn) State() (Seen, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen, c.broken
+}
+
+// scan finds the frames in b (RFC 9113, section 4.1).
+func (c *Conn) scan(b []byte) {
+	for len(b) > 0 {
+		if c.skip > 0 {
+			n := min(c.skip, len(b))
+			c.skip, b = c.skip-n, b[n:]
+			continue
+		}
+		want := headerSize
+		if c.filled >= headerSize {
+			want += min(c.length(), payloadSize)
+		}
+		n := copy(c.frame[c.filled:want], b)
+		c.filled, b = c.filled+n, b[n:]
+		if c.filled < headerSize || c.filled < headerSize+min(c.length(), payloadSize) {
+			continue
+		}
+		c.note()
+		c.skip, c.filled = c.length()-(c.filled-headerSize), 0
+	}
+}
+
+// length is that of the current frame's payload.
+func (c *Conn) length() int {
+	return int(c.frame[0])<<16 | int(c.frame[1])<<8 | int(c.frame[2])
+}
+
+// note takes what the current frame says.
+func (c *Conn) note() {
+	kind, flags, payload := http2.FrameType(c.frame[3]), http2.Flags(c.frame[4]), c.frame[headerSize:]
+	data := 0
+	switch {
+	case kind == http2.FrameData:
+		data = c.length()
+		if flags.Has(http2.FlagDataPadded) {
+			data = max(0, data-1-int(payload[0]))
+		}
+		c.seen.Ended = c.seen.Ended || flags.Has(http2.FlagDataEndStream)
+	case kind == http2.FrameHeaders:
+		c.seen.Ended = c.seen.Ended || flags.Has(http2.FlagHeadersEndStream)
+	case kind == http2.FrameGoAway && c.length() >= 8:
+		c.seen.GoAway, c.seen.LastStream = true, binary.BigEndian.Uint32(payload)&(1<<31-1)
+		c.seen.Code = http2.ErrCode(binary.BigEndian.Uint32(payload[4:]))
+	case kind == http2.FrameRSTStream && c.length() == 4:
+		c.seen.Reset, c.seen.Code = true, http2.ErrCode(binary.BigEndian.Uint32(payload))
+	}
+	c.idle = max(0, c.idle+1-data/dataPerFrame)
+}
+
+// NotProcessed reports whether the server says that it did nothing about the connection's one request.
+func (s Seen) NotProcessed() bool {
+	return s.Reset && s.Code == http2.ErrCodeRefusedStream || s.GoAway && s.LastStream == 0
+}
