@@ -45,7 +45,7 @@ type Options struct {
 	RoutePrefix   string         // what comes before every path; empty: ExternalURL's path
 	SeparateAdmin bool           // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
 	EnablePprof   bool
-	Version       string // shown on the landing page
+	Version       string // shown on each page
 
 	// ProbeLog gets a line for each verdict: up at debug level, down at info level, and at debug level the
 	// steps of each /probe request as well. Nil: none.
