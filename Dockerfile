@@ -1,6 +1,7 @@
 # An image with the static binary, CA certificates and time zones, nothing else.
 #
-#   docker build --build-arg VERSION="$(git describe --tags --always)" -t rollcall .
+#   docker build --build-arg VERSION="$(git describe --tags --always)" \
+#     --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" -t rollcall .
 #   docker run --rm -p 9115:9115 -v ./blackbox.yml:/blackbox.yml:ro rollcall
 
 ARG GO_IMAGE=golang:1.26
@@ -14,7 +15,8 @@ RUN go mod download
 COPY . .
 ARG VERSION=unknown
 ARG REVISION=unknown
-RUN make build VERSION="$VERSION" REVISION="$REVISION" \
+ARG SOURCE_DATE_EPOCH
+RUN make build VERSION="$VERSION" REVISION="$REVISION" SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" \
 	&& mkdir -p /out/data /out/etc/ssl/certs \
 	&& cp rollcall "$(go env GOROOT)/lib/time/zoneinfo.zip" /out/ \
 	&& cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/

@@ -2,9 +2,12 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# The time of the last commit, not of the build, so that builds stay reproducible. Empty: not known.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+DATE := $(if $(SOURCE_DATE_EPOCH),$(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r $(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ))
 BINARY ?= rollcall
 INFO := github.com/prometheus/common/version
-LDFLAGS := -s -w -X $(INFO).Version=$(VERSION) -X $(INFO).Revision=$(REVISION)
+LDFLAGS := -s -w -X $(INFO).Version=$(VERSION) -X $(INFO).Revision=$(REVISION) -X $(INFO).BuildDate=$(DATE)
 # Without version control stamps, builds from an archive, a clone and an image are identical.
 RELEASE := -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 
@@ -27,6 +30,7 @@ dist: ## dist/: archives and Debian packages for every platform, checksums, SBOM
 	@VERSION='$(VERSION)' REVISION='$(REVISION)' sh deploy/package/dist
 
 test: peers lint fuzz-short bench-smoke unit ## everything that CI runs: linters, short fuzzing, a short benchmark, all tests with the race detector
+	@if [ -f .cache/notice ]; then cat .cache/notice; fi
 
 # Four tests in parallel even on two cores: many tests wait for other programs.
 unit: ## every test with the race detector, in random order

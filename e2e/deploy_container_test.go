@@ -103,7 +103,7 @@ func buildImage(t *testing.T, b buildah) (image string) {
 	recipe := writeFile(t, "Dockerfile", "FROM scratch\nCOPY . /\nENV PATH=/go/root/bin:/usr/bin GOPROXY=off GOMODCACHE=/go/modules GOCACHE=/go/cache\n")
 	b.do(t, "bud", "-q", "-t", "localhost/go", "-f", recipe, base)
 	b.do(t, "bud", "-q", "-t", "localhost/rollcall", "--format=docker", "--build-arg=GO_IMAGE=localhost/go",
-		"--build-arg=VERSION=1.2.3", "--build-arg=REVISION=abcdef",
+		"--build-arg=VERSION=1.2.3", "--build-arg=REVISION=abcdef", "--build-arg=SOURCE_DATE_EPOCH=1700000000",
 		"-v=/usr:/usr:ro", "-v="+env[0]+":/go/root:ro", "-v="+env[1]+":/go/modules", "-v="+env[2]+":/go/cache", ".")
 	return "localhost/rollcall"
 }
@@ -155,7 +155,7 @@ func TestImage(t *testing.T) {
 
 	t.Run("the same binary as make build", func(t *testing.T) {
 		binary := filepath.Join(t.TempDir(), "rollcall")
-		run(t, "make", "-s", "build", "VERSION=1.2.3", "REVISION=abcdef", "BINARY="+binary)
+		run(t, "make", "-s", "build", "VERSION=1.2.3", "REVISION=abcdef", "SOURCE_DATE_EPOCH=1700000000", "BINARY="+binary)
 		here, err := os.ReadFile(binary)
 		if err != nil {
 			t.Fatal(err)

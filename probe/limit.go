@@ -17,6 +17,8 @@ type Limit struct {
 	timed  context.Context // what Done belongs to; nil until it is asked for
 	cancel context.CancelFunc
 	over   bool
+	memory *Memory // nil: no bound
+	held   int64   // of memory, until Release
 }
 
 // NewLimit limits caller to span from now. Call release when the probe is over.
@@ -33,6 +35,8 @@ func (l *Limit) Release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.over = true
+	l.memory.Give(l.held)
+	l.held = 0
 	if l.cancel != nil {
 		l.cancel()
 	}
@@ -75,6 +79,9 @@ func (l *Limit) Err() error {
 // Value finds the same as the caller's context does. Package context asks it for the one that Done belongs to, in
 // order to tell the contexts below without a goroutine.
 func (l *Limit) Value(key any) any {
+	if key == (limitKey{}) {
+		return l
+	}
 	l.mu.Lock()
 	timed := l.timed
 	l.mu.Unlock()

@@ -36,7 +36,7 @@ type Request struct {
 	Late time.Duration
 	// Scheduled is true when rollcall asked on its own clock, false for a /probe request.
 	Scheduled bool
-	// Debug is true when a person wants to look at this one probe: it causes no notification.
+	// Debug is true when the result must not alert: a person looks at this one probe, or another site's page asked for it.
 	Debug bool
 	// Labels are the configured target's own; nil for a /probe request.
 	Labels map[string]string
@@ -46,7 +46,7 @@ type Request struct {
 	// Guard judges every address before it is dialled; the Runner sets the module's. nil allows every address.
 	Guard Guard
 	// Memory bounds what the probe may keep of bodies; the Runner sets its own. nil: no bound.
-	Memory *BodyMemory
+	Memory *Memory
 }
 
 // Result is what one check found out. A nil section was never reached; a zero inside a section was measured as zero.

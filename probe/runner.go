@@ -15,7 +15,7 @@ import (
 // changed afterwards.
 type Runner struct {
 	MaxInFlight int         // probes at the same time; 0: no limit
-	Bodies      *BodyMemory // what they may keep of bodies; nil: no limit
+	Memory      *Memory     // what they may hold of what peers send; nil: no limit
 	Stalls      *StallMeter // for how long this process did not run; nil: it always did
 	Built       time.Time   // a clock before this is wrong; zero: not known
 	Observers   []Observer
@@ -43,8 +43,9 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	if err := r.admit(inFlight, req.Timeout, req.Late); err != nil {
 		return Record{}, err
 	}
-	req.Guard, req.Memory = m.Guard, r.Bodies
+	req.Guard, req.Memory = m.Guard, r.Memory
 	probing := NewLimit(ctx, req.Timeout-req.Late)
+	probing.HoldFrom(r.Memory)
 	defer probing.Release()
 
 	start, stalls := time.Now(), r.Stalls.Total()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -66,12 +67,18 @@ func Quoted[T string | []byte](text T) string {
 // MaxLabelValue bounds, in bytes, a label value that a remote side fills.
 const MaxLabelValue = 1 << 10
 
-// LabelValue makes s, which came from a remote side, fit for a label: valid UTF-8 and cut to maxLabelValue.
+// LabelValue makes s, which came from a remote side, fit for a label: valid UTF-8 without control characters, and cut to
+// MaxLabelValue. A terminal or a page of another program may show it unescaped.
 func LabelValue(s string) string {
 	if len(s) > MaxLabelValue {
 		s = s[:min(len(s), MaxLabelValue+utf8.UTFMax)]
 	}
-	s = strings.ToValidUTF8(s, "\uFFFD")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
 	if len(s) <= MaxLabelValue {
 		return s
 	}

@@ -23,3 +23,19 @@ func TestTraceIsBoundedAndSaysSo(t *testing.T) {
 		t.Error("a nil Trace has steps")
 	}
 }
+
+func TestLabelValueHasNoControlCharacters(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain é":               "plain é",
+		"a\x00b\r\nc\x1b[31md":  "a\uFFFDb\uFFFD\uFFFDc\uFFFD[31md",
+		"\x7f\u0085\xff":        "\uFFFD\uFFFD\uFFFD",
+		strings.Repeat("\n", 9): strings.Repeat("\uFFFD", 9),
+	} {
+		if got := LabelValue(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+	if got := LabelValue(strings.Repeat("\n", 2*MaxLabelValue)); len(got) > MaxLabelValue {
+		t.Errorf("%d bytes", len(got))
+	}
+}

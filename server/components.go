@@ -28,6 +28,7 @@ type components struct {
 	hook        *alert.Hook
 	targets     *collector.Targets
 	archive     *archive
+	stalls      *probe.StallMeter
 	scheduler   *schedule.Scheduler
 	connections *web.Connections
 }
@@ -44,7 +45,10 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		return nil, err
 	}
 	routePrefix := cmp.Or(o.RoutePrefix, external.Path)
-	runner := &probe.Runner{MaxInFlight: o.MaxInFlight, Bodies: bodyMemory(memoryLimit()), Logger: o.Logger}
+	stalls, memory := new(probe.StallMeter), peerMemory(memoryLimit())
+	runner := &probe.Runner{
+		MaxInFlight: o.MaxInFlight, Memory: memory, Stalls: stalls, Built: builtAt(version.BuildDate, o.Logger), Logger: o.Logger,
+	}
 	if runner.MaxInFlight == 0 {
 		runner.MaxInFlight = defaultMaxInFlight(descriptorLimit(), memoryLimit())
 	}
@@ -64,9 +68,11 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		HistoryLimit:  o.HistoryLimit,
 		TimeoutOffset: o.TimeoutOffset,
 		ExternalURL:   external,
+		Hostname:      hostname,
 		RoutePrefix:   routePrefix,
 		SeparateAdmin: o.AdminAddress != "",
 		EnablePprof:   o.EnablePprof,
+		Memory:        memory,
 		Version:       version.Version,
 		ProbeLog:      o.ProbeLog,
 	})
@@ -82,7 +88,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		Logger: o.Logger,
 	}
 	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
-	return &components{routePrefix, app, runner, hook, targets, archive, scheduler, connections}, nil
+	return &components{routePrefix, app, runner, hook, targets, archive, stalls, scheduler, connections}, nil
 }
 
 // follow applies the current targets, and the targets and alert section of every later configuration.

@@ -9,6 +9,8 @@ const (
 	memoryPerProbe      = 128 << 10
 	descriptorsReserved = 64 // listeners, log, configuration, a file that is being reloaded
 
+	adminConnections = descriptorsReserved / 4 // on the administrator's address, which answers also when the others are full
+
 	memoryPerConnection = 16 << 10 // that is idle between requests
 )
 
@@ -26,14 +28,14 @@ func defaultMaxInFlight(descriptors, memory uint64) int {
 	return int(max(limit, least))
 }
 
-// bodyMemory limits what probes in flight keep of bodies to a quarter of the memory (bytes; 0: not known). At least three
-// bodies of the default limit fit.
-func bodyMemory(memory uint64) *probe.BodyMemory {
+// peerMemory limits what peers and clients make us hold to a quarter of the memory (bytes; 0: not known). At least three
+// bodies of the default limit fit. Another half is for what every probe needs, see defaultMaxInFlight.
+func peerMemory(memory uint64) *probe.Memory {
 	const least, unknown = 32 << 20, 1 << 30
 	if memory == 0 {
 		memory = 4 * unknown
 	}
-	return probe.NewBodyMemory(int64(max(memory/4, least)))
+	return probe.NewMemory(int64(max(memory/4, least)))
 }
 
 // maxConnections is how many connections our ports may hold: what maxInFlight probes leave of the descriptors, with half

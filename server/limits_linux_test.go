@@ -47,3 +47,21 @@ func TestLimitsAreKnownOnLinux(t *testing.T) {
 		t.Errorf("descriptors %d, memory %d: both are known on Linux", descriptorLimit(), memoryLimit())
 	}
 }
+
+func TestSpaceLeftOfAnAddressSpace(t *testing.T) {
+	page := uint64(os.Getpagesize())
+	for _, c := range []struct {
+		limit uint64
+		statm string
+		want  uint64
+	}{
+		{math.MaxUint64, "100 20 3 4 0 5 0\n", math.MaxInt64},
+		{1000 * page, "100 20 3 4 0 5 0\n", 900 * page},
+		{1000 * page, "", 1000 * page},
+		{50 * page, "100 20 3 4 0 5 0\n", 1},
+	} {
+		if got := spaceLeft(c.limit, []byte(c.statm)); got != c.want {
+			t.Errorf("of %d with %q: %d, want %d", c.limit, c.statm, got, c.want)
+		}
+	}
+}

@@ -112,15 +112,14 @@ func notAnAddress(err error) bool {
 type servers struct {
 	webConfigFile string // empty: plain HTTP without passwords
 	logger        *slog.Logger
-	connections   *web.Connections
 	all           []*http.Server
 	running       sync.WaitGroup
 	failed        chan error // capacity 1: why a server ended
 }
 
-func (s *servers) start(l net.Listener, handler http.Handler) {
-	server := web.HTTPServer(handler, s.connections, s.logger)
-	l = s.connections.Listen(l)
+func (s *servers) start(l net.Listener, handler http.Handler, connections *web.Connections) {
+	server := web.HTTPServer(handler, connections, s.logger)
+	l = connections.Listen(l)
 	s.all = append(s.all, server)
 	serve := server.Serve
 	if s.webConfigFile != "" {

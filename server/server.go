@@ -89,7 +89,7 @@ func Run(o Options) error {
 		return err
 	}
 	manage := systemd{o.Logger}
-	reload := manage.around(func() error { return reload(manager, o.Logger) })
+	reload := coalesced(manage.around(func() error { return reload(manager, o.Logger) }))
 	network.Prepare()
 	parts, err := assemble(o, manager, reload, open.public[0].Addr())
 	if err != nil {
@@ -106,6 +106,7 @@ func Run(o Options) error {
 	defer background.Wait()
 	defer stop()
 	parts.follow(ctx, manager)
+	background.Go(func() { parts.stalls.Run(ctx) })
 	background.Go(func() { parts.scheduler.Run(ctx) })
 	if o.AutoReload {
 		background.Go(func() { manager.Watch(ctx, o.ReloadInterval) })
@@ -161,12 +162,12 @@ func reload(manager *config.Manager, logger *slog.Logger) error {
 
 // startServers serves the public addresses and the administrator's.
 func (o *Options) startServers(parts *components, open listeners) *servers {
-	serving := &servers{webConfigFile: o.WebConfigFile, logger: o.Logger, connections: parts.connections, failed: make(chan error, 1)}
+	serving := &servers{webConfigFile: o.WebConfigFile, logger: o.Logger, failed: make(chan error, 1)}
 	for _, l := range open.public {
-		serving.start(l, parts.app.Handler())
+		serving.start(l, parts.app.Handler(), parts.connections)
 	}
 	if open.admin != nil {
-		serving.start(open.admin, parts.app.AdminHandler())
+		serving.start(open.admin, parts.app.AdminHandler(), parts.connections.Reserve(adminConnections))
 	}
 	return serving
 }

@@ -13,7 +13,7 @@ import (
 
 // Connections limits how many connections our ports hold, so that probes always find a descriptor and slow clients do not
 // keep others out. A connection beyond the limit replaces the one that has been idle longest, or else one that is slow to
-// send its request; one whose request is being answered is never closed.
+// send its request or to read its reply; one whose request is being worked on is never closed.
 //
 // netutil.LimitListener with the timeouts of http.Server is no replacement: at the limit it accepts nothing until a
 // connection closes. Idle ones close after IdleTimeout, which has to be above the scrape interval, or Prometheus makes a
@@ -21,11 +21,13 @@ import (
 type Connections struct {
 	limit  int
 	failed func(error)
+	main   *Connections // those that this is the reserve of; nil: none
 
 	mu      sync.Mutex
 	open    int
 	idle    list.List     // of *connection: between requests, the longest idle first
-	reading list.List     // of *connection: sending a request or receiving a reply
+	reading list.List     // of *connection: sending a request or receiving the end of a reply
+	writing list.List     // of *connection: receiving a reply, the longest without progress first
 	room    chan struct{} // capacity 1: a connection closed or became idle
 }
 
@@ -33,10 +35,25 @@ type Connections struct {
 // at once on a busy machine a good one may take more than a second.
 const readPatience = 3 * time.Second
 
+// writePatience is how long a client may take to read the next writePiece of a reply when others wait for its connection's
+// place.
+const (
+	writePatience = 3 * time.Second
+	writePiece    = 64 << 10
+)
+
 // NewConnections returns a limit for the connections of all listeners together. failed is called on the listener's
 // goroutine with the *probe.ExporterError that keeps us from accepting one.
 func NewConnections(limit int, failed func(error)) *Connections {
 	return &Connections{limit: limit, failed: failed, room: make(chan struct{}, 1)}
+}
+
+// Reserve returns a limit for the connections of a listener that must answer also when c is full. When no descriptor is left
+// for one, it takes that of a connection in c.
+func (c *Connections) Reserve(limit int) *Connections {
+	reserve := NewConnections(limit, c.failed)
+	reserve.main = c
+	return reserve
 }
 
 // Listen returns l with its connections counted. They must be served by a server from HTTPServer.
@@ -76,9 +93,32 @@ func answering(next http.Handler) http.Handler {
 		if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 			conn.pool.begin(conn)
 			defer conn.pool.end(conn)
+			w = &replyWriter{w, conn}
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// replyWriter notes when a reply makes no progress. It sees what a connection cannot: that a stream of HTTP/2 waits for its
+// window.
+type replyWriter struct {
+	http.ResponseWriter
+	conn *connection
+}
+
+// Unwrap implements what http.ResponseController looks for.
+func (w *replyWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *replyWriter) Write(p []byte) (n int, err error) {
+	for {
+		piece := p[n:min(len(p), n+writePiece)]
+		w.conn.pool.beginWrite(w.conn)
+		written, err := w.ResponseWriter.Write(piece)
+		w.conn.pool.endWrite(w.conn)
+		if n += written; err != nil || n >= len(p) {
+			return n, err
+		}
+	}
 }
 
 // sinceArrived is how long ago r reached this machine: how long it waited for a processor.
@@ -109,7 +149,9 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		if fault := network.LocalFault(err); fault != nil {
 			l.connections.failed(fault)
-			l.connections.evict(time.Now())
+			if c := l.connections; !c.evict(time.Now()) && c.main != nil {
+				c.main.evict(time.Now())
+			}
 		}
 		return nil, err
 	}
@@ -171,9 +213,14 @@ func (c *Connections) victim(now time.Time) *connection {
 	if first := c.idle.Front(); first != nil {
 		return first.Value.(*connection)
 	}
-	if first := c.reading.Front(); first != nil {
-		if slow := first.Value.(*connection); now.Sub(slow.since) >= readPatience {
-			return slow
+	for _, slow := range []struct {
+		of       *list.List
+		patience time.Duration
+	}{{&c.reading, readPatience}, {&c.writing, writePatience}} {
+		if first := slow.of.Front(); first != nil {
+			if conn := first.Value.(*connection); now.Sub(conn.since) >= slow.patience {
+				return conn
+			}
 		}
 	}
 	return nil
@@ -198,8 +245,9 @@ func (c *Connections) changed(conn *connection, state http.ConnState) {
 func (c *Connections) begin(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	conn.handlers++
-	conn.move(nil, time.Time{})
+	if conn.handlers++; conn.writers == 0 {
+		conn.move(nil, time.Time{})
+	}
 }
 
 func (c *Connections) end(conn *connection) {
@@ -207,6 +255,26 @@ func (c *Connections) end(conn *connection) {
 	defer c.mu.Unlock()
 	if conn.handlers--; conn.handlers == 0 {
 		conn.move(&c.reading, time.Now())
+	}
+}
+
+// beginWrite records that a handler of conn sends a part of its reply; HTTP/2 has several at a time.
+func (c *Connections) beginWrite(conn *connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if conn.writers++; conn.writers == 1 {
+		conn.move(&c.writing, time.Now())
+	}
+}
+
+// endWrite is progress of conn's client, also for other handlers that still send.
+func (c *Connections) endWrite(conn *connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if conn.writers--; conn.writers > 0 {
+		conn.move(&c.writing, time.Now())
+	} else {
+		conn.move(nil, time.Time{})
 	}
 }
 
@@ -226,7 +294,8 @@ type connection struct {
 	counted  bool          // it takes a place
 	closed   bool          // and is in no list
 	handlers int           // answering its requests now
-	list     *list.List    // idle, reading, or nil
+	writers  int           // those of them that send a part of their reply
+	list     *list.List    // idle, reading, writing, or nil
 	place    *list.Element // in list
 	since    time.Time     // when it came into list
 }

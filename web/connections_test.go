@@ -2,7 +2,9 @@ package web
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -12,6 +14,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"rollcall/probe"
 )
@@ -153,4 +158,98 @@ func TestAcceptWithoutDescriptorsIsExporterError(t *testing.T) {
 	if len(faults) != 1 || !errors.As(faults[0], &fault) || fault.Fault != probe.FaultDescriptors {
 		t.Errorf("failed was called with %v", faults)
 	}
+}
+
+// TestUnreadRepliesMakeRoom has clients that ask for long replies and never read.
+func TestUnreadRepliesMakeRoom(t *testing.T) {
+	long := make([]byte, 8<<20)
+	for name, config := range map[string]*tls.Config{"HTTP/1": nil, "HTTP/2": {NextProtos: []string{"h2"}}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewUnstartedServer(nil)
+			connections := NewConnections(3, func(err error) { t.Error(err) })
+			server.Config = HTTPServer(answering(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/long" {
+					w.Write(long)
+				}
+			})), connections, quiet())
+			server.Listener = connections.Listen(server.Listener)
+			if server.EnableHTTP2 = config != nil; config == nil {
+				server.Start()
+			} else {
+				server.StartTLS()
+			}
+			t.Cleanup(server.Close) // after the clients have closed
+			addr := server.Listener.Addr().String()
+			for range 6 {
+				if config == nil {
+					connect(t, addr, "GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+				} else {
+					unreadStreams(t, addr, 4)
+				}
+			}
+			if got := statusOf(t, server); got != http.StatusOK {
+				t.Errorf("status %d", got)
+			}
+		})
+	}
+}
+
+// unreadStreams requests /long several times over one HTTP/2 connection, with a window of zero.
+func unreadStreams(t *testing.T, addr string, streams int) {
+	t.Helper()
+	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	io.WriteString(c, http2.ClientPreface)
+	framer := http2.NewFramer(c, c)
+	framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	for i := range streams {
+		var head bytes.Buffer
+		fields := hpack.NewEncoder(&head)
+		for _, f := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "x"}, {":path", "/long"}} {
+			fields.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
+		}
+		if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: head.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// statusOf requests a short page by a new connection.
+func statusOf(t *testing.T, server *httptest.Server) int {
+	t.Helper()
+	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	reply, err := client.Get(server.URL + "/short")
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	reply.Body.Close()
+	return reply.StatusCode
+}
+
+// TestReserveAnswersWhenAllIsFull: probes take every place, and the reserve's listener still answers.
+func TestReserveAnswersWhenAllIsFull(t *testing.T) {
+	h := newFixture(t, nil)
+	asked, finish := make(chan struct{}), make(chan struct{})
+	h.prober.during = func(context.Context) { asked <- struct{}{}; <-finish }
+	connections := NewConnections(1, func(err error) { t.Error(err) })
+	var addresses []string
+	for _, c := range []*Connections{connections, connections.Reserve(1)} {
+		server := httptest.NewUnstartedServer(nil)
+		server.Config = HTTPServer(h.handler, c, quiet())
+		server.Listener = c.Listen(server.Listener)
+		server.Start()
+		t.Cleanup(server.Close)
+		addresses = append(addresses, server.Listener.Addr().String())
+	}
+	connect(t, addresses[0], "GET /probe?target=x HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-asked
+	if got := status(connect(t, addresses[1], healthy)); got != http.StatusOK {
+		t.Errorf("status %d", got)
+	}
+	close(finish)
 }

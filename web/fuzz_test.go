@@ -51,7 +51,7 @@ func FuzzReport(f *testing.F) {
 		record := probe.Record{Module: "tcp_connect", Prober: "tcp", Target: target, Result: downResult(), Trace: new(probe.Trace)}
 		record.Result.Failure.Err = errors.New(cause)
 		record.Trace.Step("%s", step)
-		text := string(h.report(&record, h.options.Current()))
+		text := string(h.report(&record, h.options.Current(), true))
 		for i, line := range strings.Split(text, "\n") {
 			if !printable(line) {
 				t.Errorf("line %d is %q", i, line)
@@ -61,7 +61,7 @@ func FuzzReport(f *testing.F) {
 		empty.Target, empty.Result.Failure = "", &probe.Failure{Stage: probe.StageConnect, Reason: probe.ReasonConnectionRefused, Err: errors.New("")}
 		empty.Trace = new(probe.Trace)
 		empty.Trace.Step("")
-		if got, want := strings.Count(text, "\n"), strings.Count(string(h.report(&empty, h.options.Current())), "\n"); got != want {
+		if got, want := strings.Count(text, "\n"), strings.Count(string(h.report(&empty, h.options.Current(), true)), "\n"); got != want {
 			t.Errorf("what was said outside makes %d lines of %d", got, want)
 		}
 	})

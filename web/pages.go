@@ -32,7 +32,7 @@ func (s *Server) config(w http.ResponseWriter, r *http.Request) {
 
 // reload loads the configuration again. A page of another site cannot make a browser do it.
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
-	if err := s.crossOrigin.Check(r); err != nil {
+	if err := s.browsers.mayChange(r); err != nil {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
@@ -86,5 +86,5 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fr := s.frame(true, report.Printable(redact.Target(found.record.Target)), "probes", 0, time.Now())
-	s.showText(w, r, fr, s.report(&found.record, s.options.Current()), chart.PhaseBar(found.record.Result.Phases))
+	s.showText(w, r, fr, s.report(&found.record, s.options.Current(), true), chart.PhaseBar(found.record.Result.Phases))
 }

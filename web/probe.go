@@ -11,8 +11,12 @@ import (
 )
 
 // probe answers /probe: it checks one target with one module and replies with the metrics. A reply that is not a
-// verdict about the target is never 200.
-func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
+// verdict about the target is never 200. The administrator sees more of a probe with debug=true.
+func (s *Server) probe(admin bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { s.answerProbe(w, r, admin) }
+}
+
+func (s *Server) answerProbe(w http.ResponseWriter, r *http.Request, admin bool) {
 	q, err := s.query(r)
 	if err != nil {
 		s.refuseQuery(w, err)
@@ -26,12 +30,17 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		s.refuseProbe(w, err)
 		return
 	}
-	if q.request.Debug {
+	s.held(replyMemory, func(w http.ResponseWriter, r *http.Request) { s.writeProbe(w, r, q, &record, admin) })(w, r)
+}
+
+// writeProbe replies with the metrics of record, or with a report about it.
+func (s *Server) writeProbe(w http.ResponseWriter, r *http.Request, q *query, record *probe.Record, admin bool) {
+	if q.report {
 		allowWriting(w, replyTimeout) // it may be long, and the client slow
-		s.writeReport(w, r, &record, q.config)
+		s.writeReport(w, r, record, q.config, admin)
 		return
 	}
-	_ = s.replies.Write(w, r.Header.Get("Accept"), &record) // an error means that the client has gone
+	_ = s.replies.Write(w, r.Header.Get("Accept"), record) // an error means that the client has gone
 }
 
 // query is what a request to /probe asks for.
@@ -39,6 +48,7 @@ type query struct {
 	request probe.Request
 	module  *probe.Module
 	config  Config // that module is from
+	report  bool   // the reply is text for a person
 }
 
 // crowd is how many probes in flight it takes to look up how long a request waited. Fewer are started within a few
@@ -61,18 +71,19 @@ func (s *Server) query(r *http.Request) (*query, error) {
 	if p.module == "" {
 		p.module = probe.DefaultModule(p.target)
 	}
-	q := &query{config: s.options.Current()}
+	q := &query{config: s.options.Current(), report: p.debug == "true"}
 	if q.module, err = q.config.Module(p.module); err != nil {
 		return nil, err
 	}
 	q.request = probe.Request{
-		Target: p.target, Hostname: p.hostname, Debug: p.debug == "true",
+		Target: p.target, Hostname: p.hostname,
+		Debug:   q.report || s.browsers.foreign(r), // another site's page sends no mail, nor does a person who tries something
 		Timeout: timeLimit(allowed, s.options.TimeoutOffset, q.module.Timeout),
 	}
 	if patience := allowed - s.options.TimeoutOffset; patience > 0 && s.options.Runner.InFlight() >= crowd {
 		q.request.Late = max(0, q.request.Timeout-(patience-sinceArrived(r)))
 	}
-	if q.request.Debug || s.logsSteps(r.Context()) {
+	if q.report || s.logsSteps(r.Context()) {
 		q.request.Trace = new(probe.Trace)
 	}
 	return q, nil

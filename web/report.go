@@ -14,15 +14,20 @@ import (
 )
 
 // report is the text about one result for a person: the verdict and the facts, the steps, the metrics, and the module.
-// Everything from outside is made printable.
-func (s *Server) report(r *probe.Record, config Config) []byte {
+// Everything from outside is made printable. For the public port of a server with an administrator's address, admin is
+// false: then whatever may quote the module's options, headers or proxies is left out.
+func (s *Server) report(r *probe.Record, config Config, admin bool) []byte {
 	var b strings.Builder
 	verdict := "up"
 	if !r.Result.Up() {
 		verdict = "down"
 	}
 	fmt.Fprintf(&b, "%s is %s\n\n", report.Printable(redact.Target(r.Target)), verdict)
-	sections := report.Sections(r)
+	shown := *r
+	if f := r.Result.Failure; f != nil && !admin {
+		shown.Result.Failure = probe.Failf(f.Stage, f.Reason, "see the administrator's address")
+	}
+	sections := report.Sections(&shown)
 	if sections[0].Title == "" {
 		writeRows(&b, sections[0])
 		sections = sections[1:]
@@ -37,7 +42,7 @@ func (s *Server) report(r *probe.Record, config Config) []byte {
 		b.WriteString("\n" + section.Title + "\n")
 		writeRows(&b, section)
 	}
-	if steps := r.Trace.Steps(); len(steps) > 0 {
+	if steps := r.Trace.Steps(); len(steps) > 0 && admin {
 		b.WriteString("\nSteps\n")
 		for _, step := range steps {
 			fmt.Fprintf(&b, "  %+10.6fs  %s\n", step.Time.Sub(r.Result.Start).Seconds(), report.Printable(step.Text))
@@ -47,16 +52,18 @@ func (s *Server) report(r *probe.Record, config Config) []byte {
 	for metric := range strings.Lines(string(s.replies.AppendText(nil, r))) {
 		b.WriteString(report.Printable(strings.TrimSuffix(metric, "\n")) + "\n")
 	}
-	b.WriteString("\nModule, as it is configured now\n")
-	b.Write(config.ModuleYAML(r.Module))
+	if admin {
+		b.WriteString("\nModule, as it is configured now\n")
+		b.Write(config.ModuleYAML(r.Module))
+	}
 	return []byte(b.String())
 }
 
 // writeReport answers a probe that a person wants to look at.
-func (s *Server) writeReport(w http.ResponseWriter, r *http.Request, record *probe.Record, config Config) {
+func (s *Server) writeReport(w http.ResponseWriter, r *http.Request, record *probe.Record, config Config, admin bool) {
 	setSecurityHeaders(w.Header())
-	fr := s.frame(!s.options.SeparateAdmin, report.Printable(redact.Target(record.Target)), "probes", 0, time.Now())
-	s.showText(w, r, fr, s.report(record, config), chart.PhaseBar(record.Result.Phases))
+	fr := s.frame(admin, report.Printable(redact.Target(record.Target)), "probes", 0, time.Now())
+	s.showText(w, r, fr, s.report(record, config, admin), chart.PhaseBar(record.Result.Phases))
 }
 
 func writeRows(b *strings.Builder, section report.Section) {

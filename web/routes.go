@@ -21,24 +21,25 @@ func cleanPrefix(prefix string) string {
 // 405 and the allowed ones.
 func (s *Server) handler(admin bool) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc(s.route+"/probe", s.probe)
+	mux.HandleFunc(s.route+"/probe", s.probe(admin))
 	page := func(pattern string, handler http.HandlerFunc) {
 		method, path, _ := strings.Cut(pattern, " ")
 		mux.HandleFunc(method+" "+s.route+path, secured(handler))
 	}
-	page("GET /{$}", s.overview(admin))
-	page("GET /target/{id}", s.target(admin))
-	page("GET /incidents", s.incidents(admin))
-	page("GET /incidents.atom", s.feed)
-	page("GET /incident/{id}", s.incident(admin))
-	page("GET /probes", s.probes(admin))
-	page("GET /api/v1/targets", s.api(s.apiTargets))
-	page("GET /api/v1/targets/{id}/results", s.results)
-	page("GET /api/v1/incidents", s.api(s.apiIncidents))
+	large := func(pattern string, handler http.HandlerFunc) { page(pattern, s.held(pageMemory, handler)) }
+	large("GET /{$}", s.overview(admin))
+	large("GET /target/{id}", s.target(admin))
+	large("GET /incidents", s.incidents(admin))
+	large("GET /incidents.atom", s.feed)
+	large("GET /incident/{id}", s.incident(admin))
+	large("GET /probes", s.probes(admin))
+	large("GET /api/v1/targets", s.api(s.apiTargets))
+	large("GET /api/v1/targets/{id}/results", s.results)
+	large("GET /api/v1/incidents", s.api(s.apiIncidents))
 	page("GET /badge/{id}/{kind}", s.badgeOf)
 	page("GET /static/{name}", s.static)
-	page("GET /metrics", s.options.Exporter.Handler().ServeHTTP)
-	page("GET /metrics/targets", s.targets)
+	large("GET /metrics", s.options.Exporter.Handler().ServeHTTP)
+	large("GET /metrics/targets", s.targets)
 	page("GET /-/healthy", s.healthy)
 	page("GET /-/ready", s.readiness)
 	if s.route != "" {
@@ -48,8 +49,8 @@ func (s *Server) handler(admin bool) http.Handler {
 		mux.Handle("GET "+s.route, http.RedirectHandler(s.outside+"/", http.StatusFound))
 	}
 	if admin {
-		page("GET /config", s.config)
-		page("GET /logs", s.logs)
+		large("GET /config", s.config)
+		large("GET /logs", s.logs)
 		page("POST /-/reload", s.reload)
 		page("PUT /-/reload", s.reload)
 		mux.HandleFunc(s.route+"/-/reload", secured(wrongReloadMethod))
@@ -92,6 +93,27 @@ func secured(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		setSecurityHeaders(w.Header())
 		allowWriting(w, replyTimeout)
+		handler(w, r)
+	}
+}
+
+// What a reply takes until its client has read it: a page with a compressor and its buffers, and one of /probe.
+const (
+	pageMemory  = 1 << 20
+	replyMemory = 32 << 10
+)
+
+// held answers with handler when there is memory for the reply. A client of HTTP/2 may request hundreds at a time and read
+// none.
+func (s *Server) held(n int64, handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := s.options.Memory.Take(n); err != nil {
+			s.options.Exporter.Failed(err)
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		defer s.options.Memory.Give(n)
 		handler(w, r)
 	}
 }

@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
+
+	"rollcall/probe"
 )
 
 func TestEveryEndpointByMethod(t *testing.T) {
@@ -209,5 +212,31 @@ func TestLongTargetIsBadRequest(t *testing.T) {
 	response.Body.Close()
 	if response.StatusCode != http.StatusBadRequest {
 		t.Errorf("%d", response.StatusCode)
+	}
+}
+
+// TestRepliesShareTheMemory: what is held for others leaves no reply, except those that say whether we are alive.
+func TestRepliesShareTheMemory(t *testing.T) {
+	memory := probe.NewMemory(pageMemory + replyMemory)
+	h := newFixture(t, func(o *Options) { o.Memory = memory })
+	pages := []string{"/", "/metrics", "/metrics/targets", "/config", "/probe?target=x"}
+	for _, held := range []int64{0, pageMemory + replyMemory} {
+		if err := memory.Take(held); err != nil {
+			t.Fatal(err) // what the pages took was not given back
+		}
+		for _, path := range append(pages, "/-/healthy", "/-/ready") {
+			want := http.StatusOK
+			if held > 0 && slices.Contains(pages, path) {
+				want = http.StatusServiceUnavailable
+			}
+			h.SetReady(true)
+			if w := h.get(path); w.Code != want || (want == http.StatusServiceUnavailable) != (w.Header().Get("Retry-After") != "") {
+				t.Errorf("%s with %d bytes held: %d %s", path, held, w.Code, w.Body)
+			}
+		}
+	}
+	memory.Give(pageMemory + replyMemory)
+	if !h.counts(`rollcall_exporter_errors_total{reason="memory"} 5`) {
+		t.Error("the refusals are not counted")
 	}
 }

@@ -42,10 +42,12 @@ type Options struct {
 	HistoryLimit  int            // results kept for the pages, and as many older failures; 0: none
 	TimeoutOffset time.Duration  // subtracted from Prometheus's time limit, to answer before it is over
 	ExternalURL   *url.URL       // where browsers find the server; nil: at RoutePrefix
+	Hostname      string         // of this machine; empty: not known
 	RoutePrefix   string         // what comes before every path; empty: ExternalURL's path
 	SeparateAdmin bool           // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
 	EnablePprof   bool
-	Version       string // shown on each page
+	Memory        *probe.Memory // what replies take that clients do not read; nil: no bound
+	Version       string        // shown on each page
 
 	// ProbeLog gets a line for each verdict: up at debug level, down at info level, and at debug level the
 	// steps of each /probe request as well. Nil: none.
@@ -63,12 +65,13 @@ type Server struct {
 	templates map[string]*template.Template // of the pages, by file
 	ready     atomic.Bool
 
-	crossOrigin http.CrossOriginProtection
+	browsers *browsers
 }
 
 // New returns a Server. It is not ready until SetReady.
 func New(options Options) *Server {
 	s := &Server{options: options, recent: newRecentResults(options.HistoryLimit), templates: newTemplates()}
+	s.browsers = newBrowsers(options.ExternalURL, options.Hostname)
 	if options.ExternalURL != nil {
 		s.outside = cleanPrefix(options.ExternalURL.Path)
 		s.route = s.outside

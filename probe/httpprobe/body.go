@@ -122,7 +122,7 @@ func (p *prober) readBody(ctx context.Context, resp *response, sink *content.Sin
 	if resp.contentLength != 0 {
 		var decoded io.Reader
 		var done func()
-		if decoded, done, err = p.decoders.Decode(string(p.compression), &source); err == nil {
+		if decoded, done, err = p.decoders.Decode(string(p.compression), &source, probe.LimitOf(ctx)); err == nil {
 			err = sink.Fill(decoded, buffer)
 			done()
 		}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -75,7 +76,16 @@ type headReader struct {
 	inHead bool
 	read   int64 // bytes while inHead
 	err    error // the first error of the connection, io.EOF included
+	limit  *probe.Limit
+	full   error // why the limit holds no more of the head
 }
+
+const (
+	// freeHead is the longest head within what every probe is expected to need.
+	freeHead = 4 << 10
+	// headCost is the bytes that one byte of a head takes, at worst: in lines of a few bytes, most is for the map.
+	headCost = 24
+)
 
 var errHeadTooLarge = fmt.Errorf("the response's header is over %d bytes long", maxHeadBytes)
 
@@ -84,9 +94,17 @@ func (r *headReader) Read(b []byte) (int, error) {
 		r.err = errHeadTooLarge
 		return 0, r.err
 	}
+	if r.full != nil {
+		return 0, r.full
+	}
 	n, err := r.conn.Read(b)
 	if r.inHead {
 		r.read += int64(n)
+		if r.read > freeHead && err == nil {
+			if r.full = r.limit.Hold(headCost * int64(n)); r.full != nil {
+				n, err = 0, r.full // bufio forgets an error that comes with bytes
+			}
+		}
 	}
 	if err != nil {
 		r.err = err
@@ -96,7 +114,7 @@ func (r *headReader) Read(b []byte) (int, error) {
 
 // exchange sends an HTTP/1.1 request and reads the answer's header. Interim responses are passed over.
 func (c *http1Conn) exchange(ctx context.Context, conn net.Conn, req *request) (*response, error) {
-	c.head = headReader{conn: conn, inHead: true}
+	c.head = headReader{conn: conn, inHead: true, limit: probe.LimitOf(ctx)}
 	c.in.Reset(&c.head)
 	if len(req.body) > wholeRequest {
 		return c.exchangeLong(ctx, conn, req)
@@ -187,6 +205,9 @@ func (c *http1Conn) readHead() (*response, error) {
 	line, err := c.text.ReadLine()
 	if err != nil {
 		return nil, err
+	}
+	if c.head.full != nil || errors.Is(c.head.err, os.ErrDeadlineExceeded) {
+		return nil, c.head.err // half a line came, which bufio returns like a whole one
 	}
 	resp, err := parseStatusLine(line)
 	if err != nil {

@@ -367,7 +367,7 @@ func TestProbeEndsAtTheDeadline(t *testing.T) {
 			}
 			start := time.Now()
 			probetest.WantDown(t, probetest.Ask(t, m, probe.Request{Target: "203.0.113.5", Timeout: probetest.Soon}), probe.StageResponse, probe.ReasonTimeout)
-			if took := time.Since(start); took < probetest.Soon || took > probetest.Soon+time.Second {
+			if took := time.Since(start); took < probetest.Soon || took > probetest.Soon+10*time.Second {
 				t.Errorf("flooded %t: it ended after %v", floods, took)
 			}
 		}

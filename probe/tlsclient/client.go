@@ -107,9 +107,11 @@ func (t *Client) Handshake(ctx context.Context, conn net.Conn, serverName string
 		return nil, nil, err
 	}
 	c.CurvePreferences = groups
-	secured := tls.Client(conn, c)
+	holding := &handshakeConn{Conn: conn, limit: probe.LimitOf(ctx)}
+	secured := tls.Client(holding, c)
 	// Not HandshakeContext: it starts a goroutine to watch a context that conn watches already.
 	err = HandshakeError(ctx, secured.Handshake(), facts)
+	holding.limit = nil
 	if facts.Version == 0 {
 		facts = nil
 	}

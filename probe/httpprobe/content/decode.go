@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/andybalholm/brotli"
+
+	"rollcall/probe"
 )
 
 // Decoders keeps decompressors for the next body: each has a window and tables of tens of kilobytes.
@@ -29,7 +31,7 @@ func NewDecoders() *Decoders {
 
 // Decode returns a reader of what body holds in coding, and a function that gives the decompressor back. An error
 // means that body does not begin as the coding says, or could not be read.
-func (d *Decoders) Decode(coding string, body io.Reader) (io.Reader, func(), error) {
+func (d *Decoders) Decode(coding string, body io.Reader, limit *probe.Limit) (io.Reader, func(), error) {
 	switch coding {
 	case "gzip":
 		r := d.gzip.Get().(*gzip.Reader)
@@ -40,9 +42,18 @@ func (d *Decoders) Decode(coding string, body io.Reader) (io.Reader, func(), err
 		}
 		return r, done, nil
 	case "br":
+		peek := d.peek.Get().(*bufio.Reader)
+		peek.Reset(body)
 		r := d.brotli.Get().(*brotli.Reader)
-		done := func() { d.brotli.Put(r) }
-		if err := r.Reset(body); err != nil {
+		done := func() { d.brotli.Put(r); d.peek.Put(peek) }
+		head, err := peek.Peek(1)
+		if err == nil {
+			err = limit.Hold(brotliWindow(head[0])) // it may be allocated at once, whatever follows
+		}
+		if err == nil || err == io.EOF {
+			err = r.Reset(peek)
+		}
+		if err != nil {
 			done()
 			return nil, nil, err
 		}
@@ -51,6 +62,20 @@ func (d *Decoders) Decode(coding string, body io.Reader) (io.Reader, func(), err
 		return d.inflate(body)
 	default:
 		return body, func() {}, nil
+	}
+}
+
+// brotliWindow is the size of the window that the first byte of a stream asks for (RFC 7932, section 9.1).
+func brotliWindow(first byte) int64 {
+	switch n, m := first>>1&7, first>>4&7; {
+	case first&1 == 0:
+		return 1 << 16
+	case n != 0:
+		return 1 << (17 + n)
+	case m == 0:
+		return 1 << 17
+	default:
+		return 1 << (8 + m)
 	}
 }
 

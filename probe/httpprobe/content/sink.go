@@ -14,7 +14,7 @@ type Sink struct {
 	Size  int64 // bytes so far, at most Limit
 	Kept  []byte
 
-	Memory *probe.BodyMemory
+	Memory *probe.Memory
 	Held   int64 // of memory; to be given back when Kept is no longer used
 }
 

@@ -1,0 +1,58 @@
+package httpprobe
+
+import (
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/probe"
+	"rollcall/probe/probetest"
+)
+
+func TestHeadsShareTheMemory(t *testing.T) {
+	for name, c := range map[string]struct {
+		head  string
+		fault probe.Fault // empty: it is read
+	}{
+		"an ordinary head": {strings.Repeat("X-A: b\r\n", 400), ""},
+		"a flood":          {strings.Repeat("a:\r\n", 200_000), probe.FaultMemory},
+	} {
+		t.Run(name, func(t *testing.T) {
+			limit := probe.NewLimit(t.Context(), 20*time.Second)
+			defer limit.Release()
+			limit.HoldFrom(probe.NewMemory(1 << 20))
+			ours, theirs := net.Pipe()
+			defer ours.Close()
+			go io.Copy(io.Discard, theirs)
+			go func() {
+				io.WriteString(theirs, "HTTP/1.1 200 OK\r\n"+c.head+"\r\n")
+				theirs.Close()
+			}()
+			_, err := newHTTP1Conn().(*http1Conn).exchange(limit, ours, &request{method: "GET", host: "x", url: &url.URL{Scheme: "http", Host: "x", Path: "/"}})
+			if c.fault == "" && err != nil {
+				t.Error(err)
+			}
+			if c.fault != "" {
+				probetest.WantExporterError(t, err, c.fault)
+			}
+		})
+	}
+}
+
+func TestHalfAStatusLineFollowedBySilenceIsATimeout(t *testing.T) {
+	for _, half := range []string{"H", "HTTP/1.1", "HTTP/1.1 2", "HTTP/1.1 200 OK"} {
+		ours, theirs := net.Pipe()
+		ours.SetDeadline(time.Now().Add(300 * time.Millisecond))
+		go io.Copy(io.Discard, theirs)
+		go io.WriteString(theirs, half)
+		_, err := newHTTP1Conn().(*http1Conn).exchange(t.Context(), ours, &request{method: "GET", host: "x", url: &url.URL{Scheme: "http", Host: "x", Path: "/"}})
+		if !probe.HasReason(err, probe.ReasonTimeout) {
+			t.Errorf("%q: %v", half, err)
+		}
+		ours.Close()
+		theirs.Close()
+	}
+}
