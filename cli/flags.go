@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/model"
 
 	"rollcall/probe/option"
 	"rollcall/schedule"
@@ -117,6 +118,20 @@ func duration(into *time.Duration) func(string) bool {
 func above0(into *time.Duration) func(string) bool {
 	set := seconds(into)
 	return func(text string) bool { return set(text) && *into > 0 }
+}
+
+// retention accepts a duration as Prometheus writes it, of at least an hour.
+func retention(into *time.Duration) func(string) bool {
+	return func(text string) bool {
+		d, err := model.ParseDuration(text)
+		*into = time.Duration(d)
+		return err == nil && *into >= time.Hour
+	}
+}
+
+// size accepts a number of bytes with a unit.
+func size(into *int64) func(string) bool {
+	return func(text string) bool { return (*option.Size)(into).UnmarshalText([]byte(text)) == nil }
 }
 
 // count accepts a whole number of at least 0.

@@ -25,10 +25,11 @@ var layers = []layer{
 	{packages: []string{"cli"}},
 	{packages: []string{"server"}},
 	{
-		packages: []string{"web", "config", "history", "history/prometheus", "collector", "schedule", "alert"},
+		packages: []string{"web", "web/chart", "web/badge", "config", "history", "history/prometheus", "collector", "schedule", "alert"},
 		with: map[string][]string{
-			"web":                {"collector", "history"},
-			"config":             {"alert", "schedule", "history"},
+			"web":                {"collector", "history", "web/chart", "web/badge"},
+			"web/chart":          {"history"},
+			"config":             {"alert", "schedule", "history/prometheus"},
 			"history/prometheus": {"history"}, // a second source of the same pages
 		},
 	},

@@ -172,6 +172,9 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 	exporter.ReportDiscovery(func() collector.DiscoveryStats {
 		return collector.DiscoveryStats{Mechanisms: map[string]collector.MechanismStats{"file": {}}}
 	})
+	exporter.ReportHistory(func() collector.HistoryStats {
+		return collector.HistoryStats{LastWrite: time.Now(), Oldest: time.Now()}
+	})
 	exporter.Observe(*everyFact())
 	exporter.Observe(*down)
 	w := httptest.NewRecorder()
@@ -188,7 +191,7 @@ func families(exposition, prefix string) map[string]bool {
 	return names
 }
 
-// targetFamilies is all that /targets has of an up and a down target.
+// targetFamilies is all that /metrics/targets has of an up and a down target.
 func targetFamilies(t *testing.T) map[string]bool {
 	t.Helper()
 	var targets collector.Targets

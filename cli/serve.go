@@ -39,11 +39,15 @@ func addServe(app *kingpin.Application, commands map[string]func() int, stdout, 
 		"a number of seconds from 0 on or a duration, e.g. 0.5 or 500ms", seconds(&s.TimeoutOffset))
 	addFlag(cmd, "probe.max-in-flight", "Probes at the same time; excess requests get 503 at once. 0: as many as file descriptors and memory allow.", "0",
 		"a whole number from 0 on; 0: as many as file descriptors and memory allow", count(&s.MaxInFlight))
-	addFlag(cmd, "history.limit", "Results to keep for the landing page and /logs; as many older failures are kept as well.", "100",
+	addFlag(cmd, "history.limit", "Results to keep for /probes and /logs; as many older failures are kept as well.", "100",
 		"a whole number from 0 on; 0: none", count(&s.HistoryLimit))
 
-	cmd.Flag("storage.path", "Directory for incidents and mail that is not yet sent. Unused without an alert section.").
+	cmd.Flag("storage.path", "Directory for the history of the targets, incidents and mail that is not yet sent. Unused without targets and alert section.").
 		Default("data/").StringVar(&s.StoragePath)
+	addFlag(cmd, "storage.retention.time", "How long the history of the targets is kept.", "90d",
+		"a duration of at least an hour, e.g. 90d or 1y", retention(&s.RetentionTime))
+	addFlag(cmd, "storage.retention.size", "How large the history may be on disk, e.g. 512MB. 0: no limit.", "0",
+		"a size with a unit, e.g. 512MB, or 0: no limit", size(&s.RetentionSize))
 
 	addShardFlags(cmd, &s.Shard)
 

@@ -25,8 +25,8 @@ type Target struct {
 	Labels   map[string]string // its own; none has the name of a label that a family has. Not changed after it is passed
 }
 
-// Targets keeps the last verdict of each configured target for /targets and for the landing page: not the Record but
-// the numbers that these show, since there may be a hundred thousand. It is an observer of the Runner. The zero value
+// Targets keeps the last verdict of each configured target for /metrics/targets: not the Record but the numbers
+// that it shows, since there may be a hundred thousand. It is an observer of the Runner. The zero value
 // is ready, and many goroutines may use it at once.
 type Targets struct {
 	formats  formats
@@ -61,7 +61,6 @@ func (i identity) compare(other identity) int {
 // verdict is what is kept of a Record. It never changes, so that replies share it.
 type verdict struct {
 	at            int64  // when the probe ended, in Unix nanoseconds: the monotonic clock stands still while a machine sleeps
-	since         int64  // when the first of the equal verdicts up to this one began
 	has           uint32 // which of the values there are, a bit for each
 	values        [len(shownSeries)]float64
 	stage, reason string // empty: up
@@ -167,12 +166,9 @@ func (t *Targets) Observe(r probe.Record) {
 	if !ok {
 		return // a reload took the target away meanwhile
 	}
-	if before := t.last[place]; before != nil && before.up() == v.up() && before.counts(v.at, t.targets[place].interval) {
-		v.since = before.since
-	}
 	t.last[place] = v
 	result := resultUp
-	if !v.up() {
+	if !r.Result.Up() {
 		result = resultDown
 	}
 	t.tallies[place] = t.tallies[place].add(result, r.Result.Duration.Seconds())
@@ -190,7 +186,7 @@ func (t *Targets) NoVerdict(module, target, hostname string) {
 // newVerdict takes from the families of a /probe reply, which b builds, what is kept.
 func newVerdict(b *builder, r *probe.Record) *verdict {
 	b.build(r)
-	v := &verdict{at: r.Result.Start.Add(r.Result.Duration).UnixNano(), since: r.Result.Start.UnixNano()}
+	v := &verdict{at: r.Result.Start.Add(r.Result.Duration).UnixNano()}
 	for i, s := range shownSeries {
 		if value, ok := b.value(s.family, s.phase); ok {
 			v.has |= 1 << i
@@ -219,8 +215,6 @@ func (b *builder) value(f family, phase int) (value float64, ok bool) {
 	}
 	return b.single[f].value, true
 }
-
-func (v *verdict) up() bool { return v.reason == "" }
 
 // counts reports whether the verdict still says something at that time. When rollcall could not probe for three
 // intervals, nothing is known about the target any more.
@@ -269,47 +263,4 @@ func (v *view) verdict(place int) *verdict {
 		return nil
 	}
 	return last
-}
-
-// TargetSummary is how the configured targets are.
-type TargetSummary struct {
-	Up, Down int
-	Unknown  int          // no verdict yet, or none for three intervals
-	Failing  []DownTarget // as many of those that are down as were asked for, the latest first
-}
-
-// DownTarget is a configured target whose last verdict is down.
-type DownTarget struct {
-	Module, Target string // without passwords
-	Hostname       string // empty: none
-	Name, Group    string // as configured; empty: none
-	Since          time.Time
-	Stage, Reason  string
-}
-
-// Summary returns how the targets are now, with up to limit of those that are down.
-func (t *Targets) Summary(limit int) TargetSummary {
-	v := t.look()
-	defer t.leave(v)
-	var s TargetSummary
-	var down []int
-	for i := range v.targets {
-		switch last := v.verdict(i); {
-		case last == nil:
-			s.Unknown++
-		case last.up():
-			s.Up++
-		default:
-			down = append(down, i)
-		}
-	}
-	s.Down = len(down)
-	slices.SortStableFunc(down, func(a, b int) int { return cmp.Compare(v.last[b].since, v.last[a].since) })
-	for _, i := range down[:min(limit, len(down))] {
-		t, last := &v.targets[i], v.last[i]
-		s.Failing = append(s.Failing, DownTarget{
-			Module: t.module, Target: t.name, Hostname: t.hostname, Name: t.title, Group: t.group, Since: time.Unix(0, last.since), Stage: last.stage, Reason: last.reason,
-		})
-	}
-	return s
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// shownSeries are the series of a verdict that /targets shows, in the order of the reply. They are those that the
+// shownSeries are the series of a verdict that /metrics/targets shows, in the order of the reply. They are those that the
 // rules and the dashboard in deploy ask for: the whole of a /probe reply would double what a target costs here and in
 // Prometheus.
 var shownSeries = [...]struct {

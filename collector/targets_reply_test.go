@@ -56,7 +56,7 @@ func TestGoldenTargets(t *testing.T) {
 	if diff := cmp.Diff(string(want), text); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	promtool(t, "/targets", text)
+	promtool(t, "/metrics/targets", text)
 	open := regexp.MustCompile(`(?m) (\d+)$`).ReplaceAllString(text, " $1.0") + "# EOF\n"
 	open = regexp.MustCompile(`le="(\d+)"`).ReplaceAllString(open, `le="$1.0"`)
 	open = regexp.MustCompile(`(?m)^# (HELP|TYPE) (\w+)_total`).ReplaceAllString(open, "# $1 $2")
@@ -90,7 +90,7 @@ func TestTargetsSayWhatAProbeSays(t *testing.T) {
 			}
 		}
 		if diff := cmp.Diff(strings.Join(want, ""), lines(t, &targets, "probe_")); diff != "" {
-			t.Errorf("%s (-/probe +/targets):\n%s", name, diff)
+			t.Errorf("%s (-/probe +/metrics/targets):\n%s", name, diff)
 		}
 	}
 }

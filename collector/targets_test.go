@@ -58,18 +58,12 @@ func TestAnOldVerdictIsLeftOut(t *testing.T) {
 		if got := lines(t, &targets, "probe_success"); got != `probe_success{module="m",target="x:1"} 1`+"\n" {
 			t.Errorf("three intervals later: %q", got)
 		}
-		if s := targets.Summary(1); s.Up != 1 {
-			t.Errorf("three intervals later: %+v", s)
-		}
 		time.Sleep(time.Millisecond)
 		want := `rollcall_target_interval_seconds{module="m",target="x:1"} 10
 rollcall_target_last_probe_timestamp_seconds{module="m",target="x:1"} 9.4668480003e+08
 `
 		if got := lines(t, &targets, `(probe|rollcall_target_(interval|last))`); got != want {
 			t.Errorf("then: %s", got)
-		}
-		if s := targets.Summary(1); s.Up != 0 || s.Unknown != 1 {
-			t.Errorf("then: %+v", s)
 		}
 	})
 }
@@ -133,44 +127,6 @@ func TestLabelNamesAreEscapedAsTheScraperAsks(t *testing.T) {
 			t.Errorf("%q: %s", accept, text)
 		}
 	}
-}
-
-func TestSummaryTellsTheLatestThatAreDown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var targets Targets
-		targets.Apply(every(10*time.Second, "m", "a:1", "b:1", "https://u:canary@c/", "never:1", "up:1"))
-		began := time.Now()
-		at := func(after time.Duration, target, record string) {
-			time.Sleep(time.Until(began.Add(after)))
-			targets.Observe(scheduled("m", target, record))
-		}
-		at(0, "a:1", "tcp")
-		at(0, "https://u:canary@c/", "refused")
-		at(5*time.Second, "a:1", "refused")
-		at(6*time.Second, "b:1", "no_such_host")
-		at(7*time.Second, "https://u:canary@c/", "no_such_host") // still down
-		at(15*time.Second, "a:1", "refused")
-		at(45*time.Second+31*time.Millisecond, "a:1", "refused") // what was before is not known
-		at(46*time.Second, "b:1", "tcp")
-		at(46*time.Second, "up:1", "tcp")
-		at(47*time.Second, "https://u:canary@c/", "refused")
-		at(48*time.Second, "b:1", "no_such_host")
-		down := func(target string, after time.Duration, stage probe.Stage, reason probe.Reason) DownTarget {
-			return DownTarget{Module: "m", Target: target, Since: began.Add(after), Stage: string(stage), Reason: string(reason)}
-		}
-		want := TargetSummary{Up: 1, Down: 3, Unknown: 1, Failing: []DownTarget{
-			down("b:1", 48*time.Second, probe.StageResolve, probe.ReasonNoSuchHost),
-			down("https://***@c/", 47*time.Second, probe.StageConnect, probe.ReasonConnectionRefused),
-			down("a:1", 45*time.Second+31*time.Millisecond, probe.StageConnect, probe.ReasonConnectionRefused),
-		}}
-		got := targets.Summary(10)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
-		if got := targets.Summary(1); got.Down != 3 || len(got.Failing) != 1 || got.Failing[0].Target != "b:1" {
-			t.Errorf("cut to one: %+v", got)
-		}
-	})
 }
 
 func manyTargets(n int) []Target {
@@ -252,14 +208,13 @@ func TestTargetsMayBeUsedByAllAtOnce(t *testing.T) {
 				if err := targets.Write(&discard{header: http.Header{}}, ""); err != nil {
 					t.Error(err)
 				}
-				targets.Summary(5)
 			}
 		})
 	}
 	workers.Wait()
 	targets.Apply(configured)
-	if s := targets.Summary(0); s.Up < 50 || s.Up+s.Unknown != 100 {
-		t.Errorf("in the end: %+v", s)
+	if n := strings.Count(lines(t, &targets, "probe_success"), "\n"); n < 50 || n > 100 {
+		t.Errorf("in the end %d of 100 have a verdict", n)
 	}
 }
 
@@ -288,11 +243,6 @@ func BenchmarkTargets(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				targets.Observe(record)
-			}
-		})
-		b.Run(fmt.Sprintf("summary/%d", n), func(b *testing.B) {
-			for b.Loop() {
-				targets.Summary(20)
 			}
 		})
 		b.Run(fmt.Sprintf("apply/%d", n), func(b *testing.B) {

@@ -15,6 +15,7 @@ import (
 
 	"rollcall/alert"
 	"rollcall/config/strictyaml"
+	"rollcall/history/prometheus"
 	"rollcall/probe"
 	"rollcall/probe/guard"
 	"rollcall/probe/option"
@@ -29,9 +30,10 @@ type file struct {
 	Modules map[string]moduleOptions `yaml:"modules"`
 	Targets []schedule.TargetOptions `yaml:"targets,omitempty"`
 	// Defaults are what entries of targets say when they leave it out.
-	Defaults schedule.Settings `yaml:"defaults,omitempty"`
-	Alert    *alert.Options    `yaml:"alert,omitempty"`
-	Guard    guard.Options     `yaml:"guard"`
+	Defaults schedule.Settings       `yaml:"defaults,omitempty"`
+	Alert    *alert.Options          `yaml:"alert,omitempty"`
+	History  *prometheus.FileOptions `yaml:"history,omitempty"`
+	Guard    guard.Options           `yaml:"guard"`
 }
 
 // SetDefaults puts in what holds for sections that the file does not mention.
@@ -41,7 +43,8 @@ func (f *file) SetDefaults() { f.Guard.SetDefaults() }
 type Config struct {
 	file     file
 	targets  []schedule.Target
-	alert    *alert.Config // nil: the file has no such section
+	alert    *alert.Config      // nil: the file has no such section
+	history  *prometheus.Source // nil: the embedded store
 	modules  map[string]*probe.Module
 	unusable map[string]*probe.UnusableModule
 	names    []string
@@ -128,7 +131,7 @@ func filesOf(doc *strictyaml.Document) (files []string) {
 // isFileName reports whether an option is the name of a file, by its own name.
 func isFileName(key string) bool { return key == "files" || strings.HasSuffix(key, "_file") }
 
-// compile makes the guard, the modules and the alert section ready, and judges the targets. It returns errs, those of
+// compile makes the guard, the modules, the alert and the history section ready, and judges the targets. It returns errs, those of
 // decoding, with its own.
 func (c *Config) compile(root strictyaml.Section, errs strictyaml.Errors) strictyaml.Errors {
 	outer, err := c.file.Guard.Compile()
@@ -142,7 +145,8 @@ func (c *Config) compile(root strictyaml.Section, errs strictyaml.Errors) strict
 		errs = append(errs, root.Locate("alert", err)...)
 		errs = append(errs, root.Locate("alert.email", missingSendmail(o.Email))...)
 	}
-	return errs
+	c.history, err = c.file.History.Compile()
+	return append(errs, root.Locate("history", err)...)
 }
 
 // compileModule makes one module ready. It returns its own errors, which decoded, those of decoding it, precede.
@@ -216,6 +220,9 @@ func (c *Config) Unusable() []*probe.UnusableModule {
 	}
 	return all
 }
+
+// History returns the server that has the history of the targets; nil: the embedded store keeps it.
+func (c *Config) History() *prometheus.Source { return c.history }
 
 // Alert returns the alert section, ready for use; nil when the file has none.
 func (c *Config) Alert() *alert.Config { return c.alert }

@@ -12,15 +12,15 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// TestBrowserShowsLandingPage: the page has its content, and the browser's console is empty; it would name e.g. a style sheet
+// TestBrowserShowsProbes: the page has its content, and the browser's console is empty; it would name e.g. a style sheet
 // that the page's security policy forbids.
-func TestBrowserShowsLandingPage(t *testing.T) {
+func TestBrowserShowsProbes(t *testing.T) {
 	base, _ := startRollcall(t)
 	target := zoo.Refused(t)
 	get(t, base+"/probe?module=tcp_connect&target="+target)
 
-	page, console := browse(t, base+"/")
-	for _, want := range []string{"<form", target, "connection_refused"} {
+	page, console := browse(t, base+"/probes")
+	for _, want := range []string{"<form", target, "connection refused"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %q:\n%s", want, page)
 		}

@@ -101,7 +101,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 			look("/logs" + query)
 		}
 	}
-	for _, path := range []string{"/", "/config", "/metrics", "/targets", "/-/reload"} {
+	for _, path := range []string{"/", "/probes", "/incidents", "/incidents.atom", "/api/v1/targets", "/api/v1/incidents", "/config", "/metrics", "/metrics/targets", "/-/reload"} {
 		look(path)
 	}
 	within(t, 20*time.Second, func() error { // until the mail and the post have been attempted

@@ -62,7 +62,7 @@ func TestUnreadTargetsKeepNoClientOut(t *testing.T) {
 			}
 			defer c.Close()
 			c.(*net.TCPConn).SetReadBuffer(4 << 10)
-			fmt.Fprint(c, "GET /targets HTTP/1.1\r\nHost: x\r\n\r\n")
+			fmt.Fprint(c, "GET /metrics/targets HTTP/1.1\r\nHost: x\r\n\r\n")
 		}
 	})
 	var here, there time.Duration

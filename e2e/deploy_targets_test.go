@@ -12,7 +12,7 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// TestTargetsEndpointWithPrometheus runs a real Prometheus with only the sample's job for /targets: it has a series for each
+// TestTargetsEndpointWithPrometheus runs a real Prometheus with only the sample's job for /metrics/targets: it has a series for each
 // configured target, the rules fire, and the dashboard has data.
 func TestTargetsEndpointWithPrometheus(t *testing.T) {
 	t.Parallel()

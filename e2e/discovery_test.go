@@ -55,7 +55,7 @@ func TestDiscoveryIsThatOfPrometheus(t *testing.T) {
 	p := start(t, rollcall, "--web.listen-address=127.0.0.1:0", "--config.file="+file)
 	address := p.await(t, `msg="rollcall listens" address=(\S+)`)[1]
 	config := writeFile(t, "prometheus.yml", "scrape_configs:"+strings.Replace(job, "ADDRESS", address, 1)+
-		fmt.Sprintf("- {job_name: targets, scrape_interval: 1s, metrics_path: /targets, honor_labels: true, static_configs: [{targets: [%q]}]}\n", address))
+		fmt.Sprintf("- {job_name: targets, scrape_interval: 1s, metrics_path: /metrics/targets, honor_labels: true, static_configs: [{targets: [%q]}]}\n", address))
 	prometheus := start(t, find(t, "prometheus", "prometheus"), "--config.file="+config, "--storage.tsdb.path="+t.TempDir(),
 		"--web.listen-address=127.0.0.1:0", "--enable-feature=native-histograms")
 	api := "http://" + prometheus.await(t, `msg="Listening on" address=(\S+)`)[1]

@@ -117,7 +117,12 @@ func TestRepeatedSecretsAreNotShown(t *testing.T) {
   alertmanager:
     urls: ['http://%s/am', 'http://%s/']
     basic_auth: {username: alice, password: canary-alertmanager}
+targets:
 `, gossipingMail(t), p.at("ca"), talks, p.at("refused"))
+	for name := range modules {
+		fmt.Fprintf(&config, "- {target: 'http://alice:canary-target@%s/', module: %s, interval: 1s}\n- {target: 'http://%s/redirect', module: %s, interval: 1s}\n", talks, name, talks, name)
+	}
+
 	path := writeFile(t, "rollcall.yml", config.String())
 	e := startWithFile(t, rollcall, path, []string{"--log.level=debug", "--log.prober=debug", "--history.limit=1000", "--web.enable-pprof", "--storage.path=" + t.TempDir()})
 
@@ -149,7 +154,10 @@ func TestRepeatedSecretsAreNotShown(t *testing.T) {
 	for id := range 300 {
 		ask("GET", fmt.Sprintf("/logs?id=%d", id+1))
 	}
-	for _, page := range []string{"/", "/config", "/metrics", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2", "/logs?target=" + url.QueryEscape(targets[4]), "/probe?target=x&module=nonsense"} {
+	for _, page := range historyPages(t, e) {
+		ask("GET", page)
+	}
+	for _, page := range []string{"/", "/probes", "/config", "/metrics", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2", "/logs?target=" + url.QueryEscape(targets[4]), "/probe?target=x&module=nonsense"} {
 		ask("GET", page)
 	}
 	rewrite(t, path, strings.Replace(config.String(), "timeout: 5s", "timeout: canary", 1)+"nonsense: {password: canary-nonsense}\n")
@@ -168,7 +176,7 @@ func TestRepeatedSecretsAreNotShown(t *testing.T) {
 	said["the log"] = e.text()
 
 	for where, want := range map[string]string{
-		"GET /config": "basic_auth", "the log": "reason=status_code", "GET /logs?id=50": "Steps", "GET /": "connection_refused",
+		"GET /config": "basic_auth", "the log": "reason=status_code", "GET /logs?id=50": "Steps", "GET /probes": "connection refused", "GET /": "check: status code", "GET /api/v1/targets": "status_code",
 		"GET /debug/pprof/goroutine?debug=2": "goroutine ", "POST /-/reload": "timeout", "check": "DOWN",
 	} {
 		if !strings.Contains(said[where], want) {

@@ -328,7 +328,7 @@ func methodsAndParameters(t *testing.T, h *hostile) {
 		{"POST", "/-/reload?x=1", 200}, {"PUT", "/-/reload", 200},
 		{"GET", "/logs", 400}, {"GET", "/logs?id=x", 400}, {"GET", "/logs?id=-1", 404}, {"GET", "/logs?id=99999999999999999999", 400},
 		{"GET", "/logs?id=99999999", 404}, {"GET", "/logs?target=absent&module=r_http", 404}, {"POST", "/logs?id=1", 405},
-		{"DELETE", "/config", 405}, {"POST", "/config", 405}, {"POST", "/metrics", 405}, {"POST", "/targets", 405}, {"POST", "/-/healthy", 405}, {"POST", "/", 405},
+		{"DELETE", "/config", 405}, {"POST", "/config", 405}, {"POST", "/metrics", 405}, {"POST", "/metrics/targets", 405}, {"POST", "/-/healthy", 405}, {"POST", "/", 405},
 		{"GET", "/nowhere", 404}, {"GET", "/probe/", 404}, {"GET", "/debug/pprof/", 404}, {"GET", "/debug/vars", 404},
 		{"POST", probePath("module", "r_http", "target", site), 200},
 		{"GET", probePath("module", "r_http", "target", site, "hostname", "a b"), 400},

@@ -217,10 +217,14 @@ func keyDay(key []byte) int64 { return int64(binary.BigEndian.Uint32(key)) }
 
 func keyNumber(key []byte, at int) uint64 { return binary.BigEndian.Uint64(key[at:]) }
 
-// rowID is an ID as it stands in keys; an ID that is none is 0, which no row has.
+// rowID is an ID as it stands in keys: its first 16 hex digits. A target's ID has no more, an incident's has 24, and its
+// row has it whole. An ID that is none is 0, which no row has.
 func rowID(id string) uint64 {
-	n, err := strconv.ParseUint(id, 16, 64)
-	if err != nil || len(id) != 16 {
+	if len(id) != 16 && len(id) != 24 {
+		return 0
+	}
+	n, err := strconv.ParseUint(id[:16], 16, 64)
+	if err != nil {
 		return 0
 	}
 	return n

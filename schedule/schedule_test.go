@@ -94,6 +94,42 @@ func run(t *testing.T, l *log, targets []Target) (s *Scheduler, stop func()) {
 	}
 }
 
+// TestTurnWithoutVerdictIsReported: a target whose probe fails because of us is named, with the time of its turn.
+func TestTurnWithoutVerdictIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type turn struct {
+			module, target string
+			at             time.Time
+		}
+		var turns []turn
+		failing := failingProber{}
+		s := &Scheduler{
+			Runner: new(probe.Runner),
+			Module: func(name string) (*probe.Module, error) {
+				return &probe.Module{Name: name, Prober: failing, Timeout: 10 * time.Second}, nil
+			},
+			Failed:    func(error) {},
+			NoVerdict: func(tg Target, at time.Time) { turns = append(turns, turn{tg.Module, tg.Target, at}) },
+			Logger:    slog.New(slog.DiscardHandler),
+		}
+		s.Apply(every(time.Minute, "a:1"))
+		ctx, cancel := context.WithCancel(t.Context())
+		began := time.Now()
+		time.AfterFunc(90*time.Second, cancel)
+		s.Run(ctx)
+		if len(turns) == 0 || turns[0].module != "m" || turns[0].target != "a:1" || turns[0].at.Before(began) || turns[0].at.After(began.Add(time.Minute)) {
+			t.Errorf("%+v", turns)
+		}
+	})
+}
+
+type failingProber struct{}
+
+func (failingProber) Probe(ctx context.Context, _ probe.Request) (probe.Result, error) {
+	time.Sleep(time.Second)
+	return probe.Result{}, &probe.ExporterError{Fault: probe.FaultDescriptors, Err: errors.New("too many open files")}
+}
+
 func TestEachTargetKeepsItsInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(log)

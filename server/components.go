@@ -28,6 +28,7 @@ type components struct {
 	runner      *probe.Runner
 	hook        *alert.Hook
 	targets     *collector.Targets
+	archive     *archive
 	stalls      *probe.StallMeter
 	scheduler   *schedule.Scheduler
 	watchlist   *watchlist
@@ -35,8 +36,8 @@ type components struct {
 	applying    sync.Mutex // of targets
 }
 
-// assemble makes the components and connects them: the runner's records go to the counters, the pages, the alert hook and
-// the configured targets. reload is what the endpoint calls; listener is the first address we listen on.
+// assemble makes the components and connects them: the runner's records go to the counters, the pages, the alert hook,
+// the configured targets and the history. reload is what the endpoint calls; listener is the first address we listen on.
 func assemble(o Options, manager *config.Manager, reload func() error, listener net.Addr) (*components, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
@@ -58,12 +59,15 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	exporter.ReportReloads(manager.LastReload)
 	exporter.ReportUnusableModules(func() int { return len(manager.Current().Unusable()) })
 	targets := new(collector.Targets)
+	archive := newArchive(o)
+	exporter.ReportHistory(historyStats(archive.store))
 	app := web.New(web.Options{
 		Current:       func() web.Config { return manager.Current() },
 		Reload:        reload,
 		Runner:        runner,
 		Exporter:      exporter,
 		Targets:       targets,
+		History:       archive,
 		HistoryLimit:  o.HistoryLimit,
 		TimeoutOffset: o.TimeoutOffset,
 		ExternalURL:   external,
@@ -79,19 +83,22 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
 	})
 	exporter.ReportAlerts(func(put func(name string, value float64, labels ...string)) { hook.Stats().Each(put) })
-	runner.Observers = []probe.Observer{exporter, app, hook, targets}
+	runner.Observers = []probe.Observer{exporter, app, hook, targets, archive}
 	scheduler := &schedule.Scheduler{
-		Runner:    runner,
-		Module:    func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
-		Failed:    exporter.Failed,
-		NoVerdict: func(t schedule.Target, _ time.Time) { targets.NoVerdict(t.Module, t.Target, t.Hostname) },
-		Logger:    o.Logger,
+		Runner: runner,
+		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
+		Failed: exporter.Failed,
+		NoVerdict: func(t schedule.Target, at time.Time) {
+			targets.NoVerdict(t.Module, t.Target, t.Hostname)
+			archive.noVerdict(t, at)
+		},
+		Logger: o.Logger,
 	}
 	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
 	watchlist := newWatchlist(o.Shard, o.Logger)
 	exporter.ReportDiscovery(watchlist.stats)
 	return &components{
-		routePrefix: routePrefix, app: app, runner: runner, hook: hook, targets: targets, stalls: stalls, scheduler: scheduler,
+		routePrefix: routePrefix, app: app, runner: runner, hook: hook, targets: targets, archive: archive, stalls: stalls, scheduler: scheduler,
 		watchlist: watchlist, connections: connections,
 	}, nil
 }

@@ -38,6 +38,8 @@ type Options struct {
 	HistoryLimit  int // 0: no results are kept for the pages
 	StoragePath   string
 	Shard         schedule.Shard // the part of the targets that is probed here; zero: all
+	RetentionTime time.Duration  // of the history; 0: 90 days
+	RetentionSize int64          // bytes of the history on disk; 0: no limit
 
 	ListenAddresses []string // at least one, or SystemdSocket
 	SystemdSocket   bool
@@ -101,6 +103,7 @@ func Run(o Options) error {
 		return err
 	}
 	defer parts.closeHook(o.Logger)
+	defer parts.archive.close() // when no probe runs any more
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer stop()

@@ -101,6 +101,7 @@ func (c *components) applyTargets(ctx context.Context, present *config.Config, f
 	defer c.applying.Unlock()
 	targets := c.watchlist.of(present)
 	c.targets.Apply(configured(targets)) // before a result can come
+	c.archive.apply(present, targets)
 	c.scheduler.Apply(targets)
 	if !found {
 		return

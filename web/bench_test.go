@@ -43,7 +43,7 @@ func BenchmarkProbe(b *testing.B) {
 func BenchmarkObserve(b *testing.B) {
 	h := newFixture(b, nil)
 	h.do("GET", "/probe?target=x")
-	record := h.history.latest(1)[0].record
+	record := h.recent.latest(1)[0].record
 	b.ReportAllocs()
 	for b.Loop() {
 		h.Observe(record)

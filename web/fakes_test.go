@@ -91,13 +91,14 @@ type fixture struct {
 	prober   *fakeProber // of the modules http_2xx and tcp_connect, and of "short" with a timeout of 2 s
 	exporter *collector.Exporter
 	targets  *collector.Targets
+	past     *fakeHistory
 	runner   *probe.Runner
 	reloads  int
 }
 
 func newFixture(t testing.TB, change func(*Options)) *fixture {
 	t.Helper()
-	h := &fixture{prober: &fakeProber{result: upResult()}, targets: new(collector.Targets), runner: new(probe.Runner)}
+	h := &fixture{prober: &fakeProber{result: upResult()}, targets: new(collector.Targets), past: new(fakeHistory), runner: new(probe.Runner)}
 	config := fakeConfig{
 		"http_2xx":    {Name: "http_2xx", Kind: "http", Prober: h.prober},
 		"tcp_connect": {Name: "tcp_connect", Kind: "tcp", Prober: h.prober},
@@ -109,13 +110,13 @@ func newFixture(t testing.TB, change func(*Options)) *fixture {
 	options := Options{
 		Current: func() Config { return config },
 		Reload:  func() error { h.reloads++; return nil },
-		Runner:  h.runner, Exporter: h.exporter, Targets: h.targets, HistoryLimit: 100, TimeoutOffset: 500 * time.Millisecond, Version: "1.2.3",
+		Runner:  h.runner, Exporter: h.exporter, Targets: h.targets, History: h.past, HistoryLimit: 100, TimeoutOffset: 500 * time.Millisecond, Version: "1.2.3",
 	}
 	if change != nil {
 		change(&options)
 	}
 	h.Server = New(options)
-	h.runner.Observers = []probe.Observer{h.exporter, h.Server, h.targets}
+	h.runner.Observers = []probe.Observer{h.exporter, h.Server, h.targets, h.past}
 	h.handler = h.Handler()
 	return h
 }

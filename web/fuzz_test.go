@@ -38,7 +38,7 @@ func FuzzQuery(f *testing.F) {
 		if !printable(asked.Target) || asked.Target == "" || len(asked.Target) > maxTarget {
 			t.Errorf("probed %q", asked.Target)
 		}
-		if kept := h.history.latest(1); len(kept) != 1 || kept[0].record.Timeout <= 0 || kept[0].record.Timeout > maxScrapeTimeout {
+		if kept := h.recent.latest(1); len(kept) != 1 || kept[0].record.Timeout <= 0 || kept[0].record.Timeout > maxScrapeTimeout {
 			t.Errorf("kept %+v", kept)
 		}
 	})

@@ -37,7 +37,7 @@ func (s *Server) answerProbe(w http.ResponseWriter, r *http.Request, admin bool)
 func (s *Server) writeProbe(w http.ResponseWriter, r *http.Request, q *query, record *probe.Record, admin bool) {
 	if q.report {
 		allowWriting(w, replyTimeout) // it may be long, and the client slow
-		s.writeReport(w, record, q.config, admin)
+		s.writeReport(w, r, record, q.config, admin)
 		return
 	}
 	_ = s.replies.Write(w, r.Header.Get("Accept"), record) // an error means that the client has gone

@@ -78,7 +78,7 @@ func TestModuleByTarget(t *testing.T) {
 	for target, want := range map[string]string{"tcp://e.org:25": "tcp_connect", "e.org:25": "http_2xx", "https://e.org": "http_2xx"} {
 		h := newFixture(t, nil)
 		h.get("/probe?target=" + target)
-		if kept := h.history.latest(1); len(kept) != 1 || kept[0].record.Module != want {
+		if kept := h.recent.latest(1); len(kept) != 1 || kept[0].record.Module != want {
 			t.Errorf("%s is probed by %+v, want %s", target, kept, want)
 		}
 	}
@@ -114,7 +114,7 @@ func TestBadParametersAreRefusedWithWhatIsAccepted(t *testing.T) {
 		if w.Code != http.StatusBadRequest || (name != "not encoded" && !strings.Contains(w.Body.String(), "accepted:")) {
 			t.Errorf("%s: %d %.200q", name, w.Code, w.Body)
 		}
-		if h.prober.request().Target != "" || len(h.history.latest(1)) != 0 {
+		if h.prober.request().Target != "" || len(h.recent.latest(1)) != 0 {
 			t.Errorf("%s: probed all the same", name)
 		}
 	}
@@ -147,7 +147,7 @@ func TestTimeLimit(t *testing.T) {
 			header = []string{scrapeTimeoutHeader, test.header}
 		}
 		w := h.get("/probe?target=x&module="+test.module, header...)
-		kept := h.history.latest(1)
+		kept := h.recent.latest(1)
 		if w.Code != http.StatusOK || len(kept) != 1 || kept[0].record.Timeout != test.want {
 			t.Errorf("header %q, module %s: %d, %+v, want %v", test.header, test.module, w.Code, kept, test.want)
 		}
@@ -227,7 +227,7 @@ func TestNoVerdictIsNever200(t *testing.T) {
 			if test.counted != "" && !h.counts(test.counted) {
 				t.Errorf("%s: not counted as %s", test.name, test.counted)
 			}
-			if len(h.history.latest(1)) != 0 {
+			if len(h.recent.latest(1)) != 0 {
 				t.Errorf("%s: kept in the history", test.name)
 			}
 		}
@@ -285,7 +285,7 @@ func TestCancelledRequestLeavesNoResult(t *testing.T) {
 		t.Error("the client got a reply")
 	}
 	server.Close() // waits for the handler
-	if kept := h.history.latest(1); len(kept) != 0 {
+	if kept := h.recent.latest(1); len(kept) != 0 {
 		t.Errorf("kept: %+v", kept)
 	}
 	if h.counts(`rollcall_probes_total{prober="http",result="down"} 1`) {
@@ -314,14 +314,14 @@ func TestDebugReport(t *testing.T) {
 		}
 		rest = after
 	}
-	if kept := h.history.latest(1); !kept[0].record.Debug {
+	if kept := h.recent.latest(1); !kept[0].record.Debug {
 		t.Error("the probe is not marked as debug, so it may alert")
 	}
 	for _, other := range []string{"True", "1", "yes", "TRUE", "true%20"} {
 		if w := h.get("/probe?target=x&debug=" + other); strings.Contains(w.Body.String(), "Phases") {
 			t.Errorf("debug=%s is taken for true", other)
 		}
-		if kept := h.history.latest(1); kept[0].record.Debug {
+		if kept := h.recent.latest(1); kept[0].record.Debug {
 			t.Errorf("debug=%s marks the probe as debug", other)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"rollcall/probe"
 	"rollcall/redact"
 	"rollcall/report"
+	"rollcall/web/chart"
 )
 
 // report is the text about one result for a person: the verdict and the facts, the steps, the metrics, and the module.
@@ -58,9 +59,11 @@ func (s *Server) report(r *probe.Record, config Config, admin bool) []byte {
 	return []byte(b.String())
 }
 
-func (s *Server) writeReport(w http.ResponseWriter, r *probe.Record, config Config, admin bool) {
+// writeReport answers a probe that a person wants to look at.
+func (s *Server) writeReport(w http.ResponseWriter, r *http.Request, record *probe.Record, config Config, admin bool) {
 	setSecurityHeaders(w.Header())
-	writeText(w, s.report(r, config, admin))
+	fr := s.frame(admin, report.Printable(redact.Target(record.Target)), "probes", 0, time.Now())
+	s.showText(w, r, fr, s.report(record, config, admin), chart.PhaseBar(record.Result.Phases))
 }
 
 func writeRows(b *strings.Builder, section report.Section) {

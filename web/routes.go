@@ -27,10 +27,19 @@ func (s *Server) handler(admin bool) http.Handler {
 		mux.HandleFunc(method+" "+s.route+path, secured(handler))
 	}
 	large := func(pattern string, handler http.HandlerFunc) { page(pattern, s.held(pageMemory, handler)) }
-	large("GET /{$}", s.landing(admin))
+	large("GET /{$}", s.overview(admin))
+	large("GET /target/{id}", s.target(admin))
+	large("GET /incidents", s.incidents(admin))
+	large("GET /incidents.atom", s.feed)
+	large("GET /incident/{id}", s.incident(admin))
+	large("GET /probes", s.probes(admin))
+	large("GET /api/v1/targets", s.api(s.apiTargets))
+	large("GET /api/v1/targets/{id}/results", s.results)
+	large("GET /api/v1/incidents", s.api(s.apiIncidents))
+	page("GET /badge/{id}/{kind}", s.badgeOf)
 	page("GET /static/{name}", s.static)
 	large("GET /metrics", s.options.Exporter.Handler().ServeHTTP)
-	large("GET /targets", s.targets)
+	large("GET /metrics/targets", s.targets)
 	page("GET /-/healthy", s.healthy)
 	page("GET /-/ready", s.readiness)
 	if s.route != "" {
@@ -69,9 +78,9 @@ func (s *Server) addPprof(mux *http.ServeMux) {
 	}
 }
 
-// contentPolicy lets a page have its own style sheet and icon and send its own form, and nothing else: what a target
-// manages to put on a page stays text.
-const contentPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// contentPolicy lets a page have its own style sheet, script and icon, read itself again and send its own form, and nothing
+// else: what a target manages to put on a page stays text.
+const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 func setSecurityHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", contentPolicy)

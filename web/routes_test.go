@@ -18,7 +18,17 @@ func TestEveryEndpointByMethod(t *testing.T) {
 	for path, want := range map[string]map[string]int{ // what is not listed is 405
 		"/":                     {"GET": 200, "HEAD": 200},
 		"/metrics":              {"GET": 200, "HEAD": 200},
-		"/targets":              {"GET": 200, "HEAD": 200},
+		"/probes":               {"GET": 200, "HEAD": 200},
+		"/incidents":            {"GET": 200, "HEAD": 200},
+		"/incidents.atom":       {"GET": 200, "HEAD": 200},
+		"/incident/0123":        {"GET": 404, "HEAD": 404},
+		"/target/0123":          {"GET": 404, "HEAD": 404},
+		"/api/v1/targets":       {"GET": 200, "HEAD": 200},
+		"/api/v1/incidents":     {"GET": 200, "HEAD": 200},
+		"/api/v1/nope":          nil,
+		"/badge/0123/nope.svg":  {"GET": 404, "HEAD": 404},
+		"/static/page.js":       {"GET": 200, "HEAD": 200},
+		"/metrics/targets":      {"GET": 200, "HEAD": 200},
 		"/config":               {"GET": 200, "HEAD": 200},
 		"/logs":                 {"GET": 400, "HEAD": 400},
 		"/-/healthy":            {"GET": 200, "HEAD": 200},
@@ -32,7 +42,7 @@ func TestEveryEndpointByMethod(t *testing.T) {
 		"/nope":                 nil,
 		"/probe/":               nil,
 		"/static/":              nil,
-		"/templates/index.html": nil,
+		"/templates/frame.html": nil,
 		"/favicon.ico":          nil,
 	} {
 		for _, method := range methods {
@@ -93,7 +103,7 @@ func TestReload(t *testing.T) {
 func TestPagesHaveSecurityHeaders(t *testing.T) {
 	h := newFixture(t, nil)
 	h.get("/probe?target=x")
-	for _, path := range []string{"/", "/metrics", "/targets", "/config", "/logs?id=1", "/-/healthy", "/-/ready", "/static/style.css", "/static/icon.svg", "/probe?target=x&debug=true"} {
+	for _, path := range []string{"/", "/probes", "/incidents", "/incidents.atom", "/api/v1/targets", "/target/0123", "/static/page.js", "/metrics", "/metrics/targets", "/config", "/logs?id=1", "/-/healthy", "/-/ready", "/static/style.css", "/static/icon.svg", "/probe?target=x&debug=true"} {
 		header := h.get(path).Header()
 		policy := header.Get("Content-Security-Policy")
 		if !strings.HasPrefix(policy, "default-src 'none';") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") {
@@ -155,7 +165,7 @@ func TestAdminPagesOnOwnAddress(t *testing.T) {
 			t.Errorf("public: %s is %d", request, w.Code)
 		}
 	}
-	if page := h.get("/").Body.String(); strings.Contains(page, `href="logs`) || strings.Contains(page, `href="config`) {
+	if page := h.get("/probes").Body.String(); strings.Contains(page, `href="logs`) || strings.Contains(page, `href="./config`) {
 		t.Error("the public page links to what is not there")
 	}
 	h.handler = h.AdminHandler()
@@ -209,7 +219,7 @@ func TestLongTargetIsBadRequest(t *testing.T) {
 func TestRepliesShareTheMemory(t *testing.T) {
 	memory := probe.NewMemory(pageMemory + replyMemory)
 	h := newFixture(t, func(o *Options) { o.Memory = memory })
-	pages := []string{"/", "/metrics", "/targets", "/config", "/probe?target=x"}
+	pages := []string{"/", "/metrics", "/metrics/targets", "/config", "/probe?target=x"}
 	for _, held := range []int64{0, pageMemory + replyMemory} {
 		if err := memory.Take(held); err != nil {
 			t.Fatal(err) // what the pages took was not given back

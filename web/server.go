@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rollcall/collector"
+	"rollcall/history"
 	"rollcall/probe"
 )
 
@@ -37,15 +38,16 @@ type Options struct {
 	Exporter *collector.Exporter // whose Observe the Runner calls; the Server adds what it refuses
 	Targets  *collector.Targets  // those that are configured, whose Observe the Runner calls
 
-	HistoryLimit  int           // results kept for the pages, and as many older failures; 0: none
-	TimeoutOffset time.Duration // subtracted from Prometheus's time limit, to answer before it is over
-	ExternalURL   *url.URL      // where browsers find the server; nil: at RoutePrefix
-	Hostname      string        // of this machine; empty: not known
-	RoutePrefix   string        // what comes before every path; empty: ExternalURL's path
-	SeparateAdmin bool          // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
+	History       history.Source // of the configured targets
+	HistoryLimit  int            // results kept for the pages, and as many older failures; 0: none
+	TimeoutOffset time.Duration  // subtracted from Prometheus's time limit, to answer before it is over
+	ExternalURL   *url.URL       // where browsers find the server; nil: at RoutePrefix
+	Hostname      string         // of this machine; empty: not known
+	RoutePrefix   string         // what comes before every path; empty: ExternalURL's path
+	SeparateAdmin bool           // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
 	EnablePprof   bool
 	Memory        *probe.Memory // what replies take that clients do not read; nil: no bound
-	Version       string        // shown on the landing page
+	Version       string        // shown on each page
 
 	// ProbeLog gets a line for each verdict: up at debug level, down at info level, and at debug level the
 	// steps of each /probe request as well. Nil: none.
@@ -58,17 +60,17 @@ type Server struct {
 	route   string // "" or "/x", before every path of the mux
 	outside string // "" or "/x", before every path as a browser sees it
 
-	replies collector.Replies
-	history *history
-	index   *template.Template
-	ready   atomic.Bool
+	replies   collector.Replies
+	recent    *recentResults
+	templates map[string]*template.Template // of the pages, by file
+	ready     atomic.Bool
 
 	browsers *browsers
 }
 
 // New returns a Server. It is not ready until SetReady.
 func New(options Options) *Server {
-	s := &Server{options: options, history: newHistory(options.HistoryLimit), index: newIndex()}
+	s := &Server{options: options, recent: newRecentResults(options.HistoryLimit), templates: newTemplates()}
 	s.browsers = newBrowsers(options.ExternalURL, options.Hostname)
 	if options.ExternalURL != nil {
 		s.outside = cleanPrefix(options.ExternalURL.Path)
@@ -88,7 +90,7 @@ func (s *Server) SetReady(ready bool) { s.ready.Store(ready) }
 
 // Observe keeps the result for the pages and logs it. It implements probe.Observer.
 func (s *Server) Observe(r probe.Record) {
-	s.history.add(r)
+	s.recent.add(r)
 	s.logVerdict(r)
 }
 

@@ -3,7 +3,8 @@
 //
 //	go run ./e2e/pictures [NAME=PATH ...]
 //
-// Each argument is a page: its path on rollcall's port, and the name of its pictures. The default is page=/.
+// Each argument is a page: its path on rollcall's port, and the name of its pictures. The default is page=/ and a
+// target; /target/NAME stands for the page of the target with that name.
 // It needs Debian's chromium. All servers that it starts listen on loopback.
 package main
 
@@ -12,10 +13,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"log"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -24,24 +22,18 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"rollcall/e2e/devtools"
+	"rollcall/e2e/past"
 )
 
 // maxBytes is the limit for one picture, so that clones stay small.
 const maxBytes = 150 << 10
 
-// view is one way to look at a page. Width is in CSS pixels; scale is device pixels per CSS pixel.
-type view struct {
-	name   string
-	width  int
-	scale  float64
-	scheme string // the preferred colour scheme
-	mobile bool
-}
-
-var views = []view{
-	{name: "light", width: 960, scale: 1, scheme: "light"},
-	{name: "dark", width: 960, scale: 1, scheme: "dark"},
-	{name: "phone", width: 390, scale: 2, scheme: "light", mobile: true},
+var views = []devtools.View{
+	{Name: "light", Width: 1180, Scale: 1, Scheme: "light"},
+	{Name: "dark", Width: 1180, Scale: 1, Scheme: "dark"},
+	{Name: "phone", Width: 390, Height: 1200, Scale: 2, Scheme: "light", Mobile: true},
 }
 
 func main() {
@@ -49,11 +41,11 @@ func main() {
 	log.SetPrefix("pictures: ")
 	out := flag.String("out", "docs/images", "directory for the pictures")
 	dashboard := flag.String("dashboard", "deploy/grafana/rollcall.json", "dashboard whose layout is drawn")
-	warmUp := flag.Duration("warm-up", 15*time.Second, "how long rollcall probes before the pictures are taken")
+	warmUp := flag.Duration("warm-up", 3*time.Second, "how long rollcall runs before the pictures are taken")
 	flag.Parse()
 	pages := flag.Args()
 	if len(pages) == 0 {
-		pages = []string{"page=/"}
+		pages = []string{"page=/", "target=/target/API"}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -91,7 +83,7 @@ func run(ctx context.Context, out, dashboard string, warmUp time.Duration, pages
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	browser, err := startBrowser(ctx, &running, filepath.Join(dir, "profile"))
+	browser, err := devtools.Start(ctx, &running, filepath.Join(dir, "profile"))
 	if err != nil {
 		return err
 	}
@@ -100,21 +92,34 @@ func run(ctx context.Context, out, dashboard string, warmUp time.Duration, pages
 		if !found || name == "" || !strings.HasPrefix(path, "/") {
 			return fmt.Errorf("the page %q is not NAME=/PATH", page)
 		}
+		if target, ok := strings.CutPrefix(path, "/target/"); ok {
+			path = "/target/" + idOf(target)
+		}
 		for _, v := range views {
-			png, err := browser.screenshot(base+path, v)
+			png, err := browser.Screenshot(base+path, v)
 			if err != nil {
-				return fmt.Errorf("%s, %s: %w", path, v.name, err)
+				return fmt.Errorf("%s, %s: %w", path, v.Name, err)
 			}
 			small, err := shrink(png)
 			if err != nil {
 				return err
 			}
-			if err := save(filepath.Join(out, name+"-"+v.name+".png"), small); err != nil {
+			if err := save(filepath.Join(out, name+"-"+v.Name+".png"), small); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// idOf is the ID of the sample's target with that name.
+func idOf(name string) string {
+	for _, t := range past.Sample(13, time.Minute, time.Now()) {
+		if t.Name == name {
+			return t.ID()
+		}
+	}
+	return name
 }
 
 // save writes a picture unless it is too large.
@@ -129,18 +134,16 @@ func save(path string, picture []byte) error {
 	return nil
 }
 
-// sample is the configuration in the pictures. A proxy on loopback plays the web servers, so that their names need no DNS.
-const sample = `modules:
-  http_2xx:
-    prober: http
-    http: {proxy_url: "http://%[1]s", skip_resolve_phase_with_proxy: true}
-  tcp_connect: {prober: tcp}
-targets:
-- {target: "http://www.example.com/", interval: 10s, labels: {team: web}}
-- {target: "http://shop.example.com/cart", interval: 10s, labels: {team: shop}}
-- {target: "http://api.example.com/health", interval: 10s, labels: {team: shop}}
-- {target: "tcp://%[2]s", interval: 10s, labels: {team: database}}
-`
+// writeSample makes up the history of a company's services and returns a configuration with them as targets. They are
+// probed so rarely that no probe spoils the picture.
+func writeSample(ctx context.Context, storage string) ([]byte, error) {
+	now := time.Now()
+	targets := past.Sample(13, 5*time.Minute, now)
+	if err := past.Write(ctx, storage, targets, 90*24*time.Hour, now); err != nil {
+		return nil, err
+	}
+	return past.Config(targets, 48*time.Hour), nil
+}
 
 // startRollcall builds and starts rollcall with the sample configuration and its targets. It returns its base URL.
 func startRollcall(ctx context.Context, running *sync.WaitGroup, dir string) (string, error) {
@@ -148,19 +151,16 @@ func startRollcall(ctx context.Context, running *sync.WaitGroup, dir string) (st
 	if text, err := exec.CommandContext(ctx, "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building rollcall: %w\n%s", err, text)
 	}
-	proxy, err := listen(ctx, running, http.HandlerFunc(answer))
-	if err != nil {
-		return "", err
-	}
-	database, err := listen(ctx, running, http.NotFoundHandler()) // the prober only connects
+	storage := filepath.Join(dir, "data")
+	config, err := writeSample(ctx, storage)
 	if err != nil {
 		return "", err
 	}
 	file := filepath.Join(dir, "rollcall.yml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, sample, proxy, database), 0o644); err != nil {
+	if err := os.WriteFile(file, config, 0o644); err != nil {
 		return "", err
 	}
-	command := exec.CommandContext(ctx, binary, "--config.file="+file, "--web.listen-address=127.0.0.1:0", "--storage.path="+filepath.Join(dir, "data"))
+	command := exec.CommandContext(ctx, binary, "--config.file="+file, "--web.listen-address=127.0.0.1:0", "--storage.path="+storage)
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = 10 * time.Second
 	logs, err := command.StderrPipe()
@@ -198,25 +198,4 @@ func startRollcall(ctx context.Context, running *sync.WaitGroup, dir string) (st
 	case <-time.After(30 * time.Second):
 		return "", fmt.Errorf("rollcall does not say where it listens")
 	}
-}
-
-// answer plays the sample's web servers: the API is broken, the others work.
-func answer(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Hostname() == "api.example.com" {
-		http.Error(w, "the database is read-only", http.StatusServiceUnavailable)
-		return
-	}
-	_, _ = io.WriteString(w, "<h1>It works</h1>\n") // an error means that the prober has gone
-}
-
-// listen serves on a free loopback port until the context ends.
-func listen(ctx context.Context, running *sync.WaitGroup, handler http.Handler) (address string, err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	server := &http.Server{Handler: handler}
-	running.Go(func() { _ = server.Serve(listener) }) // ends with Close
-	context.AfterFunc(ctx, func() { _ = server.Close() })
-	return listener.Addr().String(), nil
 }

@@ -6,9 +6,9 @@ import (
 	"rollcall/probe"
 )
 
-// history keeps the last results, and beside them the last failures that have left those, so that a rare failure
+// recentResults keeps the last results, and beside them the last failures that have left those, so that a rare failure
 // can still be looked at after hundreds of good results. It keeps Records as they are; text is made for each view.
-type history struct {
+type recentResults struct {
 	limit int // results in each of the rings
 
 	mu       sync.Mutex
@@ -25,12 +25,12 @@ type result struct {
 	record probe.Record
 }
 
-// maxHistoryBytes bounds what the history holds on to, whatever limit is set and whatever targets send.
-const maxHistoryBytes = 32 << 20
+// maxRecentBytes bounds what is held on to, whatever limit is set and whatever targets send.
+const maxRecentBytes = 32 << 20
 
-func newHistory(limit int) *history { return &history{limit: limit, next: 1} }
+func newRecentResults(limit int) *recentResults { return &recentResults{limit: limit, next: 1} }
 
-func (h *history) add(r probe.Record) {
+func (h *recentResults) add(r probe.Record) {
 	if h.limit <= 0 {
 		return
 	}
@@ -43,16 +43,16 @@ func (h *history) add(r probe.Record) {
 	h.recent.push(result{id: h.next, bytes: size, record: r})
 	h.next++
 	h.bytes += size
-	for h.bytes > maxHistoryBytes && h.failures.count > 0 {
+	for h.bytes > maxRecentBytes && h.failures.count > 0 {
 		h.bytes -= h.failures.pop().bytes
 	}
-	for h.bytes > maxHistoryBytes && h.recent.count > 1 {
+	for h.bytes > maxRecentBytes && h.recent.count > 1 {
 		h.bytes -= h.recent.pop().bytes
 	}
 }
 
 // retire takes the oldest result out, to the failures if it is one.
-func (h *history) retire() {
+func (h *recentResults) retire() {
 	old := h.recent.pop()
 	if old.record.Result.Up() {
 		h.bytes -= old.bytes
@@ -65,7 +65,7 @@ func (h *history) retire() {
 }
 
 // latest returns up to n results, the newest first.
-func (h *history) latest(n int) []result {
+func (h *recentResults) latest(n int) []result {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	results := make([]result, 0, min(n, h.recent.count+h.failures.count))
@@ -80,7 +80,7 @@ func (h *history) latest(n int) []result {
 }
 
 // find returns the newest result that matches.
-func (h *history) find(matches func(*result) bool) (found result, ok bool) {
+func (h *recentResults) find(matches func(*result) bool) (found result, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.each(func(r *result) bool {
@@ -93,7 +93,7 @@ func (h *history) find(matches func(*result) bool) (found result, ok bool) {
 }
 
 // each calls visit with every result, the newest first, until it returns false. h.mu is held.
-func (h *history) each(visit func(*result) bool) {
+func (h *recentResults) each(visit func(*result) bool) {
 	for _, ring := range []*ring{&h.recent, &h.failures} {
 		for i := ring.count - 1; i >= 0; i-- {
 			if !visit(ring.at(i)) {

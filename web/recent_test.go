@@ -18,7 +18,7 @@ func ids(results []result) string {
 	return strings.Join(s, " ")
 }
 
-func fill(h *history, verdicts string) {
+func fill(h *recentResults, verdicts string) {
 	for _, v := range verdicts {
 		r := probe.Record{Target: "x", Result: upResult()}
 		if v == 'F' {
@@ -28,7 +28,7 @@ func fill(h *history, verdicts string) {
 	}
 }
 
-func TestHistoryKeepsRecentResultsAndOlderFailures(t *testing.T) {
+func TestRecentResultsKeepsRecentResultsAndOlderFailures(t *testing.T) {
 	for _, test := range []struct {
 		limit          int
 		verdicts, kept string
@@ -43,7 +43,7 @@ func TestHistoryKeepsRecentResultsAndOlderFailures(t *testing.T) {
 		{3, "FFFFFFF", "7 6 5 4 3 2"},
 		{2, "FFSFSSSSFSS", "11 10 9 4"},
 	} {
-		h := newHistory(test.limit)
+		h := newRecentResults(test.limit)
 		fill(h, test.verdicts)
 		if got := ids(h.latest(100)); got != test.kept {
 			t.Errorf("limit %d, %s: %q is kept, want %q", test.limit, test.verdicts, got, test.kept)
@@ -54,8 +54,8 @@ func TestHistoryKeepsRecentResultsAndOlderFailures(t *testing.T) {
 	}
 }
 
-func TestHistoryIsBoundedInBytes(t *testing.T) {
-	h := newHistory(1 << 30)
+func TestRecentResultsIsBoundedInBytes(t *testing.T) {
+	h := newRecentResults(1 << 30)
 	large := strings.Repeat("a", 1<<20)
 	for i := range 100 {
 		r := probe.Record{Target: large, Result: upResult()}
@@ -63,7 +63,7 @@ func TestHistoryIsBoundedInBytes(t *testing.T) {
 			r.Result = downResult()
 		}
 		h.add(r)
-		if h.bytes > maxHistoryBytes {
+		if h.bytes > maxRecentBytes {
 			t.Fatalf("%d bytes are kept", h.bytes)
 		}
 	}
@@ -84,16 +84,16 @@ func TestHistoryIsBoundedInBytes(t *testing.T) {
 	}
 }
 
-func TestHistoryLimitDoesNotCostMemoryUntilUsed(t *testing.T) {
-	h := newHistory(math.MaxInt)
+func TestRecentResultsLimitDoesNotCostMemoryUntilUsed(t *testing.T) {
+	h := newRecentResults(math.MaxInt)
 	fill(h, "SF")
 	if n := len(h.recent.results); n > 16 {
 		t.Errorf("room for %d results", n)
 	}
 }
 
-func TestHistoryConcurrency(t *testing.T) {
-	h := newHistory(5)
+func TestRecentResultsConcurrency(t *testing.T) {
+	h := newRecentResults(5)
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Go(func() {

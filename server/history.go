@@ -1,0 +1,177 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rollcall/collector"
+	"rollcall/config"
+	"rollcall/history"
+	"rollcall/history/prometheus"
+	"rollcall/probe"
+	"rollcall/schedule"
+)
+
+// archive is the history of a process, a Source for pages: the server that the configuration names or else an embedded
+// store, whose file is touched only when there are targets.
+type archive struct {
+	store  *history.Store
+	logger *slog.Logger
+	dir    string
+	server atomic.Pointer[prometheus.Source] // nil: the store
+
+	mu      sync.Mutex
+	stop    context.CancelFunc // nil: the store does not run
+	ended   chan struct{}
+	stopped bool
+}
+
+func newArchive(o Options) *archive {
+	return &archive{
+		store: history.New(history.Options{
+			Dir: o.StoragePath, RetentionTime: o.RetentionTime, RetentionSize: o.RetentionSize, Logger: o.Logger,
+		}),
+		logger: o.Logger, dir: o.StoragePath,
+	}
+}
+
+// apply follows a configuration and the targets that it schedules here. The first one that wants the store opens it; from then on it stays open.
+func (a *archive) apply(c *config.Config, scheduled []schedule.Target) {
+	targets := kept(scheduled)
+	server := c.History()
+	a.server.Store(server)
+	if server != nil {
+		server.Apply(targets)
+		targets = nil // the store keeps what it has
+	}
+	a.store.Apply(targets)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(targets) == 0 || a.stop != nil || a.stopped {
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background()) // ends with close: the last probes end after the process's own
+	a.stop, a.ended = stop, make(chan struct{})
+	go func() {
+		defer close(a.ended)
+		a.store.Run(ctx)
+	}()
+	a.logger.Info("results of the configured targets are kept", "directory", a.dir)
+}
+
+// close writes what is left, unless the disk hangs longer than patience.
+func (a *archive) close() {
+	a.mu.Lock()
+	stop := a.stop
+	a.stopped = true
+	a.mu.Unlock()
+	if stop == nil {
+		return
+	}
+	stop()
+	select {
+	case <-a.ended:
+	case <-time.After(historyPatience):
+		a.logger.Error("the history is not closed; its last results may be lost", "waited", historyPatience)
+	}
+}
+
+// historyPatience is how long a disk that hangs delays the end of the process.
+const historyPatience = 10 * time.Second
+
+// Observe keeps a scheduled Record. It implements probe.Observer.
+func (a *archive) Observe(r probe.Record) { a.store.Observe(r) }
+
+// noVerdict keeps a turn without one.
+func (a *archive) noVerdict(t schedule.Target, at time.Time) {
+	a.store.ObserveUnknown(t.Module, t.Target, t.Hostname, at)
+}
+
+// source is what pages read now; nil: there is nothing.
+func (a *archive) source() history.Source {
+	if server := a.server.Load(); server != nil {
+		return server
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stop == nil {
+		return nil
+	}
+	return a.store
+}
+
+// Overview implements history.Source, as the following methods do.
+func (a *archive) Overview(ctx context.Context, r history.Range) (history.Overview, error) {
+	if s := a.source(); s != nil {
+		return s.Overview(ctx, r)
+	}
+	return history.Overview{Range: r}, nil
+}
+
+func (a *archive) Target(ctx context.Context, id string, r history.Range) (history.Summary, error) {
+	if s := a.source(); s != nil {
+		return s.Target(ctx, id, r)
+	}
+	return history.Summary{}, history.ErrNotFound
+}
+
+func (a *archive) Series(ctx context.Context, id string, from, to time.Time, step time.Duration) (history.Series, error) {
+	if s := a.source(); s != nil {
+		return s.Series(ctx, id, from, to, step)
+	}
+	return history.Series{}, history.ErrNotFound
+}
+
+func (a *archive) Results(ctx context.Context, id string, from, to time.Time, limit int) ([]history.Result, error) {
+	if s := a.source(); s != nil {
+		return s.Results(ctx, id, from, to, limit)
+	}
+	return nil, history.ErrNotFound
+}
+
+func (a *archive) Incidents(ctx context.Context, filter history.IncidentFilter, from, to time.Time, limit int) ([]history.Incident, error) {
+	if s := a.source(); s != nil {
+		return s.Incidents(ctx, filter, from, to, limit)
+	}
+	return nil, nil
+}
+
+func (a *archive) Incident(ctx context.Context, id string) (history.Incident, error) {
+	if s := a.source(); s != nil {
+		return s.Incident(ctx, id)
+	}
+	return history.Incident{}, history.ErrNotFound
+}
+
+func (a *archive) Status() history.Status {
+	if s := a.source(); s != nil {
+		return s.Status()
+	}
+	return history.Status{Kind: "embedded"}
+}
+
+// kept are the scheduled targets as history knows them.
+func kept(scheduled []schedule.Target) []history.Target {
+	targets := make([]history.Target, len(scheduled))
+	for i, t := range scheduled {
+		targets[i] = history.Target{
+			Module: t.Module, Target: t.Target, Hostname: t.Hostname, Name: t.Name, Group: t.Group, Interval: t.Interval, Labels: t.Labels,
+		}
+	}
+	return targets
+}
+
+// historyStats passes the store's numbers to collector: neither package imports the other.
+func historyStats(store *history.Store) func() collector.HistoryStats {
+	return func() collector.HistoryStats {
+		s := store.Stats()
+		return collector.HistoryStats{
+			Results: s.Results, Dropped: s.Dropped, WriteFailures: s.WriteFailures, Damaged: s.Damaged, Writable: s.Writable,
+			Bytes: s.Bytes, UsedBytes: s.UsedBytes, Pending: s.Pending, LastWrite: s.LastWrite, WriteDuration: s.WriteDuration,
+			Targets: s.Targets, OpenIncidents: s.OpenIncidents, Oldest: s.Oldest,
+		}
+	}
+}

@@ -1,0 +1,345 @@
+package web
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/history"
+)
+
+// The JSON of /api/v1. docs/reference.md describes each field; durations are in seconds and times are RFC 3339 in UTC.
+
+type apiTarget struct {
+	ID          string            `json:"id"`
+	Name        string            `json:"name"`
+	Target      string            `json:"target"`
+	Module      string            `json:"module"`
+	Hostname    string            `json:"hostname,omitempty"`
+	Group       string            `json:"group,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Interval    float64           `json:"interval_seconds"`
+	State       history.State     `json:"state"`
+	Since       *time.Time        `json:"since"`
+	Stage       string            `json:"stage,omitempty"`
+	Reason      string            `json:"reason,omitempty"`
+	Incident    string            `json:"incident,omitempty"`
+	LastProbe   *time.Time        `json:"last_probe"`
+	Duration    *float64          `json:"duration_seconds"`
+	Typical     *float64          `json:"typical_duration_seconds"`
+	Certificate *time.Time        `json:"certificate_expiry"`
+	apiCounts
+}
+
+type apiCounts struct {
+	Up      uint32   `json:"up"`
+	Down    uint32   `json:"down"`
+	Unknown uint32   `json:"unknown"`
+	Uptime  *float64 `json:"uptime"`
+}
+
+type apiPoint struct {
+	Time   time.Time `json:"time"`
+	Min    *float64  `json:"min_seconds"`
+	Mean   *float64  `json:"mean_seconds"`
+	Median *float64  `json:"median_seconds"`
+	P95    *float64  `json:"p95_seconds"`
+	Max    *float64  `json:"max_seconds"`
+	apiCounts
+}
+
+type apiResult struct {
+	Time        time.Time     `json:"time"`
+	State       history.State `json:"state"`
+	Duration    *float64      `json:"duration_seconds"`
+	Stage       string        `json:"stage,omitempty"`
+	Reason      string        `json:"reason,omitempty"`
+	StatusCode  int           `json:"status_code,omitempty"`
+	Certificate *time.Time    `json:"certificate_expiry,omitempty"`
+}
+
+type apiIncident struct {
+	ID       string     `json:"id"`
+	TargetID string     `json:"target_id"`
+	Name     string     `json:"name"`
+	Target   string     `json:"target"`
+	Module   string     `json:"module"`
+	From     time.Time  `json:"from"`
+	To       *time.Time `json:"to"`
+	Last     time.Time  `json:"last_failure"`
+	Stage    string     `json:"stage"`
+	Reason   string     `json:"reason"`
+	Failures int        `json:"failures"`
+	Link     string     `json:"link"`
+}
+
+func newAPICounts(c history.Counts) apiCounts {
+	counts := apiCounts{Up: c.Up, Down: c.Down, Unknown: c.Unknown}
+	if ratio, ok := c.Uptime(); ok {
+		counts.Uptime = &ratio
+	}
+	return counts
+}
+
+func optionalTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+func optionalSeconds(d time.Duration) *float64 {
+	if d <= 0 {
+		return nil
+	}
+	seconds := d.Seconds()
+	return &seconds
+}
+
+// apiError is a request that the API refuses.
+type apiError struct{ error }
+
+// api answers with what handle returns as JSON, or with its error.
+func (s *Server) api(handle func(r *http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		reply, err := handle(r)
+		if err == nil {
+			var body []byte
+			if body, err = json.Marshal(reply); err == nil {
+				writeTagged(w, r, "application/json", append(body, '\n'))
+				return
+			}
+		}
+		status := http.StatusServiceUnavailable
+		if refused := (apiError{}); errors.As(err, &refused) {
+			status = http.StatusBadRequest
+		} else if errors.Is(err, history.ErrNotFound) {
+			status = http.StatusNotFound
+		}
+		body, _ := json.Marshal(map[string]string{"error": err.Error()}) // a string can be encoded
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = w.Write(append(body, '\n')) // an error means that the client has gone
+	}
+}
+
+// apiTargets answers /api/v1/targets.
+func (s *Server) apiTargets(r *http.Request) (any, error) {
+	f, err := parseFilter(r.URL.Query())
+	if err != nil {
+		return nil, apiError{err}
+	}
+	o, err := s.options.History.Overview(r.Context(), f.Range)
+	if err != nil {
+		return nil, err
+	}
+	targets := []apiTarget{}
+	for _, sum := range f.selectFrom(o.Targets) {
+		targets = append(targets, newAPITarget(sum))
+	}
+	return map[string]any{"range": f.Range, "targets": targets}, nil
+}
+
+func newAPITarget(s *history.Summary) apiTarget {
+	t := apiTarget{
+		ID: s.ID, Name: s.Target.Title(), Target: s.Target.Target, Module: s.Target.Module, Hostname: s.Target.Hostname, Group: s.Target.Group,
+		Labels: s.Target.Labels, Interval: s.Target.Interval.Seconds(), State: s.State, Since: optionalTime(s.Since), Incident: s.Incident,
+		LastProbe: optionalTime(s.Last.Time), Duration: optionalSeconds(s.Last.Duration), Typical: optionalSeconds(s.Typical),
+		Certificate: optionalTime(s.Last.CertExpiry), apiCounts: newAPICounts(s.Counts),
+	}
+	if s.State == history.StateDown {
+		t.Stage, t.Reason = string(s.Last.Stage), string(s.Last.Reason)
+	}
+	return t
+}
+
+// period is what a request asks for.
+type period struct {
+	from, to time.Time
+	step     time.Duration // 0: none
+	limit    int           // 0: the history's own
+}
+
+// maxLimit is how many results or incidents one answer has.
+const maxLimit = 100_000
+
+func parsePeriod(query url.Values, now time.Time, span time.Duration) (p period, err error) {
+	p.to = now
+	if p.to, err = parseTime(query, "to", now); err != nil {
+		return p, err
+	}
+	usual := time.Time{}
+	if span > 0 {
+		usual = p.to.Add(-span)
+	}
+	if p.from, err = parseTime(query, "from", usual); err != nil {
+		return p, err
+	}
+	if !p.to.IsZero() && p.to.Before(p.from) {
+		return p, apiError{errors.New("to is before from")}
+	}
+	if text := query.Get("step"); text != "" {
+		if p.step, err = parseStep(text); err != nil {
+			return p, err
+		}
+		if points := p.to.Sub(p.from) / p.step; points >= history.MaxPoints {
+			return p, apiError{fmt.Errorf("this step makes %d points; accepted: fewer than %d", points, history.MaxPoints)}
+		}
+	}
+	if text := query.Get("limit"); text != "" {
+		if p.limit, err = strconv.Atoi(text); err != nil || p.limit < 1 || p.limit > maxLimit {
+			return p, apiError{fmt.Errorf("%q is no limit; accepted: a number from 1 to %d", text, maxLimit)}
+		}
+	}
+	return p, nil
+}
+
+// parseTime reads a time: RFC 3339 or Unix seconds.
+func parseTime(query url.Values, name string, usual time.Time) (time.Time, error) {
+	text := query.Get(name)
+	if text == "" {
+		return usual, nil
+	}
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil && seconds >= 0 && seconds < 1e11 {
+		return time.UnixMilli(int64(seconds * 1000)), nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, apiError{fmt.Errorf("%s=%q is no time; accepted: RFC 3339, e.g. 2026-01-31T12:00:00Z, or Unix seconds", name, text)}
+	}
+	return t, nil
+}
+
+// parseStep reads a step: a duration or seconds.
+func parseStep(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if seconds, numeric := strconv.ParseFloat(text, 64); numeric == nil && seconds < 1e9 {
+		d, err = time.Duration(seconds*float64(time.Second)), nil
+	}
+	if err != nil || d < time.Second {
+		return 0, apiError{fmt.Errorf("step=%q is no step; accepted: a duration of at least 1s, e.g. 5m, or seconds", text)}
+	}
+	return d, nil
+}
+
+// results answers /api/v1/targets/{id}/results: single results, or with a step sums; as CSV when that is asked for.
+func (s *Server) results(w http.ResponseWriter, r *http.Request) {
+	if format := r.URL.Query().Get("format"); format == "csv" || format == "" && strings.Contains(r.Header.Get("Accept"), "text/csv") {
+		s.resultsCSV(w, r)
+		return
+	}
+	s.api(func(r *http.Request) (any, error) {
+		id := r.PathValue("id")
+		p, err := parsePeriod(r.URL.Query(), time.Now(), 24*time.Hour)
+		if err != nil {
+			return nil, err
+		}
+		if p.step > 0 {
+			series, err := s.options.History.Series(r.Context(), id, p.from, p.to, p.step)
+			if err != nil {
+				return nil, err
+			}
+			points := make([]apiPoint, len(series.Points))
+			for i := range series.Points {
+				points[i] = newAPIPoint(&series.Points[i])
+			}
+			return map[string]any{"id": id, "step_seconds": series.Step.Seconds(), "points": points}, nil
+		}
+		list, err := s.resultList(r, p)
+		if err != nil {
+			return nil, err
+		}
+		results := make([]apiResult, len(list))
+		for i := range list {
+			results[i] = newAPIResult(&list[i])
+		}
+		return map[string]any{"id": id, "results": results}, nil
+	})(w, r)
+}
+
+// resultList reads single results; that of a target that is not known is an error.
+func (s *Server) resultList(r *http.Request, p period) ([]history.Result, error) {
+	id := r.PathValue("id")
+	if _, err := s.options.History.Target(r.Context(), id, history.Range24h); err != nil {
+		return nil, err
+	}
+	return s.options.History.Results(r.Context(), id, p.from, p.to, p.limit)
+}
+
+func newAPIPoint(p *history.Point) apiPoint {
+	return apiPoint{
+		Time: p.Time.UTC(), Min: optionalSeconds(p.Min), Mean: optionalSeconds(p.Mean), Median: optionalSeconds(p.P50),
+		P95: optionalSeconds(p.P95), Max: optionalSeconds(p.Max), apiCounts: newAPICounts(p.Counts),
+	}
+}
+
+func newAPIResult(r *history.Result) apiResult {
+	return apiResult{
+		Time: r.Time.UTC(), State: r.State, Duration: optionalSeconds(r.Duration), Stage: string(r.Stage), Reason: string(r.Reason),
+		StatusCode: r.StatusCode, Certificate: optionalTime(r.CertExpiry),
+	}
+}
+
+// resultsCSV is the same single results as lines.
+func (s *Server) resultsCSV(w http.ResponseWriter, r *http.Request) {
+	p, err := parsePeriod(r.URL.Query(), time.Now(), 24*time.Hour)
+	var list []history.Result
+	if err == nil {
+		list, err = s.resultList(r, p)
+	}
+	if err != nil {
+		s.api(func(*http.Request) (any, error) { return nil, err })(w, r)
+		return
+	}
+	var b strings.Builder
+	out := csv.NewWriter(&b)
+	_ = out.Write([]string{"time", "state", "duration_seconds", "stage", "reason", "status_code", "certificate_expiry"}) // a Builder does not fail
+	for i := range list {
+		one := &list[i]
+		duration, expiry, status := "", "", ""
+		if one.Duration > 0 {
+			duration = strconv.FormatFloat(one.Duration.Seconds(), 'f', -1, 64)
+		}
+		if !one.CertExpiry.IsZero() {
+			expiry = one.CertExpiry.UTC().Format(time.RFC3339)
+		}
+		if one.StatusCode != 0 {
+			status = strconv.Itoa(one.StatusCode)
+		}
+		_ = out.Write([]string{one.Time.UTC().Format(time.RFC3339Nano), string(one.State), duration, string(one.Stage), string(one.Reason), status, expiry})
+	}
+	out.Flush()
+	w.Header().Set("Content-Disposition", `inline; filename="results.csv"`)
+	writeTagged(w, r, "text/csv; charset=utf-8", []byte(b.String()))
+}
+
+// apiIncidents answers /api/v1/incidents.
+func (s *Server) apiIncidents(r *http.Request) (any, error) {
+	query := r.URL.Query()
+	p, err := parsePeriod(query, time.Time{}, 0)
+	if err != nil {
+		return nil, err
+	}
+	filter := history.IncidentFilter{TargetID: query.Get("target"), Open: query.Get("open") == "true"}
+	list, err := s.options.History.Incidents(r.Context(), filter, p.from, p.to, p.limit)
+	if err != nil {
+		return nil, err
+	}
+	incidents := make([]apiIncident, len(list))
+	for i := range list {
+		one := &list[i]
+		incidents[i] = apiIncident{
+			ID: one.ID, TargetID: one.TargetID, Name: one.Target.Title(), Target: one.Target.Target, Module: one.Target.Module,
+			From: one.From.UTC(), To: optionalTime(one.To), Last: one.Last.UTC(), Stage: string(one.Stage), Reason: string(one.Reason),
+			Failures: one.Failures, Link: s.outside + "/incident/" + one.ID,
+		}
+	}
+	return map[string]any{"incidents": incidents}, nil
+}

@@ -1,0 +1,68 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+
+	"rollcall/history"
+	"rollcall/report"
+	"rollcall/web/badge"
+)
+
+// badgeOf answers /badge/{id}/uptime.svg and /badge/{id}/status.svg.
+func (s *Server) badgeOf(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	rng := history.Range30d
+	if text := query.Get("range"); text != "" {
+		var err error
+		if rng, err = history.ParseRange(text); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+	}
+	kind := r.PathValue("kind")
+	if kind != "uptime.svg" && kind != "status.svg" {
+		http.NotFound(w, r)
+		return
+	}
+	sum, err := s.options.History.Target(r.Context(), r.PathValue("id"), rng)
+	switch {
+	case errors.Is(err, history.ErrNotFound):
+		http.Error(w, noSuchTarget.Error(), http.StatusNotFound)
+		return
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	name := report.Printable(sum.Target.Title())
+	value, colour := string(sum.State), stateColour(sum.State)
+	if kind == "uptime.svg" {
+		name += ", " + rangeName(rng)
+		value, colour = uptime(sum.Counts), uptimeColour(sum.Counts)
+	}
+	writeTagged(w, r, "image/svg+xml", badge.SVG(name, value, colour))
+}
+
+func stateColour(state history.State) string {
+	switch state {
+	case history.StateUp:
+		return badge.Good
+	case history.StateDown:
+		return badge.Bad
+	default:
+		return badge.Unknown
+	}
+}
+
+func uptimeColour(c history.Counts) string {
+	switch ratio, ok := c.Uptime(); {
+	case !ok:
+		return badge.Unknown
+	case ratio >= 0.999:
+		return badge.Good
+	case ratio >= 0.98:
+		return badge.Middle
+	default:
+		return badge.Bad
+	}
+}

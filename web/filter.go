@@ -1,0 +1,214 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rollcall/history"
+)
+
+// filter is which targets the first page shows and how: its query, so that each view has an address of its own.
+type filter struct {
+	Range  history.Range
+	Search string
+	State  history.State // empty: any
+	Group  string        // "-": those in none; empty: any
+	Module string        // empty: any
+	By     string        // the label whose values make the groups; empty: the group
+	Sort   string        // one of sorts; empty: by group, in the order of the configuration
+	Page   int           // from 1
+}
+
+// noGroup is the group of targets without one, in a query.
+const noGroup = "-"
+
+// sorts are the orders, with their names.
+var sorts = []choice{
+	{Value: "", Name: "in groups"}, {Value: "name", Name: "by name"}, {Value: "state", Name: "by state"}, {Value: "uptime", Name: "lowest uptime first"},
+	{Value: "response", Name: "slowest first"}, {Value: "certificate", Name: "by certificate"}, {Value: "since", Name: "latest change first"},
+}
+
+// choice is an entry of a list to select from.
+type choice struct {
+	Value, Name string
+	Selected    bool
+	Link        string
+}
+
+// parseFilter reads a query; the error says what is accepted.
+func parseFilter(query url.Values) (filter, error) {
+	f := filter{
+		Range: history.Range24h, Search: strings.TrimSpace(query.Get("q")), State: history.State(query.Get("state")),
+		Group: query.Get("group"), Module: query.Get("module"), Sort: query.Get("sort"), Page: 1,
+	}
+	if label, ok := strings.CutPrefix(f.Sort, byLabel); ok {
+		f.By, f.Sort = label, ""
+	}
+	for _, text := range []string{f.Search, f.Group, f.Module, f.By} {
+		if len(text) > maxTarget || !printable(text) {
+			return filter{}, fmt.Errorf("a parameter is longer than %d bytes or not printable text", maxTarget)
+		}
+	}
+	if text := query.Get("range"); text != "" {
+		r, err := history.ParseRange(text)
+		if err != nil {
+			return filter{}, err
+		}
+		f.Range = r
+	}
+	switch f.State {
+	case "", history.StateUp, history.StateDown, history.StateUnknown:
+	default:
+		return filter{}, fmt.Errorf("%q is no state; accepted: up, down, unknown", string(f.State))
+	}
+	if !slices.ContainsFunc(sorts, func(c choice) bool { return c.Value == f.Sort }) {
+		return filter{}, fmt.Errorf("%q is no order; accepted: name, state, uptime, response, certificate, since, label:<name>", f.Sort)
+	}
+	if text := query.Get("page"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 1_000_000 {
+			return filter{}, fmt.Errorf("%q is no page; accepted: a number from 1 on", text)
+		}
+		f.Page = n
+	}
+	return f, nil
+}
+
+// link is the address of a view, relative to the first page; change says what differs from f.
+func (f filter) link(change func(*filter)) string {
+	f.Page = 1
+	if change != nil {
+		change(&f)
+	}
+	query := url.Values{}
+	set := func(name, value, usual string) {
+		if value != usual {
+			query.Set(name, value)
+		}
+	}
+	set("range", string(f.Range), string(history.Range24h))
+	set("q", f.Search, "")
+	set("state", string(f.State), "")
+	set("group", f.Group, "")
+	set("module", f.Module, "")
+	set("sort", f.order(), "")
+	set("page", strconv.Itoa(f.Page), "1")
+	if len(query) == 0 {
+		return "./"
+	}
+	return "./?" + query.Encode()
+}
+
+// byLabel begins the order in which a label's values make the groups.
+const byLabel = "label:"
+
+// order is the order as it stands in a query.
+func (f filter) order() string {
+	if f.By != "" {
+		return byLabel + f.By
+	}
+	return f.Sort
+}
+
+// narrowed reports whether f leaves targets out.
+func (f filter) narrowed() bool {
+	return f.Search != "" || f.State != "" || f.Group != "" || f.Module != ""
+}
+
+// groupOf is the group that a target is listed in; empty: none.
+func (f filter) groupOf(t *history.Target) string {
+	if f.By != "" {
+		return t.Labels[f.By]
+	}
+	return t.Group
+}
+
+// matches reports whether f shows a target.
+func (f filter) matches(s *history.Summary, search string) bool {
+	if f.State != "" && s.State != f.State || f.Module != "" && s.Target.Module != f.Module {
+		return false
+	}
+	if f.Group != "" {
+		if group := cmp.Or(f.groupOf(&s.Target), noGroup); group != f.Group {
+			return false
+		}
+	}
+	if search == "" {
+		return true
+	}
+	for _, text := range []string{s.Target.Name, s.Target.Target, s.Target.Module, s.Target.Group} {
+		if strings.Contains(strings.ToLower(text), search) {
+			return true
+		}
+	}
+	for _, value := range s.Target.Labels {
+		if strings.Contains(strings.ToLower(value), search) {
+			return true
+		}
+	}
+	return false
+}
+
+// selectFrom returns the targets that f shows, in its order.
+func (f filter) selectFrom(all []history.Summary) []*history.Summary {
+	search := strings.ToLower(f.Search)
+	var found []*history.Summary
+	for i := range all {
+		if f.matches(&all[i], search) {
+			found = append(found, &all[i])
+		}
+	}
+	if compare := f.compare(); compare != nil {
+		slices.SortStableFunc(found, compare)
+	}
+	return found
+}
+
+// compare puts two targets in order; nil: they stay as they are configured.
+func (f filter) compare() func(a, b *history.Summary) int {
+	switch f.Sort {
+	case "name":
+		return func(a, b *history.Summary) int {
+			return cmp.Compare(strings.ToLower(a.Target.Title()), strings.ToLower(b.Target.Title()))
+		}
+	case "state":
+		return func(a, b *history.Summary) int { return cmp.Compare(urgency(a), urgency(b)) }
+	case "uptime":
+		return func(a, b *history.Summary) int { return cmp.Compare(uptimeOrMore(a), uptimeOrMore(b)) }
+	case "response":
+		return func(a, b *history.Summary) int { return cmp.Compare(b.Typical, a.Typical) }
+	case "certificate":
+		return func(a, b *history.Summary) int {
+			x, y := a.Last.CertExpiry, b.Last.CertExpiry
+			if x.IsZero() != y.IsZero() {
+				return cmp.Compare(zeroLast(x.IsZero()), zeroLast(y.IsZero()))
+			}
+			return x.Compare(y)
+		}
+	case "since":
+		return func(a, b *history.Summary) int { return b.Since.Compare(a.Since) }
+	}
+	return nil
+}
+
+func urgency(s *history.Summary) int {
+	return slices.Index([]history.State{history.StateDown, history.StateUnknown, history.StateUp}, s.State)
+}
+
+func uptimeOrMore(s *history.Summary) float64 {
+	if ratio, ok := s.Counts.Uptime(); ok {
+		return ratio
+	}
+	return 2
+}
+
+func zeroLast(zero bool) int {
+	if zero {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,145 @@
+package web
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/history"
+)
+
+// age is how long ago something was, in one unit.
+func age(d time.Duration) string {
+	if d < time.Second {
+		return "now"
+	}
+	return span(d) + " ago"
+}
+
+// span is a length of time, in one unit.
+func span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return strconv.Itoa(max(int(d.Seconds()), 0)) + " s"
+	case d < time.Hour:
+		return strconv.Itoa(int(d.Minutes())) + " min"
+	case d < 48*time.Hour:
+		return strconv.Itoa(int(d.Hours())) + " h"
+	}
+	return strconv.Itoa(int(d.Hours()/24)) + " d"
+}
+
+// took is a duration with three digits.
+func took(d time.Duration) string {
+	value, unit := float64(d), " ns"
+	switch {
+	case d >= time.Second:
+		value, unit = d.Seconds(), " s"
+	case d >= time.Millisecond:
+		value, unit = value/1e6, " ms"
+	case d >= time.Microsecond:
+		value, unit = value/1e3, " µs"
+	}
+	digits := 0
+	switch {
+	case unit == " ns" || value >= 100:
+	case value >= 10:
+		digits = 1
+	default:
+		digits = 2
+	}
+	return strconv.FormatFloat(value, 'f', digits, 64) + unit
+}
+
+// whole writes an interval without the units that are zero, e.g. 1m instead of 1m0s.
+func whole(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// tookOrNone is took, and a dash for none.
+func tookOrNone(d time.Duration) string {
+	if d <= 0 {
+		return "–"
+	}
+	return took(d)
+}
+
+// sum adds up Counts, of which each may be near what an uint32 holds.
+type sum struct{ up, down, unknown uint64 }
+
+func (s *sum) add(c history.Counts) {
+	s.up, s.down, s.unknown = s.up+uint64(c.Up), s.down+uint64(c.Down), s.unknown+uint64(c.Unknown)
+}
+
+// uptime is a share of the known turns, in percent; a dash when there is none.
+func (s sum) uptime() string {
+	if s.up+s.down == 0 {
+		return "–"
+	}
+	return percent(float64(s.up) / float64(s.up+s.down))
+}
+
+// unknownShare says how much of the time nothing is known; empty: less than half a percent.
+func (s sum) unknownShare() string {
+	all := s.up + s.down + s.unknown
+	if all == 0 || float64(s.unknown)/float64(all) < 0.005 {
+		return ""
+	}
+	return strconv.FormatFloat(float64(s.unknown)/float64(all)*100, 'f', 0, 64) + " % unknown"
+}
+
+func uptime(c history.Counts) string {
+	var s sum
+	s.add(c)
+	return s.uptime()
+}
+
+func unknownShare(c history.Counts) string {
+	var s sum
+	s.add(c)
+	return s.unknownShare()
+}
+
+// percent is rounded down: what has failed once is not 100 %.
+func percent(ratio float64) string {
+	if ratio >= 1 {
+		return "100 %"
+	}
+	return strconv.FormatFloat(math.Floor(ratio*10000)/100, 'f', 2, 64) + " %"
+}
+
+// days is how many whole days are left until then.
+func days(until, now time.Time) int { return int(math.Floor(until.Sub(now).Hours() / 24)) }
+
+// words writes a stage or reason for a person.
+func words(s string) string { return strings.ReplaceAll(s, "_", " ") }
+
+// moment is an instant for <time>: for machines, in full, and relative.
+type moment struct {
+	Machine, Full, Relative string
+}
+
+func newMoment(t, now time.Time) *moment {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &moment{Machine: t.Format(time.RFC3339), Full: t.Format("2006-01-02 15:04:05") + " UTC", Relative: age(now.Sub(t))}
+}
+
+// number writes a count with a comma between thousands.
+func number(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}

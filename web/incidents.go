@@ -1,0 +1,151 @@
+package web
+
+import (
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"time"
+
+	"rollcall/history"
+	"rollcall/probe"
+	"rollcall/report"
+)
+
+// maxIncidents is how many the page and the feed list.
+const maxIncidents = 100
+
+// incidentRow is an incident in a list.
+type incidentRow struct {
+	ID, TargetID, Name, Target, Module string
+	From, To                           *moment // To nil: open
+	Open, Left                         bool
+	Took, Reason                       string
+	Link                               string
+	Failures                           string
+}
+
+// newIncidentRow makes a row of a page whose root is that.
+func newIncidentRow(i *history.Incident, root string, now time.Time) incidentRow {
+	row := incidentRow{
+		ID: i.ID, TargetID: i.TargetID, Name: report.Printable(i.Target.Title()), Module: report.Printable(i.Target.Module),
+		From: newMoment(i.From, now), To: newMoment(i.To, now), Open: i.To.IsZero(), Left: i.Left, Took: span(i.Duration(now)),
+		Link: root + "incident/" + i.ID, Reason: words(string(i.Stage)) + ": " + words(string(i.Reason)), Failures: number(i.Failures),
+	}
+	if target := report.Printable(i.Target.Target); target != row.Name {
+		row.Target = target
+	}
+	if i.Stage == "" {
+		row.Reason = ""
+	}
+	return row
+}
+
+// incidentsPage lists incidents.
+type incidentsPage struct {
+	frame
+	Open, Ended []incidentRow
+	More        bool // there are older ones
+}
+
+// incidents answers /incidents.
+func (s *Server) incidents(admin bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		now := time.Now()
+		p := incidentsPage{frame: s.frame(admin, "Incidents", "incidents", 0, now)}
+		p.watch(s.options.History.Status(), now)
+		list, err := s.options.History.Incidents(r.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, maxIncidents+1)
+		if err != nil {
+			p.Notice = err.Error()
+		}
+		if len(list) > maxIncidents {
+			p.More, list = true, list[:maxIncidents]
+		}
+		for i := range list {
+			if row := newIncidentRow(&list[i], p.Root, now); row.Open {
+				p.Open = append(p.Open, row)
+			} else {
+				p.Ended = append(p.Ended, row)
+			}
+		}
+		s.render(w, r, "incidents.html", &p)
+	}
+}
+
+// incidentPage is one incident with its evidence.
+type incidentPage struct {
+	frame
+	incidentRow
+	Last       *moment
+	Evidence   *evidenceView // nil: none is kept, or not shown on this address
+	Good       *evidenceView
+	EvidenceOf string
+}
+
+// evidenceView is what one probe saw.
+type evidenceView struct {
+	Heading  string
+	Time     *moment
+	Sections []report.Section
+	Steps    []stepRow
+}
+
+type stepRow struct{ At, Text string }
+
+// incident answers /incident/{id}.
+func (s *Server) incident(admin bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		now := time.Now()
+		fr := s.frame(admin, "Incident", "incidents", 1, now)
+		i, err := s.options.History.Incident(r.Context(), r.PathValue("id"))
+		if err != nil {
+			if errors.Is(err, history.ErrNotFound) {
+				err = notFound("no incident has this ID, or it is no longer kept")
+			}
+			s.fail(w, r, fr, err)
+			return
+		}
+		p := incidentPage{frame: fr, incidentRow: newIncidentRow(&i, fr.Root, now), Last: newMoment(i.Last, now), EvidenceOf: i.EvidenceOf}
+		p.watch(s.options.History.Status(), now)
+		p.Title = "Incident of " + p.Name
+		if admin { // it says as much as /logs
+			p.Evidence = newEvidenceView("First failing probe", i.Evidence, now)
+			p.Good = newEvidenceView("Last good probe before it", i.Good, now)
+		}
+		s.render(w, r, "incident.html", &p)
+	}
+}
+
+func newEvidenceView(heading string, e *history.Evidence, now time.Time) *evidenceView {
+	if e == nil {
+		return nil
+	}
+	record := probe.Record{Prober: e.Prober, Timeout: e.Timeout, Result: probe.Result{
+		Start: e.Time, Duration: e.Duration, Phases: e.Phases, HTTP: e.HTTP, TCP: e.TCP, ICMP: e.ICMP, DNS: e.DNS, TLS: e.TLS,
+	}}
+	if e.Stage != "" {
+		record.Result.Failure = &probe.Failure{Stage: e.Stage, Reason: e.Reason, Err: errors.New(e.Error)}
+	}
+	v := &evidenceView{Heading: heading, Time: newMoment(e.Time, now), Sections: report.Sections(&record)}
+	if e.Address != "" {
+		v.Sections = append([]report.Section{{Rows: []report.Row{{Name: "address", Value: report.Printable(e.Address)}}}}, v.Sections...)
+	}
+	if e.TLS != nil && e.TLS.Leaf.FingerprintSHA256 != "" {
+		v.Sections = append(v.Sections, report.Section{Title: "Fingerprint", Rows: []report.Row{{Name: "SHA-256", Value: grouped(e.TLS.Leaf.FingerprintSHA256)}}})
+	}
+	for _, step := range e.Steps {
+		v.Steps = append(v.Steps, stepRow{step.Time.Sub(e.Time).Round(time.Microsecond).String(), report.Printable(step.Text)})
+	}
+	return v
+}
+
+// grouped makes hex digits breakable.
+func grouped(digits string) string {
+	if _, err := hex.DecodeString(digits); err != nil {
+		return report.Printable(digits)
+	}
+	text := ""
+	for i := 0; i < len(digits); i += 8 {
+		text += " " + digits[i:min(i+8, len(digits))]
+	}
+	return text[1:]
+}

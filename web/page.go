@@ -1,0 +1,168 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/history"
+)
+
+//go:embed templates static
+var files embed.FS
+
+// frame is what all pages have around their content.
+type frame struct {
+	Title   string
+	Root    string // relative path to the first page: "./" or "../"
+	Here    string // which entry of the navigation this page belongs to
+	Version string
+	Admin   bool   // the pages with details are on this address
+	Refresh int    // seconds until the page is to be read again; 0: never
+	Notice  string // what is wrong with the history; empty: nothing
+	Now     *moment
+}
+
+// newTemplates parses each page with the frame around it.
+func newTemplates() map[string]*template.Template {
+	pages := make(map[string]*template.Template)
+	names, err := files.ReadDir("templates")
+	if err != nil {
+		panic(err) // they are embedded
+	}
+	for _, entry := range names {
+		if name := entry.Name(); name != "frame.html" && name != "parts.html" {
+			pages[name] = template.Must(template.ParseFS(files, "templates/frame.html", "templates/parts.html", "templates/"+name))
+		}
+	}
+	return pages
+}
+
+// frame makes the frame of a page whose path below the prefix has depth slashes behind the first.
+func (s *Server) frame(admin bool, title, here string, depth int, now time.Time) frame {
+	f := frame{
+		Title: title, Root: strings.Repeat("../", depth), Here: here, Version: s.options.Version, Admin: admin, Now: newMoment(now, now),
+	}
+	if depth == 0 {
+		f.Root = "./"
+	}
+	return f
+}
+
+// watch has the page read again, and says what is wrong with the history that it shows.
+func (f *frame) watch(status history.Status, now time.Time) {
+	f.Refresh = 30
+	switch {
+	case status.Problem != "" && status.Kind == "embedded":
+		f.Notice = fmt.Sprintf("History is not kept since %s. Probing and alerting go on. %s", span(now.Sub(status.Since)), status.Problem)
+	case status.Problem != "":
+		f.Notice = "History cannot be read: " + status.Problem
+	case status.Loading:
+		f.Notice = "The history is still being read; what is shown is not complete."
+	}
+}
+
+// render writes a page. The model embeds frame.
+func (s *Server) render(w http.ResponseWriter, r *http.Request, name string, model any) {
+	var body bytes.Buffer
+	if err := s.templates[name].ExecuteTemplate(&body, "frame", model); err != nil {
+		http.Error(w, "rendering the page: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	writeBody(w, "text/html; charset=utf-8", body.Bytes())
+}
+
+func writeBody(w http.ResponseWriter, contentType string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // an error means that the client has gone
+}
+
+// writeTagged writes what clients may keep and ask about again: 304 when it is the same as theirs.
+func writeTagged(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
+	sum := sha256.Sum256(body)
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", "no-cache")
+	h.Set("ETag", `"`+hex.EncodeToString(sum[:12])+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+}
+
+// wantsPage reports whether a request comes from a browser that shows pages. Others, e.g. curl, get plain text, and
+// format=text asks for it.
+func wantsPage(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.Contains("&"+r.URL.RawQuery+"&", "&format=text&")
+}
+
+// textPage is a page around a text.
+type textPage struct {
+	frame
+	Text   string
+	Phases template.HTML // of a probe; empty: none
+	Plain  string        // link to the text alone
+}
+
+// showText answers with the text, in the frame for a browser.
+func (s *Server) showText(w http.ResponseWriter, r *http.Request, f frame, text []byte, phases template.HTML) {
+	w.Header().Add("Vary", "Accept")
+	if !wantsPage(r) {
+		writeText(w, text)
+		return
+	}
+	plain := "?format=text"
+	if r.URL.RawQuery != "" {
+		plain = "?" + r.URL.RawQuery + "&format=text"
+	}
+	s.render(w, r, "text.html", textPage{frame: f, Text: string(text), Phases: phases, Plain: plain})
+}
+
+// fail answers an error: as a page for a browser.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, f frame, err error) {
+	status := http.StatusInternalServerError
+	if errors.Is(err, history.ErrNotFound) {
+		status = http.StatusNotFound
+	}
+	s.failWith(w, r, f, status, err.Error())
+}
+
+func (s *Server) failWith(w http.ResponseWriter, r *http.Request, f frame, status int, message string) {
+	if !wantsPage(r) {
+		http.Error(w, message, status)
+		return
+	}
+	f.Title = http.StatusText(status)
+	var body bytes.Buffer
+	if err := s.templates["text.html"].ExecuteTemplate(&body, "frame", textPage{frame: f, Text: message}); err != nil {
+		http.Error(w, message, status)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes()) // an error means that the client has gone
+}
+
+// static serves the style sheet, the script and the icon. A browser asks each time whether they have changed: those of
+// an older version would not fit a new page.
+func (s *Server) static(w http.ResponseWriter, r *http.Request) {
+	name := path.Join("static", r.PathValue("name"))
+	content, err := files.ReadFile(name)
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(content)))
+	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
+}

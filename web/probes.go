@@ -1,0 +1,76 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"rollcall/probe"
+	"rollcall/redact"
+	"rollcall/report"
+)
+
+// maxRows is how many recent probes are listed.
+const maxRows = 200
+
+// probesPage has the form for a probe and the recent ones.
+type probesPage struct {
+	frame
+	Modules []module
+	Rows    []row
+}
+
+// module is one of the configuration.
+type module struct {
+	Name     string
+	Unusable []string // why it cannot be used; none: it can
+}
+
+// modules lists the modules in the order of the file.
+func modules(c Config) (all []module) {
+	for _, name := range c.Names() {
+		m := module{Name: name}
+		_, err := c.Module(name)
+		if unusable := (*probe.UnusableModule)(nil); errors.As(err, &unusable) {
+			m.Unusable = strings.Split(unusable.Err.Error(), "\n")
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// row is one result in the table.
+type row struct {
+	ID     int64
+	Time   *moment
+	Module string
+	Target string
+	Up     bool
+	Reason string
+	Took   string
+}
+
+// probes answers /probes.
+func (s *Server) probes(admin bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		now := time.Now()
+		p := probesPage{frame: s.frame(admin, "Probes", "probes", 0, now), Modules: modules(s.options.Current())}
+		for _, kept := range s.recent.latest(maxRows) {
+			p.Rows = append(p.Rows, newRow(&kept, now))
+		}
+		s.render(w, r, "probes.html", &p)
+	}
+}
+
+func newRow(kept *result, now time.Time) row {
+	record := &kept.record
+	r := row{
+		ID: kept.id, Time: newMoment(record.Result.Start, now), Module: record.Module,
+		Target: report.Printable(redact.Target(record.Target)), Up: record.Result.Up(), Took: took(record.Result.Duration),
+	}
+	if f := record.Result.Failure; f != nil {
+		r.Reason = words(string(f.Stage)) + ": " + words(string(f.Reason))
+	}
+	return r
+}

@@ -1,0 +1,261 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"html/template"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"rollcall/history"
+	"rollcall/probe"
+	"rollcall/redact"
+	"rollcall/report"
+	"rollcall/web/chart"
+)
+
+// What a target's page lists.
+const (
+	maxResults         = 15
+	maxTargetIncidents = 20
+)
+
+// targetPage is the page of one target.
+type targetPage struct {
+	frame
+	targetRow
+	Group, Hostname, Interval string
+	Labels                    []label
+	Range                     history.Range
+	RangeName                 string
+	Ranges                    []choice
+	Uptimes                   []uptimeOf
+	BigBeats                  template.HTML
+	From, To                  *moment
+	Response, Phases          plot
+	P50, P95                  string
+	LastPhases                template.HTML
+	PhaseList                 []phaseRow
+	Incidents                 []incidentRow
+	Results                   []resultRow
+	CertExpiry                *moment
+	CertificateRows           []report.Row
+	MetricsLink               string
+}
+
+type label struct{ Name, Value string }
+
+// uptimeOf is the uptime over a range.
+type uptimeOf struct{ Name, Uptime, UnknownShare, Link string }
+
+// plot is a chart.Plot with its labels as text.
+type plot struct {
+	SVG       template.HTML
+	Top, Half string // empty: nothing is drawn
+	Times     []string
+}
+
+// phaseRow is a phase of the last probe.
+type phaseRow struct {
+	Class, Name, Took string
+}
+
+// resultRow is one turn.
+type resultRow struct {
+	Time   *moment
+	State  history.State
+	Reason string
+	Took   string
+	Status int   // HTTP's; 0: none
+	ID     int64 // of the result that is kept with its steps; 0: none
+}
+
+// target answers /target/{id}.
+func (s *Server) target(admin bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		now := time.Now()
+		fr := s.frame(admin, "Target", "targets", 1, now)
+		rng := history.Range24h
+		if text := r.URL.Query().Get("range"); text != "" {
+			var err error
+			if rng, err = history.ParseRange(text); err != nil {
+				s.failWith(w, r, fr, http.StatusBadRequest, err.Error())
+				return
+			}
+		}
+		p := targetPage{frame: fr, Range: rng, RangeName: rangeName(rng)}
+		if err := p.read(r.Context(), s.options.History, r.PathValue("id"), now); err != nil {
+			if errors.Is(err, history.ErrNotFound) {
+				err = noSuchTarget
+			}
+			s.fail(w, r, fr, err)
+			return
+		}
+		p.watch(s.options.History.Status(), now)
+		if admin {
+			p.link(s.recent)
+		}
+		s.render(w, r, "target.html", &p)
+	}
+}
+
+var noSuchTarget = notFound("no target has this ID, or nothing is kept of it any more")
+
+// notFound is ErrNotFound with words for a person.
+type notFound string
+
+func (e notFound) Error() string        { return string(e) }
+func (e notFound) Is(target error) bool { return target == history.ErrNotFound }
+
+// read fills the page from the history.
+func (p *targetPage) read(ctx context.Context, h history.Source, id string, now time.Time) error {
+	sum, err := h.Target(ctx, id, p.Range)
+	if err != nil {
+		return err
+	}
+	p.describe(&sum, now)
+	for _, r := range history.Ranges() {
+		link := "?range=" + string(r)
+		of, err := h.Target(ctx, id, r)
+		if err != nil {
+			return err
+		}
+		p.Ranges = append(p.Ranges, choice{Name: rangeName(r), Selected: r == p.Range, Link: link})
+		p.Uptimes = append(p.Uptimes, uptimeOf{rangeName(r), uptime(of.Counts), unknownShare(of.Counts), link})
+	}
+	from, to := p.Range.Span(now)
+	series, err := h.Series(ctx, id, from, to, seriesStep(p.Range))
+	if err != nil {
+		return err
+	}
+	p.P50, p.P95 = tookOrNone(series.P50), tookOrNone(series.P95)
+	p.Response, p.Phases = newPlot(chart.Response(series), p.Range), newPlot(chart.Phases(series), p.Range)
+	incidents, err := h.Incidents(ctx, history.IncidentFilter{TargetID: id}, time.Time{}, time.Time{}, maxTargetIncidents)
+	if err != nil {
+		return err
+	}
+	for i := range incidents {
+		p.Incidents = append(p.Incidents, newIncidentRow(&incidents[i], p.Root, now))
+	}
+	results, err := h.Results(ctx, id, now.Add(-90*24*time.Hour), now.Add(time.Hour), maxResults)
+	if err != nil {
+		return err
+	}
+	for i := range results {
+		p.Results = append(p.Results, newResultRow(&results[i], now))
+	}
+	return nil
+}
+
+// describe fills in what the target is and how it is now.
+func (p *targetPage) describe(sum *history.Summary, now time.Time) {
+	p.targetRow = newTargetRow(sum, now)
+	p.Title = p.Name
+	t := &sum.Target
+	p.Target = report.Printable(t.Target)
+	p.Group, p.Hostname = report.Printable(t.Group), report.Printable(t.Hostname)
+	if t.Interval > 0 {
+		p.Interval = whole(t.Interval)
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Labels)) {
+		if name == "name" || name == "group" {
+			continue // shown already
+		}
+		p.Labels = append(p.Labels, label{report.Printable(name), report.Printable(t.Labels[name])})
+	}
+	from, to := p.Range.Span(now)
+	_, step := p.Range.Buckets()
+	p.From, p.To = newMoment(from, now), newMoment(to, now)
+	p.BigBeats = chart.BigBeats(sum.Buckets, from, step)
+	p.CertExpiry = newMoment(sum.Last.CertExpiry, now)
+	p.LastPhases = chart.PhaseBar(sum.Last.Phases)
+	p.PhaseList = phaseRows(sum.Last.Phases)
+	p.MetricsLink = "../probe?target=" + url.QueryEscape(t.Target) + "&module=" + url.QueryEscape(t.Module)
+}
+
+func phaseRows(p probe.Phases) (rows []phaseRow) {
+	for i, phase := range []struct {
+		name string
+		took time.Duration
+	}{{"resolve", p.Resolve}, {"connect", p.Connect}, {"TLS", p.TLS}, {"processing", p.Processing}, {"transfer", p.Transfer}} {
+		if phase.took > 0 {
+			rows = append(rows, phaseRow{"phase" + strconv.Itoa(i), phase.name, took(phase.took)})
+		}
+	}
+	return rows
+}
+
+// link finds the results that are kept with their steps, and what is known of the certificate.
+func (p *targetPage) link(recent *recentResults) {
+	ids := map[string]int64{}
+	recent.find(func(r *result) bool {
+		if r.record.Module == p.Module && report.Printable(redact.Target(r.record.Target)) == p.Target {
+			ids[r.record.Result.Start.UTC().Format(time.RFC3339)] = r.id
+			if len(p.CertificateRows) == 0 {
+				for _, section := range report.Sections(&r.record) {
+					if section.Title == "Certificate" {
+						p.CertificateRows = section.Rows
+					}
+				}
+			}
+		}
+		return false
+	})
+	for i := range p.Results {
+		p.Results[i].ID = ids[p.Results[i].Time.Machine]
+	}
+}
+
+func newResultRow(r *history.Result, now time.Time) resultRow {
+	row := resultRow{Time: newMoment(r.Time, now), State: r.State, Took: tookOrNone(r.Duration), Status: r.StatusCode}
+	if r.Reason != "" {
+		row.Reason = words(string(r.Stage)) + ": " + words(string(r.Reason))
+	}
+	return row
+}
+
+// seriesStep cuts a range into about 150 steps.
+func seriesStep(r history.Range) time.Duration {
+	switch r {
+	case history.Range7d:
+		return time.Hour
+	case history.Range30d:
+		return 4 * time.Hour
+	case history.Range90d:
+		return 12 * time.Hour
+	default:
+		return 10 * time.Minute
+	}
+}
+
+func newPlot(p chart.Plot, r history.Range) plot {
+	layout := "15:04"
+	if r != history.Range24h {
+		layout = "Jan 2"
+	}
+	drawn := plot{SVG: p.SVG}
+	if p.Top > 0 {
+		drawn.Top, drawn.Half = short(p.Top), short(p.Top/2)
+	}
+	for _, t := range p.Times {
+		drawn.Times = append(drawn.Times, t.Format(layout))
+	}
+	return drawn
+}
+
+// short writes the round duration of an axis.
+func short(d time.Duration) string {
+	for _, unit := range []struct {
+		size time.Duration
+		name string
+	}{{time.Second, " s"}, {time.Millisecond, " ms"}, {time.Microsecond, " µs"}} {
+		if d >= unit.size {
+			return strconv.FormatFloat(float64(d)/float64(unit.size), 'f', -1, 64) + unit.name
+		}
+	}
+	return d.String()
+}
