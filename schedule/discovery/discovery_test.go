@@ -105,7 +105,7 @@ func TestOptionsAreJudged(t *testing.T) {
 		"at least one SRV":                       (&DNSSDConfig{}).Validate(),
 		"a port is required":                     (&DNSSDConfig{Names: []string{"x"}, Type: "A"}).Validate(),
 		"regex: error parsing":                   relabels(func(c *RelabelConfig) { c.Regex = "(" }),
-		"action: \"rename\" is unknown":            relabels(func(c *RelabelConfig) { c.Action = "rename" }),
+		"action: \"rename\" is unknown":          relabels(func(c *RelabelConfig) { c.Action = "rename" }),
 		"requires 'target_label'":                relabels(func(*RelabelConfig) {}),
 		"requires non-zero modulus":              relabels(func(c *RelabelConfig) { c.Action, c.TargetLabel = "hashmod", "x" }),
 		"labels.: \"\" cannot be a label's name": (&StaticConfig{Labels: map[string]string{"": "x"}}).Validate(),
