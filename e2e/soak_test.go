@@ -15,8 +15,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"rollcall/e2e/zoo"
 )
 
 const (
@@ -92,20 +90,6 @@ func runSoak(t *testing.T, length time.Duration) {
 	}
 	e := startExporter(t, rollcall, modulesFile(p, all)+mail.section(), []string{"--storage.path=" + t.TempDir(), "--web.enable-pprof"})
 	(&soak{e: e, p: p, wanted: wanted, wrong: make(map[string]int)}).check(t, all, length)
-}
-
-// TestSoakICMP is a short soak of pings, in a separate network namespace.
-func TestSoakICMP(t *testing.T) {
-	if !zoo.Apart(t) {
-		return
-	}
-	zoo.Network(t, answerPing)
-	t.Setenv("GOMEMLIMIT", fmt.Sprint(soakMemory))
-	all := slices.DeleteFunc(pingVisits(), func(v visit) bool {
-		return v.name == "icmp_payload_as_large_as_can_be" // with dozens of pings at once one of 64 KiB is lost now and then
-	})
-	e := startExporter(t, rollcall, modulesFile(nil, all), []string{"--web.enable-pprof"})
-	(&soak{e: e, wanted: goldenVerdicts(t, all), wrong: make(map[string]int)}).check(t, all, 5*time.Second)
 }
 
 // check soaks for length.

@@ -1,3 +1,5 @@
+//go:build unix
+
 package history
 
 import (
@@ -22,12 +24,6 @@ const (
 	crashDir   = "HISTORY_TEST_CRASH_DIR"
 	crashFirst = "HISTORY_TEST_CRASH_FIRST"
 )
-
-var crashTargets = []Target{
-	{Module: "http_2xx", Target: "https://a.example/", Interval: time.Minute},
-	{Module: "http_2xx", Target: "https://b.example/", Interval: time.Minute},
-	{Module: "icmp", Target: "c.example", Interval: time.Minute},
-}
 
 // crashBegin is when the results of the crash test begin: days ago, so that days are closed, too.
 var crashBegin = time.Now().UTC().Truncate(24 * time.Hour).Add(-20 * 24 * time.Hour)

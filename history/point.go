@@ -193,13 +193,16 @@ func (r *reader) varint() int64 {
 }
 
 // count reads a number of things that each take up at least some bytes of the rest; size 0: no bytes, limit things.
-func (r *reader) count(limit int) int {
+func (r *reader) count(limit int) int { return int(r.number(uint64(limit))) }
+
+// number reads a number of at most limit.
+func (r *reader) number(limit uint64) uint64 {
 	n := r.uvarint()
-	if n > uint64(limit) {
+	if n > limit {
 		r.fail()
 		return 0
 	}
-	return int(n)
+	return n
 }
 
 func (r *reader) code() code { return code(r.count(1<<16 - 1)) }

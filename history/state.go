@@ -125,7 +125,7 @@ func (r *reader) histogram() histogram {
 			r.fail()
 			return nil
 		}
-		h = append(h, bin{next, uint32(r.count(1<<32 - 1))})
+		h = append(h, bin{next, uint32(r.number(1<<32 - 1))})
 		before = next
 	}
 	return h

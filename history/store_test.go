@@ -161,3 +161,9 @@ func compareSeries(t *testing.T, s *Store, target Target, m *model, begin time.T
 		}
 	}
 }
+
+var crashTargets = []Target{
+	{Module: "http_2xx", Target: "https://a.example/", Interval: time.Minute},
+	{Module: "http_2xx", Target: "https://b.example/", Interval: time.Minute},
+	{Module: "icmp", Target: "c.example", Interval: time.Minute},
+}
