@@ -98,7 +98,6 @@ type engine struct {
 	dropped    []outbox.Write // rows of recipients that are no longer configured
 	journal    []happening    // to be logged
 	sweepAt    time.Time
-	saveAt     time.Time
 
 	refused       uint64 // results of targets beyond the bounds
 	deferred      uint64 // results that were not looked at, and will come again

@@ -42,7 +42,10 @@ const (
 )
 
 // newHTTP2 returns the options that all sessions of a module share.
-func newHTTP2() (*http2.Transport, error) {
+// http2Options are all that the connections of a module share.
+type http2Options = http2.Transport
+
+func newHTTP2() (*http2Options, error) {
 	t, err := http2.ConfigureTransports(&http.Transport{
 		HTTP2:           &http.HTTP2Config{MaxReceiveBufferPerConnection: maxHTTP2Window, MaxReceiveBufferPerStream: maxHTTP2Window},
 		IdleConnTimeout: http2Linger,

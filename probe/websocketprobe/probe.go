@@ -136,7 +136,7 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	}
 	u.Fragment = "" // it is not sent (RFC 6455, 3)
 	opened, err := p.client.Open(ctx, req, u)
-	defer opened.Close()
+	defer func() { opened.Close() }() // also after an error
 	r := opened.Result
 	hops := 0
 	if r.HTTP != nil {
