@@ -84,7 +84,7 @@ func Config(targets []Target, interval time.Duration) []byte {
 	}
 	for i := range targets {
 		t := &targets[i]
-		b = fmt.Appendf(b, "- {target: %q, module: %s, interval: %s, labels: {name: %q, group: %q, team: %q}}\n",
+		b = fmt.Appendf(b, "- {target: %q, module: %s, interval: %s, name: %q, group: %q, labels: {team: %q}}\n",
 			t.Target.Target, t.Module, interval, t.Name, t.Group, t.Labels["team"])
 	}
 	return b
