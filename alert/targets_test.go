@@ -14,6 +14,9 @@ func compiled(t *testing.T, p *postman, change func(*Options), targets ...Target
 	t.Helper()
 	o := sound(func(o *Options) { o.Alertmanager = nil })
 	change(&o)
+	if o.Email != nil && o.Email.From == "" {
+		o.Email.From = "rollcall@example.com" // otherwise this machine's name is looked up, by goroutines outside the bubble
+	}
 	c, err := o.Compile(targets)
 	if err != nil {
 		t.Fatal(err)
