@@ -106,7 +106,7 @@ func TestStrictSetting(t *testing.T) {
 		{"GET", s.public + "/metrics", "example", 200, "rollcall_build_info"},
 		{"GET", s.public + "/metrics/targets", "", 401, ""},
 		{"GET", s.public + "/metrics/targets", "example", 200, ""},
-		{"GET", s.public + "/", "example", 200, "<form"},
+		{"GET", s.public + "/", "example", 200, "Rollcall"},
 		{"GET", s.public + "/config", "example", 404, ""},
 		{"GET", s.public + "/logs?id=1", "example", 404, ""},
 		{"POST", s.public + "/-/reload", "example", 404, ""},

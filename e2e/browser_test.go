@@ -48,7 +48,7 @@ func browse(t *testing.T, url string) (page, console string) {
 	chromium := find(t, "chromium", "chromium")
 	command := exec.CommandContext(t.Context(), chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
 		"--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-		"--disable-sync", "--disable-extensions", "--user-data-dir="+t.TempDir(), "--enable-logging=stderr", "--dump-dom", url)
+		"--disable-sync", "--disable-extensions", "--user-data-dir="+browserProfile(t), "--enable-logging=stderr", "--dump-dom", url)
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {

@@ -172,3 +172,19 @@ func eventually(t *testing.T, ask func() (yes bool, said string)) {
 		}
 	}
 }
+
+// browserProfile is a directory for chromium, whose helpers may still write into it for a moment after the browser has
+// ended: t.TempDir would fail the test for that.
+func browserProfile(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "rollcall-browser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for tries := 0; os.RemoveAll(dir) != nil && tries < 50; tries++ {
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	return dir
+}

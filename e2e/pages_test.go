@@ -66,7 +66,7 @@ func startBrowser(t *testing.T) *devtools.Browser {
 	find(t, "chromium", "chromium")
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	browser, err := devtools.Start(ctx, &running, t.TempDir())
+	browser, err := devtools.Start(ctx, &running, browserProfile(t))
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
