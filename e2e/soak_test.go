@@ -20,9 +20,10 @@ import (
 const (
 	// soakEnv is how long TestSoak lasts: `make soak` sets ten minutes, `make unit` one.
 	soakEnv = "SOAK"
-	// soakMemory is the process's GOMEMLIMIT. soakPeak also includes memory outside the heap (pages of the binary, thread
+	// soakMemory is the process's GOMEMLIMIT: a quarter of it may be held for peers and clients, and these hostile ones hold
+	// more than 32 MiB at once. soakPeak also includes memory outside the heap (pages of the binary, thread
 	// stacks) and allocations between two collections.
-	soakMemory, soakPeak = 128 << 20, 192 << 20
+	soakMemory, soakPeak = 256 << 20, 192 << 20
 	// soakGrowth is the limit for the growth of resident memory after the first round: the runtime keeps memory from its
 	// busiest moment.
 	soakGrowth = 32 << 20
