@@ -54,6 +54,12 @@ func Listen(t testing.TB, serve func(net.Conn)) netip.AddrPort {
 	if err != nil {
 		t.Fatal(err)
 	}
+	Serve(t, l, serve)
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// Serve serves each connection of l with serve, and closes it afterwards, until the test ends.
+func Serve(t testing.TB, l net.Listener, serve func(net.Conn)) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -72,7 +78,6 @@ func Listen(t testing.TB, serve func(net.Conn)) netip.AddrPort {
 		l.Close()
 		<-done
 	})
-	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
 // ClosedPort is an address whose port is closed.
