@@ -285,6 +285,7 @@ func FuzzCompose(f *testing.F) {
 	f.Add("\u202egnp.exe", "ünïcode", "\xff\xfe", "=?")
 	f.Add(strings.Repeat("a", 5000), strings.Repeat("é", 300), strings.Repeat("\n", 2000), " ")
 	f.Add("a  b\t c", " m ", "\u2028", "prefix  with  spaces  ")
+	f.Add("\xff", "m", "", "=?")
 	f.Fuzz(func(t *testing.T, target, module, detail, prefix string) {
 		s := *sender
 		if OneLine(prefix, 100) == nil && utf8.ValidString(prefix) {

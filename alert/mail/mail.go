@@ -114,12 +114,14 @@ func is7bit(text string) bool {
 }
 
 // encodeSubject makes a subject ASCII. The first word stays as it is where it can: the encoded words after it then fit
-// into the 76 columns that RFC 2047 gives a line, which "Subject: " before them would exceed.
+// into the 76 columns that RFC 2047 gives a line, which "Subject: " before them would exceed. A first word that looks like
+// the start of an encoded word is encoded too: some readers would take all that follows for its content.
 func encodeSubject(s string) string {
 	s = notEncoded(s)
 	encoded := mime.QEncoding.Encode("utf-8", s)
 	first, rest, _ := strings.Cut(s, " ")
-	if encoded == s || first == "" || rest == "" || mime.QEncoding.Encode("utf-8", first) != first || mime.QEncoding.Encode("utf-8", rest) == rest {
+	if encoded == s || first == "" || rest == "" || strings.Contains(first, "=?") ||
+		mime.QEncoding.Encode("utf-8", first) != first || mime.QEncoding.Encode("utf-8", rest) == rest {
 		return encoded
 	}
 	return first + " " + mime.QEncoding.Encode("utf-8", rest)
