@@ -27,6 +27,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("modules: {a: {prober: http, http: {headers: {X: \"\\u0085 \\t\\n x\\r\\n\"}, method: \"~\"}}}"))
 	f.Add([]byte("modules: {? [a] : b, ? {c: d} : e, 1: {prober: 1}, ~: {}, !!binary aGk=: {}}"))
 	f.Add([]byte("\xef\xbb\xbfmodules:\n  \"a.b[0]\": {prober: tcp, tcp: {query_response: [{expect: \"(\"}]}}\n"))
+	f.Add([]byte("modules:\n  a:"))
 	f.Add([]byte("\xff\xfem\x00o\x00d\x00u\x00l\x00e\x00s\x00:\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("fuzz.yml", data)

@@ -22,7 +22,7 @@ import (
 // moduleOptions is one entry of `modules:`. The section of the prober that is named counts; the others are read and
 // ignored, as by blackbox_exporter.
 type moduleOptions struct {
-	Prober  string         `yaml:"prober"`
+	Prober  string         `yaml:"prober,omitempty"`
 	Timeout timeout        `yaml:"timeout,omitempty"`
 	Guard   *guard.Options `yaml:"guard,omitempty"` // narrows the configuration's own
 	Probers `yaml:",inline"`
@@ -108,7 +108,7 @@ func (o *moduleOptions) compile(section strictyaml.Section, outer *guard.Guard) 
 		}
 	case known:
 		errs = section.Locate("prober", &option.Unusable{Err: fmt.Errorf("%q: %w; built in: %s", o.Prober, probe.ErrUnsupportedProber, o.builtIn())})
-	case section.Empty(): // accepted by blackbox_exporter
+	case section.Empty(): // a name with nothing after it, which blackbox_exporter accepts
 		errs = section.Locate("prober", &option.Unusable{Err: fmt.Errorf("is missing; accepted: %s", o.builtIn())})
 	case o.Prober == "":
 		errs = section.Locate("prober", fmt.Errorf("is missing; accepted: %s", o.builtIn()))

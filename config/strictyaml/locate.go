@@ -37,7 +37,10 @@ func (s Section) Sections(key string) (below []Section) {
 }
 
 // Empty reports whether there is nothing in the section.
-func (s Section) Empty() bool { return isNull(resolved(s.node)) }
+func (s Section) Empty() bool {
+	node := resolved(s.node)
+	return isNull(node) || node.Kind == yaml.MappingNode && len(node.Content) == 0
+}
 
 // Has reports whether the file has the key in the section.
 func (s Section) Has(key string) bool {
