@@ -106,6 +106,7 @@ func FuzzPoints(f *testing.F) {
 		before = p
 	}
 	f.Add(b)
+	f.Add([]byte(" \x02\x01")) // a string longer than what is left
 	f.Fuzz(func(t *testing.T, row []byte) {
 		points, err := readPoints(row)
 		if err != nil {

@@ -218,7 +218,11 @@ func (r *reader) interval() int64 {
 }
 
 func (r *reader) string() string {
-	n := r.count(len(r.rest))
+	n := r.uvarint()
+	if n > uint64(len(r.rest)) {
+		r.fail()
+		return ""
+	}
 	s := string(r.rest[:n])
 	r.rest = r.rest[n:]
 	return s
