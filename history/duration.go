@@ -35,7 +35,7 @@ func (c code) micros(precision uint) int64 {
 	}
 	e := min(uint(c)>>precision-1, 40) // more has only a damaged row
 	low := (int64(c) - int64(e)<<precision) << e
-	return low + 1<<e/2
+	return min(low+1<<e/2, maxMicros)
 }
 
 func encodeDuration(d time.Duration, precision uint) code {

@@ -168,6 +168,7 @@ func FuzzChunk(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(row)
+	f.Add([]byte("\x01\x00\x00N\n\xd0\x0f\xc0\xcf$\x01\x01T\x00\xbe\x02\xd9\xf5\x00\x00\x00\x00\x00\x02\x00\x01 \x01")) // an impossible maximum
 	f.Fuzz(func(t *testing.T, row []byte) {
 		ch, err := readChunk(row, 0)
 		if err != nil {

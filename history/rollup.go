@@ -283,7 +283,7 @@ func (r *reader) readCell(c *cell) {
 	c.min, c.max = r.code().micros(fine), r.code().micros(fine)
 	c.sum = int64(r.number(1<<62 - 1))
 	for i := range c.phases {
-		c.phases[i] = min(r.code().micros(fine), maxMicros) * n
+		c.phases[i] = r.code().micros(fine) * n
 	}
 	c.durations = r.histogram()
 }
