@@ -3,6 +3,8 @@ package collector
 import (
 	"math"
 	"slices"
+
+	"rollcall/probe"
 )
 
 // The results that are counted.
@@ -36,6 +38,12 @@ type tally struct {
 	zero    uint32
 	schema  int8
 	native  []nativeBucket // by index
+
+	// The exemplar of the results that are down. An outage that was there before the first result that was up has none:
+	// when it began is not known here, and without it its incident.
+	up       bool   // the last verdict
+	incident string // probe.IncidentID of the last outage; empty: none
+	downAt   int64  // start of its last result, in Unix nanoseconds
 }
 
 // nativeBucket counts durations up to 2^(index/2^schema) seconds.
@@ -74,6 +82,18 @@ func (t *tally) add(result int, seconds float64) *tally {
 		next.coarsen()
 	}
 	return &next
+}
+
+// follow keeps the incident that a verdict belongs to. The tally is not shared yet.
+func (t *tally) follow(r *probe.Record) {
+	began := t.up
+	if t.up = r.Result.Up(); t.up {
+		return
+	}
+	if began {
+		t.incident = probe.IncidentID(r.Module, r.Target, r.Hostname, r.Result.Start)
+	}
+	t.downAt = r.Result.Start.UnixNano()
 }
 
 // coarsen halves the resolution. The buckets are the tally's own.

@@ -171,7 +171,9 @@ func (t *Targets) Observe(r probe.Record) {
 	if !r.Result.Up() {
 		result = resultDown
 	}
-	t.tallies[place] = t.tallies[place].add(result, r.Result.Duration.Seconds())
+	next := t.tallies[place].add(result, r.Result.Duration.Seconds())
+	next.follow(&r)
+	t.tallies[place] = next
 }
 
 // NoVerdict counts a turn of a configured target that came to no verdict: the exporter failed, or the target was refused.

@@ -67,6 +67,12 @@ func (r *targetsProto) encode(f targetFamily, s *targetSeries) []byte {
 		m.Histogram = s.tally.histogram()
 	case dto.MetricType_COUNTER:
 		m.Counter = &dto.Counter{Value: &s.value, CreatedTimestamp: timestamppb.New(time.Unix(0, s.tally.start))}
+		if s.incident != "" {
+			m.Counter.Exemplar = &dto.Exemplar{
+				Label: []*dto.LabelPair{{Name: proto.String(exemplarLabel), Value: &s.incident}}, Value: proto.Float64(1),
+				Timestamp: timestamppb.New(time.Unix(0, s.tally.downAt)),
+			}
+		}
 	default:
 		m.Gauge = &dto.Gauge{Value: &s.value}
 	}

@@ -94,7 +94,12 @@ type targetSeries struct {
 	extra  [2]struct{ name, value string } // empty names: none
 	value  float64
 	tally  *tally // of a histogram or a counter
+	// incident is the ID that the exemplar of a counter has; empty: no exemplar.
+	incident string
 }
+
+// exemplarLabel is the label of exemplars, which lead to /incident/ID.
+const exemplarLabel = "incident"
 
 // targetFamily is a family of a reply.
 type targetFamily struct {
@@ -211,6 +216,9 @@ func eachProbes(v *view, emit func(*targetSeries) bool) {
 		for result, name := range resultNames {
 			s.extra[0].name, s.extra[0].value = "result", name
 			s.value = float64(v.tallies[place].results[result])
+			if s.incident = ""; result == resultDown {
+				s.incident = s.tally.incident
+			}
 			if !emit(&s) {
 				return
 			}

@@ -73,6 +73,10 @@ func (r *targetsText) line(name, ending string, s *targetSeries, le string, valu
 	}
 	r.buf = append(r.buf, '}', ' ')
 	r.buf = appendNumber(r.buf, value, r.openMetrics)
+	if r.openMetrics && s.incident != "" {
+		r.buf = append(appendLabel(append(r.buf, " # {"...), exemplarLabel, s.incident), "} 1.0 "...)
+		r.buf = appendNumber(r.buf, float64(s.tally.downAt/1e6)/1e3, true)
+	}
 	r.buf = append(r.buf, '\n')
 }
 
