@@ -108,7 +108,9 @@ func (m *Manager) start(ctx context.Context, wanted Source) (*source, error) {
 	nowhere := prometheus.NewRegistry()
 	metrics := wanted.config.NewDiscovererMetrics(nowhere, discovery.NewRefreshMetrics(nowhere))
 	s := &source{Source: wanted, logger: m.Logger}
-	discoverer, err := wanted.config.NewDiscoverer(discovery.DiscovererOptions{Logger: slog.New(&failureLog{source: s}), Metrics: metrics, SetName: "targets"})
+	discoverer, err := wanted.config.NewDiscoverer(discovery.DiscovererOptions{
+		Logger: slog.New(&failureLog{source: s}), Metrics: metrics, SetName: "targets", HTTPClientOptions: clientOptions(),
+	})
 	if err != nil {
 		return nil, err
 	}
