@@ -27,18 +27,21 @@ import (
 
 // options are the sizes of the measurements.
 type options struct {
-	rounds     int
-	probes     int // per round with 32 connections; a quarter of it with one
-	gogc       int
-	pacedTime  time.Duration
-	inFlight   int
-	timeout    time.Duration // in the scrape header, for probes in flight
-	latency    time.Duration
-	linear     int
-	soak       int
-	simulate   int
-	interval   time.Duration // each simulated target is probed once per interval
-	profileDir string
+	rounds    int
+	probes    int // per round with 32 connections; a quarter of it with one
+	gogc      int
+	pacedTime time.Duration
+	inFlight  int
+	timeout   time.Duration // in the scrape header, for probes in flight
+	latency   time.Duration
+	linear    int
+	soak      int
+	simulate  int
+	interval  time.Duration // each simulated target is probed once per interval
+	// scheduled probes: how many a second, and for how long they are measured
+	perSecond    int
+	scheduleTime time.Duration
+	profileDir   string
 }
 
 // smoke sets the shortest measurements that still check every kind of reply.
@@ -46,6 +49,7 @@ func (o *options) smoke() {
 	o.rounds, o.probes, o.pacedTime = 1, 64, 200*time.Millisecond
 	o.inFlight, o.timeout = 100, time.Second
 	o.latency, o.linear, o.soak, o.simulate, o.interval = 500*time.Millisecond, 100, 500, 500, time.Second
+	o.perSecond, o.scheduleTime = 50, time.Second
 }
 
 // bench is one run of the benchmark.
@@ -68,6 +72,7 @@ var steps = []struct {
 	{"linear", ofRollcall((*bench).measureLinearity)},
 	{"soak", ofRollcall((*bench).soak)},
 	{"simulate", ofRollcall((*bench).simulate)},
+	{"schedule", (*bench).measureSchedule},
 	{"profile", (*bench).profile},
 }
 
@@ -110,6 +115,8 @@ func run(ctx context.Context) error {
 	flag.IntVar(&o.soak, "soak", 1000000, "probes over which memory must stay flat")
 	flag.IntVar(&o.simulate, "simulate", 100000, "distinct targets of the simulation")
 	flag.DurationVar(&o.interval, "interval", time.Minute, "scrape interval of the simulation")
+	flag.IntVar(&o.perSecond, "per-second", 500, "probes a second by the exporter's own schedule")
+	flag.DurationVar(&o.scheduleTime, "schedule-time", 10*time.Second, "how long they are measured")
 	flag.StringVar(&o.profileDir, "profile", "", "write profiles of rollcall into this directory: CPU, allocations, memory in flight")
 	smoke := flag.Bool("smoke", false, "one short round of everything, to check all replies")
 	only := flag.String("only", "", "steps to run, comma-separated (default all): "+stepNames())

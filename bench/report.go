@@ -28,6 +28,7 @@ type report struct {
 	Linearity   *linearity   `json:",omitempty"`
 	Soak        *soaking     `json:",omitempty"`
 	Simulation  *simulation  `json:",omitempty"`
+	Scheduled   []scheduled  `json:",omitempty"`
 }
 
 func newReport(o options) *report {
@@ -55,6 +56,7 @@ func (r *report) markdown(w io.Writer) error {
 	r.inFlightTable(&out)
 	r.latencyTable(&out)
 	r.scaleTables(&out)
+	r.scheduleTable(&out)
 	_, err := w.Write(out.Bytes())
 	return err
 }

@@ -26,6 +26,8 @@ func main() {
 	log.SetPrefix("floor: ")
 	listen := flag.String("listen", "127.0.0.1:0", "address to listen on")
 	caFile := flag.String("ca-file", "", "authority that the https targets' certificates are verified against")
+	list := flag.String("targets", "", "file with http targets, one a line, to probe without being asked")
+	every := flag.Duration("every", time.Second, "their interval")
 	flag.Parse()
 
 	f := &floor{}
@@ -38,6 +40,9 @@ func main() {
 		if !f.roots.AppendCertsFromPEM(pem) {
 			log.Fatalf("%s has no certificate", *caFile)
 		}
+	}
+	if *list != "" {
+		log.Fatal(f.schedule(*list, *every))
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/probe", f)
@@ -71,6 +76,28 @@ func (f *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 	fmt.Fprintf(w, "# TYPE probe_success gauge\nprobe_success %d\nprobe_duration_seconds %g\n", success, time.Since(start).Seconds())
+}
+
+// schedule probes the targets of a file for ever, evenly over the interval, by a ticker of 10 ms. It keeps nothing.
+func (f *floor) schedule(file string, every time.Duration) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	targets := strings.Fields(string(text))
+	begin, started := time.Now(), 0
+	for range time.Tick(10 * time.Millisecond) {
+		for due := int(float64(len(targets)) * time.Since(begin).Seconds() / every.Seconds()); started < due; started++ {
+			go func(target string) {
+				ctx, cancel := context.WithTimeout(context.Background(), every)
+				defer cancel()
+				if err := f.probe(ctx, "http", target); err != nil {
+					log.Print(err)
+				}
+			}(targets[started%len(targets)])
+		}
+	}
+	return nil
 }
 
 func (f *floor) probe(ctx context.Context, module, target string) error {

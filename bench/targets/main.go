@@ -15,9 +15,12 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -68,6 +71,19 @@ func run(caFile string) error {
 	if err := serve("silent", func(conn net.Conn) { go holdOpen(conn) }); err != nil {
 		return err
 	}
+	clock := &timed{last: map[netip.Addr]time.Time{}}
+	if err := serve("timed", func(conn net.Conn) {
+		clock.arrive(conn)
+		go answer(conn)
+	}); err != nil {
+		return err
+	}
+	arrivals, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listening for questions about arrivals: %w", err)
+	}
+	ports["arrivals"] = arrivals.Addr().(*net.TCPAddr).Port
+	go func() { log.Fatal(http.Serve(arrivals, clock)) }()
 	names, err := net.ListenUDP("udp4", nil)
 	if err != nil {
 		return fmt.Errorf("listening for dns: %w", err)

@@ -1,0 +1,199 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// scheduled is the cost of an exporter that probes by itself.
+type scheduled struct {
+	Exporter string // "rollcall", "rollcall with history", "floor"
+	Targets  int
+	Interval time.Duration
+	Probes   int     // that reached the targets while it was measured
+	Microsec float64 // CPU time of one probe
+	Cores    float64
+	PeakKB   int64   // resident memory since the start
+	JitterMs float64 // 99th percentile of how far from the interval two probes of a target are apart
+}
+
+// withHistory is what rollcall is called that keeps the results; otherwise a server that does not answer keeps them.
+const withHistory = nameRollcall + " with history"
+
+// measureSchedule has each exporter probe 500 targets a second, all side by side in turns, and rollcall alone many targets at
+// the interval of the simulation.
+func (b *bench) measureSchedule(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "rollcall-bench-schedule-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for round := range b.options.rounds {
+		for _, name := range []string{nameRollcall, withHistory, nameFloor} {
+			if err := b.scheduleOnce(ctx, filepath.Join(dir, fmt.Sprint(name, round)), name, b.options.perSecond, time.Second, b.options.scheduleTime); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range []string{nameRollcall, withHistory} {
+		if err := b.scheduleOnce(ctx, filepath.Join(dir, name), name, b.options.simulate, b.options.interval, b.options.interval+b.options.interval/4); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scheduleOnce measures for a while, after an interval in which every target is probed for the first time.
+func (b *bench) scheduleOnce(ctx context.Context, dir, name string, count int, interval, during time.Duration) (err error) {
+	e := b.find(cmp.Or(map[string]string{withHistory: nameRollcall}[name], name))
+	if e == nil {
+		return nil
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	list := filepath.Join(dir, "targets")
+	if err := os.WriteFile(list, b.targetList(name, count, interval), 0o644); err != nil {
+		return err
+	}
+	args := []string{"--config.file=" + list, "--web.listen-address=127.0.0.1:0", "--storage.path=" + filepath.Join(dir, "data")}
+	if name == nameFloor {
+		args = []string{"-targets", list, "-every", interval.String()}
+	}
+	if _, err := b.arrivals(0); err != nil {
+		return err
+	}
+	p, err := start(name, nil, nil, []string{fmt.Sprintf("GOGC=%d", b.options.gogc)}, e.program, args...)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	if err := pause(ctx, p, interval+time.Second); err != nil {
+		return err
+	}
+	before, err := cpuTime(p.pid())
+	if err != nil {
+		return err
+	}
+	if _, err := b.arrivals(interval); err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := pause(ctx, p, during); err != nil {
+		return err
+	}
+	after, err := cpuTime(p.pid())
+	wall := time.Since(begin)
+	seen, arrivalsErr := b.arrivals(interval)
+	m, memoryErr := readMemory(p.pid())
+	if err := errors.Join(err, arrivalsErr, memoryErr); err != nil {
+		return err
+	}
+	if want := float64(count) * during.Seconds() / interval.Seconds(); float64(seen.Count) < 0.9*want {
+		return fmt.Errorf("%s probed %d times, want about %.0f: %s", name, seen.Count, want, p.stderr)
+	}
+	b.report.Scheduled = append(b.report.Scheduled, scheduled{
+		Exporter: name, Targets: count, Interval: interval, Probes: seen.Count, PeakKB: m.Peak, JitterMs: seen.Jitter99Ms,
+		Microsec: outcome{CPU: after - before}.perProbe(seen.Count), Cores: (after - before).Seconds() / wall.Seconds(),
+	})
+	return nil
+}
+
+// targetList is the configuration of rollcall with that many targets, or the list of the floor.
+func (b *bench) targetList(name string, count int, interval time.Duration) []byte {
+	var list bytes.Buffer
+	target := b.many(checkCase{server: "timed", scheme: "http://"}, count)
+	if name == nameFloor {
+		for i := range count {
+			fmt.Fprintln(&list, target(i))
+		}
+		return list.Bytes()
+	}
+	if name == nameRollcall {
+		fmt.Fprintln(&list, "history: {prometheus: {url: 'http://127.0.0.1:1'}}")
+	}
+	fmt.Fprintf(&list, "modules: {http: {prober: http, http: {preferred_ip_protocol: ip4}}}\ntargets:\n")
+	for i := range count {
+		fmt.Fprintf(&list, "- {module: http, target: %q, interval: %s}\n", target(i), interval)
+	}
+	return list.Bytes()
+}
+
+// arrivals are the connections to the timed server since it was asked last.
+type arrivals struct {
+	Count      int
+	Jitter99Ms float64
+}
+
+// arrivals asks for them, compared with an interval; at interval 0 the targets forget all connections.
+func (b *bench) arrivals(interval time.Duration) (a arrivals, err error) {
+	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	reply, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/?interval=%s", b.targets.ports["arrivals"], interval))
+	if err != nil {
+		return a, fmt.Errorf("asking the targets what reached them: %w", err)
+	}
+	text, err := io.ReadAll(reply.Body)
+	return a, errors.Join(err, reply.Body.Close(), json.Unmarshal(text, &a))
+}
+
+// pause waits, unless the process ends.
+func pause(ctx context.Context, p *process, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.done:
+		return fmt.Errorf("%s ended: %s", p.name, p.stderr)
+	case <-timer.C:
+		return nil
+	}
+}
+
+func (r *report) scheduleTable(out *bytes.Buffer) {
+	if len(r.Scheduled) == 0 {
+		return
+	}
+	table := [][]string{{"exporter", "targets", "interval", "µs per probe", "of the floor", "cores", "peak MiB", "jitter p99 ms"}}
+	var floor []float64
+	for _, s := range r.Scheduled {
+		if s.Exporter == nameFloor {
+			floor = append(floor, s.Microsec)
+		}
+	}
+	seen := map[string]bool{}
+	for _, s := range r.Scheduled {
+		row := fmt.Sprint(s.Exporter, s.Targets)
+		if seen[row] {
+			continue
+		}
+		seen[row] = true
+		var micros, cores, peak, jitter []float64
+		for _, other := range r.Scheduled {
+			if other.Exporter == s.Exporter && other.Targets == s.Targets {
+				micros, cores = append(micros, other.Microsec), append(cores, other.Cores)
+				peak, jitter = append(peak, float64(other.PeakKB)/1024), append(jitter, other.JitterMs)
+			}
+		}
+		ratio := ""
+		if len(floor) == len(micros) {
+			ratio = number(medianRatio(micros, floor), 2)
+		}
+		table = append(table, []string{
+			s.Exporter, fmt.Sprint(s.Targets), s.Interval.String(), number(median(micros), 0), ratio, number(median(cores), 2), number(median(peak), 0), number(median(jitter), 1),
+		})
+	}
+	fmt.Fprint(out, "\nProbes by the exporter's own schedule (http); medians of the rounds.\n\n")
+	writeTable(out, table)
+}
