@@ -240,7 +240,7 @@ func (e *engine) drop(t *target, place int, why string, now time.Time) {
 // over says why a target is no longer watched; empty: it is. One that left the configuration may still be asked for by
 // /probe; whether it is shows within the time between two scrapes.
 func (e *engine) over(t *target, now time.Time) (why string) {
-	if t.Scheduled && e.config.targets[t.Key()] == nil {
+	if t.Scheduled && e.config.targets[t.Key()] == nil && !e.config.Incomplete {
 		t.Scheduled, t.leaving = false, true
 		e.requested++
 	}

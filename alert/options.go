@@ -108,8 +108,12 @@ const (
 	maxMailsPerHour = 3600
 )
 
-// Config is a compiled `alert:` section: valid, complete, and never changed afterwards.
+// Config is a compiled `alert:` section: valid, complete, and never changed after it is applied.
 type Config struct {
+	// Incomplete says that not all configured targets are known yet, because a source of targets has not answered. Incidents
+	// of those that are missing go on. Compile leaves it false.
+	Incomplete bool
+
 	policy        incident.Policy
 	probeRequests bool
 	targets       map[incident.Key]*watched // the configured ones

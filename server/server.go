@@ -98,7 +98,7 @@ func Run(o Options) error {
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	if err := parts.hook.Apply(ctx, manager.Current().Alert()); err != nil {
+	if err := parts.applyAlerts(ctx, manager.Current(), parts.watchlist.of(manager.Current())); err != nil {
 		stop()
 		return err
 	}

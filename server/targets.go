@@ -116,6 +116,9 @@ func (c *components) applyAlerts(ctx context.Context, present *config.Config, ta
 	if err != nil {
 		return err
 	}
+	if section != nil {
+		section.Incomplete = !c.watchlist.manager.Answered(present.Sources())
+	}
 	ctx, cancel := context.WithTimeout(ctx, mailPatience)
 	defer cancel()
 	return c.hook.Apply(ctx, section)

@@ -180,6 +180,12 @@ func (s *source) last() []*targetgroup.Group {
 	return s.groups
 }
 
+func (s *source) answered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen
+}
+
 // recovered notes a refresh without failure.
 func (s *source) recovered() {
 	if s.failing.Swap(false) {
@@ -198,6 +204,18 @@ func (m *Manager) Found(wanted Source) []*targetgroup.Group {
 	return s.last()
 }
 
+// Answered reports whether every one of the sources runs and has answered, so that no target of theirs is missing.
+func (m *Manager) Answered(all []Source) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, wanted := range all {
+		if s := find(m.sources, wanted); s == nil || !s.answered() {
+			return false
+		}
+	}
+	return true
+}
+
 // Stats returns the present numbers by mechanism.
 func (m *Manager) Stats() map[string]Stats {
 	m.mu.Lock()
@@ -213,14 +231,12 @@ func (m *Manager) Stats() map[string]Stats {
 		if s.failing.Load() {
 			stats.Failing++
 		}
-		s.mu.Lock()
-		if !s.seen {
+		if !s.answered() {
 			stats.Pending++
 		}
-		for _, group := range s.groups {
+		for _, group := range s.last() {
 			stats.Targets += len(group.Targets)
 		}
-		s.mu.Unlock()
 		all[s.Mechanism()] = stats
 	}
 	return all
