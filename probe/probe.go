@@ -163,7 +163,7 @@ type CertificateFacts struct {
 	Subject            string
 	Issuer             string
 	SubjectAlternative string // DNS names, comma-separated
-	SerialNumber       string // lower-case hex
+	SerialNumber       string // lower-case hex of its bytes, so the number of digits is even
 }
 
 // Record is a Result together with who asked for it: what observers get. They read it and must not change it.
