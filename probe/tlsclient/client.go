@@ -164,7 +164,7 @@ func verify(presented []*x509.Certificate, roots *x509.CertPool, serverName stri
 	if probe.Is[x509.SystemRootsError](err) {
 		return nil, &probe.ExporterError{Fault: probe.FaultFile, Err: err}
 	}
-	return nil, probe.Fail(probe.StageTLS, verifyReason(err), err)
+	return nil, probe.Fail(probe.StageTLS, verifyReason(err), explainAuthority(err, presented))
 }
 
 func verifyReason(err error) probe.Reason {

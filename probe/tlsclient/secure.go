@@ -166,7 +166,7 @@ func (t *Client) handshake(ctx context.Context, conn *handshakeConn, hello Hello
 	c.CurvePreferences = groups
 	s := Secured{Conn: tls.Client(conn, c), Facts: facts}
 	// Not HandshakeContext: it starts a goroutine to watch a context that conn watches already.
-	err = HandshakeError(ctx, s.Conn.Handshake(), facts)
+	err = t.explain(HandshakeError(ctx, s.Conn.Handshake(), facts), facts)
 	conn.limit = nil
 	if facts.Version == 0 {
 		s.Facts = nil
