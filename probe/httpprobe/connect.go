@@ -113,7 +113,7 @@ func (r *run) startTLS(ctx context.Context, h *hop, redial tlsclient.Dialer) err
 	secured, err := r.p.tls.Secure(ctx, r.link.raw, hello, redial)
 	r.result.Phases.Connect += secured.Connect
 	r.result.Phases.TLS += secured.TLS
-	r.result.TLS = secured.Facts
+	r.presented(secured.Facts)
 	if err != nil {
 		return err
 	}
@@ -122,6 +122,14 @@ func (r *run) startTLS(ctx context.Context, h *hop, redial tlsclient.Dialer) err
 	}
 	r.link = link{raw: secured.Raw, tls: secured.Conn, http2: secured.Conn.ConnectionState().NegotiatedProtocol == "h2"}
 	return nil
+}
+
+// presented notes what the hop's server presented; nil: nothing.
+func (r *run) presented(facts *probe.TLSFacts) {
+	r.result.TLS = facts
+	if facts != nil {
+		r.result.HTTP.Expiring.Narrow(facts.EarliestStart, facts.EarliestExpiry)
+	}
 }
 
 // sendsSecrets reports whether h's request says what only its host should read: more than what answer is wanted.

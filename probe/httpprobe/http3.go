@@ -100,7 +100,7 @@ func (r *run) openHTTP3(ctx context.Context, h *hop, dest netip.AddrPort, groups
 	if facts.Version == 0 {
 		presented = end
 	} else {
-		r.result.TLS = facts
+		r.presented(facts)
 	}
 	r.result.Phases.Connect += presented.Sub(start)
 	r.result.Phases.TLS += end.Sub(presented)

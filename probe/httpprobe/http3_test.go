@@ -137,7 +137,7 @@ func TestHTTP3FramesWithoutProgressEndEarly(t *testing.T) {
 	}
 }
 
-// TestHTTP3Handshakes holds that QUIC's own answers are told from those of TLS and from silence.
+// TestHTTP3Handshakes holds that answers of QUIC, answers of TLS and silence have reasons of their own.
 func TestHTTP3Handshakes(t *testing.T) {
 	answer := func(s *quic.Stream) {
 		s.Write([]byte{1, 3, 0, 0, 0xd9}) // :status 200
@@ -167,7 +167,7 @@ func TestHTTP3Handshakes(t *testing.T) {
 		"another version of QUIC": {change: func(_ *quic.Transport, _ *tls.Config, server *quic.Config) {
 			server.Versions = []quic.Version{quic.Version2}
 		}},
-		"a server that takes nobody": {change: func(_ *quic.Transport, server *tls.Config, config *quic.Config) {
+		"a server that is full": {change: func(_ *quic.Transport, server *tls.Config, config *quic.Config) {
 			config.GetConfigForClient = func(*quic.ClientInfo) (*quic.Config, error) { return nil, errors.New("full") }
 		}, stage: probe.StageConnect, reason: probe.ReasonConnectionRefused},
 	} {

@@ -236,9 +236,14 @@ func TestTLSShowsAClientCertificate(t *testing.T) {
 	client := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
 
 	o := tlsOptions(ca.PEM, expect("ready"))
-	cert, key := probetest.Pair(t, ca.Issue(client))
+	own := ca.Issue(client)
+	cert, key := probetest.Pair(t, own)
 	o.TLSConfig.Cert, o.TLSConfig.Key = cert, config.Secret(key)
-	probetest.WantUp(t, probeTCP(t, o, addr.String(), probetest.Enough))
+	r := probeTCP(t, o, addr.String(), probetest.Enough)
+	probetest.WantUp(t, r)
+	if !r.TLS.ClientExpiry.Equal(own.Leaf.NotAfter) {
+		t.Errorf("ours expires at %v, want %v", r.TLS.ClientExpiry, own.Leaf.NotAfter)
+	}
 
 	// Without one, TLS 1.3 tells only the first to read.
 	probetest.WantDown(t, probeTCP(t, tlsOptions(ca.PEM, expect("ready")), addr.String(), probetest.Enough), probe.StageTLS, probe.ReasonClientCertificate)

@@ -73,6 +73,9 @@ func (t *Client) Config(serverName string, nextProtos []string, facts *probe.TLS
 		return nil, err
 	}
 	serverName = withoutZone(serverName)
+	if own := material.certificate.Leaf; own != nil {
+		facts.ClientExpiry = own.NotAfter
+	}
 	return &tls.Config{
 		ServerName: serverName,
 		NextProtos: nextProtos,

@@ -25,7 +25,7 @@ type handshakeConn struct {
 	limit *probe.Limit // nil: the handshake is over, or there is no bound
 	read  int
 
-	silent   func() // called when nothing came for patience; nil: it was, or nobody wants to know
+	silent   func() // called when nothing came for patience; nil: it was called, or there is no need
 	patience time.Duration
 }
 

@@ -14,7 +14,7 @@ import (
 type Hello struct {
 	ServerName string       // what the certificate must be for, see Client.ServerName
 	Protocols  []string     // for ALPN; nil: none
-	Secret     bool         // the connection will carry what nobody may read in decades either
+	Secret     bool         // the connection will carry what must stay secret for decades
 	Trace      *probe.Trace // nil: none
 }
 

@@ -81,7 +81,7 @@ func TestASlowServerIsAnsweredOnItsFirstConnection(t *testing.T) {
 }
 
 // TestASecondChanceThatFailsToo holds that the reason is then the certificate's, where it got so far, and the time's
-// where nobody ever answers.
+// where no answer ever comes.
 func TestASecondChanceThatFailsToo(t *testing.T) {
 	ca, other := probetest.NewAuthority(t), probetest.NewAuthority(t)
 	serve := probetest.TLSServer(&tls.Config{Certificates: []tls.Certificate{other.Issue()}}, probetest.Drain)
