@@ -96,7 +96,7 @@ func (r *run) dial(ctx context.Context, h *hop, via *url.URL, dest netip.AddrPor
 	if via != nil {
 		return r.p.proxy.dial(ctx, r.p, r.req.Guard, via, h.url, dest)
 	}
-	raw, err := network.Dial(ctx, r.req.Guard, "tcp", h.url.Hostname(), dest, netip.Addr{})
+	raw, err := network.Dial(ctx, r.req.Guard, "tcp", h.url.Hostname(), dest, r.p.source)
 	return link{raw: raw}, err
 }
 

@@ -95,7 +95,7 @@ func (r *run) openHTTP3(ctx context.Context, h *hop, dest netip.AddrPort, groups
 		presented = time.Now()
 		return verify(state)
 	}
-	s, err := dialHTTP3(ctx, dest, config)
+	s, err := dialHTTP3(ctx, r.p.source, dest, config)
 	end := time.Now()
 	if facts.Version == 0 {
 		presented = end
@@ -144,8 +144,13 @@ func tlsError(err *quic.TransportError) error {
 	return err
 }
 
-func dialHTTP3(ctx context.Context, dest netip.AddrPort, config *tls.Config) (*http3Session, error) {
-	socket, err := net.ListenUDP("udp", nil)
+// dialHTTP3 comes from source, if that is valid.
+func dialHTTP3(ctx context.Context, source netip.Addr, dest netip.AddrPort, config *tls.Config) (*http3Session, error) {
+	var local *net.UDPAddr
+	if source.IsValid() {
+		local = net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+	}
+	socket, err := net.ListenUDP("udp", local)
 	if err != nil {
 		return nil, err
 	}

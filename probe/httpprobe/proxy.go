@@ -162,7 +162,7 @@ func (c *proxyClient) reach(ctx context.Context, p *prober, via *url.URL) (link,
 		return link{}, err
 	}
 	dial := func(ctx context.Context) (net.Conn, error) {
-		return network.Dial(ctx, nil, "tcp", host, netip.AddrPortFrom(found.Addr, proxyPort(via)), netip.Addr{})
+		return network.Dial(ctx, nil, "tcp", host, netip.AddrPortFrom(found.Addr, proxyPort(via)), p.source)
 	}
 	raw, err := dial(ctx)
 	if err != nil || via.Scheme != "https" {
