@@ -119,7 +119,7 @@ func blackboxFamilies(c checkCase) []string {
 		families = append(families, "probe_http_last_modified_timestamp_seconds")
 	}
 	if c.module == "https" {
-		families = append(families, "probe_ssl_earliest_cert_expiry", "probe_ssl_last_chain_expiry_timestamp_seconds",
+		families = append(families, "probe_http_hops_earliest_cert_expiry_timestamp_seconds", "probe_ssl_earliest_cert_expiry", "probe_ssl_earliest_cert_not_before_timestamp_seconds", "probe_ssl_last_chain_expiry_timestamp_seconds",
 			"probe_ssl_last_chain_info", "probe_tls_version_info")
 	}
 	slices.Sort(families)

@@ -227,12 +227,12 @@ func compare(t *testing.T, what string, want map[string]bool, got map[string]str
 func everyFact() *probe.Record {
 	return &probe.Record{Result: probe.Result{
 		Resolve:   &probe.Resolve{},
-		HTTP:      &probe.HTTPFacts{Hops: 1, LastModified: time.Now(), HasCEL: true},
+		HTTP:      &probe.HTTPFacts{Hops: 1, LastModified: time.Now(), HasCEL: true, Expiring: probe.Validity{NotAfter: time.Now()}},
 		TCP:       &probe.TCPFacts{Expects: []probe.ExpectLabels{{{Name: "a", Value: "b"}}}},
 		ICMP:      &probe.ICMPFacts{HopLimit: 64},
 		DNS:       &probe.DNSFacts{HasSerial: true},
 		GRPC:      &probe.GRPCFacts{Tried: true, Serving: "SERVING"},
 		WebSocket: &probe.WebSocketFacts{Tried: true},
-		TLS:       &probe.TLSFacts{Version: 0x304, CipherSuite: 0x1301, EarliestExpiry: time.Now(), ChainExpiry: time.Now()},
+		TLS:       &probe.TLSFacts{Version: 0x304, CipherSuite: 0x1301, EarliestExpiry: time.Now(), EarliestStart: time.Now(), ClientExpiry: time.Now(), ChainExpiry: time.Now()},
 	}}
 }

@@ -30,6 +30,7 @@ const (
 	grpcStatusCode
 	httpContentLength
 	httpDuration
+	httpHopsEarliestCertExpiry
 	httpLastModified
 	httpRedirects
 	httpSSL
@@ -40,7 +41,9 @@ const (
 	icmpReplyHopLimit
 	ipAddrHash
 	ipProtocol
+	sslClientCertExpiry
 	sslEarliestCertExpiry
+	sslEarliestCertNotBefore
 	sslLastChainExpiry
 	sslLastChainInfo
 	success
@@ -78,6 +81,7 @@ var descriptors = [familyCount]descriptor{
 	grpcStatusCode:             {"probe_grpc_status_code", "gRPC status code of the call."},
 	httpContentLength:          {"probe_http_content_length", "Length of the body by the server's word, -1 if it gave none."},
 	httpDuration:               {"probe_http_duration_seconds", "Time each phase of the HTTP probe took, summed over redirects."},
+	httpHopsEarliestCertExpiry: {"probe_http_hops_earliest_cert_expiry_timestamp_seconds", "Unix time at which the first of the certificates expires that were presented, over all redirects."},
 	httpLastModified:           {"probe_http_last_modified_timestamp_seconds", "Unix time in the response's Last-Modified header."},
 	httpRedirects:              {"probe_http_redirects", "Redirects that the server answered with."},
 	httpSSL:                    {"probe_http_ssl", "1 if the last response came over TLS, else 0."},
@@ -88,7 +92,9 @@ var descriptors = [familyCount]descriptor{
 	icmpReplyHopLimit:          {"probe_icmp_reply_hop_limit", "Hop limit of the reply, in IPv4 its time to live."},
 	ipAddrHash:                 {"probe_ip_addr_hash", "FNV-1a hash of the target's address, to see that it changed."},
 	ipProtocol:                 {"probe_ip_protocol", "IP version that the probe used, 4 or 6, 0 if no address was found."},
+	sslClientCertExpiry:        {"probe_ssl_client_cert_expiry_timestamp_seconds", "Unix time at which the module's client certificate expires."},
 	sslEarliestCertExpiry:      {"probe_ssl_earliest_cert_expiry", "Unix time at which the first of the presented certificates expires."},
+	sslEarliestCertNotBefore:   {"probe_ssl_earliest_cert_not_before_timestamp_seconds", "Unix time from which on the presented certificate that expires first is valid."},
 	sslLastChainExpiry:         {"probe_ssl_last_chain_expiry_timestamp_seconds", "Unix time at which the verified chain that lasts longest expires."},
 	sslLastChainInfo:           {"probe_ssl_last_chain_info", "What the target's own certificate says."},
 	success:                    {"probe_success", "1 if the target is up, 0 if it is down."},

@@ -160,13 +160,19 @@ func (b *builder) add(f family, value float64) {
 	b.built = append(b.built, f)
 }
 
+// addTime adds t in whole seconds, the resolution that certificates and HTTP dates have; nothing when it is zero.
+func (b *builder) addTime(f family, t time.Time) {
+	if !t.IsZero() {
+		b.add(f, float64(t.Unix()))
+	}
+}
+
 func (b *builder) addHTTP(result *probe.Result) {
 	http := result.HTTP
 	b.add(httpContentLength, float64(http.ContentLength))
 	b.addPhases(result)
-	if !http.LastModified.IsZero() {
-		b.add(httpLastModified, unix(http.LastModified))
-	}
+	b.addTime(httpHopsEarliestCertExpiry, http.Expiring.NotAfter)
+	b.addTime(httpLastModified, http.LastModified)
 	b.add(httpRedirects, float64(http.Redirects))
 	b.add(httpSSL, number(http.TLS))
 	b.add(httpStatusCode, float64(http.StatusCode))
@@ -285,12 +291,10 @@ func (b *builder) addWebSocket(result *probe.Result) {
 // addCertificates adds what the target presented. A chain that did not verify has no expiry, and a made-up one
 // would fire or silence alerts, so that family is then absent.
 func (b *builder) addCertificates(facts *probe.TLSFacts) {
-	if !facts.EarliestExpiry.IsZero() {
-		b.add(sslEarliestCertExpiry, unix(facts.EarliestExpiry))
-	}
-	if !facts.ChainExpiry.IsZero() {
-		b.add(sslLastChainExpiry, unix(facts.ChainExpiry))
-	}
+	b.addTime(sslClientCertExpiry, facts.ClientExpiry)
+	b.addTime(sslEarliestCertExpiry, facts.EarliestExpiry)
+	b.addTime(sslEarliestCertNotBefore, facts.EarliestStart)
+	b.addTime(sslLastChainExpiry, facts.ChainExpiry)
 	leaf := &facts.Leaf
 	b.cert = [...]string{leaf.FingerprintSHA256, leaf.Issuer, leaf.SerialNumber, leaf.Subject, leaf.SubjectAlternative}
 	b.add(sslLastChainInfo, 1)
@@ -328,8 +332,6 @@ func number(condition bool) float64 {
 	return 0
 }
 
-// unix is t in whole seconds, the resolution that certificates and HTTP dates have.
-func unix(t time.Time) float64 { return float64(t.Unix()) }
 
 // address returns the FNV-1a hash of the address' 4 or 16 bytes and its protocol, both 0 for no address.
 // IPv4 in IPv6's clothes counts as IPv4.

@@ -27,7 +27,7 @@ func records() map[string]probe.Record {
 	certificates := func() *probe.TLSFacts {
 		return &probe.TLSFacts{
 			Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256,
-			EarliestExpiry: start.Add(30 * 24 * time.Hour), ChainExpiry: start.Add(90 * 24 * time.Hour),
+			EarliestStart: start.Add(-60 * 24 * time.Hour), EarliestExpiry: start.Add(30 * 24 * time.Hour), ChainExpiry: start.Add(90 * 24 * time.Hour),
 			Leaf: probe.CertificateFacts{
 				FingerprintSHA256: "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c",
 				Subject:           `CN=example.org,O="Quotes \ and` + "\n" + `a line"`,
@@ -46,6 +46,9 @@ func records() map[string]probe.Record {
 	https := http()
 	https.TLS, https.VersionMajor, https.VersionMinor, https.ContentLength = true, 2, 0, -1
 	https.HasCEL, https.Redirects = true, 2
+	https.Expiring.NotAfter = start.Add(20 * 24 * time.Hour)
+	withOwn := certificates()
+	withOwn.ClientExpiry = start.Add(40 * 24 * time.Hour)
 	http3 := http()
 	http3.TLS, http3.VersionMajor, http3.VersionMinor = true, 3, 0
 	http3.LastModified = time.Time{}
@@ -63,7 +66,7 @@ func records() map[string]probe.Record {
 
 	return map[string]probe.Record{
 		"http":                   record(probe.Result{Resolve: resolved, HTTP: http()}),
-		"https":                  record(probe.Result{Resolve: resolved, HTTP: https, TLS: certificates()}),
+		"https":                  record(probe.Result{Resolve: resolved, HTTP: https, TLS: withOwn}),
 		"http3":                  record(probe.Result{Resolve: ip6, HTTP: http3, TLS: certificates()}),
 		"http_by_proxy":          record(probe.Result{HTTP: http()}),
 		"http_bad_url":           record(probe.Result{HTTP: new(probe.HTTPFacts), Failure: failure(probe.StageRequest, probe.ReasonProtocolError)}),

@@ -136,7 +136,7 @@ func TestEverySectionMayBeAbsent(t *testing.T) {
 			r.Result.Resolve = full.Resolve
 		}
 		http := has(1, "probe_failed_due_to_cel", "probe_failed_due_to_regex", "probe_http_content_length", "probe_http_duration_seconds",
-			"probe_http_last_modified_timestamp_seconds", "probe_http_redirects", "probe_http_ssl", "probe_http_status_code",
+			"probe_http_hops_earliest_cert_expiry_timestamp_seconds", "probe_http_last_modified_timestamp_seconds", "probe_http_redirects", "probe_http_ssl", "probe_http_status_code",
 			"probe_http_uncompressed_body_length", "probe_http_version")
 		if http {
 			r.Result.HTTP = full.HTTP
@@ -144,7 +144,8 @@ func TestEverySectionMayBeAbsent(t *testing.T) {
 		if has(2, "probe_failed_due_to_bytes", "probe_failed_due_to_regex") {
 			r.Result.TCP = new(probe.TCPFacts)
 		}
-		if has(3, "probe_ssl_earliest_cert_expiry", "probe_ssl_last_chain_expiry_timestamp_seconds", "probe_ssl_last_chain_info", "probe_tls_version_info") {
+		if has(3, "probe_ssl_client_cert_expiry_timestamp_seconds", "probe_ssl_earliest_cert_expiry", "probe_ssl_earliest_cert_not_before_timestamp_seconds",
+			"probe_ssl_last_chain_expiry_timestamp_seconds", "probe_ssl_last_chain_info", "probe_tls_version_info") {
 			r.Result.TLS = full.TLS
 			if http {
 				want = append(want, "probe_tls_cipher_info")

@@ -10,7 +10,7 @@ import (
 )
 
 // shownSeries are the series of a verdict that /metrics/targets shows, in the order of the reply. They are those that the
-// rules and the dashboard in deploy ask for: the whole of a /probe reply would double what a target costs here and in
+// rules and the dashboard in deploy ask for, and the validity of certificates: the whole of a /probe reply would double what a target costs here and in
 // Prometheus.
 var shownSeries = [...]struct {
 	family family
@@ -25,11 +25,13 @@ var shownSeries = [...]struct {
 	{httpDuration, phaseResolve},
 	{httpDuration, phaseTLS},
 	{httpDuration, phaseTransfer},
+	{family: httpHopsEarliestCertExpiry},
 	{family: httpStatusCode},
 	{icmpDuration, icmpPhaseResolve},
 	{icmpDuration, icmpPhaseRTT},
 	{icmpDuration, icmpPhaseSetup},
 	{family: sslEarliestCertExpiry},
+	{family: sslEarliestCertNotBefore},
 	{family: success},
 	{family: timeout},
 	{family: tlsVersionInfo},

@@ -95,9 +95,11 @@ func TestTargetsSayWhatAProbeSays(t *testing.T) {
 	}
 }
 
-// TestTargetsHaveWhatRulesAndDashboardAskFor: all of it, and nothing else.
+// TestTargetsHaveWhatRulesAndDashboardAskFor: all of it, and what else is known of the validity of certificates.
 func TestTargetsHaveWhatRulesAndDashboardAskFor(t *testing.T) {
-	got, want := map[string]bool{}, map[string]bool{}
+	got, want := map[string]bool{}, map[string]bool{
+		descriptors[sslEarliestCertNotBefore].name: true, descriptors[httpHopsEarliestCertExpiry].name: true,
+	}
 	for _, s := range shownSeries {
 		got[descriptors[s.family].name] = true
 	}

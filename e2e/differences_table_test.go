@@ -19,6 +19,10 @@ var differences = []difference{
 		in: `not_verified$`, diff: `^probe_ssl_last_chain_expiry_timestamp_seconds only in blackbox_exporter`,
 	},
 	{
+		what: "the start of a certificate's validity, the expiry of the module's own, and the earliest expiry over all redirects", peer: "not shown", ours: "`probe_ssl_earliest_cert_not_before_timestamp_seconds`, `probe_ssl_client_cert_expiry_timestamp_seconds`, `probe_http_hops_earliest_cert_expiry_timestamp_seconds`", because: "each of them can take a service down",
+		in: `^(https?|tcp|grpc|dns|websocket|name|unix)_`, diff: `^probe_(ssl_earliest_cert_not_before|ssl_client_cert_expiry|http_hops_earliest_cert_expiry)_timestamp_seconds only in rollcall`,
+	},
+	{
 		what: "no descriptors, no memory, too many probes", peer: "`probe_success` 0 for every target", ours: "5xx and a counter", because: "a down verdict must be about the target",
 		held: "e2e/hostile_ourselves_test.go: func noDescriptors",
 	},

@@ -171,7 +171,10 @@ func (r goldenRules) reasons(reason string) {
 
 func (r goldenRules) certificates(http bool, reason string) {
 	_, shown := r.exposition["probe_ssl_last_chain_info"]
-	r.together(shown, "probe_ssl_earliest_cert_expiry", "probe_tls_version_info")
+	r.together(shown, "probe_ssl_earliest_cert_expiry", "probe_ssl_earliest_cert_not_before_timestamp_seconds", "probe_tls_version_info")
+	if shown {
+		r.together(http, "probe_http_hops_earliest_cert_expiry_timestamp_seconds")
+	}
 	r.together(shown && http, "probe_tls_cipher_info")
 	if strings.HasPrefix(reason, "certificate_") {
 		r.together(false, "probe_ssl_last_chain_expiry_timestamp_seconds")

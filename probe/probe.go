@@ -68,6 +68,29 @@ type Result struct {
 // Up reports whether the target answered as its module demands.
 func (r Result) Up() bool { return r.Failure == nil }
 
+// Expiring is the validity of the certificate that expires first, of all that the target presented, also before it redirected
+// elsewhere. The zero value: it presented none.
+func (r *Result) Expiring() Validity {
+	var v Validity
+	if r.HTTP != nil {
+		v = r.HTTP.Expiring
+	}
+	if r.TLS != nil {
+		v.Narrow(r.TLS.EarliestStart, r.TLS.EarliestExpiry)
+	}
+	return v
+}
+
+// Validity is the time of a certificate. The zero value: there is none.
+type Validity struct{ NotBefore, NotAfter time.Time }
+
+// Narrow replaces v by the validity of another certificate that expires sooner.
+func (v *Validity) Narrow(notBefore, notAfter time.Time) {
+	if !notAfter.IsZero() && (v.NotAfter.IsZero() || notAfter.Before(v.NotAfter)) {
+		*v = Validity{notBefore, notAfter}
+	}
+}
+
 // Phases is where the time went, summed over redirects.
 type Phases struct {
 	Resolve    time.Duration // name to address
@@ -98,6 +121,7 @@ type HTTPFacts struct {
 	HasCEL                 bool      // the module has a CEL option
 	FailedCEL              bool      // that option decided
 	FinalURL               string    // the last URL asked for, without userinfo
+	Expiring               Validity  // of the certificate that expires first, over all hops
 }
 
 // TCPFacts is what a tcp or unix probe saw after it had connected.
@@ -152,6 +176,7 @@ type TLSFacts struct {
 	EarliestExpiry time.Time
 	EarliestStart  time.Time // when the certificate that expires first became valid
 	ChainExpiry    time.Time // latest-expiring verified chain; zero: no chain was verified
+	ClientExpiry   time.Time // of our own certificate; zero: the module has none
 	Leaf           CertificateFacts
 
 	ClientCertificateRequested bool // the peer asked for one
@@ -163,7 +188,7 @@ type CertificateFacts struct {
 	Subject            string
 	Issuer             string
 	SubjectAlternative string // DNS names, comma-separated
-	SerialNumber       string // lower-case hex
+	SerialNumber       string // lower-case hex of its bytes, so the number of digits is even
 }
 
 // Record is a Result together with who asked for it: what observers get. They read it and must not change it.

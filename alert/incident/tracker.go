@@ -140,22 +140,23 @@ func (t *Tracker) Release(now time.Time) {
 	t.Incident = &i
 }
 
-// WarnOfExpiry returns a notice when the certificate that r saw expires soon and the last notice is a day old; else nil.
+// WarnOfExpiry returns a notice when a certificate that r saw, at any hop of a redirect, expires soon and the last notice is a day old; else nil.
 func (t *Tracker) WarnOfExpiry(r *probe.Result, p Policy) *Incident {
-	if (p.CertWarning <= 0 && p.CertShare <= 0) || r.TLS == nil || r.TLS.EarliestExpiry.IsZero() {
+	cert := r.Expiring()
+	if (p.CertWarning <= 0 && p.CertShare <= 0) || cert.NotAfter.IsZero() {
 		return nil
 	}
 	warning := p.CertWarning
-	if p.CertShare > 0 && !r.TLS.EarliestStart.IsZero() {
-		warning = time.Duration(p.CertShare * float64(r.TLS.EarliestExpiry.Sub(r.TLS.EarliestStart)))
+	if p.CertShare > 0 && !cert.NotBefore.IsZero() {
+		warning = time.Duration(p.CertShare * float64(cert.NotAfter.Sub(cert.NotBefore)))
 	}
 	// The absolute value, because after a restart these are wall-clock times and that clock may have been set back.
-	if r.TLS.EarliestExpiry.Sub(r.Start) >= warning || (!t.Warned.IsZero() && r.Start.Sub(t.Warned).Abs() < 24*time.Hour) {
+	if cert.NotAfter.Sub(r.Start) >= warning || (!t.Warned.IsZero() && r.Start.Sub(t.Warned).Abs() < 24*time.Hour) {
 		return nil
 	}
 	t.Warned = r.Start
 	i := t.incident(r)
-	i.Since, i.Expiry = r.Start.Round(0), r.TLS.EarliestExpiry
+	i.Since, i.Expiry = r.Start.Round(0), cert.NotAfter
 	return i
 }
 

@@ -294,8 +294,15 @@ func TestCertificateWarningByShareOfItsLifetime(t *testing.T) {
 		r := resultAt(epoch, true)
 		expiry := epoch.Add(days * 24 * time.Hour)
 		r.TLS = &probe.TLSFacts{EarliestExpiry: expiry, EarliestStart: expiry.Add(-45 * 24 * time.Hour)}
-		if got := NewTracker(KeyOf("m", "host:1", "")).WarnOfExpiry(r, Policy{CertShare: 1. / 3}) != nil; got != want {
-			t.Errorf("%d of 45 days before the expiry: warned %t, want %t", days, got, want)
+		redirected := resultAt(epoch, true) // from https to http
+		redirected.HTTP = &probe.HTTPFacts{Expiring: probe.Validity{NotBefore: r.TLS.EarliestStart, NotAfter: expiry}}
+		lasting := resultAt(epoch, true) // to another certificate
+		lasting.HTTP, lasting.TLS = redirected.HTTP, &probe.TLSFacts{EarliestStart: epoch, EarliestExpiry: epoch.Add(900 * 24 * time.Hour)}
+		for _, r := range []*probe.Result{r, redirected, lasting} {
+			i := NewTracker(KeyOf("m", "host:1", "")).WarnOfExpiry(r, Policy{CertShare: 1. / 3})
+			if got := i != nil; got != want || got && !i.Expiry.Equal(expiry) {
+				t.Errorf("%d of 45 days before the expiry: warned %+v, want %t", days, i, want)
+			}
 		}
 	}
 }

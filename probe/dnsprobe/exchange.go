@@ -72,8 +72,11 @@ func (e *exchange) connect(ctx context.Context, host string, addr netip.AddrPort
 	if e.p.stream {
 		transport = "tcp"
 	}
+	dial := func(ctx context.Context) (net.Conn, error) {
+		return network.Dial(ctx, e.req.Guard, transport, host, addr, e.p.source)
+	}
 	start := time.Now()
-	conn, err := network.Dial(ctx, e.req.Guard, transport, host, addr, e.p.source)
+	conn, err := dial(ctx)
 	e.r.Phases.Connect = time.Since(start)
 	if err != nil {
 		return e.classifyDial(err)
@@ -82,15 +85,14 @@ func (e *exchange) connect(ctx context.Context, host string, addr netip.AddrPort
 	if e.p.tls == nil {
 		return nil
 	}
-	start = time.Now()
-	secured, facts, err := e.p.tls.Handshake(ctx, conn, e.p.tls.ServerName(tlsclient.NameFor(e.req.Hostname, host)), nil, nil)
-	e.r.TLS, e.r.Phases.TLS = facts, time.Since(start)
-	if err != nil {
-		conn.Close()
-		return err
+	hello := tlsclient.Hello{ServerName: e.p.tls.ServerName(tlsclient.NameFor(e.req.Hostname, host)), Trace: e.req.Trace}
+	secured, err := e.p.tls.Secure(ctx, conn, hello, dial)
+	e.r.TLS, e.r.Phases.TLS = secured.Facts, secured.TLS
+	e.r.Phases.Connect += secured.Connect
+	if err == nil {
+		e.conn = secured.Conn
 	}
-	e.conn = secured
-	return nil
+	return err
 }
 
 // classifyDial gives the failure of a server that accepted and then closed to the stage that would have come next.

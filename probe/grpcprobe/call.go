@@ -2,7 +2,6 @@ package grpcprobe
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
@@ -48,7 +47,6 @@ type call struct {
 	host                  string
 	addr                  netip.AddrPort
 	authority, serverName string
-	groups                []tls.CurveID // of the TLS handshake; nil: all
 	r                     *probe.Result
 }
 

@@ -130,15 +130,8 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	}
 	if p.secured {
 		c.authority = authority(c.serverName, 0, req.Hostname)
-		if len(p.metadata) == 0 {
-			c.groups = tlsclient.QuickGroups()
-		}
 	}
 	err = c.run(ctx)
-	if c.groups != nil && tlsclient.RefusesGroups(err, r.TLS) {
-		c.groups = nil
-		err = c.run(ctx)
-	}
 	if errors.Is(err, errUnprocessed) {
 		// Safe to repeat, and a server that is being restarted gracefully does answer (RFC 9113, 8.7).
 		req.Trace.Step("the server has not processed the call: calling once more on a new connection")
@@ -178,8 +171,11 @@ func (c *call) open(ctx context.Context) (net.Conn, error) {
 	if c.req.Trace != nil {
 		c.req.Trace.Step("connecting to %s", c.addr)
 	}
+	dial := func(ctx context.Context) (net.Conn, error) {
+		return network.Dial(ctx, c.req.Guard, "tcp", c.host, c.addr, netip.Addr{})
+	}
 	start := time.Now()
-	conn, err := network.Dial(ctx, c.req.Guard, "tcp", c.host, c.addr, netip.Addr{})
+	conn, err := dial(ctx)
 	c.r.Phases.Connect += time.Since(start)
 	if f := network.ClosedAfterAccept(err); f != nil {
 		stage := probe.StageResponse
@@ -191,23 +187,24 @@ func (c *call) open(ctx context.Context) (net.Conn, error) {
 	if err != nil || !c.p.secured {
 		return conn, err
 	}
-	start = time.Now()
-	secured, facts, err := c.p.tls.Handshake(ctx, conn, c.serverName, []string{"h2"}, c.groups)
-	c.r.Phases.TLS += time.Since(start)
-	c.r.TLS = facts
-	if err == nil && secured.ConnectionState().NegotiatedProtocol != "h2" {
-		// Without it a server may speak HTTP/1 (RFC 9113, 3.2); the library insists as well.
-		err = probe.Failf(probe.StageTLS, probe.ReasonTLSHandshake, "the server did not choose h2 by ALPN, which gRPC needs")
-	}
+	hello := tlsclient.Hello{ServerName: c.serverName, Protocols: []string{"h2"}, Secret: len(c.p.metadata) > 0, Trace: c.req.Trace}
+	secured, err := c.p.tls.Secure(ctx, conn, hello, dial)
+	c.r.TLS = secured.Facts
+	c.r.Phases.Connect += secured.Connect
+	c.r.Phases.TLS += secured.TLS
 	if err != nil {
-		conn.Close()
 		return nil, err
+	}
+	if secured.Conn.ConnectionState().NegotiatedProtocol != "h2" {
+		// Without it a server may speak HTTP/1 (RFC 9113, 3.2); the library insists as well.
+		secured.Raw.Close()
+		return nil, probe.Failf(probe.StageTLS, probe.ReasonTLSHandshake, "the server did not choose h2 by ALPN, which gRPC needs")
 	}
 	c.r.GRPC.TLS = true
 	if c.req.Trace != nil {
-		c.req.Trace.Step("TLS with %s: %s", c.serverName, tls.VersionName(facts.Version))
+		c.req.Trace.Step("TLS with %s: %s", c.serverName, tls.VersionName(secured.Facts.Version))
 	}
-	return secured, nil
+	return secured.Conn, nil
 }
 
 // shown is what the peer says, for a text: cut, quoted, and without the secrets that were sent.

@@ -61,6 +61,11 @@ func serve(t testing.TB, service grpc_health_v1.HealthServer, opts ...grpc.Serve
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, l, service, opts...)
+}
+
+func serveOn(t testing.TB, l net.Listener, service grpc_health_v1.HealthServer, opts ...grpc.ServerOption) netip.AddrPort {
+	t.Helper()
 	s := grpc.NewServer(opts...)
 	grpc_health_v1.RegisterHealthServer(s, service)
 	done := make(chan struct{})
@@ -166,6 +171,17 @@ func TestTLS(t *testing.T) {
 
 	withoutALPN := probetest.Listen(t, probetest.TLSServer(&tls.Config{Certificates: []tls.Certificate{cert}}, probetest.Drain))
 	probetest.WantDown(t, probetest.Ask(t, module(t, trusting(ca)), probe.Request{Target: withoutALPN.String()}), probe.StageTLS, probe.ReasonTLSHandshake)
+}
+
+func TestServerThatTakesNoLargeClientHello(t *testing.T) {
+	ca := probetest.NewAuthority(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := serveOn(t, probetest.ShortHellos(l), healthy(), grpc.Creds(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{ca.Issue()}})))
+	m := module(t, trusting(ca), func(o *Options) { o.Metadata = map[string][]config.Secret{"authorization": {"secret"}} })
+	probetest.WantUp(t, probetest.Ask(t, m, probe.Request{Target: addr.String()}))
 }
 
 func TestAuthorityAndMetadata(t *testing.T) {

@@ -118,14 +118,14 @@ func (p *prober) readBody(ctx context.Context, resp *response, sink *content.Sin
 	if p.limit > 0 && p.limit < 1<<40 {
 		source.Left = 4*p.limit + 64<<10 // stored blocks and tiny chunks take more than they yield
 	}
-	var err error
-	if resp.contentLength != 0 {
-		var decoded io.Reader
-		var done func()
-		if decoded, done, err = p.decoders.Decode(string(p.compression), &source, probe.LimitOf(ctx)); err == nil {
-			err = sink.Fill(decoded, buffer)
-			done()
-		}
+	coding := string(p.compression)
+	if resp.contentLength == 0 {
+		coding = "" // nothing is in no coding; over HTTP/2 and HTTP/3 something may come all the same
+	}
+	decoded, done, err := p.decoders.Decode(coding, &source, probe.LimitOf(ctx))
+	if err == nil {
+		err = sink.Fill(decoded, buffer)
+		done()
 	}
 	if err == nil && resp.end != nil {
 		err = resp.end()

@@ -3,6 +3,7 @@ package httpprobe
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -75,7 +76,8 @@ func (o *Options) Compile() (probe.Prober, error) {
 		f.Unusablef("method", "%q is not a method; accepted: GET, HEAD, POST and the like", p.method)
 	}
 
-	var err error
+	source, err := p.policy.BindTo(o.SourceIPAddress)
+	f.Join(err)
 	p.body, err = compileBody(o.Body, o.BodyFile)
 	f.Join(err)
 	p.checks, err = o.compileChecks()
@@ -88,9 +90,11 @@ func (o *Options) Compile() (probe.Prober, error) {
 	f.Join(err)
 	p.proxy, err = compileProxy(&o.HTTPClientConfig.ProxyConfig)
 	f.Join(err)
+	p.comeFrom(source, p.policy)
 	p.skipResolve = o.SkipResolvePhaseWithProxy && p.proxy != nil
 	if tokens, ok := p.auth.(*tokenSource); ok && tokens != nil {
 		tokens.client.headers.userAgent = p.headers.userAgent
+		tokens.client.comeFrom(source, p.policy)
 	}
 	if p.http3 && p.proxy != nil {
 		f.Unusablef("enable_http3", "does not go with a proxy; accepted: one of enable_http3, proxy_url and proxy_from_environment")
@@ -107,6 +111,17 @@ func (o *Options) Compile() (probe.Prober, error) {
 		}
 	}
 	return p, nil
+}
+
+// comeFrom makes every connection come from source, if that is valid. It reaches the family of policy alone.
+func (p *prober) comeFrom(source netip.Addr, policy network.Resolver) {
+	if !source.IsValid() {
+		return
+	}
+	p.source, p.policy = source, policy
+	if p.proxy != nil {
+		p.proxy.policy = policy
+	}
 }
 
 func compileBody(inline, file string) (requestBody, error) {

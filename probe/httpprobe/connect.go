@@ -3,6 +3,7 @@ package httpprobe
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"net/netip"
 	"net/url"
 	"time"
@@ -27,34 +28,7 @@ func (r *run) connect(ctx context.Context, h *hop) error {
 	if r.p.http3 {
 		return r.connectHTTP3(ctx, h, dest)
 	}
-	if h.url.Scheme != "https" {
-		return r.open(ctx, h, via, dest, nil)
-	}
-	return r.openTLS(ctx, h, via, dest)
-}
-
-// openTLS connects with the key exchanges that h's secrets demand, and once more with the others where the peer may only
-// have refused those.
-func (r *run) openTLS(ctx context.Context, h *hop, via *url.URL, dest netip.AddrPort) error {
-	groups, others := tlsclient.QuickGroups(), []tls.CurveID(nil)
-	if r.sendsSecrets(h) {
-		groups, others = others, groups
-	}
-	err := r.open(ctx, h, via, dest, groups)
-	if err == nil || r.link.raw == nil || r.result.TLS != nil { // without a link it was a proxy that refused
-		return err
-	}
-	if groups == nil && !refusesHello(err) || groups != nil && !tlsclient.RefusesGroups(err, nil) {
-		return err
-	}
-	r.close(false)
-	return r.open(ctx, h, via, dest, others)
-}
-
-// refusesHello reports whether a handshake may have failed because the ClientHello, with the key share of a post-quantum
-// exchange, does not fit into one segment: some servers and middleboxes read no further.
-func refusesHello(err error) bool {
-	return probe.HasReason(err, probe.ReasonTLSHandshake, probe.ReasonTLSVersion, probe.ReasonConnectionReset, probe.ReasonConnectionClosed)
+	return r.open(ctx, h, via, dest)
 }
 
 // route finds where h's connection goes: the address and port of its host, and the proxy on the way, if any. There
@@ -97,26 +71,37 @@ func (r *run) resolve(ctx context.Context, host string) (netip.Addr, error) {
 	return found.Addr, nil
 }
 
-// open connects to dest, and begins TLS by one of groups when h's URL demands it.
-func (r *run) open(ctx context.Context, h *hop, via *url.URL, dest netip.AddrPort, groups []tls.CurveID) error {
+// open connects to dest, and begins TLS when h's URL demands it.
+func (r *run) open(ctx context.Context, h *hop, via *url.URL, dest netip.AddrPort) error {
 	start := time.Now()
 	var err error
 	if via != nil {
-		if err = r.allowHostname(ctx, h); err == nil {
-			r.link, err = r.p.proxy.dial(ctx, r.p, r.req.Guard, via, h.url, dest)
-		}
-	} else {
-		r.link.raw, err = network.Dial(ctx, r.req.Guard, "tcp", h.url.Hostname(), dest, netip.Addr{})
+		err = r.allowHostname(ctx, h)
+	}
+	if err == nil {
+		r.link, err = r.dial(ctx, h, via, dest)
 	}
 	r.result.Phases.Connect += time.Since(start)
 	if err != nil || h.url.Scheme != "https" {
 		return err
 	}
-	return r.startTLS(ctx, h, groups)
+	return r.startTLS(ctx, h, func(ctx context.Context) (net.Conn, error) {
+		other, err := r.dial(ctx, h, via, dest)
+		return other.raw, err
+	})
+}
+
+// dial makes a connection to dest, or to the proxy on the way there.
+func (r *run) dial(ctx context.Context, h *hop, via *url.URL, dest netip.AddrPort) (link, error) {
+	if via != nil {
+		return r.p.proxy.dial(ctx, r.p, r.req.Guard, via, h.url, dest)
+	}
+	raw, err := network.Dial(ctx, r.req.Guard, "tcp", h.url.Hostname(), dest, r.p.source)
+	return link{raw: raw}, err
 }
 
 // startTLS makes the hop's connection one of TLS.
-func (r *run) startTLS(ctx context.Context, h *hop, groups []tls.CurveID) error {
+func (r *run) startTLS(ctx context.Context, h *hop, redial tlsclient.Dialer) error {
 	var protocols []string
 	if r.p.http2 != nil {
 		protocols = []string{"h2", "http/1.1"}
@@ -124,18 +109,27 @@ func (r *run) startTLS(ctx context.Context, h *hop, groups []tls.CurveID) error 
 			protocols = protocols[1:]
 		}
 	}
-	start := time.Now()
-	secured, facts, err := r.p.tls.Handshake(ctx, r.link.raw, r.serverName(h), protocols, groups)
-	r.result.Phases.TLS += time.Since(start)
-	r.result.TLS = facts
+	hello := tlsclient.Hello{ServerName: r.serverName(h), Protocols: protocols, Secret: r.sendsSecrets(h), Trace: r.req.Trace}
+	secured, err := r.p.tls.Secure(ctx, r.link.raw, hello, redial)
+	r.result.Phases.Connect += secured.Connect
+	r.result.Phases.TLS += secured.TLS
+	r.presented(secured.Facts)
 	if err != nil {
 		return err
 	}
 	if r.req.Trace != nil {
-		r.req.Trace.Step("TLS with %s: %s", r.serverName(h), tls.VersionName(facts.Version))
+		r.req.Trace.Step("TLS with %s: %s", hello.ServerName, tls.VersionName(secured.Facts.Version))
 	}
-	r.link.tls, r.link.http2 = secured, secured.ConnectionState().NegotiatedProtocol == "h2"
+	r.link = link{raw: secured.Raw, tls: secured.Conn, http2: secured.Conn.ConnectionState().NegotiatedProtocol == "h2"}
 	return nil
+}
+
+// presented notes what the hop's server presented; nil: nothing.
+func (r *run) presented(facts *probe.TLSFacts) {
+	r.result.TLS = facts
+	if facts != nil {
+		r.result.HTTP.Expiring.Narrow(facts.EarliestStart, facts.EarliestExpiry)
+	}
 }
 
 // sendsSecrets reports whether h's request says what only its host should read: more than what answer is wanted.

@@ -63,7 +63,7 @@ func (s *countingSocket) ReadBatch(messages []ipv4.Message, flags int) (int, err
 	return n, err
 }
 
-// connectHTTP3 brings up QUIC, once more with a smaller ClientHello where the server refuses the first.
+// connectHTTP3 brings up QUIC, once more with other key exchanges where the server may only have refused those.
 func (r *run) connectHTTP3(ctx context.Context, h *hop, dest netip.AddrPort) error {
 	if err := probe.Allow(r.req.Guard, h.url.Hostname(), dest); err != nil {
 		return err
@@ -71,9 +71,10 @@ func (r *run) connectHTTP3(ctx context.Context, h *hop, dest netip.AddrPort) err
 	if _, err := network.ZoneIndex(dest.Addr()); err != nil {
 		return err
 	}
-	err := r.openHTTP3(ctx, h, dest, nil)
-	if r.result.TLS == nil && probe.Is[*quic.TransportError](err) && refusesHello(err) {
-		err = r.openHTTP3(ctx, h, dest, tlsclient.QuickGroups())
+	groups, others := tlsclient.Groups(r.sendsSecrets(h))
+	err := r.openHTTP3(ctx, h, dest, groups)
+	if tlsclient.Refused(err, r.result.TLS, groups) {
+		err = r.openHTTP3(ctx, h, dest, others)
 	}
 	return err
 }
@@ -94,26 +95,62 @@ func (r *run) openHTTP3(ctx context.Context, h *hop, dest netip.AddrPort, groups
 		presented = time.Now()
 		return verify(state)
 	}
-	s, err := dialHTTP3(ctx, dest, config)
+	s, err := dialHTTP3(ctx, r.p.source, dest, config)
 	end := time.Now()
 	if facts.Version == 0 {
-		r.result.Phases.Connect += end.Sub(start)
-		if err != nil {
-			return atStage(probe.StageConnect, "connecting over QUIC", tlsclient.HandshakeError(ctx, err, facts))
-		}
+		presented = end
+	} else {
+		r.presented(facts)
 	}
-	r.result.TLS = facts
 	r.result.Phases.Connect += presented.Sub(start)
 	r.result.Phases.TLS += end.Sub(presented)
 	if err != nil {
-		return tlsclient.HandshakeError(ctx, err, facts)
+		return classifyQUIC(ctx, err, facts)
 	}
 	r.session = s
 	return nil
 }
 
-func dialHTTP3(ctx context.Context, dest netip.AddrPort, config *tls.Config) (*http3Session, error) {
-	socket, err := net.ListenUDP("udp", nil)
+// classifyQUIC says what it means that QUIC did not come up. What TLS says is of StageTLS, as over TCP.
+func classifyQUIC(ctx context.Context, err error, facts *probe.TLSFacts) error {
+	var transport *quic.TransportError
+	isTransport := errors.As(err, &transport)
+	switch {
+	case isTransport && transport.ErrorCode.IsCryptoError():
+		return tlsclient.HandshakeError(ctx, tlsError(transport), facts)
+	case facts.Version != 0, ctx.Err() != nil:
+	case isTransport && transport.ErrorCode == quic.ConnectionRefused:
+		return probe.Failf(probe.StageConnect, probe.ReasonConnectionRefused, "connecting over QUIC: %w", err)
+	case isTransport, probe.Is[*quic.VersionNegotiationError](err):
+		return probe.Failf(probe.StageConnect, probe.ReasonProtocolError, "connecting over QUIC: %w", err)
+	}
+	err = tlsclient.HandshakeError(ctx, err, facts)
+	if facts.Version != 0 {
+		return err
+	}
+	return atStage(probe.StageConnect, "connecting over QUIC", err)
+}
+
+// tlsError is what TLS says by an error of QUIC (RFC 9001, section 4.8), in the form that crypto/tls has for it over TCP.
+func tlsError(err *quic.TransportError) error {
+	if err.Remote {
+		return &net.OpError{Op: "remote error", Err: tls.AlertError(err.ErrorCode)} // the low byte
+	}
+	for _, cause := range err.Unwrap() {
+		if cause != nil && cause != net.ErrClosed {
+			return cause
+		}
+	}
+	return err
+}
+
+// dialHTTP3 comes from source, if that is valid.
+func dialHTTP3(ctx context.Context, source netip.Addr, dest netip.AddrPort, config *tls.Config) (*http3Session, error) {
+	var local *net.UDPAddr
+	if source.IsValid() {
+		local = net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+	}
+	socket, err := net.ListenUDP("udp", local)
 	if err != nil {
 		return nil, err
 	}
@@ -180,6 +217,7 @@ func (s *http3Session) close() {
 // classify names an error of an HTTP/3 exchange.
 func (s *http3Session) classify(ctx context.Context, stage probe.Stage, err error) error {
 	wrapped := fmt.Errorf("%s over HTTP/3: %w", doing(stage), err)
+	var transport *quic.TransportError
 	switch {
 	case s.socket.ended.Load():
 		return probe.Failf(stage, probe.ReasonProtocolError, "%s over HTTP/3: %w", doing(stage), frames.ErrNoProgress)
@@ -188,6 +226,8 @@ func (s *http3Session) classify(ctx context.Context, stage probe.Stage, err erro
 	case strings.Contains(err.Error(), "http3: HEADERS frame too large"),
 		strings.Contains(err.Error(), "http3: headers too large"): // they have no type; the second is after unpacking
 		return probe.Fail(stage, probe.ReasonHeadersTooLarge, wrapped)
+	case errors.As(err, &transport) && transport.Remote && transport.ErrorCode.IsCryptoError():
+		return network.Classify(ctx, stage, tlsError(transport)) // a server refuses our certificate only after the handshake
 	case probe.Is[*quic.StreamError](err), probe.Is[*quic.ApplicationError](err), probe.Is[*quic.TransportError](err), probe.Is[*http3.Error](err):
 		return probe.Fail(stage, probe.ReasonProtocolError, wrapped)
 	case stage == probe.StageBody && errors.Is(err, io.ErrUnexpectedEOF): // the stream ended, not the connection

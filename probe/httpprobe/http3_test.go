@@ -3,6 +3,7 @@ package httpprobe
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -133,5 +134,79 @@ func TestHTTP3FramesWithoutProgressEndEarly(t *testing.T) {
 	t.Logf("it ended after %v", r.Duration)
 	if !strings.Contains(r.Failure.Error(), "without end") {
 		t.Errorf("%v", r.Failure)
+	}
+}
+
+// TestHTTP3Handshakes holds that answers of QUIC, answers of TLS and silence have reasons of their own.
+func TestHTTP3Handshakes(t *testing.T) {
+	answer := func(s *quic.Stream) {
+		s.Write([]byte{1, 3, 0, 0, 0xd9}) // :status 200
+		s.Close()
+	}
+	for name, c := range map[string]struct {
+		change func(*quic.Transport, *tls.Config, *quic.Config)
+		more   string
+		stage  probe.Stage
+		reason probe.Reason
+	}{
+		"a Retry": {change: func(server *quic.Transport, _ *tls.Config, _ *quic.Config) {
+			server.VerifySourceAddress = func(net.Addr) bool { return true }
+		}},
+		"a Retry, with secrets": {change: func(server *quic.Transport, _ *tls.Config, _ *quic.Config) {
+			server.VerifySourceAddress = func(net.Addr) bool { return true }
+		}, more: "basic_auth: {username: u, password: secret}"},
+		"a post-quantum key exchange alone": {change: func(_ *quic.Transport, server *tls.Config, _ *quic.Config) {
+			server.CurvePreferences = []tls.CurveID{tls.X25519MLKEM768}
+		}},
+		"no common protocol": {change: func(_ *quic.Transport, server *tls.Config, _ *quic.Config) {
+			server.NextProtos = []string{"other"}
+		}, stage: probe.StageTLS, reason: probe.ReasonTLSHandshake},
+		"a client certificate": {change: func(_ *quic.Transport, server *tls.Config, _ *quic.Config) {
+			server.ClientAuth = tls.RequireAnyClientCert
+		}, stage: probe.StageTLS, reason: probe.ReasonClientCertificate},
+		"another version of QUIC": {change: func(_ *quic.Transport, _ *tls.Config, server *quic.Config) {
+			server.Versions = []quic.Version{quic.Version2}
+		}},
+		"a server that is full": {change: func(_ *quic.Transport, server *tls.Config, config *quic.Config) {
+			config.GetConfigForClient = func(*quic.ClientInfo) (*quic.Config, error) { return nil, errors.New("full") }
+		}, stage: probe.StageConnect, reason: probe.ReasonConnectionRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target, options := serveHTTP3Frames(t, c.change, answer)
+			r := probetest.Ask(t, httpModule(t, options+c.more), probe.Request{Target: target, Timeout: 10 * time.Second})
+			if c.stage == "" {
+				probetest.WantUp(t, r)
+				return
+			}
+			probetest.WantDown(t, r, c.stage, c.reason)
+		})
+	}
+}
+
+// TestHTTP3WithoutACommonVersion has a server that speaks a version of QUIC that there is not (RFC 9000, section 6).
+func TestHTTP3WithoutACommonVersion(t *testing.T) {
+	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	go func() {
+		b := make([]byte, 2048)
+		for {
+			n, from, err := socket.ReadFrom(b)
+			if err != nil || n < 7 {
+				return
+			}
+			dest := b[6 : 6+int(b[5])]
+			source := b[7+len(dest) : 7+len(dest)+int(b[6+len(dest)])]
+			answer := append([]byte{0x80, 0, 0, 0, 0, byte(len(source))}, source...)
+			answer = append(append(answer, byte(len(dest))), dest...)
+			socket.WriteTo(append(answer, 0x0a, 0x0b, 0x0c, 0x0d), from)
+		}
+	}()
+	r := probetest.Ask(t, httpModule(t, "enable_http3: true"), probe.Request{Target: "https://" + socket.LocalAddr().String(), Timeout: 20 * time.Second})
+	probetest.WantDown(t, r, probe.StageConnect, probe.ReasonProtocolError)
+	if !strings.Contains(r.Failure.Error(), "no compatible QUIC version") || r.Duration > 10*time.Second {
+		t.Errorf("after %v: %v", r.Duration, r.Failure)
 	}
 }

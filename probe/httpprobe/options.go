@@ -29,6 +29,7 @@ type Options struct {
 	ValidHTTPVersions            []Version           `yaml:"valid_http_versions,omitempty"`
 	IPProtocol                   option.IPProtocol   `yaml:"preferred_ip_protocol,omitempty"`
 	IPProtocolFallback           bool                `yaml:"ip_protocol_fallback"`
+	SourceIPAddress              string              `yaml:"source_ip_address,omitempty"`
 	SkipResolvePhaseWithProxy    bool                `yaml:"skip_resolve_phase_with_proxy,omitempty"`
 	NoFollowRedirects            *bool               `yaml:"no_follow_redirects,omitempty"` // deprecated: follow_redirects
 	FailIfSSL                    bool                `yaml:"fail_if_ssl,omitempty"`
@@ -73,6 +74,7 @@ type prober struct {
 	auth    authorizer // nil: none configured
 	checks  checks
 	policy  network.Resolver
+	source  netip.Addr // of every connection; invalid: the system chooses
 	tls     *tlsclient.Client
 	proxy   *proxyClient // nil: none
 

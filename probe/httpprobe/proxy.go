@@ -19,6 +19,7 @@ import (
 	"rollcall/probe"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
+	"rollcall/probe/tlsclient"
 )
 
 // proxyClient reaches targets through the proxies that a module names. nil: there are none.
@@ -160,18 +161,15 @@ func (c *proxyClient) reach(ctx context.Context, p *prober, via *url.URL) (link,
 	if err != nil {
 		return link{}, err
 	}
-	raw, err := network.Dial(ctx, nil, "tcp", host, netip.AddrPortFrom(found.Addr, proxyPort(via)), netip.Addr{})
-	if err != nil {
-		return link{}, err
+	dial := func(ctx context.Context) (net.Conn, error) {
+		return network.Dial(ctx, nil, "tcp", host, netip.AddrPortFrom(found.Addr, proxyPort(via)), p.source)
 	}
-	l := link{raw: raw}
-	if via.Scheme == "https" {
-		if l.tls, _, err = p.tls.Handshake(ctx, raw, host, nil, nil); err != nil {
-			raw.Close()
-			return link{}, err
-		}
+	raw, err := dial(ctx)
+	if err != nil || via.Scheme != "https" {
+		return link{raw: raw}, err
 	}
-	return l, nil
+	secured, err := p.tls.Secure(ctx, raw, tlsclient.Hello{ServerName: host, Secret: true}, dial)
+	return link{raw: secured.Raw, tls: secured.Conn}, err
 }
 
 func proxyPort(u *url.URL) uint16 {

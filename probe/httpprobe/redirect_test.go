@@ -1,7 +1,11 @@
 package httpprobe
 
 import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -11,8 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/config"
+
 	"rollcall/probe"
 	"rollcall/probe/probetest"
+	"rollcall/probe/tlsclient"
 )
 
 // recorder keeps the requests that a server got.
@@ -71,6 +78,40 @@ func TestRedirectsAreCountedAndFollowedToTen(t *testing.T) {
 	probetest.WantDown(t, r, probe.StageRedirect, probe.ReasonTooManyRedirects)
 	if r.HTTP.Redirects != 11 || r.HTTP.StatusCode != 302 {
 		t.Errorf("facts: %+v", r.HTTP)
+	}
+}
+
+// TestRedirectsKeepTheEarliestExpiry holds that a certificate counts also when the redirect leads away from it.
+func TestRedirectsKeepTheEarliestExpiry(t *testing.T) {
+	ca := probetest.NewAuthority(t)
+	lasting := func(d time.Duration) tls.Certificate {
+		return ca.Issue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(d).Truncate(time.Second) })
+	}
+	to := func(location string) func(net.Conn) {
+		return func(c net.Conn) {
+			http.ReadRequest(bufio.NewReader(c))
+			io.WriteString(c, "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: "+location+"\r\n\r\n")
+		}
+	}
+	last := "http://" + probetest.Listen(t, answerOK).String()
+	for _, hop := range []struct {
+		name     string
+		lasts    time.Duration
+		earliest time.Duration
+	}{{"to plain HTTP", 2 * time.Hour, 2 * time.Hour}, {"over a later one", 3 * time.Hour, 2 * time.Hour}, {"over a sooner one", time.Hour, time.Hour}} {
+		cert := lasting(hop.lasts)
+		last = "https://" + probetest.Listen(t, probetest.TLSServer(&tls.Config{Certificates: []tls.Certificate{cert}}, to(last))).String()
+		m := httpModule(t, "")
+		client, err := tlsclient.Compile("tls_config", &config.TLSConfig{CA: ca.PEM})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Prober.(*prober).tls = client
+		r := probetest.Ask(t, m, probe.Request{Target: last})
+		probetest.WantUp(t, r)
+		if left := time.Until(r.Expiring().NotAfter); left > hop.earliest || left < hop.earliest-10*time.Minute || r.Expiring().NotBefore.IsZero() || r.TLS != nil {
+			t.Errorf("%s: %+v", hop.name, r.Expiring())
+		}
 	}
 }
 

@@ -177,20 +177,6 @@ func TestHTTP3FloodEndsEarly(t *testing.T) {
 	}
 }
 
-func TestBodyLongerThanItsLengthIsOneVerdict(t *testing.T) {
-	for _, pause := range []time.Duration{0, 20 * time.Millisecond} {
-		for range 5 {
-			target := answers(t, func(c net.Conn) {
-				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
-				time.Sleep(pause)
-				io.WriteString(c, "!!")
-			})
-			r := probetest.Ask(t, httpModule(t, "fail_if_body_not_matches_regexp: ['^body$']"), probe.Request{Target: target})
-			probetest.WantUp(t, r)
-		}
-	}
-}
-
 func TestURLsAreEncodedWhereTheyMustBe(t *testing.T) {
 	for raw, want := range map[string]string{
 		"/a b?q=c d":          "/a%20b?q=c%20d",
@@ -221,49 +207,21 @@ func TestURLsAreEncodedWhereTheyMustBe(t *testing.T) {
 	}
 }
 
-// A server that reads one segment sees half of a ClientHello with a post-quantum key share.
+// TestServerThatTakesNoLargeClientHello holds that the verdict depends neither on secrets nor on a proxy on the way.
 func TestServerThatTakesNoLargeClientHello(t *testing.T) {
 	certified, options := serveTLS(t, false, func(http.ResponseWriter, *http.Request) {})
-	config := &tls.Config{Certificates: certified.TLS.Certificates}
-	for name, refuse := range map[string]func(net.Conn){
-		"closes": func(net.Conn) {},
-		"resets": probetest.Reset,
-		"alerts": func(c net.Conn) { c.Write([]byte{21, 3, 1, 0, 2, 2, 50}); io.CopyN(io.Discard, c, 2000) }, // decode_error
-	} {
-		target := "https://" + rawServer(t, func(c net.Conn) {
-			hello := make([]byte, 5)
-			io.ReadFull(c, hello)
-			if int(hello[3])<<8|int(hello[4]) > 1300 {
-				refuse(c)
-				return
-			}
-			secured := tls.Server(&prefixed{c, bytes.NewReader(hello)}, config)
-			if secured.Handshake() == nil {
-				answerOK(secured)
+	serve := probetest.TLSServer(&tls.Config{Certificates: certified.TLS.Certificates}, answerOK)
+	for name, refuse := range probetest.RefuseHello {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := "https://" + probetest.Listen(t, probetest.ShortHello(serve, refuse)).String()
+			for _, more := range []string{"", "basic_auth: {username: u, password: secret}", "method: POST\nbody: secret", "basic_auth: {username: u, password: secret}\nproxy_url: " + startProxy(t, false, 0).URL} {
+				if r := probetest.Ask(t, httpModule(t, options+more), probe.Request{Target: target, Timeout: 6 * time.Second}); !r.Up() {
+					t.Errorf("%q: %v", more, r.Failure)
+				}
 			}
 		})
-		for _, secret := range []string{"", "basic_auth: {username: u, password: secret}", "{method: POST, body: secret}"} {
-			more := secret
-			if strings.HasPrefix(secret, "{") {
-				more = "method: POST\nbody: secret"
-			}
-			if r := probetest.Ask(t, httpModule(t, options+more), probe.Request{Target: target}); !r.Up() {
-				t.Errorf("%s, %q: %v", name, secret, r.Failure)
-			}
-		}
 	}
-}
-
-type prefixed struct {
-	net.Conn
-	first *bytes.Reader
-}
-
-func (p *prefixed) Read(b []byte) (int, error) {
-	if p.first.Len() > 0 {
-		return p.first.Read(b)
-	}
-	return p.Conn.Read(b)
 }
 
 func TestProxyThatDemandsCredentials(t *testing.T) {

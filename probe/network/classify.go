@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"strings"
 	"syscall"
 
 	"rollcall/probe"
@@ -31,6 +32,9 @@ func Classify(ctx context.Context, stage probe.Stage, err error) error {
 	}
 	if alert, ok := RemoteAlert(err); ok {
 		return probe.Fail(probe.StageTLS, AlertReason(alert), err) // TLS 1.3 servers refuse us only after the handshake
+	}
+	if brokenTLS(err) {
+		return probe.Fail(stage, probe.ReasonProtocolError, err)
 	}
 	return probe.Fail(stage, Reason(ctx, err), err)
 }
@@ -98,6 +102,18 @@ func LocalFault(err error) *probe.ExporterError {
 		return &probe.ExporterError{Fault: probe.FaultPermission, Err: err}
 	}
 	return nil
+}
+
+// brokenTLS reports whether err is what crypto/tls does not accept of a connection after its handshake: records that are
+// no TLS, were changed, or come without end and hold nothing.
+func brokenTLS(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "local error" || probe.Is[tls.RecordHeaderError](err) {
+		return true
+	}
+	for next := err; next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	return strings.HasPrefix(err.Error(), "tls: ") // the others have no type
 }
 
 // RemoteAlert returns the TLS alert that the peer sent. Outside QUIC crypto/tls keeps the alert's type to itself,

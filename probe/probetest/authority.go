@@ -33,6 +33,14 @@ func NewAuthority(t testing.TB, change ...func(*x509.Certificate)) *Authority {
 	return a
 }
 
+// Intermediate is another authority, which this one has signed.
+func (a *Authority) Intermediate(name string) *Authority {
+	signed := a.Issue(func(c *x509.Certificate) {
+		c.Subject.CommonName, c.IsCA, c.BasicConstraintsValid, c.DNSNames = name, true, true, nil
+	})
+	return &Authority{t: a.t, Cert: signed.Leaf, Key: signed.PrivateKey.(*ecdsa.PrivateKey)}
+}
+
 // Issue makes a certificate for localhost and 127.0.0.1, valid today, after change. Without a cert of its own the
 // authority signs by the new key.
 func (a *Authority) Issue(change ...func(*x509.Certificate)) tls.Certificate {

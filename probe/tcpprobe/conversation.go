@@ -94,9 +94,9 @@ func (c conversation) sends() bool {
 	return slices.ContainsFunc(c, func(t turn) bool { return t.send != "" || t.sendBytes != "" })
 }
 
-// run holds the conversation on conn, which ends with ctx. startTLS makes the stream a secure one. What was found
-// is in facts also when there is an error; the errors are classify's.
-func (c conversation) run(ctx context.Context, conn net.Conn, facts *probe.TCPFacts, trace *probe.Trace, startTLS func(net.Conn) (net.Conn, error)) error {
+// run holds the conversation on conn, which ends with ctx. startTLS returns the stream that is a secure one after so many
+// turns. What was found is in facts also when there is an error; the errors are classify's.
+func (c conversation) run(ctx context.Context, conn net.Conn, facts *probe.TCPFacts, trace *probe.Trace, startTLS func(after int) (net.Conn, error)) error {
 	s, m := &stream{conn: conn}, option.Matcher{Ctx: ctx}
 	for i := range c {
 		t := &c[i]
@@ -111,7 +111,7 @@ func (c conversation) run(ctx context.Context, conn net.Conn, facts *probe.TCPFa
 			// (CVE-2011-0411). An honest peer waits for the handshake.
 			return probe.Failf(probe.StageConversation, probe.ReasonEarlyData, "starting TLS: the peer sent %d more bytes in plaintext", s.buffered())
 		}
-		secure, err := startTLS(s.conn)
+		secure, err := startTLS(i + 1)
 		if err != nil {
 			return err
 		}

@@ -46,9 +46,9 @@ func FuzzConversation(f *testing.F) {
 			var facts probe.TCPFacts
 			secured := false
 			peer := &scripted{in: bytes.NewReader(input), step: step}
-			err := turns.run(context.Background(), peer, &facts, nil, func(c net.Conn) (net.Conn, error) {
+			err := turns.run(context.Background(), peer, &facts, nil, func(int) (net.Conn, error) {
 				secured = true
-				return c, nil
+				return peer, nil
 			})
 			return peer, facts, err, secured
 		}

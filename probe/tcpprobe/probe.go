@@ -91,7 +91,9 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	if req.Trace != nil {
 		req.Trace.Step("connecting to %s", addr)
 	}
-	dial := func() (net.Conn, error) { return network.Dial(ctx, req.Guard, "tcp", host, addr, p.source) }
+	dial := func(ctx context.Context) (net.Conn, error) {
+		return network.Dial(ctx, req.Guard, "tcp", host, addr, p.source)
+	}
 	return r.Settle(p.session.Run(ctx, req, host, dial, &r))
 }
 

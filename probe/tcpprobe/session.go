@@ -43,44 +43,20 @@ func (o *SessionOptions) Compile() (*Session, error) {
 	return s, errors.Join(tlsErr, turnsErr)
 }
 
-// Run opens a stream to host by dial and holds the session on it. When the peer wants a key exchange that was not
-// offered, it opens one more stream. host is the name of the certificate unless server_name or the request's hostname
-// says otherwise; empty: there is none. The phases and what was found are in r also when there is an error, which is
-// Classify's; those of dial pass through.
-func (s *Session) Run(ctx context.Context, req probe.Request, host string, dial func() (net.Conn, error), r *probe.Result) error {
-	a := attempt{s: s, serverName: s.tls.ServerName(tlsclient.NameFor(req.Hostname, host)), trace: req.Trace, dial: dial, r: r}
-	if s.secured && !s.conversation.sends() {
-		a.groups = tlsclient.QuickGroups()
-	}
-	err := a.run(ctx)
-	if a.groups != nil && tlsclient.RefusesGroups(err, r.TLS) {
-		a.groups = nil
-		err = a.run(ctx)
-	}
-	return err
-}
-
-// attempt is one stream of a probe.
-type attempt struct {
-	s          *Session
-	serverName string
-	trace      *probe.Trace
-	dial       func() (net.Conn, error)
-	groups     []tls.CurveID // of the TLS that the stream begins with; nil: all
-	r          *probe.Result
-}
-
-// run opens the stream and does all that the module asks for on it.
-func (a *attempt) run(ctx context.Context) error {
+// Run opens a stream to host by dial, once more if the handshake of TLS needs it, and holds the session on it. host is the
+// name of the certificate unless server_name or the request's hostname says otherwise; empty: there is none. The phases and
+// what was found are in r also when there is an error, which is Classify's; those of dial pass through.
+func (s *Session) Run(ctx context.Context, req probe.Request, host string, dial tlsclient.Dialer, r *probe.Result) error {
 	start := time.Now()
-	conn, err := a.dial()
-	a.r.Phases.Connect += time.Since(start)
+	conn, err := dial(ctx)
+	r.Phases.Connect = time.Since(start)
 	if err != nil {
-		return a.s.withoutConnection(err, a.r)
+		return s.withoutConnection(err, r)
 	}
-	defer conn.Close()
-	a.r.TCP = new(probe.TCPFacts)
-	return a.talk(ctx, conn)
+	r.TCP = new(probe.TCPFacts)
+	open := run{session: s, serverName: s.tls.ServerName(tlsclient.NameFor(req.Hostname, host)), trace: req.Trace, dial: dial, result: r, conn: conn}
+	defer func() { open.conn.Close() }() // over TLS it sends close_notify first
+	return open.talk(ctx)
 }
 
 // withoutConnection says what it means that dialling failed.
@@ -100,46 +76,63 @@ func (s *Session) withoutConnection(err error, r *probe.Result) error {
 	}
 }
 
-// talk is all that happens on the connection.
-func (a *attempt) talk(ctx context.Context, conn net.Conn) error {
-	s, r := a.s, a.r
-	var secured *tls.Conn
-	defer func() {
-		if secured != nil {
-			secured.Close() // sends close_notify first
-		}
-	}()
-	secure := func(conn net.Conn) (net.Conn, error) {
-		if a.trace != nil {
-			a.trace.Step("starting TLS with %q", a.serverName)
-		}
-		start := time.Now()
-		c, facts, err := s.tls.Handshake(ctx, conn, a.serverName, nil, a.groups)
-		r.TLS = facts
-		if err == nil && !s.conversation.reads() {
-			err = confirm(ctx, c, r.Phases.Connect, facts)
-		}
-		r.Phases.TLS += time.Since(start)
-		if err != nil {
-			return nil, err
-		}
-		secured = c
-		return c, nil
-	}
-	if s.secured {
-		c, err := secure(conn)
-		if err != nil {
+// run is a session on a stream.
+type run struct {
+	session    *Session
+	serverName string
+	trace      *probe.Trace
+	dial       tlsclient.Dialer
+	result     *probe.Result
+	conn       net.Conn
+}
+
+// talk does all that the module asks for.
+func (r *run) talk(ctx context.Context) error {
+	if r.session.secured {
+		if _, err := r.secure(ctx, 0); err != nil {
 			return err
 		}
-		conn = c
 	}
-	if len(s.conversation) == 0 {
+	if len(r.session.conversation) == 0 {
 		return nil
 	}
-	before, start := r.Phases.TLS, time.Now()
-	err := s.conversation.run(ctx, conn, r.TCP, a.trace, secure)
-	r.Phases.Transfer = time.Since(start) - (r.Phases.TLS - before)
+	p := &r.result.Phases
+	before, start := p.Connect+p.TLS, time.Now()
+	err := r.session.conversation.run(ctx, r.conn, r.result.TCP, r.trace, func(after int) (net.Conn, error) { return r.secure(ctx, after) })
+	p.Transfer = time.Since(start) - (p.Connect + p.TLS - before)
 	return err
+}
+
+// secure starts TLS after so many turns of the conversation.
+func (r *run) secure(ctx context.Context, after int) (net.Conn, error) {
+	if r.trace != nil {
+		r.trace.Step("starting TLS with %q", r.serverName)
+	}
+	hello := tlsclient.Hello{ServerName: r.serverName, Secret: r.session.conversation[after:].sends(), Trace: r.trace}
+	secured, err := r.session.tls.Secure(ctx, r.conn, hello, func(ctx context.Context) (net.Conn, error) {
+		conn, err := r.dial(ctx)
+		if err == nil && after > 0 {
+			// A session of its own up to here, whose facts are the same.
+			err = r.session.conversation[:after].run(ctx, conn, new(probe.TCPFacts), r.trace, func(int) (net.Conn, error) { return conn, nil })
+			if err != nil {
+				conn.Close()
+			}
+		}
+		return conn, err
+	})
+	r.result.TLS = secured.Facts
+	r.result.Phases.Connect += secured.Connect
+	r.result.Phases.TLS += secured.TLS
+	if err != nil {
+		return nil, err
+	}
+	r.conn = secured.Conn
+	if !r.session.conversation[after:].reads() {
+		start := time.Now()
+		err = confirm(ctx, secured.Conn, r.result.Phases.Connect, secured.Facts)
+		r.result.Phases.TLS += time.Since(start)
+	}
+	return r.conn, err
 }
 
 // confirm waits a moment for a server that wanted a client certificate to say that it refuses us. In TLS 1.3 the

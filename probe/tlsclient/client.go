@@ -73,6 +73,9 @@ func (t *Client) Config(serverName string, nextProtos []string, facts *probe.TLS
 		return nil, err
 	}
 	serverName = withoutZone(serverName)
+	if own := material.certificate.Leaf; own != nil {
+		facts.ClientExpiry = own.NotAfter
+	}
 	return &tls.Config{
 		ServerName: serverName,
 		NextProtos: nextProtos,
@@ -95,44 +98,6 @@ func (t *Client) Config(serverName string, nextProtos []string, facts *probe.TLS
 			return material.certificate, nil
 		},
 	}, nil
-}
-
-// Handshake makes conn, which ends with ctx, a TLS connection to serverName (see ServerName). The facts
-// are nil when the peer showed no certificate. groups are the key exchanges to offer; nil: all that crypto/tls has.
-// The errors are network.Classify's, at StageTLS; conn stays the caller's.
-func (t *Client) Handshake(ctx context.Context, conn net.Conn, serverName string, nextProtos []string, groups []tls.CurveID) (*tls.Conn, *probe.TLSFacts, error) {
-	facts := new(probe.TLSFacts)
-	c, err := t.Config(serverName, nextProtos, facts)
-	if err != nil {
-		return nil, nil, err
-	}
-	c.CurvePreferences = groups
-	holding := &handshakeConn{Conn: conn, limit: probe.LimitOf(ctx)}
-	secured := tls.Client(holding, c)
-	// Not HandshakeContext: it starts a goroutine to watch a context that conn watches already.
-	err = HandshakeError(ctx, secured.Handshake(), facts)
-	holding.limit = nil
-	if facts.Version == 0 {
-		facts = nil
-	}
-	if err != nil {
-		return nil, facts, err
-	}
-	return secured, facts, nil
-}
-
-// QuickGroups are the key exchanges for a connection that carries no secret: all but the post-quantum ones, which
-// take a quarter of a handshake's computing and protect against those who record today to decrypt in decades. A peer
-// that insists on one of those refuses QuickGroups (see RefusesGroups) and must be asked again with all.
-func QuickGroups() []tls.CurveID {
-	return []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
-}
-
-// RefusesGroups reports whether a handshake may have failed only because the peer wants a key exchange that was not
-// offered. A peer chooses one before it shows its certificates, so it does not when there are facts.
-func RefusesGroups(err error, facts *probe.TLSFacts) bool {
-	alert, ok := network.RemoteAlert(err)
-	return ok && facts == nil && (alert == alertHandshakeFailure || alert == alertInsufficientSecurity)
 }
 
 // HandshakeError says what an error of a handshake, over TCP or QUIC, means.
@@ -202,7 +167,7 @@ func verify(presented []*x509.Certificate, roots *x509.CertPool, serverName stri
 	if probe.Is[x509.SystemRootsError](err) {
 		return nil, &probe.ExporterError{Fault: probe.FaultFile, Err: err}
 	}
-	return nil, probe.Fail(probe.StageTLS, verifyReason(err), err)
+	return nil, probe.Fail(probe.StageTLS, verifyReason(err), explainAuthority(err, presented))
 }
 
 func verifyReason(err error) probe.Reason {

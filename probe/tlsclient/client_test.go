@@ -70,7 +70,7 @@ func TestTLSHandshakeEndsWhenTheCallerGoesAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := client.Handshake(ctx, conn, "x", nil, nil); err != context.Canceled {
+	if _, err := client.Secure(ctx, conn, Hello{ServerName: "x"}, nil); err != context.Canceled {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 }

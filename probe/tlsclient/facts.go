@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"math/big"
 	"strings"
 	"time"
 
@@ -47,8 +48,13 @@ func certificateFacts(c *x509.Certificate) probe.CertificateFacts {
 		Subject:            probe.LabelValue(c.Subject.String()),
 		Issuer:             probe.LabelValue(c.Issuer.String()),
 		SubjectAlternative: probe.LabelValue(joinNames(c.DNSNames)),
-		SerialNumber:       probe.LabelValue(c.SerialNumber.Text(16)),
+		SerialNumber:       probe.LabelValue(serialNumber(c.SerialNumber)),
 	}
+}
+
+// serialNumber writes whole bytes, as other programs do: leading zeros count when people compare serial numbers.
+func serialNumber(n *big.Int) string {
+	return hex.EncodeToString(n.FillBytes(make([]byte, max(1, (n.BitLen()+7)/8))))
 }
 
 // joinNames joins no more names than fit into a label: a certificate may hold thousands.

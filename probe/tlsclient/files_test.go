@@ -2,6 +2,7 @@ package tlsclient
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,7 +104,9 @@ func TestBrokenTLSFileIsAnExporterError(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(option.BrokenGrace + time.Second)
-		_, _, err = client.Handshake(t.Context(), nil, "x", nil, nil)
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		_, err = client.Secure(t.Context(), ours, Hello{ServerName: "x"}, nil)
 		probetest.WantExporterError(t, err, probe.FaultFile)
 		r := new(probe.Result)
 		if _, err := r.Settle(err); err == nil {

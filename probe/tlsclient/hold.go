@@ -1,7 +1,10 @@
 package tlsclient
 
 import (
+	"errors"
 	"net"
+	"os"
+	"time"
 
 	"rollcall/probe"
 )
@@ -15,20 +18,44 @@ const (
 	handshakeCost = 4
 )
 
-// handshakeConn counts what a peer sends during a handshake as memory that its probe holds.
+// handshakeConn counts what a peer sends during a handshake as memory that its probe holds, and notices that a peer says
+// nothing.
 type handshakeConn struct {
 	net.Conn
 	limit *probe.Limit // nil: the handshake is over, or there is no bound
 	read  int
+
+	silent   func() // called when nothing came for patience; nil: it was called, or there is no need
+	patience time.Duration
 }
 
 func (c *handshakeConn) Read(p []byte) (int, error) {
+	if c.silent != nil {
+		if n, err := c.first(p); n > 0 || err != nil {
+			return n, err
+		}
+	}
 	n, err := c.Conn.Read(p)
 	if c.limit == nil {
 		return n, err
 	}
 	if c.read += n; c.read > freeHandshake && err == nil {
 		err = c.limit.Hold(handshakeCost * int64(n))
+	}
+	return n, err
+}
+
+// first reads what comes within the patience; nothing without an error: nothing came.
+func (c *handshakeConn) first(p []byte) (int, error) {
+	silent := c.silent
+	c.silent = nil
+	c.Conn.SetReadDeadline(time.Now().Add(c.patience))
+	n, err := c.Conn.Read(p)
+	c.Conn.SetReadDeadline(time.Time{}) // which is the probe's
+	c.read += n
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		silent()
+		return 0, nil
 	}
 	return n, err
 }

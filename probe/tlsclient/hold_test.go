@@ -36,8 +36,7 @@ func TestStalledHandshakesShareTheMemory(t *testing.T) {
 			}
 		}()
 		go func() {
-			_, _, err := client.Handshake(limit, ours, "x", nil, nil)
-			ours.Close()
+			_, err := client.Secure(limit, ours, Hello{ServerName: "x"}, nil)
 			result <- err
 		}()
 		<-sent

@@ -40,7 +40,7 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	if req.Trace != nil {
 		req.Trace.Step("opening the socket %q", path)
 	}
-	dial := func() (net.Conn, error) { return network.DialUnix(ctx, req.Guard, path) }
+	dial := func(ctx context.Context) (net.Conn, error) { return network.DialUnix(ctx, req.Guard, path) }
 	return r.Settle(p.session.Run(ctx, req, "", dial, &r))
 }
 

@@ -232,6 +232,16 @@ func TestTLSNeedsAName(t *testing.T) {
 	probetest.WantUp(t, probetest.Ask(t, compile(t, o), probe.Request{Target: path}))
 }
 
+func TestServerThatTakesNoLargeClientHello(t *testing.T) {
+	ca := probetest.NewAuthority(t)
+	serve := probetest.TLSServer(&tls.Config{Certificates: []tls.Certificate{ca.Issue()}}, probetest.Drain)
+	path := listen(t, filepath.Join(directory(t), "s"), probetest.ShortHello(serve, probetest.RefuseHello["an alert"]))
+	o := new(Options)
+	o.TLS, o.TLSConfig.CA, o.TLSConfig.ServerName = true, ca.PEM, "localhost"
+	o.QueryResponse = []tcpprobe.QueryResponse{{Send: "secret"}}
+	probetest.WantUp(t, probetest.Ask(t, compile(t, o), probe.Request{Target: path}))
+}
+
 // crowded is a socket whose queue is full. accept makes room.
 func crowded(t *testing.T) (path string, accept func()) {
 	t.Helper()

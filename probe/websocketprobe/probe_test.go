@@ -173,6 +173,18 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+func TestServerThatTakesNoLargeClientHello(t *testing.T) {
+	ca := probetest.NewAuthority(t)
+	s := serve(t, nil, nil)
+	s.Listener = probetest.ShortHellos(s.Listener)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{ca.Issue()}}
+	s.StartTLS()
+	m := module(t, func(o *Options) {
+		o.HTTPConfig.TLSConfig.CA, o.HTTPConfig.BasicAuth = ca.PEM, &config.BasicAuth{Username: "u", Password: "secret"}
+	})
+	probetest.WantUp(t, probetest.Ask(t, m, probe.Request{Target: strings.Replace(s.URL, "https", "wss", 1)}))
+}
+
 func TestTargetsAndGuard(t *testing.T) {
 	m := module(t)
 	for _, target := range []string{"", "tcp://h:1", "ws://", "ws://h:0/", "ws://a b/"} {

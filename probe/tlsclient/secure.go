@@ -1,0 +1,203 @@
+package tlsclient
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	"rollcall/probe"
+	"rollcall/probe/network"
+)
+
+// Hello is what a handshake begins with.
+type Hello struct {
+	ServerName string       // what the certificate must be for, see Client.ServerName
+	Protocols  []string     // for ALPN; nil: none
+	Secret     bool         // the connection will carry what must stay secret for decades
+	Trace      *probe.Trace // nil: none
+}
+
+// Secured is a connection after its handshake.
+type Secured struct {
+	Conn  *tls.Conn       // nil when the handshake failed
+	Raw   net.Conn        // what Conn goes over; nil when the handshake failed
+	Facts *probe.TLSFacts // nil when the peer showed no certificate
+
+	Connect time.Duration // what opening other connections took
+	TLS     time.Duration // all the rest
+}
+
+// Dialer opens another connection to the same peer, at the point where TLS starts. It ends with its context. The error is
+// network.Classify's.
+type Dialer func(context.Context) (net.Conn, error)
+
+// Secure makes conn, which ends with ctx, a TLS connection. conn is Secure's from then on: it is closed unless it is the
+// one that is returned.
+//
+// A peer gets a second chance on another connection where it may only have refused the key exchanges of the first. Some
+// want a post-quantum one, which a connection without secrets does not offer. Others cannot take the ClientHello of one,
+// because its key share does not fit into one segment: they refuse it, hang up, or read no further and say nothing. So
+// what is offered decides on no verdict. The errors are network.Classify's, at StageTLS.
+func (t *Client) Secure(ctx context.Context, conn net.Conn, hello Hello, redial Dialer) (Secured, error) {
+	a := &attempts{t: t, hello: hello, redial: redial}
+	start := time.Now()
+	s, err := a.run(ctx, conn)
+	s.Connect = a.connecting
+	s.TLS = time.Since(start) - a.connecting
+	return s, err
+}
+
+// attempts are the handshakes of one Secure.
+type attempts struct {
+	t          *Client
+	hello      Hello
+	redial     Dialer
+	connecting time.Duration
+}
+
+func (a *attempts) run(ctx context.Context, conn net.Conn) (Secured, error) {
+	groups, others := Groups(a.hello.Secret)
+	other := &alternative{a: a, groups: others}
+	holding := &handshakeConn{Conn: conn, limit: probe.LimitOf(ctx)}
+	if deadline, ok := ctx.Deadline(); ok && a.hello.Secret {
+		holding.patience = time.Until(deadline) / patienceShare
+		holding.silent = func() { other.start(ctx, conn) }
+	}
+	s, err := a.t.handshake(ctx, holding, a.hello, groups)
+	s.Raw = conn
+	switch {
+	case other.started():
+		return other.settle(s, err)
+	case err == nil:
+		return s, nil
+	}
+	conn.Close()
+	if !Refused(err, s.Facts, groups) {
+		return s, err
+	}
+	a.hello.Trace.Step("trying once more with other key exchanges: %v", err)
+	start := time.Now()
+	conn, dialErr := a.redial(ctx)
+	a.connecting += time.Since(start)
+	if dialErr != nil {
+		if probe.Is[*probe.Failure](dialErr) {
+			dialErr = err // the peer let us in before, and said this
+		}
+		return Secured{}, dialErr
+	}
+	return a.again(ctx, conn, others)
+}
+
+// again makes a handshake without another chance.
+func (a *attempts) again(ctx context.Context, conn net.Conn, groups []tls.CurveID) (Secured, error) {
+	s, err := a.t.handshake(ctx, &handshakeConn{Conn: conn, limit: probe.LimitOf(ctx)}, a.hello, groups)
+	if s.Raw = conn; err != nil {
+		conn.Close()
+	}
+	return s, err
+}
+
+// patienceShare is the part of a probe's time that a peer may stay silent before a smaller ClientHello is tried beside.
+const patienceShare = 3
+
+// alternative is a second connection beside one on which the peer says nothing. A peer that is only slow still answers the first.
+type alternative struct {
+	a      *attempts
+	groups []tls.CurveID
+	cancel context.CancelFunc // nil: it was not started
+	done   chan struct{}      // closed when what follows is known
+
+	s       Secured
+	err     error
+	connect time.Duration
+}
+
+func (r *alternative) started() bool { return r.cancel != nil }
+
+// start is called once. What it finds out ends the wait on first.
+func (r *alternative) start(ctx context.Context, first net.Conn) {
+	ctx, r.cancel = context.WithCancel(ctx)
+	r.done = make(chan struct{})
+	r.a.hello.Trace.Step("no answer to the ClientHello: trying a smaller one, without a post-quantum key share, on another connection")
+	go func() {
+		defer close(r.done)
+		start := time.Now()
+		var conn net.Conn
+		conn, r.err = r.a.redial(ctx)
+		if r.connect = time.Since(start); r.err != nil {
+			return
+		}
+		if r.s, r.err = r.a.again(ctx, conn, r.groups); r.s.Facts != nil {
+			first.SetReadDeadline(time.Unix(1, 0))
+		}
+	}()
+}
+
+// settle chooses between the two connections, and closes the other.
+func (r *alternative) settle(first Secured, err error) (Secured, error) {
+	if err == nil || first.Facts != nil {
+		r.cancel()
+		<-r.done
+		if r.s.Conn != nil {
+			r.s.Raw.Close()
+		}
+		if err != nil {
+			first.Raw.Close()
+		}
+		return first, err
+	}
+	first.Raw.Close()
+	<-r.done
+	if r.s.Facts == nil {
+		return Secured{}, err
+	}
+	r.a.connecting += r.connect
+	return r.s, r.err // ctx ends with the probe, and the connection with it
+}
+
+// handshake is one attempt. It closes nothing.
+func (t *Client) handshake(ctx context.Context, conn *handshakeConn, hello Hello, groups []tls.CurveID) (Secured, error) {
+	facts := new(probe.TLSFacts)
+	c, err := t.Config(hello.ServerName, hello.Protocols, facts)
+	if err != nil {
+		return Secured{}, err
+	}
+	c.CurvePreferences = groups
+	s := Secured{Conn: tls.Client(conn, c), Facts: facts}
+	// Not HandshakeContext: it starts a goroutine to watch a context that conn watches already.
+	err = t.explain(HandshakeError(ctx, s.Conn.Handshake(), facts), facts)
+	conn.limit = nil
+	if facts.Version == 0 {
+		s.Facts = nil
+	}
+	if err != nil {
+		s.Conn = nil
+	}
+	return s, err
+}
+
+// Groups are the key exchanges to offer to a peer, and those for its second chance; nil: all that crypto/tls has. A
+// connection that carries no secret does without the post-quantum ones: they take a quarter of a handshake's computing,
+// and protect against those who record today to decrypt in decades.
+func Groups(secret bool) (first, second []tls.CurveID) {
+	quick := []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+	if secret {
+		return nil, quick
+	}
+	return quick, nil
+}
+
+// Refused reports whether a handshake with these groups may have failed because of them. A peer chooses a key exchange
+// before it shows its certificates, so it did not when there are facts.
+func Refused(err error, facts *probe.TLSFacts, groups []tls.CurveID) bool {
+	f, ok := err.(*probe.Failure)
+	if !ok || f.Stage != probe.StageTLS || facts != nil {
+		return false
+	}
+	if groups == nil { // a large ClientHello
+		return probe.HasReason(f, probe.ReasonTLSHandshake, probe.ReasonTLSVersion, probe.ReasonConnectionReset, probe.ReasonConnectionClosed)
+	}
+	alert, ok := network.RemoteAlert(f)
+	return ok && (alert == alertHandshakeFailure || alert == alertInsufficientSecurity)
+}
