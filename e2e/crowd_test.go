@@ -115,35 +115,3 @@ func TestStormOfReloads(t *testing.T) {
 		t.Errorf("the port was silent for %v", longest)
 	}
 }
-
-// TestLargeHeadersTogether probes servers that send headers of almost 1 MiB in lines of four bytes.
-func TestLargeHeadersTogether(t *testing.T) {
-	t.Setenv("GOMEMLIMIT", "230MiB")
-	flood := zoo.TCP(t, zoo.RawHTTP("HTTP/1.1 200 OK\r\n"+strings.Repeat("a:\r\n", 255<<10)+"Content-Length: 0\r\n\r\n"))
-	small := zoo.HTTP(t, zoo.Site())
-	e := startExporter(t, rollcall, "modules: {web: {prober: http, timeout: 20s}}\n", nil)
-	var asking sync.WaitGroup
-	for range 100 {
-		asking.Go(func() {
-			reply, err := e.get(t.Context(), probePath("module", "web", "target", "http://"+flood+"/"))
-			if err != nil || reply.Status == http.StatusOK && !strings.Contains(reply.Body, "\nprobe_success 1\n") {
-				t.Errorf("%v %d %s", err, reply.Status, reply.Body)
-			}
-		})
-		asking.Go(func() {
-			reply, err := e.get(t.Context(), probePath("module", "web", "target", "http://"+small+"/"))
-			if err != nil || !strings.Contains(reply.Body, "\nprobe_success 1\n") {
-				t.Errorf("a small header: %v %d %s", err, reply.Status, reply.Body)
-			}
-		})
-	}
-	asking.Wait()
-	resident, refused := e.residentKiB(t, "VmHWM")>>10, e.metric(t, "rollcall_exporter_errors_total", `reason="memory"`)
-	t.Logf("%d MiB were resident; %v of 100 probes were refused memory", resident, refused)
-	if resident > 256 {
-		t.Errorf("%d MiB were resident", resident)
-	}
-	if refused == 0 {
-		t.Error("the headers fit, so this shows nothing")
-	}
-}

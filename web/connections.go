@@ -210,20 +210,39 @@ func (c *Connections) evict(now time.Time) bool {
 func (c *Connections) victim(now time.Time) *connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if first := c.idle.Front(); first != nil {
-		return first.Value.(*connection)
+	if conn := longest(&c.idle, now, 0); conn != nil {
+		return conn
 	}
-	for _, slow := range []struct {
-		of       *list.List
-		patience time.Duration
-	}{{&c.reading, readPatience}, {&c.writing, writePatience}} {
-		if first := slow.of.Front(); first != nil {
-			if conn := first.Value.(*connection); now.Sub(conn.since) >= slow.patience {
-				return conn
-			}
+	if conn := longest(&c.reading, now, readPatience); conn != nil {
+		return conn
+	}
+	return longest(&c.writing, now, writePatience)
+}
+
+// longest is the connection that has been in list longest, if that is patience or more.
+func longest(in *list.List, now time.Time, patience time.Duration) *connection {
+	if first := in.Front(); first != nil {
+		if conn := first.Value.(*connection); now.Sub(conn.since) >= patience {
+			return conn
 		}
 	}
 	return nil
+}
+
+// relieve closes the connection of the port of r whose client has read nothing for longest, because there is no memory for
+// r's reply.
+func relieve(r *http.Request) {
+	conn, ok := r.Context().Value(connectionKey{}).(*connection)
+	if !ok {
+		return
+	}
+	c := conn.pool
+	c.mu.Lock()
+	slow := longest(&c.writing, time.Now(), writePatience)
+	c.mu.Unlock()
+	if slow != nil {
+		slow.Close()
+	}
 }
 
 // changed records a state of net/http's server, which alone knows when the last byte of a reply has been sent.

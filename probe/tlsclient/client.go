@@ -27,6 +27,15 @@ type Client struct {
 	verifications  verifications
 }
 
+const (
+	// freeHandshake is how long a handshake may be within what every probe is expected to need: a chain of several
+	// certificates.
+	freeHandshake = 16 << 10
+	// handshakeCost is the bytes that one byte of a handshake takes: it is buffered, copied and parsed. crypto/tls takes
+	// certificates of 256 KiB, and a peer may send most of them and stop.
+	handshakeCost = 4
+)
+
 // ServerName is the name that the certificate of host must be for: the configured one, or else host. After a
 // redirect to another host the configured name no longer counts; there a caller passes that host to Handshake.
 func (t *Client) ServerName(host string) string {
@@ -107,11 +116,11 @@ func (t *Client) Handshake(ctx context.Context, conn net.Conn, serverName string
 		return nil, nil, err
 	}
 	c.CurvePreferences = groups
-	holding := &handshakeConn{Conn: conn, limit: probe.LimitOf(ctx)}
+	holding := &network.HeldConn{Conn: conn, Limit: probe.LimitOf(ctx), Free: freeHandshake, Cost: handshakeCost}
 	secured := tls.Client(holding, c)
 	// Not HandshakeContext: it starts a goroutine to watch a context that conn watches already.
 	err = HandshakeError(ctx, secured.Handshake(), facts)
-	holding.limit = nil
+	holding.Limit = nil
 	if facts.Version == 0 {
 		facts = nil
 	}
