@@ -41,10 +41,20 @@ func slowest(t *testing.T, e *exporter, ended <-chan struct{}) (longest time.Dur
 	}
 }
 
-// TestUnreadTargetsKeepNoClientOut has 25 clients a second that request a long page and read none of it.
+// TestUnreadTargetsKeepNoClientOut has 25 clients a second that request a long page and read none of it. Probes and health
+// checks are answered, and the service manager's watchdog is fed.
 func TestUnreadTargetsKeepNoClientOut(t *testing.T) {
-	prlimit := find(t, "prlimit", "util-linux")
-	e := startExporter(t, rollcall, manyTargets(8_000, strings.Repeat("a", 400)), []string{"--web.admin-address=127.0.0.1:0"}, prlimit, "--nofile=256:256")
+	for _, descriptors := range []int{64, 256} {
+		t.Run(fmt.Sprint(descriptors), func(t *testing.T) { unreadTargets(t, descriptors) })
+	}
+}
+
+func unreadTargets(t *testing.T, descriptors int) {
+	const watchdog = 20 * time.Second
+	socket, states := notifications(t)
+	e := startExporter(t, rollcall, manyTargets(8_000, strings.Repeat("a", 400)), []string{"--web.admin-address=127.0.0.1:0"},
+		find(t, "env", "coreutils"), "NOTIFY_SOCKET="+socket, fmt.Sprintf("WATCHDOG_USEC=%d", watchdog.Microseconds()),
+		find(t, "prlimit", "util-linux"), fmt.Sprintf("--nofile=%d:%[1]d", descriptors))
 	admin := &exporter{e.process, "http://" + e.await(t, `for its administrator" address=(\S+)`)[1]}
 	site := zoo.HTTP(t, zoo.Site())
 	ended := make(chan struct{})
@@ -81,13 +91,33 @@ func TestUnreadTargetsKeepNoClientOut(t *testing.T) {
 			}
 		}
 	})
+	var starved time.Duration
+	attack.Go(func() { starved = longestBetween(states, "WATCHDOG=1", ended) })
 	attack.Wait()
+	if t.Logf("the watchdog was fed after %v at most", starved); starved > watchdog {
+		t.Error("the service manager would have restarted it")
+	}
 	t.Logf("/-/healthy took at most %v, on the administrator's address %v; %d descriptors", here, there, e.descriptors(t))
 	if here > 15*time.Second || there > 10*time.Second {
 		t.Error("others were kept out")
 	}
 	if n := e.metric(t, "rollcall_exporter_errors_total", `reason="descriptors"`); n != 0 {
 		t.Errorf("descriptors ran out %v times", n)
+	}
+}
+
+// longestBetween is the longest time without a state until ended is closed.
+func longestBetween(states <-chan string, state string, ended <-chan struct{}) (longest time.Duration) {
+	for last := time.Now(); ; {
+		select {
+		case s := <-states:
+			if s != state {
+				continue
+			}
+			longest, last = max(longest, time.Since(last)), time.Now()
+		case <-ended:
+			return max(longest, time.Since(last))
+		}
 	}
 }
 

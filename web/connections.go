@@ -36,11 +36,17 @@ type Connections struct {
 const readPatience = 3 * time.Second
 
 // writePatience is how long a client may take to read the next writePiece of a reply when others wait for its connection's
-// place.
+// place. Where there are few places it is patiencePerPlace for each, so that 50 clients a second that read nothing keep
+// no other out.
 const (
-	writePatience = 3 * time.Second
-	writePiece    = 64 << 10
+	writePatience    = 3 * time.Second
+	patiencePerPlace = 20 * time.Millisecond
+	writePiece       = 64 << 10
 )
+
+func (c *Connections) writePatience() time.Duration {
+	return min(writePatience, time.Duration(c.limit)*patiencePerPlace)
+}
 
 // NewConnections returns a limit for the connections of all listeners together. failed is called on the listener's
 // goroutine with the *probe.ExporterError that keeps us from accepting one.
@@ -165,7 +171,7 @@ func (c *Connections) admit(conn *connection, closed <-chan struct{}) {
 	if c.add(conn) {
 		return
 	}
-	retry := time.NewTicker(readPatience / 10)
+	retry := time.NewTicker(min(readPatience, c.writePatience()) / 10)
 	defer retry.Stop()
 	for !c.add(conn) {
 		select {
@@ -216,7 +222,7 @@ func (c *Connections) victim(now time.Time) *connection {
 	if conn := longest(&c.reading, now, readPatience); conn != nil {
 		return conn
 	}
-	return longest(&c.writing, now, writePatience)
+	return longest(&c.writing, now, c.writePatience())
 }
 
 // longest is the connection that has been in list longest, if that is patience or more.
@@ -238,7 +244,7 @@ func relieve(r *http.Request) {
 	}
 	c := conn.pool
 	c.mu.Lock()
-	slow := longest(&c.writing, time.Now(), writePatience)
+	slow := longest(&c.writing, time.Now(), c.writePatience())
 	c.mu.Unlock()
 	if slow != nil {
 		slow.Close()
