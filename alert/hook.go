@@ -87,8 +87,10 @@ type engine struct {
 	mu         sync.Mutex
 	config     *Config
 	targets    map[incident.Key]*target
-	all        []*target            // the same, for visiting them in parts
-	requested  int                  // how many of them only /probe asked for
+	all        []*target // the same, for visiting them in parts
+	requested  int       // how many of them only /probe asked for
+	hand       int       // place in all where makeRoom goes on
+	refusals   refusals
 	recipients []*recipient         // of all channels
 	down       int                  // open incidents
 	reasons    map[probe.Reason]int // of them
@@ -120,6 +122,7 @@ type target struct {
 	incident.Tracker
 	seen    time.Time    // when a result last came
 	asked   time.Time    // when the last one came that /probe had asked for
+	again   bool         // /probe had asked for one before
 	leaving bool         // it left the configuration, and /probe has not asked for it since
 	reason  probe.Reason // under which its open incident is counted
 	group   string       // the same
@@ -154,7 +157,7 @@ func openEngine(o HookOptions, c *Config) (*engine, error) {
 	for _, t := range loaded.Trackers {
 		if len(e.all) < maxWatched {
 			// It gets its time until it is forgotten anew; who asked for it is not known.
-			e.insert(&target{Tracker: *t, seen: now, asked: now})
+			e.insert(&target{Tracker: *t, seen: now, asked: now, again: true})
 		}
 	}
 	for _, q := range loaded.Queues {
@@ -166,7 +169,7 @@ func openEngine(o HookOptions, c *Config) (*engine, error) {
 
 func newEngine(o HookOptions, store *outbox.Store) *engine {
 	return &engine{
-		options: o, store: store,
+		options: o, store: store, refusals: newRefusals(),
 		targets: make(map[incident.Key]*target), reasons: make(map[probe.Reason]int), groups: make(map[string]int), isDirty: make(map[incident.Key]bool),
 		counts: make(map[string]*ChannelStats), wake: make(chan struct{}, 1), stopping: make(chan struct{}), stopped: make(chan struct{}),
 	}

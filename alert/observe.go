@@ -41,7 +41,7 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 	case rec.Scheduled && (t == nil || !t.Scheduled) && e.config.targets[key] == nil:
 		return false // a probe of before the reload
 	case t == nil:
-		if t = e.admit(key, rec.Scheduled); t == nil {
+		if t = e.admit(key, rec.Scheduled, now); t == nil {
 			e.refused++
 			return false
 		}
@@ -79,8 +79,8 @@ func (c *Config) schedules(key incident.Key) bool {
 }
 
 // admit begins to watch a target, or returns nil when there is no room.
-func (e *engine) admit(key incident.Key, scheduled bool) *target {
-	if len(e.all) >= maxWatched || (!scheduled && e.requested >= maxRequested) {
+func (e *engine) admit(key incident.Key, scheduled bool, now time.Time) *target {
+	if full := !scheduled && e.requested >= maxRequested; full && !e.makeRoom(key, now) || len(e.all) >= maxWatched {
 		return nil
 	}
 	// The record's strings may be parts of a request that would stay in memory with them.
@@ -107,7 +107,7 @@ func (e *engine) insert(t *target) {
 func (e *engine) note(t *target, rec *probe.Record) {
 	t.Prober, t.seen = rec.Prober, rec.Result.Start
 	if !rec.Scheduled {
-		t.asked = rec.Result.Start
+		t.again, t.asked = !t.asked.IsZero(), rec.Result.Start
 		if t.leaving { // on as one that is only asked for
 			t.leaving = false
 			e.mark(t.Key())

@@ -41,10 +41,20 @@ func slowest(t *testing.T, e *exporter, ended <-chan struct{}) (longest time.Dur
 	}
 }
 
-// TestUnreadTargetsKeepNoClientOut has 25 clients a second that request a long page and read none of it.
+// TestUnreadTargetsKeepNoClientOut has 25 clients a second that request a long page and read none of it. Probes and health
+// checks are answered, and the service manager's watchdog is fed.
 func TestUnreadTargetsKeepNoClientOut(t *testing.T) {
-	prlimit := find(t, "prlimit", "util-linux")
-	e := startExporter(t, rollcall, manyTargets(8_000, strings.Repeat("a", 400)), []string{"--web.admin-address=127.0.0.1:0"}, prlimit, "--nofile=256:256")
+	for _, descriptors := range []int{64, 256} {
+		t.Run(fmt.Sprint(descriptors), func(t *testing.T) { unreadTargets(t, descriptors) })
+	}
+}
+
+func unreadTargets(t *testing.T, descriptors int) {
+	const watchdog = 20 * time.Second
+	socket, states := notifications(t)
+	e := startExporter(t, rollcall, manyTargets(8_000, strings.Repeat("a", 400)), []string{"--web.admin-address=127.0.0.1:0"},
+		find(t, "env", "coreutils"), "NOTIFY_SOCKET="+socket, fmt.Sprintf("WATCHDOG_USEC=%d", watchdog.Microseconds()),
+		find(t, "prlimit", "util-linux"), fmt.Sprintf("--nofile=%d:%[1]d", descriptors))
 	admin := &exporter{e.process, "http://" + e.await(t, `for its administrator" address=(\S+)`)[1]}
 	site := zoo.HTTP(t, zoo.Site())
 	ended := make(chan struct{})
@@ -81,13 +91,33 @@ func TestUnreadTargetsKeepNoClientOut(t *testing.T) {
 			}
 		}
 	})
+	var starved time.Duration
+	attack.Go(func() { starved = longestBetween(states, "WATCHDOG=1", ended) })
 	attack.Wait()
+	if t.Logf("the watchdog was fed after %v at most", starved); starved > watchdog {
+		t.Error("the service manager would have restarted it")
+	}
 	t.Logf("/-/healthy took at most %v, on the administrator's address %v; %d descriptors", here, there, e.descriptors(t))
 	if here > 15*time.Second || there > 10*time.Second {
 		t.Error("others were kept out")
 	}
 	if n := e.metric(t, "rollcall_exporter_errors_total", `reason="descriptors"`); n != 0 {
 		t.Errorf("descriptors ran out %v times", n)
+	}
+}
+
+// longestBetween is the longest time without a state until ended is closed.
+func longestBetween(states <-chan string, state string, ended <-chan struct{}) (longest time.Duration) {
+	for last := time.Now(); ; {
+		select {
+		case s := <-states:
+			if s != state {
+				continue
+			}
+			longest, last = max(longest, time.Since(last)), time.Now()
+		case <-ended:
+			return max(longest, time.Since(last))
+		}
 	}
 }
 
@@ -113,37 +143,5 @@ func TestStormOfReloads(t *testing.T) {
 	}
 	if longest > 15*time.Second {
 		t.Errorf("the port was silent for %v", longest)
-	}
-}
-
-// TestLargeHeadersTogether probes servers that send headers of almost 1 MiB in lines of four bytes.
-func TestLargeHeadersTogether(t *testing.T) {
-	t.Setenv("GOMEMLIMIT", "230MiB")
-	flood := zoo.TCP(t, zoo.RawHTTP("HTTP/1.1 200 OK\r\n"+strings.Repeat("a:\r\n", 255<<10)+"Content-Length: 0\r\n\r\n"))
-	small := zoo.HTTP(t, zoo.Site())
-	e := startExporter(t, rollcall, "modules: {web: {prober: http, timeout: 20s}}\n", nil)
-	var asking sync.WaitGroup
-	for range 100 {
-		asking.Go(func() {
-			reply, err := e.get(t.Context(), probePath("module", "web", "target", "http://"+flood+"/"))
-			if err != nil || reply.Status == http.StatusOK && !strings.Contains(reply.Body, "\nprobe_success 1\n") {
-				t.Errorf("%v %d %s", err, reply.Status, reply.Body)
-			}
-		})
-		asking.Go(func() {
-			reply, err := e.get(t.Context(), probePath("module", "web", "target", "http://"+small+"/"))
-			if err != nil || !strings.Contains(reply.Body, "\nprobe_success 1\n") {
-				t.Errorf("a small header: %v %d %s", err, reply.Status, reply.Body)
-			}
-		})
-	}
-	asking.Wait()
-	resident, refused := e.residentKiB(t, "VmHWM")>>10, e.metric(t, "rollcall_exporter_errors_total", `reason="memory"`)
-	t.Logf("%d MiB were resident; %v of 100 probes were refused memory", resident, refused)
-	if resident > 256 {
-		t.Errorf("%d MiB were resident", resident)
-	}
-	if refused == 0 {
-		t.Error("the headers fit, so this shows nothing")
 	}
 }

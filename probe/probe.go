@@ -45,8 +45,6 @@ type Request struct {
 
 	// Guard judges every address before it is dialled; the Runner sets the module's. nil allows every address.
 	Guard Guard
-	// Memory bounds what the probe may keep of bodies; the Runner sets its own. nil: no bound.
-	Memory *Memory
 }
 
 // Result is what one check found out. A nil section was never reached; a zero inside a section was measured as zero.

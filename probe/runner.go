@@ -15,7 +15,8 @@ import (
 // changed afterwards.
 type Runner struct {
 	MaxInFlight int         // probes at the same time; 0: no limit
-	Memory      *Memory     // what they may hold of what peers send; nil: no limit
+	Memory      *Memory     // what they may hold; nil: no limit
+	PerProbe    int64       // what each holds of it from its beginning, in bytes
 	Stalls      *StallMeter // for how long this process did not run; nil: it always did
 	Built       time.Time   // a clock before this is wrong; zero: not known
 	Observers   []Observer
@@ -43,11 +44,15 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	if err := r.admit(inFlight, req.Timeout, req.Late); err != nil {
 		return Record{}, err
 	}
-	req.Guard, req.Memory = m.Guard, r.Memory
+	req.Guard = m.Guard
 	probing := NewLimit(ctx, req.Timeout-req.Late)
 	probing.HoldFrom(r.Memory)
 	probing.nameServer = m.NameServer
 	defer probing.Release()
+	if err := probing.Hold(r.PerProbe); err != nil {
+		r.logExporterError(m, err)
+		return Record{}, err
+	}
 
 	start, stalls := time.Now(), r.Stalls.Total()
 	result, err := r.recovering(probing, m, req)

@@ -48,9 +48,9 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		return nil, err
 	}
 	routePrefix := cmp.Or(o.RoutePrefix, external.Path)
-	stalls, memory := new(probe.StallMeter), peerMemory(memoryLimit())
+	stalls, memory := new(probe.StallMeter), heldMemory(memoryLimit())
 	runner := &probe.Runner{
-		MaxInFlight: o.MaxInFlight, Memory: memory, Stalls: stalls, Built: builtAt(version.BuildDate, o.Logger), Logger: o.Logger,
+		MaxInFlight: o.MaxInFlight, Memory: memory, PerProbe: memoryPerProbe, Stalls: stalls, Built: builtAt(version.BuildDate, o.Logger), Logger: o.Logger,
 	}
 	if runner.MaxInFlight == 0 {
 		runner.MaxInFlight = defaultMaxInFlight(descriptorLimit(), memoryLimit())

@@ -28,14 +28,15 @@ func defaultMaxInFlight(descriptors, memory uint64) int {
 	return int(max(limit, least))
 }
 
-// peerMemory limits what peers and clients make us hold to a quarter of the memory (bytes; 0: not known). At least three
-// bodies of the default limit fit. Another half is for what every probe needs, see defaultMaxInFlight.
-func peerMemory(memory uint64) *probe.Memory {
-	const least, unknown = 32 << 20, 1 << 30
+// heldMemory limits what probes, their peers and our clients make us hold to five eighths of the memory (bytes; 0: not
+// known): half is for what every probe needs, see defaultMaxInFlight, the rest, and what probes leave of their half, for
+// what some need more. At least three bodies of the default limit fit.
+func heldMemory(memory uint64) *probe.Memory {
+	const least, unknown = 48 << 20, 4 << 30
 	if memory == 0 {
-		memory = 4 * unknown
+		memory = unknown
 	}
-	return probe.NewMemory(int64(max(memory/4, least)))
+	return probe.NewMemory(int64(max(memory/8*5, least)))
 }
 
 // maxConnections is how many connections our ports may hold: what maxInFlight probes leave of the descriptors, with half

@@ -36,11 +36,17 @@ type Connections struct {
 const readPatience = 3 * time.Second
 
 // writePatience is how long a client may take to read the next writePiece of a reply when others wait for its connection's
-// place.
+// place. Where there are few places it is patiencePerPlace for each, so that 50 clients a second that read nothing keep
+// no other out.
 const (
-	writePatience = 3 * time.Second
-	writePiece    = 64 << 10
+	writePatience    = 3 * time.Second
+	patiencePerPlace = 20 * time.Millisecond
+	writePiece       = 64 << 10
 )
+
+func (c *Connections) writePatience() time.Duration {
+	return min(writePatience, time.Duration(c.limit)*patiencePerPlace)
+}
 
 // NewConnections returns a limit for the connections of all listeners together. failed is called on the listener's
 // goroutine with the *probe.ExporterError that keeps us from accepting one.
@@ -165,7 +171,7 @@ func (c *Connections) admit(conn *connection, closed <-chan struct{}) {
 	if c.add(conn) {
 		return
 	}
-	retry := time.NewTicker(readPatience / 10)
+	retry := time.NewTicker(min(readPatience, c.writePatience()) / 10)
 	defer retry.Stop()
 	for !c.add(conn) {
 		select {
@@ -210,20 +216,39 @@ func (c *Connections) evict(now time.Time) bool {
 func (c *Connections) victim(now time.Time) *connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if first := c.idle.Front(); first != nil {
-		return first.Value.(*connection)
+	if conn := longest(&c.idle, now, 0); conn != nil {
+		return conn
 	}
-	for _, slow := range []struct {
-		of       *list.List
-		patience time.Duration
-	}{{&c.reading, readPatience}, {&c.writing, writePatience}} {
-		if first := slow.of.Front(); first != nil {
-			if conn := first.Value.(*connection); now.Sub(conn.since) >= slow.patience {
-				return conn
-			}
+	if conn := longest(&c.reading, now, readPatience); conn != nil {
+		return conn
+	}
+	return longest(&c.writing, now, c.writePatience())
+}
+
+// longest is the connection that has been in list longest, if that is patience or more.
+func longest(in *list.List, now time.Time, patience time.Duration) *connection {
+	if first := in.Front(); first != nil {
+		if conn := first.Value.(*connection); now.Sub(conn.since) >= patience {
+			return conn
 		}
 	}
 	return nil
+}
+
+// relieve closes the connection of the port of r whose client has read nothing for longest, because there is no memory for
+// r's reply.
+func relieve(r *http.Request) {
+	conn, ok := r.Context().Value(connectionKey{}).(*connection)
+	if !ok {
+		return
+	}
+	c := conn.pool
+	c.mu.Lock()
+	slow := longest(&c.writing, time.Now(), c.writePatience())
+	c.mu.Unlock()
+	if slow != nil {
+		slow.Close()
+	}
 }
 
 // changed records a state of net/http's server, which alone knows when the last byte of a reply has been sent.

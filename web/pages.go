@@ -36,7 +36,9 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
-	if err := s.options.Reload(); err != nil {
+	err := s.options.Reload()
+	allowWriting(w, replyTimeout) // it may have waited for another reload, and for itself
+	if err != nil {
 		http.Error(w, "reloading the configuration failed, the old one stays in place:\n"+err.Error(), http.StatusInternalServerError)
 		return
 	}

@@ -28,7 +28,7 @@ func (s *Server) answerProbe(w http.ResponseWriter, r *http.Request, admin bool)
 	}
 	record, err := s.options.Runner.Do(r.Context(), q.module, q.request)
 	if err != nil {
-		s.refuseProbe(w, err)
+		s.refuseProbe(w, r, err)
 		return
 	}
 	s.held(replyMemory, func(w http.ResponseWriter, r *http.Request) { s.writeProbe(w, r, q, &record, admin) })(w, r)
@@ -128,17 +128,20 @@ func (s *Server) refuseQuery(w http.ResponseWriter, err error) {
 }
 
 // refuseProbe answers when nothing is known about the target.
-func (s *Server) refuseProbe(w http.ResponseWriter, err error) {
+func (s *Server) refuseProbe(w http.ResponseWriter, r *http.Request, err error) {
 	s.options.Exporter.Failed(err)
 	var target *probe.TargetError
 	var denied *probe.DeniedError
 	var ours *probe.ExporterError
+	if errors.As(err, &ours) && ours.Fault == probe.FaultMemory {
+		relieve(r)
+	}
 	switch {
 	case errors.As(err, &target):
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	case errors.As(err, &denied):
 		http.Error(w, err.Error(), http.StatusForbidden)
-	case errors.As(err, &ours) && (ours.Fault == probe.FaultBusy || ours.Fault == probe.FaultShutdown):
+	case ours != nil && (ours.Fault == probe.FaultBusy || ours.Fault == probe.FaultShutdown):
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	case errors.Is(err, context.Canceled):

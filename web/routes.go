@@ -58,7 +58,7 @@ func (s *Server) handler(admin bool) http.Handler {
 			s.addPprof(mux)
 		}
 	}
-	return bounded(answering(mux))
+	return s.counted(bounded(answering(mux)))
 }
 
 func (s *Server) addPprof(mux *http.ServeMux) {
@@ -97,19 +97,38 @@ func secured(handler http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// What a reply takes until its client has read it: a page with a compressor and its buffers, and one of /probe.
+// What a request takes until its client has read the reply: each for its goroutine and buffers, and more for a page with a
+// compressor, and for a reply of /probe.
 const (
-	pageMemory  = 1 << 20
-	replyMemory = 32 << 10
+	requestMemory = 16 << 10
+	pageMemory    = 1 << 20
+	replyMemory   = 32 << 10
 )
 
-// held answers with handler when there is memory for the reply. A client of HTTP/2 may request hundreds at a time and read
+// counted answers with next when there is memory for the request. Those that say whether we are alive need none.
+func (s *Server) counted(next http.Handler) http.Handler {
+	held := s.held(requestMemory, next.ServeHTTP)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == s.route+"/-/healthy" || r.URL.Path == s.route+"/-/ready" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		held(w, r)
+	})
+}
+
+// held answers with handler when there is memory for the reply. A client of HTTP/2 may request many at a time and read
 // none.
 func (s *Server) held(n int64, handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := s.options.Memory.Take(n); err != nil {
 			s.options.Exporter.Failed(err)
+			relieve(r)
 			w.Header().Set("Retry-After", "1")
+			if r.ProtoMajor > 1 { // a body would wait for the client's window
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}

@@ -217,10 +217,10 @@ func TestLongTargetIsBadRequest(t *testing.T) {
 
 // TestRepliesShareTheMemory: what is held for others leaves no reply, except those that say whether we are alive.
 func TestRepliesShareTheMemory(t *testing.T) {
-	memory := probe.NewMemory(pageMemory + replyMemory)
+	memory := probe.NewMemory(pageMemory + requestMemory)
 	h := newFixture(t, func(o *Options) { o.Memory = memory })
 	pages := []string{"/", "/metrics", "/metrics/targets", "/config", "/probe?target=x"}
-	for _, held := range []int64{0, pageMemory + replyMemory} {
+	for _, held := range []int64{0, pageMemory + requestMemory} {
 		if err := memory.Take(held); err != nil {
 			t.Fatal(err) // what the pages took was not given back
 		}
@@ -235,7 +235,7 @@ func TestRepliesShareTheMemory(t *testing.T) {
 			}
 		}
 	}
-	memory.Give(pageMemory + replyMemory)
+	memory.Give(pageMemory + requestMemory)
 	if !h.counts(`rollcall_exporter_errors_total{reason="memory"} 5`) {
 		t.Error("the refusals are not counted")
 	}

@@ -113,12 +113,20 @@ func HTTPServer(handler http.Handler, connections *Connections, errors *slog.Log
 		WriteTimeout:      writeTimeout,
 		MaxHeaderBytes:    96 << 10, // a target of 64 KiB gets an answer that says what is wrong; the longest, all escaped, has 24
 		ErrorLog:          slog.NewLogLogger(errors.Handler(), slog.LevelWarn),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerConnection: maxRequestBody, MaxReceiveBufferPerStream: maxRequestBody,
+		},
 	}
 	if connections != nil {
 		connections.attach(server)
 	}
 	return server
 }
+
+// maxStreams is how many requests one connection of HTTP/2 may have at a time; a client that has more makes another
+// connection, as Prometheus does. Go's own limit is 250, each with a goroutine and buffers before a handler sees it.
+const maxStreams = 32
 
 // writeTimeout counts from the end of a request's header, so it holds the probe's default limit and the reply.
 // A request that may take longer asks for more.

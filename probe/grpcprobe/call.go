@@ -35,6 +35,9 @@ const (
 	maxHeaders = 1 << 20
 	// maxReceived bounds, in bytes, all that the peer may send before it has answered, frames of every type included.
 	maxReceived = 2 << 20
+	// freeBytes may come within what every probe is expected to need; each further one counts as memory that is held: in a
+	// header, one byte may name a field that is known, which takes more than a hundred.
+	freeBytes, byteCost = 4 << 10, 64
 )
 
 // errUnprocessed is the error of a call that the peer has not looked at.
@@ -56,7 +59,7 @@ func (c *call) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conn := &countedConn{Conn: opened}
+	conn := &countedConn{Conn: &network.HeldConn{Conn: opened, Limit: probe.LimitOf(ctx), Free: freeBytes, Cost: byteCost}}
 	defer conn.Close()
 	once := handOver{conn: conn, secured: c.p.secured}
 	client, err := grpc.NewClient(targetURL(c.authority),

@@ -41,10 +41,10 @@ const (
 	leaveTime = time.Second
 )
 
-// newHTTP2 returns the options that all sessions of a module share.
 // http2Options are all that the connections of a module share.
 type http2Options = http2.Transport
 
+// newHTTP2 returns the options of a module.
 func newHTTP2() (*http2Options, error) {
 	t, err := http2.ConfigureTransports(&http.Transport{
 		HTTP2:           &http.HTTP2Config{MaxReceiveBufferPerConnection: maxHTTP2Window, MaxReceiveBufferPerStream: maxHTTP2Window},
@@ -58,7 +58,7 @@ func newHTTP2() (*http2Options, error) {
 }
 
 func (p *prober) startHTTP2(ctx context.Context, l *link) (session, error) {
-	s := &http2Session{conn: frames.New(l.tls, l.raw)}
+	s := &http2Session{conn: frames.New(l.tls, l.raw, probe.LimitOf(ctx))}
 	client, err := p.http2.NewClientConn(s.conn)
 	if err != nil {
 		return nil, network.Classify(ctx, probe.StageRequest, fmt.Errorf("beginning HTTP/2: %w", err))
@@ -80,7 +80,7 @@ func (s *http2Session) exchange(ctx context.Context, req *request) (*response, e
 		return nil, s.classify(ctx, probe.StageResponse, err)
 	}
 	s.body, _ = resp.body.(io.ReadCloser)
-	resp.body = streamBody{ctx, s.body, s.classify}
+	resp.body = streamBody{ctx, takenBody{s.body, s.conn}, s.classify}
 	return resp, nil
 }
 
@@ -107,6 +107,8 @@ func (s *http2Session) classify(ctx context.Context, stage probe.Stage, err erro
 	switch {
 	case probe.IsClassified(err), ctx.Err() != nil:
 		return network.Classify(ctx, stage, wrapped)
+	case broken != nil && probe.IsClassified(broken):
+		return broken
 	case broken != nil && network.Reason(ctx, broken) == probe.ReasonTimeout:
 		return network.Classify(ctx, stage, fmt.Errorf("%s: %w", doing, broken))
 	case errors.Is(broken, frames.ErrNoProgress):
@@ -132,6 +134,18 @@ func (s *http2Session) classify(ctx context.Context, stage probe.Stage, err erro
 		return classified
 	}
 	return probe.Fail(stage, probe.ReasonProtocolError, wrapped) // what the client complains about without a type is of this kind
+}
+
+// takenBody notes how much of what the server sent has been read.
+type takenBody struct {
+	io.Reader
+	conn *frames.Conn
+}
+
+func (b takenBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.conn.Taken(n)
+	return n, err
 }
 
 // doing is what goes on at stage, for a cause.

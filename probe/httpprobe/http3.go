@@ -30,6 +30,12 @@ const (
 	maxIdleBytes = maxHeadBytes + maxHeadBytes/2
 	// datagramCost is what a datagram counts beside its length.
 	datagramCost = 128
+	// connectionMemory is what a QUIC connection takes more than one of TCP, which is ours to buffer and acknowledge.
+	connectionMemory = 128 << 10
+	// freeIdle bytes may come, a handshake among them, within what every probe is expected to need. Until the body each
+	// further one counts as idleCost that is held, of at most maxIdleHeld: it may be of a header, where it may name a field
+	// that is known.
+	freeIdle, idleCost, maxIdleHeld = 64 << 10, 64, 4 << 20
 )
 
 // http3Session is one QUIC connection, on a socket of its own, that serves one request.
@@ -48,6 +54,11 @@ type countingSocket struct {
 	idle  atomic.Int64 // bytes that no progress made up for
 	limit atomic.Int64 // of idle
 	ended atomic.Bool  // the limit was passed
+
+	memory *probe.Limit // holds what came without progress
+	inBody atomic.Bool
+	held   int64                 // of ReadBatch, which one goroutine calls
+	full   atomic.Pointer[error] // why memory holds no more
 }
 
 // ReadBatch is what quic-go reads by.
@@ -60,7 +71,28 @@ func (s *countingSocket) ReadBatch(messages []ipv4.Message, flags int) (int, err
 		s.ended.Store(true)
 		return 0, frames.ErrNoProgress
 	}
+	if err == nil {
+		err = s.hold()
+	}
 	return n, err
+}
+
+// hold holds as much as the server makes the client keep.
+func (s *countingSocket) hold() error {
+	need := max(0, s.idle.Load()-freeIdle)
+	if !s.inBody.Load() {
+		need = min(need*idleCost, maxIdleHeld)
+	}
+	if need <= s.held {
+		return nil
+	}
+	more := need - s.held
+	s.held = need
+	err := s.memory.Hold(more)
+	if err != nil {
+		s.full.Store(&err)
+	}
+	return err
 }
 
 // connectHTTP3 brings up QUIC, once more with other key exchanges where the server may only have refused those.
@@ -146,6 +178,10 @@ func tlsError(err *quic.TransportError) error {
 
 // dialHTTP3 comes from source, if that is valid.
 func dialHTTP3(ctx context.Context, source netip.Addr, dest netip.AddrPort, config *tls.Config) (*http3Session, error) {
+	memory := probe.LimitOf(ctx)
+	if err := memory.Hold(connectionMemory); err != nil {
+		return nil, err
+	}
 	var local *net.UDPAddr
 	if source.IsValid() {
 		local = net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
@@ -154,7 +190,7 @@ func dialHTTP3(ctx context.Context, source netip.Addr, dest netip.AddrPort, conf
 	if err != nil {
 		return nil, err
 	}
-	counting := &countingSocket{UDPConn: socket, batch: ipv4.NewPacketConn(socket)}
+	counting := &countingSocket{UDPConn: socket, batch: ipv4.NewPacketConn(socket), memory: memory}
 	counting.limit.Store(maxIdleBytes)
 	s := &http3Session{socket: counting, transport: &quic.Transport{Conn: counting}}
 	patience := probe.DefaultTimeout
@@ -168,6 +204,9 @@ func dialHTTP3(ctx context.Context, source netip.Addr, dest netip.AddrPort, conf
 		MaxConnectionReceiveWindow: maxHTTP3Window,
 		MaxIncomingStreams:         -1, // HTTP/3 servers open none
 	})
+	if full := counting.full.Load(); err != nil && full != nil {
+		err = *full
+	}
 	if err != nil {
 		s.close()
 		return nil, err
@@ -183,6 +222,7 @@ func (s *http3Session) exchange(ctx context.Context, req *request) (*response, e
 	if err != nil {
 		return nil, s.classify(ctx, probe.StageResponse, err)
 	}
+	s.socket.inBody.Store(true)
 	s.body, _ = resp.body.(io.ReadCloser)
 	resp.body = streamBody{ctx, progressBody{s.body, s.socket}, s.classify}
 	return resp, nil
@@ -218,7 +258,10 @@ func (s *http3Session) close() {
 func (s *http3Session) classify(ctx context.Context, stage probe.Stage, err error) error {
 	wrapped := fmt.Errorf("%s over HTTP/3: %w", doing(stage), err)
 	var transport *quic.TransportError
+	full := s.socket.full.Load()
 	switch {
+	case full != nil:
+		return *full
 	case s.socket.ended.Load():
 		return probe.Failf(stage, probe.ReasonProtocolError, "%s over HTTP/3: %w", doing(stage), frames.ErrNoProgress)
 	case probe.IsClassified(err), ctx.Err() != nil:

@@ -3,6 +3,7 @@ package httpprobe
 import (
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -37,6 +38,32 @@ func TestHeadsShareTheMemory(t *testing.T) {
 			}
 			if c.fault != "" {
 				probetest.WantExporterError(t, err, c.fault)
+			}
+		})
+	}
+}
+
+// TestHeadersOverHTTP2AndHTTP3ShareTheMemory has servers whose header is bounded for itself and too large for what is left.
+func TestHeadersOverHTTP2AndHTTP3ShareTheMemory(t *testing.T) {
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/large" {
+			w.Header().Set("X-Large", strings.Repeat("~", 500<<10))
+		}
+	}
+	secure, tlsOptions := serveTLS(t, true, answer)
+	quic, quicOptions := serveHTTP3(t, answer)
+	for name, c := range map[string]struct{ target, options string }{"HTTP/2": {secure.URL, tlsOptions}, "HTTP/3": {quic, quicOptions}} {
+		t.Run(name, func(t *testing.T) {
+			runner := &probe.Runner{Memory: probe.NewMemory(1 << 20)}
+			module := httpModule(t, c.options)
+			_, err := runner.Do(t.Context(), module, probe.Request{Target: c.target + "/large", Timeout: 20 * time.Second})
+			probetest.WantExporterError(t, err, probe.FaultMemory)
+			record, err := runner.Do(t.Context(), module, probe.Request{Target: c.target + "/", Timeout: 20 * time.Second})
+			if err != nil || !record.Result.Up() {
+				t.Errorf("a small one afterwards: %v %v", err, record.Result.Failure)
+			}
+			if err := runner.Memory.Take(1 << 20); err != nil {
+				t.Errorf("it is not given back: %v", err)
 			}
 		})
 	}

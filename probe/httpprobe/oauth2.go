@@ -267,7 +267,7 @@ func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	sink := content.Sink{Limit: maxTokenAnswer, Keep: true}
+	sink := content.Sink{Limit: maxTokenAnswer, Keep: true, Memory: probe.LimitOf(t.ctx)}
 	if err := t.client.readBody(t.ctx, resp, &sink, make([]byte, 0, 1024)); err != nil {
 		return nil, err
 	}

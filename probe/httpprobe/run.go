@@ -241,8 +241,7 @@ func (r *run) judge(ctx context.Context, resp *response, stop error) error {
 	checks := &r.p.checks
 	m := option.Matcher{Ctx: ctx}
 	verdict := checks.head(&m, resp, facts)
-	sink := content.Sink{Limit: r.p.limit, Keep: verdict == nil && checks.looksAtBody(), Memory: r.req.Memory}
-	defer func() { r.req.Memory.Give(sink.Held) }()
+	sink := content.Sink{Limit: r.p.limit, Keep: verdict == nil && checks.looksAtBody(), Memory: probe.LimitOf(ctx)}
 	buffer := r.p.buffers.Get().(*[]byte)
 	defer r.p.keepBuffer(buffer)
 	err := r.p.readBody(ctx, resp, &sink, *buffer)
@@ -254,12 +253,10 @@ func (r *run) judge(ctx context.Context, resp *response, stop error) error {
 	if err != nil && (verdict == nil || !probe.Is[*probe.Failure](err)) {
 		return err
 	}
-	if verdict == nil && sink.Keep && checks.usesCEL() && sink.Held > 0 {
-		parsed := int64(len(sink.Kept)) * parsedJSON
-		if err := r.req.Memory.Take(parsed); err != nil {
+	if verdict == nil && sink.Keep && checks.usesCEL() && len(sink.Kept) > bodyBuffer {
+		if err := probe.LimitOf(ctx).Hold(int64(len(sink.Kept)) * parsedJSON); err != nil {
 			return err
 		}
-		defer r.req.Memory.Give(parsed)
 	}
 	if verdict == nil && sink.Keep {
 		verdict = checks.body(&m, sink.Kept, facts)

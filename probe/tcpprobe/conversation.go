@@ -23,6 +23,8 @@ const (
 	maxConversation = 1 << 20
 	// firstBuffer is what a conversation starts to read with; a banner fits.
 	firstBuffer = 1 << 10
+	// freeBuffer is the largest buffer within what every probe is expected to need.
+	freeBuffer = 16 << 10
 )
 
 // conversation is a query_response, compiled. It needs nothing but a stream: tcp's is one of several.
@@ -97,7 +99,7 @@ func (c conversation) sends() bool {
 // run holds the conversation on conn, which ends with ctx. startTLS returns the stream that is a secure one after so many
 // turns. What was found is in facts also when there is an error; the errors are classify's.
 func (c conversation) run(ctx context.Context, conn net.Conn, facts *probe.TCPFacts, trace *probe.Trace, startTLS func(after int) (net.Conn, error)) error {
-	s, m := &stream{conn: conn}, option.Matcher{Ctx: ctx}
+	s, m := &stream{conn: conn, limit: probe.LimitOf(ctx)}, option.Matcher{Ctx: ctx}
 	for i := range c {
 		t := &c[i]
 		if err := t.run(s, &m, facts, trace); err != nil {

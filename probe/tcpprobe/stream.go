@@ -11,7 +11,8 @@ import (
 // stream reads a connection by lines or by bytes, whichever the next turn asks for, and loses nothing that it read
 // ahead. It holds to maxLine and maxConversation; passing one is a *Failure.
 type stream struct {
-	conn  net.Conn // writes go straight to it
+	conn  net.Conn     // writes go straight to it
+	limit *probe.Limit // holds what buf grows by
 	buf   []byte
 	start int // buf[start:end] has been received and not been taken
 	end   int
@@ -72,7 +73,13 @@ func (s *stream) more() error {
 		s.start = 0
 	}
 	if s.end == len(s.buf) {
-		grown := make([]byte, max(firstBuffer, 2*len(s.buf)))
+		size := max(firstBuffer, 2*len(s.buf))
+		if size > freeBuffer {
+			if err := s.limit.Hold(int64(size)); err != nil {
+				return err
+			}
+		}
+		grown := make([]byte, size)
 		copy(grown, s.buf[:s.end])
 		s.buf = grown
 	}

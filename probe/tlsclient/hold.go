@@ -1,12 +1,14 @@
 package tlsclient
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
 	"time"
 
 	"rollcall/probe"
+	"rollcall/probe/network"
 )
 
 const (
@@ -18,15 +20,16 @@ const (
 	handshakeCost = 4
 )
 
-// handshakeConn counts what a peer sends during a handshake as memory that its probe holds, and notices that a peer says
-// nothing.
+// handshakeConn counts what a peer sends during a handshake, until its Limit is nil, and notices that a peer says nothing.
 type handshakeConn struct {
-	net.Conn
-	limit *probe.Limit // nil: the handshake is over, or there is no bound
-	read  int
+	network.HeldConn
 
 	silent   func() // called when nothing came for patience; nil: it was called, or there is no need
 	patience time.Duration
+}
+
+func newHandshakeConn(ctx context.Context, conn net.Conn) *handshakeConn {
+	return &handshakeConn{HeldConn: network.HeldConn{Conn: conn, Limit: probe.LimitOf(ctx), Free: freeHandshake, Cost: handshakeCost}}
 }
 
 func (c *handshakeConn) Read(p []byte) (int, error) {
@@ -35,24 +38,16 @@ func (c *handshakeConn) Read(p []byte) (int, error) {
 			return n, err
 		}
 	}
-	n, err := c.Conn.Read(p)
-	if c.limit == nil {
-		return n, err
-	}
-	if c.read += n; c.read > freeHandshake && err == nil {
-		err = c.limit.Hold(handshakeCost * int64(n))
-	}
-	return n, err
+	return c.HeldConn.Read(p)
 }
 
 // first reads what comes within the patience; nothing without an error: nothing came.
 func (c *handshakeConn) first(p []byte) (int, error) {
 	silent := c.silent
 	c.silent = nil
-	c.Conn.SetReadDeadline(time.Now().Add(c.patience))
-	n, err := c.Conn.Read(p)
-	c.Conn.SetReadDeadline(time.Time{}) // which is the probe's
-	c.read += n
+	c.SetReadDeadline(time.Now().Add(c.patience))
+	n, err := c.HeldConn.Read(p)
+	c.SetReadDeadline(time.Time{}) // which is the probe's
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 		silent()
 		return 0, nil

@@ -59,7 +59,7 @@ type attempts struct {
 func (a *attempts) run(ctx context.Context, conn net.Conn) (Secured, error) {
 	groups, others := Groups(a.hello.Secret)
 	other := &alternative{a: a, groups: others}
-	holding := &handshakeConn{Conn: conn, limit: probe.LimitOf(ctx)}
+	holding := newHandshakeConn(ctx, conn)
 	if deadline, ok := ctx.Deadline(); ok && a.hello.Secret {
 		holding.patience = time.Until(deadline) / patienceShare
 		holding.silent = func() { other.start(ctx, conn) }
@@ -91,7 +91,7 @@ func (a *attempts) run(ctx context.Context, conn net.Conn) (Secured, error) {
 
 // again makes a handshake without another chance.
 func (a *attempts) again(ctx context.Context, conn net.Conn, groups []tls.CurveID) (Secured, error) {
-	s, err := a.t.handshake(ctx, &handshakeConn{Conn: conn, limit: probe.LimitOf(ctx)}, a.hello, groups)
+	s, err := a.t.handshake(ctx, newHandshakeConn(ctx, conn), a.hello, groups)
 	if s.Raw = conn; err != nil {
 		conn.Close()
 	}
@@ -167,7 +167,7 @@ func (t *Client) handshake(ctx context.Context, conn *handshakeConn, hello Hello
 	s := Secured{Conn: tls.Client(conn, c), Facts: facts}
 	// Not HandshakeContext: it starts a goroutine to watch a context that conn watches already.
 	err = t.explain(HandshakeError(ctx, s.Conn.Handshake(), facts), facts)
-	conn.limit = nil
+	conn.Limit = nil
 	if facts.Version == 0 {
 		s.Facts = nil
 	}

@@ -27,6 +27,9 @@ const (
 	maxControls = 1000
 	// maxConversation bounds, in bytes, all that comes after the handshake, frames of every type included.
 	maxConversation = 1 << 20
+	// freeBytes may come within what every probe is expected to need; each further one counts as memory that is held, in the
+	// answer's header, most of which may be for the map, and in messages, which are collected before they are looked at.
+	freeBytes, headCost, messageCost = 4 << 10, 24, 4
 )
 
 // session is one connection of a probe.
@@ -36,6 +39,7 @@ type session struct {
 	r      *probe.Result
 	trace  *probe.Trace
 	start  time.Time // of the probe
+	held   *network.HeldConn
 	stream *boundedConn
 
 	controls int // pings and pongs that came
@@ -43,7 +47,8 @@ type session struct {
 
 // run makes the opening handshake and holds the conversation. Its errors are network.Classify's.
 func (s *session) run(ctx context.Context) error {
-	s.stream = &boundedConn{Conn: s.opened.Conn}
+	s.held = &network.HeldConn{Conn: s.opened.Conn, Limit: probe.LimitOf(ctx), Free: freeBytes, Cost: headCost}
+	s.stream = &boundedConn{Conn: s.held}
 	facts, start := s.r.WebSocket, time.Now()
 	conn, resp, err := websocket.Dial(ctx, s.opened.URL.String(), &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: s, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
@@ -126,7 +131,7 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, probe.Failf(probe.StageResponse, probe.ReasonProtocolError, "reading the answer: %s", s.shown(err.Error()))
 		}
 		if resp.StatusCode == http.StatusSwitchingProtocols {
-			s.stream.upgraded = true
+			s.stream.upgraded, s.held.Cost = true, messageCost
 			resp.Body = upgraded{s.stream, in}
 			return resp, nil
 		}

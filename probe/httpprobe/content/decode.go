@@ -34,6 +34,9 @@ func NewDecoders() *Decoders {
 func (d *Decoders) Decode(coding string, body io.Reader, limit *probe.Limit) (io.Reader, func(), error) {
 	switch coding {
 	case "gzip":
+		if err := limit.Hold(inflateMemory); err != nil {
+			return nil, nil, err
+		}
 		r := d.gzip.Get().(*gzip.Reader)
 		done := func() { d.gzip.Put(r) }
 		if err := r.Reset(body); err != nil {
@@ -59,11 +62,17 @@ func (d *Decoders) Decode(coding string, body io.Reader, limit *probe.Limit) (io
 		}
 		return r, done, nil
 	case "deflate":
+		if err := limit.Hold(inflateMemory); err != nil {
+			return nil, nil, err
+		}
 		return d.inflate(body)
 	default:
 		return body, func() {}, nil
 	}
 }
+
+// inflateMemory is the window and the tables of a decompressor of gzip and deflate.
+const inflateMemory = 48 << 10
 
 // brotliWindow is the size of the window that the first byte of a stream asks for (RFC 7932, section 9.1).
 func brotliWindow(first byte) int64 {

@@ -14,8 +14,7 @@ type Sink struct {
 	Size  int64 // bytes so far, at most Limit
 	Kept  []byte
 
-	Memory *probe.Memory
-	Held   int64 // of memory; to be given back when Kept is no longer used
+	Memory *probe.Limit // holds Kept; nil: no bound
 }
 
 // ErrTooLarge ends reading at the limit.
@@ -59,10 +58,9 @@ func (s *Sink) grow() error {
 	if s.Limit > 0 && int64(next) > s.Limit {
 		next = max(int(s.Limit)+1, cap(s.Kept)+1)
 	}
-	if err := s.Memory.Take(int64(next) - s.Held); err != nil {
+	if err := s.Memory.Hold(int64(next - len(s.Kept))); err != nil {
 		return err
 	}
-	s.Held = int64(next)
 	s.Kept = append(make([]byte, 0, next), s.Kept...)
 	return nil
 }

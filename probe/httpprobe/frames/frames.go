@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/net/http2"
+
+	"rollcall/probe"
 )
 
 // Conn is an HTTP/2 client's connection. The client and its reader use it at the same time as State's callers.
@@ -28,11 +30,16 @@ type Conn struct {
 	idle   int   // frames that no data made up for
 	limit  int   // of idle
 	broken error // what the reader met first
+
+	memory *probe.Limit // holds what follows
+	head   int64        // bytes of header blocks
+	ahead  int64        // bytes of data that nothing has taken
+	held   int64
 }
 
-// New returns a Conn over secured, which is TLS over raw.
-func New(secured *tls.Conn, raw net.Conn) *Conn {
-	return &Conn{Conn: secured, raw: raw, left: make(chan struct{}), limit: maxIdle}
+// New returns a Conn over secured, which is TLS over raw. memory holds what the server makes the client keep; nil: no bound.
+func New(secured *tls.Conn, raw net.Conn, memory *probe.Limit) *Conn {
+	return &Conn{Conn: secured, raw: raw, left: make(chan struct{}), limit: maxIdle, memory: memory}
 }
 
 // Left is closed once the client's reader has left the connection: the client has no means to wait for that, but both close
@@ -56,6 +63,13 @@ const (
 	maxIdle = 10_000
 	// dataPerFrame bytes of data make up for one frame.
 	dataPerFrame = 8
+
+	// freeHead and freeAhead are the bytes of headers, and of data that is not read yet, that every probe is expected to
+	// need.
+	freeHead, freeAhead = 2 << 10, 32 << 10
+	// headCost is what a byte of a header block takes at worst: it may name a field that is known, of which there may be
+	// 32,000 in a header of 1 MiB; maxHead is what such a header takes.
+	headCost, maxHead = 128, 6 << 20
 )
 
 // ErrNoProgress ends a connection on which too many frames came without data.
@@ -70,6 +84,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err == nil && c.idle > c.limit {
 		n, err = 0, ErrNoProgress
 	}
+	if err == nil {
+		if err = c.hold(); err != nil {
+			n = 0
+		}
+	}
 	if err != nil && c.broken == nil {
 		c.broken = err
 	}
@@ -83,6 +102,24 @@ func (c *Conn) Close() error {
 		close(c.left)
 	}
 	return err
+}
+
+// hold holds as much as the server makes the client keep.
+func (c *Conn) hold() error {
+	need := min(max(0, c.head-freeHead)*headCost, maxHead) + max(0, c.ahead-freeAhead)
+	if need <= c.held {
+		return nil
+	}
+	more := need - c.held
+	c.held = need
+	return c.memory.Hold(more)
+}
+
+// Taken notes that n bytes of data have been read from the client.
+func (c *Conn) Taken(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead = max(0, c.ahead-int64(n))
 }
 
 // Allow makes room for the WINDOW_UPDATEs that a request body of n bytes needs.
@@ -130,12 +167,16 @@ func (c *Conn) length() int {
 func (c *Conn) note() {
 	kind, flags, payload := http2.FrameType(c.frame[3]), http2.Flags(c.frame[4]), c.frame[headerSize:]
 	data := 0
+	if kind == http2.FrameHeaders || kind == http2.FrameContinuation {
+		c.head += int64(c.length())
+	}
 	switch {
 	case kind == http2.FrameData:
 		data = c.length()
 		if flags.Has(http2.FlagDataPadded) {
 			data = max(0, data-1-int(payload[0]))
 		}
+		c.ahead += int64(data)
 		c.seen.Ended = c.seen.Ended || flags.Has(http2.FlagDataEndStream)
 	case kind == http2.FrameHeaders:
 		c.seen.Ended = c.seen.Ended || flags.Has(http2.FlagHeadersEndStream)
