@@ -53,7 +53,7 @@ func startGrowth(t *testing.T, replicas int) *growth {
 	for _, url := range g.alertmanagers {
 		managers = append(managers, strings.TrimPrefix(url, "http://"))
 	}
-	g.api = prometheusWith(t, "prometheus.yml", others, "\n", targetRules, "",
+	g.api = prometheusWith(t, "prometheus.yml", others, "\n", targetRules, "", "rule_files: [rules.yml, slo.yml]", "rule_files: [rules.yml]",
 		"[rollcall:9115]", "["+quoted(g.addresses)+"]", "[alertmanager:9093]", "["+quoted(managers)+"]",
 		"  # If two rollcalls probe the same targets, add first: ", "  - ",
 		"global:\n", "global:\n  evaluation_interval: 1s\n", "for: 2m", "for: 1s")
