@@ -16,6 +16,8 @@ import (
 	policy "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	autoscaler "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
+	gateway "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
@@ -36,33 +38,9 @@ func resolve(t *testing.T, dir string) objects {
 		if err != nil {
 			t.Fatal(err)
 		}
-		id := r.GetApiVersion() + " " + r.GetKind()
-		var into any
-		switch id {
-		case "apps/v1 Deployment":
-			into = new(apps.Deployment)
-		case "apps/v1 StatefulSet":
-			into = new(apps.StatefulSet)
-		case "v1 Service":
-			into = new(core.Service)
-		case "v1 ConfigMap":
-			into = new(core.ConfigMap)
-		case "policy/v1 PodDisruptionBudget":
-			into = new(policy.PodDisruptionBudget)
-		case "networking.k8s.io/v1 NetworkPolicy":
-			into = new(networking.NetworkPolicy)
-		case "monitoring.coreos.com/v1 ServiceMonitor":
-			into = new(operator.ServiceMonitor)
-		case "monitoring.coreos.com/v1 Probe":
-			into = new(operator.Probe)
-		default:
-			t.Fatalf("%s: no type is known for %s", dir, id)
-		}
-		if err := yaml.UnmarshalStrict(text, into); err != nil {
-			t.Errorf("%s: %s %s: %v", dir, id, r.GetName(), err)
-		}
+		into := decode(t, dir, metav1.TypeMeta{APIVersion: r.GetApiVersion(), Kind: r.GetKind()}, text)
 		if r.GetNamespace() != "monitoring" {
-			t.Errorf("%s: %s %s is in the namespace %q", dir, id, r.GetName(), r.GetNamespace())
+			t.Errorf("%s: %s %s is in the namespace %q", dir, r.GetKind(), r.GetName(), r.GetNamespace())
 		}
 		name := r.GetName()
 		if r.GetKind() == "ConfigMap" {
@@ -71,6 +49,41 @@ func resolve(t *testing.T, dir string) objects {
 		all[strings.TrimSpace(r.GetKind()+" "+name)] = into
 	}
 	return all
+}
+
+// decode reads an object strictly as its type: an unknown field is an error.
+func decode(t *testing.T, where string, kind metav1.TypeMeta, text []byte) any {
+	t.Helper()
+	create, ok := types[kind]
+	if !ok {
+		t.Fatalf("%s: no type is known for %v", where, kind)
+	}
+	into := create()
+	if err := yaml.UnmarshalStrict(text, into); err != nil {
+		t.Errorf("%s: %s: %v\n%s", where, kind.Kind, err, text)
+	}
+	return into
+}
+
+// types are those of all objects in deploy/. It is never changed.
+var types = map[metav1.TypeMeta]func() any{
+	{APIVersion: "apps/v1", Kind: "Deployment"}:                          func() any { return new(apps.Deployment) },
+	{APIVersion: "apps/v1", Kind: "StatefulSet"}:                         func() any { return new(apps.StatefulSet) },
+	{APIVersion: "apps/v1", Kind: "DaemonSet"}:                           func() any { return new(apps.DaemonSet) },
+	{APIVersion: "v1", Kind: "Service"}:                                  func() any { return new(core.Service) },
+	{APIVersion: "v1", Kind: "ServiceAccount"}:                           func() any { return new(core.ServiceAccount) },
+	{APIVersion: "v1", Kind: "ConfigMap"}:                                func() any { return new(core.ConfigMap) },
+	{APIVersion: "v1", Kind: "Secret"}:                                   func() any { return new(core.Secret) },
+	{APIVersion: "policy/v1", Kind: "PodDisruptionBudget"}:               func() any { return new(policy.PodDisruptionBudget) },
+	{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"}:          func() any { return new(networking.NetworkPolicy) },
+	{APIVersion: "networking.k8s.io/v1", Kind: "Ingress"}:                func() any { return new(networking.Ingress) },
+	{APIVersion: "gateway.networking.k8s.io/v1beta1", Kind: "HTTPRoute"}: func() any { return new(gateway.HTTPRoute) }, // the same type
+	{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute"}:      func() any { return new(gateway.HTTPRoute) },
+	{APIVersion: "autoscaling.k8s.io/v1", Kind: "VerticalPodAutoscaler"}: func() any { return new(autoscaler.VerticalPodAutoscaler) },
+	{APIVersion: "monitoring.coreos.com/v1", Kind: "ServiceMonitor"}:     func() any { return new(operator.ServiceMonitor) },
+	{APIVersion: "monitoring.coreos.com/v1", Kind: "Probe"}:              func() any { return new(operator.Probe) },
+	{APIVersion: "monitoring.coreos.com/v1", Kind: "PrometheusRule"}:     func() any { return new(operator.PrometheusRule) },
+	{APIVersion: "monitoring.googleapis.com/v1", Kind: "PodMonitoring"}:  func() any { return new(podMonitoring) },
 }
 
 func get[T any](t *testing.T, all objects, name string) T {
@@ -175,11 +188,11 @@ func checkPod(t *testing.T, all objects, selector *metav1.LabelSelector, pod cor
 			t.Errorf("there is no volume %q", m.Name)
 		}
 	}
-	checkConfig(t, c.Args, config.Data["rollcall.yml"])
+	checkConfig(t, c.Args, "/etc/rollcall/rollcall.yml", config.Data["rollcall.yml"])
 }
 
-// checkConfig runs rollcall --config.check with the container's flags.
-func checkConfig(t *testing.T, args []string, text string) {
+// checkConfig runs rollcall --config.check with the container's flags and the configuration that is at path there.
+func checkConfig(t *testing.T, args []string, path, text string) {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -190,7 +203,7 @@ func checkConfig(t *testing.T, args []string, text string) {
 		return path
 	}
 	text = strings.ReplaceAll(text, "/etc/rollcall-mail/password", write("password", "secret"))
-	const inContainer = "--config.file=/etc/rollcall/rollcall.yml"
+	inContainer := "--config.file=" + path
 	if !slices.Contains(args, inContainer) {
 		t.Errorf("the flags %q do not name the mounted configuration", args)
 	}
@@ -202,6 +215,64 @@ func checkConfig(t *testing.T, args []string, text string) {
 	program.Dir = ".."
 	if out, err := program.CombinedOutput(); err != nil {
 		t.Errorf("rollcall %q: %v\n%s", args, err, out)
+	}
+}
+
+func TestShardsVariantCoversEveryTarget(t *testing.T) {
+	all := resolve(t, "kubernetes/shards")
+	s := get[*apps.StatefulSet](t, all, "StatefulSet rollcall")
+	checkPod(t, all, s.Spec.Selector, s.Spec.Template)
+	checkShards(t, s, get[*core.ConfigMap](t, all, "ConfigMap").Data["rollcall.yml"], 2)
+	for _, v := range s.Spec.Template.Spec.Volumes {
+		if v.Name == "mail" {
+			t.Error("the pods wait for a mail password that they do not need")
+		}
+	}
+}
+
+// checkShards lists the targets of each pod of a StatefulSet, in the environment that it would have, and wants each target in
+// as many pods as there are replicas of it.
+func checkShards(t *testing.T, s *apps.StatefulSet, config string, replicas int) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "rollcall.yml")
+	// Many more targets, so that no part is empty.
+	many := "targets:\n"
+	for i := range 100 {
+		many += fmt.Sprintf("- tcp://db%d.example.com:5432\n", i)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(config, "targets:\n", many, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	probed := map[string]int{}
+	for ordinal := range *s.Spec.Replicas {
+		program := exec.CommandContext(t.Context(), "go", "run", ".", "targets", "--config.file="+file)
+		program.Dir = ".."
+		program.Env = os.Environ()
+		for _, v := range s.Spec.Template.Spec.Containers[0].Env {
+			if v.ValueFrom == nil {
+				value := strings.ReplaceAll(v.Value, "$(POD_NAME)", fmt.Sprintf("%s-%d", s.Name, ordinal))
+				program.Env = append(program.Env, v.Name+"="+value)
+			} else if v.Name != "POD_NAME" || v.ValueFrom.FieldRef.FieldPath != "metadata.name" {
+				t.Errorf("the variable %s is from %v", v.Name, v.ValueFrom)
+			}
+		}
+		out, err := program.Output()
+		if err != nil {
+			t.Fatalf("rollcall targets: %v\n%s", err, out)
+		}
+		for target := range strings.FieldsSeq(string(out)) {
+			if strings.HasPrefix(target, "tcp://db") {
+				probed[target]++
+			}
+		}
+	}
+	if len(probed) != 100 {
+		t.Errorf("%d of 100 targets are probed", len(probed))
+	}
+	for target, pods := range probed {
+		if pods != replicas {
+			t.Errorf("%s is probed by %d pods, want %d", target, pods, replicas)
+		}
 	}
 }
 

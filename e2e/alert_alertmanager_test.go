@@ -3,7 +3,10 @@
 package e2e
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,9 +18,13 @@ import (
 	"rollcall/e2e/zoo"
 )
 
-// startAlertmanager runs a real one with the sample in deploy/, whose mail server is the postbox.
-func startAlertmanager(t *testing.T, to *postbox) (url string) {
+// startAlertmanager runs a real one with the sample in deploy/, whose mail server is the postbox. Without flags for a cluster
+// it is alone.
+func startAlertmanager(t *testing.T, to *postbox, cluster ...string) (url string) {
 	t.Helper()
+	if len(cluster) == 0 {
+		cluster = []string{"--cluster.listen-address="}
+	}
 	program := find(t, "prometheus-alertmanager", "prometheus-alertmanager")
 	sample, err := os.ReadFile("../deploy/alertmanager/alertmanager.yml")
 	if err != nil {
@@ -40,8 +47,8 @@ func startAlertmanager(t *testing.T, to *postbox) (url string) {
 	if err := os.WriteFile(filepath.Join(dir, "rollcall.tmpl"), template, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, program, "--config.file="+filepath.Join(dir, "alertmanager.yml"), "--storage.path="+t.TempDir(),
-		"--web.listen-address=127.0.0.1:0", "--cluster.listen-address=")
+	p := start(t, program, append(cluster, "--config.file="+filepath.Join(dir, "alertmanager.yml"), "--storage.path="+t.TempDir(),
+		"--web.listen-address=127.0.0.1:0")...)
 	return "http://" + p.await(t, `msg="?Listening on"? address=(\S+)`)[1]
 }
 
@@ -166,6 +173,54 @@ scrape_configs:
 		t.Errorf("the mail does not say why:\n%s", l.body)
 	}
 	exporter.stop(t)
+}
+
+// TestMailOfAThousandAlertsIsSmall posts alerts like those of a rule, and like Rollcall's own, and wants a mail about each
+// thousand that is under 100 KB and says how many there are.
+func TestMailOfAThousandAlertsIsSmall(t *testing.T) {
+	t.Parallel()
+	postbox := newPostbox(t, nil)
+	am := startAlertmanager(t, postbox)
+	type alert struct {
+		Labels       map[string]string `json:"labels"`
+		Annotations  map[string]string `json:"annotations"`
+		GeneratorURL string            `json:"generatorURL"`
+	}
+	long := strings.Repeat("a=b&", 100)
+	for name, annotate := range map[string]func(target string) map[string]string{
+		"TargetDown": func(target string) map[string]string {
+			return map[string]string{"server": "HTTP " + target, "reason": "connection_refused (at stage connect)", "description": strings.Repeat("The server is down. ", 20)}
+		},
+		"FromRollcall": func(target string) map[string]string {
+			return map[string]string{"summary": "Sun Nov 22 18:00:09 2026: HTTP " + target[:300] + " is down", "description": strings.Repeat("The server is down. ", 60)}
+		},
+	} {
+		var alerts []alert
+		for n := range 1000 {
+			target := fmt.Sprintf("https://shop%d.example.com/?%s", n, long)
+			alerts = append(alerts, alert{map[string]string{"alertname": name, "instance": target}, annotate(target), "http://prometheus:9090/graph?g0.expr=" + long})
+		}
+		body, err := json.Marshal(alerts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.Post(am+"/api/v2/alerts", "application/json", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("the alerts are answered with %s", resp.Status)
+		}
+	}
+	for _, l := range awaitLetters(t, postbox, 2) {
+		if len(l.raw) >= 100_000 || !strings.Contains(l.subject, "1000 firing") || !strings.HasPrefix(l.body, "1000 firing, 0 resolved.") {
+			t.Errorf("the mail has %d bytes; it begins:\n%s\n%.300s", len(l.raw), l.subject, l.body)
+		}
+		if lines := strings.Count(l.body, " is down"); lines != 150 {
+			t.Errorf("the mail names %d targets, want 150", lines)
+		}
+	}
 }
 
 // TestDeployedAlertingFilesPassTheirTools: what people copy is what the tools accept, and each rule fires when and only

@@ -74,13 +74,11 @@ func awaitAnswer(t *testing.T, api, expr string, want map[string]string) {
 	})
 }
 
-// sampleRollcall starts rollcall with the sample configuration; it trusts the zoo's authority.
-func sampleRollcall(t *testing.T) (address string) {
+// sampleRollcall starts rollcall with the sample configuration, and more sections if there are any; it trusts the zoo's
+// authority.
+func sampleRollcall(t *testing.T, more ...string) (address string) {
 	t.Helper()
-	config, err := filepath.Abs("../deploy/rollcall.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := writeFile(t, "rollcall.yml", readFile(t, "../deploy/rollcall.yml")+strings.Join(more, ""))
 	command := exec.Command(rollcall, "--web.listen-address=127.0.0.1:0", "--config.file="+config)
 	command.Env = append(os.Environ(), "SSL_CERT_FILE="+zoo.CAFile(t))
 	return startCommand(t, command).await(t, `msg="rollcall listens" address=(\S+)`)[1]
