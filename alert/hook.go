@@ -5,7 +5,7 @@
 //
 // Observe does the first two steps on the probe's goroutine, in memory, under the one lock that guards all state. The
 // rest is run's: it composes what is due, writes what changed, and starts a goroutine for each delivery. It reads best in
-// the order hook.go, targets.go, observe.go, run.go, save.go. What Alertmanager is for (silences, inhibition,
+// the order hook.go, targets.go, observe.go, opinion.go, run.go, save.go. What Alertmanager is for (silences, inhibition,
 // escalation, chat) stays there.
 package alert
 
@@ -23,9 +23,10 @@ import (
 
 // HookOptions is what the hook needs beside its configuration.
 type HookOptions struct {
-	StoragePath string       // the directory of the store; it is not touched before a configuration is applied
-	ExternalURL string       // of the exporter's pages, for links in mails, without a slash at the end; empty: no links
-	Logger      *slog.Logger // not nil
+	StoragePath string         // the directory of the store; it is not touched before a configuration is applied
+	ExternalURL string         // of the exporter's pages, for links in mails, without a slash at the end; empty: no links
+	Logger      *slog.Logger   // not nil
+	Hurry       func([]Target) // has targets probed out of turn; nil: they wait for their turn
 }
 
 // Hook is a probe.Observer that watches nothing until Apply gives it a configuration. All methods may be called
@@ -97,12 +98,18 @@ type engine struct {
 	groups     map[string]int       // of those that have a group
 	dirty      []incident.Key       // of which a row on disk differs
 	isDirty    map[incident.Key]bool
-	dropped    []outbox.Write // rows of recipients that are no longer configured
-	journal    []happening    // to be logged
+	dropped    []outbox.Write         // rows of recipients that are no longer configured
+	journal    []happening            // to be logged
+	scopes     map[incident.Scope]int // of open incidents
 	sweepAt    time.Time
 
+	questions  []question // to witnesses, yet to be asked
+	asking     int        // those under way
+	hurry      bool       // something waits for the references
+	doubtful   int        // incidents that are held back for a second opinion
+	references map[incident.Key]reference
+
 	refused       uint64 // results of targets beyond the bounds
-	deferred      uint64 // results that were not looked at, and will come again
 	storeFailures uint64
 	counts        map[string]*ChannelStats
 
@@ -126,6 +133,9 @@ type target struct {
 	leaving bool         // it left the configuration, and /probe has not asked for it since
 	reason  probe.Reason // under which its open incident is counted
 	group   string       // the same
+	scope   incident.Scope
+	doubted bool   // and counted as doubtful
+	heard   string // the incident on which the witnesses were heard
 }
 
 // recipient is one address, or one Alertmanager.
@@ -170,7 +180,8 @@ func openEngine(o HookOptions, c *Config) (*engine, error) {
 func newEngine(o HookOptions, store *outbox.Store) *engine {
 	return &engine{
 		options: o, store: store, refusals: newRefusals(),
-		targets: make(map[incident.Key]*target), reasons: make(map[probe.Reason]int), groups: make(map[string]int), isDirty: make(map[incident.Key]bool),
+		targets: make(map[incident.Key]*target), reasons: make(map[probe.Reason]int), groups: make(map[string]int),
+		scopes: make(map[incident.Scope]int), references: make(map[incident.Key]reference), isDirty: make(map[incident.Key]bool),
 		counts: make(map[string]*ChannelStats), wake: make(chan struct{}, 1), stopping: make(chan struct{}), stopped: make(chan struct{}),
 	}
 }
@@ -187,6 +198,7 @@ func (e *engine) configure(c *Config) {
 		known[name{r.Channel, r.Name}] = r
 	}
 	e.config, e.recipients, e.sweepAt = c, nil, time.Time{}
+	clear(e.references)
 	for _, ch := range c.channels {
 		for _, to := range ch.recipients {
 			r := known[name{ch.name, to}]

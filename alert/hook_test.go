@@ -198,7 +198,7 @@ func TestRefusedMailStaysOwed(t *testing.T) {
 				}
 				p.judge(nil)
 				h = mend(t, h, dir, p)
-				time.Sleep(time.Minute)
+				time.Sleep(2 * time.Second)
 				if name == "news" {
 					p.want("2 servers are down")
 				} else {

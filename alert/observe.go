@@ -47,10 +47,15 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 		}
 	}
 	e.note(t, rec)
+	urgent = e.noteReference(key, rec, now)
 	policy := e.config.policyOf(key)
 	event, i, changed := t.Observe(&rec.Result, policy)
 	if changed {
 		e.mark(t.Key())
+	}
+	if event == incident.Down {
+		e.hold(t, rec, now)
+		i = t.Incident
 	}
 	if event != incident.None {
 		e.report(t, event, i, now)
@@ -65,7 +70,7 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 		e.mark(t.Key())
 		e.notify(incident.CertExpiring, expiring, now)
 	}
-	return event != incident.None || expiring != nil
+	return urgent || event != incident.None || expiring != nil
 }
 
 // schedules reports whether the schedule probes the target of a request: callers of /probe must not change its state by a
@@ -120,20 +125,29 @@ func (e *engine) note(t *target, rec *probe.Record) {
 	}
 	t.Labels, t.leaving = rec.Labels, false
 	if w := e.config.targets[t.Key()]; w != nil {
-		t.Name, t.Group = w.name, w.group
+		t.Name, t.Group = w.Name, w.Group
 	}
 }
 
 // count keeps the numbers of open incidents, by reason and group, after t's began, ended or changed.
 func (e *engine) count(t *target) {
+	if t.doubted {
+		e.doubtful--
+		t.doubted = false
+	}
 	if t.reason != "" {
 		e.down--
 		add(e.reasons, t.reason, -1)
 		add(e.groups, t.group, -1)
-		t.reason, t.group = "", ""
+		add(e.scopes, t.scope, -1)
+		t.reason, t.group, t.scope = "", "", ""
 	}
 	if t.Incident != nil {
-		t.reason, t.group = t.Incident.Reason, t.Incident.Group
+		t.reason, t.group, t.scope = t.Incident.Reason, t.Incident.Group, t.Incident.Scope
+		add(e.scopes, t.scope, 1)
+		if t.doubted = t.Incident.Held && !t.Incident.HeldUntil.IsZero(); t.doubted {
+			e.doubtful++
+		}
 		e.down++
 		add(e.reasons, t.reason, 1)
 		add(e.groups, t.group, 1)
@@ -150,19 +164,21 @@ func add[K ~string](counts map[K]int, name K, n int) {
 	}
 }
 
-// report notifies of an event, unless maintenance holds it back: an incident that begins in a window is held until the
-// window ends, and not reported at all when it ends before. What was reported before the window has its end in any case.
+// report notifies of an event, unless its incident is held back (see hold): then it is not reported at all when it ends
+// before. What was reported before a maintenance window has its end in any case, and no reminders.
 func (e *engine) report(t *target, event incident.Event, i *incident.Incident, now time.Time) {
-	if len(e.journal) < maxJournal {
-		e.journal = append(e.journal, happening{event, i})
-	}
+	e.happened(event, i)
 	switch {
-	case event == incident.Down && e.config.inMaintenance(t, now):
-		t.Hold()
-	case event == incident.StillDown && e.config.inMaintenance(t, now):
-	case i.Held:
+	case i.Held, event == incident.StillDown && e.config.inMaintenance(t, now):
 	default:
 		e.notify(event, i, now)
+	}
+}
+
+// happened has an event logged.
+func (e *engine) happened(event incident.Event, i *incident.Incident) {
+	if len(e.journal) < maxJournal {
+		e.journal = append(e.journal, happening{event, i})
 	}
 }
 
@@ -202,11 +218,7 @@ func (e *engine) sweepPart(from int, now time.Time) (next int, more bool) {
 			continue
 		}
 		next++
-		if t.Incident != nil && t.Incident.Held && !e.config.inMaintenance(t, now) {
-			t.Release(now)
-			e.mark(t.Key())
-			e.notify(incident.Down, t.Incident, now)
-		}
+		e.reconsider(t, now)
 		if t.Incident == nil || t.Incident.Held {
 			continue
 		}

@@ -15,6 +15,8 @@ import (
 	"rollcall/alert/mail"
 	"rollcall/alert/maintenance"
 	"rollcall/alert/outbox"
+	"rollcall/alert/witness"
+	"rollcall/probe"
 	"rollcall/probe/option"
 )
 
@@ -32,6 +34,9 @@ type Options struct {
 	CertExpiryWarning ExpiryWarning         `yaml:"cert_expiry_warning"`
 	ProbeRequests     bool                  `yaml:"probe_requests"`
 	Maintenance       []maintenance.Options `yaml:"maintenance,omitempty"`
+	Witnesses         []witness.Options     `yaml:"witnesses,omitempty"`
+	References        []string              `yaml:"references,omitempty"` // names of configured targets, or the targets
+	Hold              Span                  `yaml:"hold"`
 }
 
 // EmailOptions is the `email:` section.
@@ -45,6 +50,7 @@ func (o *Options) SetDefaults() {
 	o.MaxMailsPerHour = 60
 	o.SettleAfter = Span(15 * time.Minute)
 	o.ProbeRequests = true
+	o.Hold = Span(10 * time.Minute)
 }
 
 // Address is a mail address.
@@ -121,6 +127,9 @@ type Config struct {
 	windows       []*maintenance.Window
 	channels      []channel
 	mailer        *mail.Mailer // nil: no mail
+	witnesses     witnesses    // nil: none
+	references    []Target     // the targets that stand for our own line
+	hold          time.Duration
 }
 
 // channel is one way to notify, with its recipients.
@@ -143,9 +152,9 @@ const (
 // recipients are not a hundred connections or processes.
 const maxSessions = 8
 
-// Compile makes the section ready for use beside the configured targets. Its errors are joined *option.Errors, one
-// for each error, with paths relative to the section.
-func (o Options) Compile(targets []Target) (*Config, error) {
+// Compile makes the section ready for use beside the configured targets. g judges the addresses of witnesses; nil allows
+// all. Its errors are joined *option.Errors, one for each error, with paths relative to the section.
+func (o Options) Compile(targets []Target, g probe.Guard) (*Config, error) {
 	c := &Config{
 		policy: incident.Policy{
 			DownAfter: o.DownAfter, UpAfter: o.UpAfter,
@@ -154,9 +163,14 @@ func (o Options) Compile(targets []Target) (*Config, error) {
 		},
 		probeRequests: o.ProbeRequests,
 		targets:       make(map[incident.Key]*watched, len(targets)),
+		hold:          time.Duration(o.Hold),
 	}
-	if err := errors.Join(append(o.validate(), c.compileWindows(&o)...)...); err != nil {
+	panel, err := witness.New(o.Witnesses, g)
+	if err := errors.Join(append(append(o.validate(), c.compileWindows(&o)...), err)...); err != nil {
 		return nil, err
+	}
+	if len(panel) > 0 {
+		c.witnesses = panel
 	}
 	more, err := c.compileTargets(&o, targets)
 	if err != nil {

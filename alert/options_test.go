@@ -61,7 +61,7 @@ func TestOptionsAreJudgedAtLoad(t *testing.T) {
 		"reminders by the second":      {func(o *Options) { o.RepeatEvery = Span(time.Second) }, "repeat_every: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := sound(c.change).Compile(nil)
+			_, err := sound(c.change).Compile(nil, nil)
 			switch {
 			case c.want == "" && err != nil:
 				t.Errorf("refused: %v", err)
@@ -83,7 +83,7 @@ func TestOptionsAreJudgedAtLoad(t *testing.T) {
 }
 
 func TestAlertsArePostedToTheAPI(t *testing.T) {
-	c, err := sound(func(o *Options) {}).Compile(nil)
+	c, err := sound(func(o *Options) {}).Compile(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

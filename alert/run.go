@@ -20,6 +20,8 @@ const (
 // run does everything that waits, until close. The deliveries that it starts end by ctx.
 func (e *engine) run(ctx context.Context) {
 	defer close(e.stopped)
+	asking, stopAsking := context.WithCancel(ctx)
+	defer stopAsking() // what is not answered by then is reported after a restart
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -30,6 +32,7 @@ func (e *engine) run(ctx context.Context) {
 			return
 		}
 		timer.Reset(e.turn(ctx, time.Now()))
+		e.consult(asking)
 	}
 }
 
@@ -260,6 +263,8 @@ func (e *engine) log() {
 			l.Info("a target is down", "module", i.Module, "target", i.Target, "stage", i.Stage, "reason", i.Reason, "incident", i.ID)
 		case incident.Up:
 			l.Info("a target is up again", "module", i.Module, "target", i.Target, "after", i.Lasted.Round(time.Millisecond), "incident", i.ID)
+		case incident.None:
+			l.Warn("a target that failed is not reported, because all references fail", "module", i.Module, "target", i.Target, "incident", i.ID)
 		case incident.Unwatched:
 			l.Warn("a target that was down is no longer watched", "module", i.Module, "target", i.Target, "why", i.Unwatched, "incident", i.ID)
 		}

@@ -3,15 +3,16 @@ package alert
 import (
 	"time"
 
+	"rollcall/alert/incident"
 	"rollcall/alert/outbox"
 )
 
 // Stats is what there is to know about the hook.
 type Stats struct {
-	Incidents     int // open now
-	Watched       int // targets
+	Incidents     int                    // open now
+	Scopes        map[incident.Scope]int // of those on which there is a second opinion
+	Watched       int                    // targets
 	Refused       uint64
-	Deferred      uint64
 	StoreFailures uint64
 	OldestPending time.Duration  // how long the oldest notification has waited to be delivered; 0: none waits
 	Channels      []ChannelStats // the configured ones; empty while the hook watches nothing
@@ -30,9 +31,11 @@ type ChannelStats struct {
 // Each calls put for every number, with its name and labels, as the exporter of metrics wants them.
 func (s Stats) Each(put func(name string, value float64, labels ...string)) {
 	put("incidents", float64(s.Incidents))
+	for scope, n := range s.Scopes {
+		put("incidents_by_scope", float64(n), string(scope))
+	}
 	put("targets", float64(s.Watched))
 	put("results_refused", float64(s.Refused))
-	put("results_deferred", float64(s.Deferred))
 	put("store_failures", float64(s.StoreFailures))
 	put("oldest_pending", s.OldestPending.Seconds())
 	for _, c := range s.Channels {
@@ -71,7 +74,7 @@ func (h *Hook) Stats() Stats {
 func (e *engine) stats(now time.Time) Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := Stats{Incidents: e.down, Watched: len(e.all), Refused: e.refused, Deferred: e.deferred, StoreFailures: e.storeFailures}
+	s := Stats{Incidents: e.down, Scopes: e.scopesNow(), Watched: len(e.all), Refused: e.refused, StoreFailures: e.storeFailures}
 	for _, ch := range e.config.channels {
 		c := *e.channelStats(ch.name)
 		c.Attempts = make(map[string]uint64, len(outcomes))
@@ -93,6 +96,18 @@ func (e *engine) stats(now time.Time) Stats {
 		s.Channels = append(s.Channels, c)
 	}
 	return s
+}
+
+// scopesNow are the open incidents by scope; nil where no second opinion is asked for.
+func (e *engine) scopesNow() map[incident.Scope]int {
+	if e.config.witnesses == nil && len(e.config.references) == 0 {
+		return nil
+	}
+	all := make(map[incident.Scope]int)
+	for _, scope := range []incident.Scope{incident.ScopeHere, incident.ScopeEverywhere, incident.ScopeUnknown, incident.ScopeIsolated} {
+		all[scope] = e.scopes[scope]
+	}
+	return all
 }
 
 func (e *engine) channelStats(name string) *ChannelStats {

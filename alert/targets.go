@@ -3,6 +3,7 @@ package alert
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"rollcall/alert/incident"
@@ -12,11 +13,12 @@ import (
 	"rollcall/probe/option"
 )
 
-// Target is one of the configured targets, which are watched in any case. Zero fields after Group say what the section
+// Target is one of the configured targets, which are watched in any case. Zero fields after Interval say what the section
 // says.
 type Target struct {
 	Module, Target, Hostname string
 	Name, Group              string // for people; empty: none
+	Labels                   map[string]string
 	Interval                 time.Duration
 	To                       []string // addresses, or names of groups
 	DownAfter, UpAfter       int
@@ -25,9 +27,10 @@ type Target struct {
 
 // watched is a compiled Target.
 type watched struct {
-	name, group string
-	policy      incident.Policy
-	to          map[string]bool // the addresses that get its mails; nil: those of the section
+	maintenance.Target
+	policy    incident.Policy
+	to        map[string]bool // the addresses that get its mails; nil: those of the section
+	reference time.Duration   // for how long a result of it speaks of our own line; 0: it is no reference
 }
 
 // maxOfTargets bounds the addresses that targets name themselves.
@@ -36,8 +39,16 @@ const maxOfTargets = 1000
 // compileTargets makes the configured targets ready and returns the addresses that they add to the section's.
 func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Address, err error) {
 	var errs []error
+	references := make(map[string]bool, len(o.References))
+	for _, name := range o.References {
+		references[name] = true
+	}
 	for _, t := range targets {
-		w := &watched{name: t.Name, group: t.Group, policy: c.policy}
+		w := &watched{Target: maintenance.Target{Target: incident.KeyOf("", t.Target, "").Target, Name: t.Name, Group: t.Group, Labels: t.Labels}, policy: c.policy}
+		if references[t.Target] || references[t.Name] {
+			w.reference = referenceIntervals * t.Interval
+			c.references = append(c.references, t)
+		}
 		if t.DownAfter > 0 {
 			w.policy.DownAfter = t.DownAfter
 		}
@@ -97,9 +108,7 @@ func set(addresses []mail.Address) map[string]bool {
 func (c *Config) compileWindows(o *Options) (errs []error) {
 	for n, options := range o.Maintenance {
 		w, err := options.Compile()
-		if err = option.Under(option.Index("maintenance", n), err); err != nil {
-			errs = append(errs, err.(interface{ Unwrap() []error }).Unwrap()...)
-		}
+		errs = append(errs, option.Under(option.Index("maintenance", n), err))
 		c.windows = append(c.windows, w)
 	}
 	return errs
@@ -124,10 +133,30 @@ func (c *Config) sendsTo(r *outbox.Queue, key incident.Key) bool {
 
 // inMaintenance reports whether notifications about the target wait now.
 func (c *Config) inMaintenance(t *target, now time.Time) bool {
+	is := maintenance.Target{Target: t.Target, Name: t.Name, Group: t.Group, Labels: t.Labels}
+	return slices.ContainsFunc(c.windows, func(w *maintenance.Window) bool { return w.Covers(is, now) })
+}
+
+// Maintenance returns what reports whether a configured target is under maintenance at now; nil: no window is open.
+func (h *Hook) Maintenance(now time.Time) func(module, target, hostname string) bool {
+	e := h.active.Load()
+	if e == nil {
+		return nil
+	}
+	e.mu.Lock()
+	c := e.config
+	e.mu.Unlock()
+	var open []*maintenance.Window
 	for _, w := range c.windows {
-		if w.Covers(maintenance.Target{Target: t.Target, Name: t.Name, Group: t.Group, Labels: t.Labels}, now) {
-			return true
+		if w.IsOpen(now) {
+			open = append(open, w)
 		}
 	}
-	return false
+	if len(open) == 0 {
+		return nil
+	}
+	return func(module, target, hostname string) bool {
+		is := c.targets[incident.KeyOf(module, target, hostname)]
+		return is != nil && slices.ContainsFunc(open, func(w *maintenance.Window) bool { return w.Names(is.Target) })
+	}
 }

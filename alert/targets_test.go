@@ -17,7 +17,7 @@ func compiled(t *testing.T, p *postman, change func(*Options), targets ...Target
 	if o.Email != nil && o.Email.From == "" {
 		o.Email.From = "rollcall@example.com" // otherwise this machine's name is looked up, by goroutines outside the bubble
 	}
-	c, err := o.Compile(targets)
+	c, err := o.Compile(targets, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestRecipientThatLosesATargetGetsTheEnd(t *testing.T) {
 func TestRecipientsOfTargetsAreJudgedAtLoad(t *testing.T) {
 	for to, want := range map[string]string{"root": "is a local user name", "db": "is a local user name", "a b": "is not a mail address", "ops@example.com": "", "web": ""} {
 		o := sound(func(o *Options) { o.Email.Groups = map[string][]Address{"web": {"a@example.com"}} })
-		_, err := o.Compile([]Target{{Module: "m", Target: "web:80", To: []string{to}}})
+		_, err := o.Compile([]Target{{Module: "m", Target: "web:80", To: []string{to}}}, nil)
 		if want == "" != (err == nil) || want != "" && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", to, err, want)
 		}
@@ -130,6 +130,10 @@ func TestMaintenanceHoldsNewsBack(t *testing.T) {
 			scheduled(h, "within:80", minute < 20 || minute > 30)
 			scheduled(h, "beyond:80", minute < 30)
 			scheduled(h, "other:80", minute != 40)
+			planned := h.Maintenance(time.Now())
+			if open := minute >= 10 && minute < 70; open != (planned != nil) || open && (!planned("tcp_connect", "beyond:80", "") || planned("tcp_connect", "other:80", "")) {
+				t.Errorf("in minute %d the targets under maintenance are wrong", minute)
+			}
 			time.Sleep(time.Minute)
 		}
 		closeHook(t, h)

@@ -36,6 +36,7 @@ var layers = []layer{
 	{packages: []string{"alert/alertmanager"}}, // writes what a mail writes
 	{packages: []string{"alert/mail"}},
 	{packages: []string{"alert/outbox"}},
+	{packages: []string{"alert/witness"}},
 	{packages: []string{"alert/incident", "alert/maintenance", "schedule/discovery", "config/strictyaml", "report"}},
 	{
 		packages: []string{

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rollcall/alert"
+	"rollcall/alert/incident"
 	"rollcall/collector"
 	"rollcall/config"
 	"rollcall/probe"
@@ -166,7 +167,7 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 	exporter := collector.NewExporter(func() int { return 0 })
 	exporter.ReportReloads(func() (bool, time.Time) { return true, time.Now() })
 	exporter.ReportUnusableModules(func() int { return 1 })
-	exporter.ReportAlerts(alert.Stats{Channels: []alert.ChannelStats{{
+	exporter.ReportAlerts(alert.Stats{Scopes: map[incident.Scope]int{incident.ScopeHere: 1}, Channels: []alert.ChannelStats{{
 		Channel: "email", Attempts: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),
 	}}}.Each)
 	exporter.ReportDiscovery(func() collector.DiscoveryStats {
@@ -194,7 +195,9 @@ func families(exposition, prefix string) map[string]bool {
 // targetFamilies is all that /metrics/targets has of an up and a down target.
 func targetFamilies(t *testing.T) map[string]bool {
 	t.Helper()
-	var targets collector.Targets
+	targets := collector.Targets{Maintenance: func(time.Time) func(module, target, hostname string) bool {
+		return func(string, string, string) bool { return true }
+	}}
 	var configured []collector.Target
 	verdicts := map[string]probe.Result{
 		"up":   everyFact().Result,

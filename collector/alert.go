@@ -7,11 +7,11 @@ import (
 // alertMetrics are the metrics of the alert hook, by the names that it has for its numbers.
 var alertMetrics = map[string]*alertMetric{
 	"incidents": alertGauge("incidents", "Targets that are down by the alert hook's thresholds."),
-	"targets":   alertGauge("targets", "Targets that the alert hook watches."),
+	"incidents_by_scope": alertGauge("incidents_by_scope",
+		"The same by what witnesses and references say; present if there are any.", "scope"),
+	"targets": alertGauge("targets", "Targets that the alert hook watches."),
 	"results_refused": alertCounter("results_refused_total",
 		"Results that were not watched because too many targets already are."),
-	"results_deferred": alertCounter("results_deferred_total",
-		"Results that were left to the target's next probe because too many changes waited."),
 	"store_failures": alertCounter("store_failures_total", "Writes that the alert hook's store did not take."),
 	"oldest_pending": alertGauge("oldest_pending_seconds",
 		"How long the oldest notification has waited to be delivered, 0 if none waits."),

@@ -51,6 +51,7 @@ rollcall_exporter_errors_total{reason="clock"} 0
 rollcall_exporter_errors_total{reason="descriptors"} 1
 rollcall_exporter_errors_total{reason="expression"} 0
 rollcall_exporter_errors_total{reason="file"} 0
+rollcall_exporter_errors_total{reason="isolated"} 0
 rollcall_exporter_errors_total{reason="memory"} 0
 rollcall_exporter_errors_total{reason="panic"} 0
 rollcall_exporter_errors_total{reason="permission"} 0

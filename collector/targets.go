@@ -29,6 +29,10 @@ type Target struct {
 // that it shows, since there may be a hundred thousand. It is an observer of the Runner. The zero value
 // is ready, and many goroutines may use it at once.
 type Targets struct {
+	// Maintenance returns what reports whether a target is under maintenance at a time; nil: none is. The field is set
+	// before the first reply, or nil.
+	Maintenance func(time.Time) func(module, target, hostname string) bool
+
 	formats  formats
 	builders sync.Pool // of *builder
 
@@ -228,6 +232,7 @@ func (v *verdict) counts(now int64, interval time.Duration) bool {
 // one family and down in the next.
 type view struct {
 	at      int64
+	planned func(module, target, hostname string) bool // whether a target is under maintenance; nil: none is
 	targets []target
 	last    []*verdict
 	tallies []*tally
@@ -240,11 +245,15 @@ const viewFor = int64(time.Second)
 
 // look returns the present view; leave is to be called when it is no longer read.
 func (t *Targets) look() *view {
-	now := time.Now().UnixNano()
+	at := time.Now()
+	now := at.UnixNano()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.view == nil || now < t.view.at || now >= t.view.at+viewFor {
 		t.view = &view{at: now, targets: t.targets, last: slices.Clone(t.last), tallies: slices.Clone(t.tallies)}
+		if t.Maintenance != nil {
+			t.view.planned = t.Maintenance(at)
+		}
 	}
 	t.view.readers++
 	return t.view

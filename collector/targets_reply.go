@@ -44,6 +44,7 @@ var (
 	targetInfo      = descriptor{"rollcall_target_info", "What people call the configured target, and its group; present if it has a name or a group."}
 	targetInterval  = descriptor{"rollcall_target_interval_seconds", "How often the configured target is probed."}
 	targetLastProbe = descriptor{"rollcall_target_last_probe_timestamp_seconds", "Unix time of the configured target's last verdict."}
+	targetPlanned   = descriptor{"rollcall_target_maintenance", "1 while the configured target is under planned maintenance; present during a maintenance window."}
 	targetDuration  = descriptor{"rollcall_target_probe_duration_seconds", "Time of the probes by which the configured target was up."}
 	targetProbes    = descriptor{"rollcall_target_probes_total", "Probes of the configured target by result: up, down, or unknown when there was no verdict."}
 )
@@ -132,6 +133,10 @@ var targetFamilies = func() (all []targetFamily) {
 			}
 			s.value = float64(v.last[place].at/1e6) / 1e3
 			return true
+		})},
+		targetFamily{targetPlanned, dto.MetricType_GAUGE, eachTarget(func(v *view, place int, s *targetSeries) bool {
+			s.value = 1
+			return v.planned != nil && v.planned(s.target.module, s.target.name, s.target.hostname)
 		})},
 		targetFamily{targetDuration, dto.MetricType_HISTOGRAM, eachTarget(func(v *view, place int, s *targetSeries) bool {
 			s.tally = v.tallies[place]

@@ -92,6 +92,24 @@ rollcall_target_interval_seconds{module="other",target="stays:1"} 3600
 	}
 }
 
+func TestTargetsUnderMaintenanceAreMarked(t *testing.T) {
+	var targets Targets
+	targets.Apply(every(time.Minute, "m", "works:1", "http://me:secret@planned/"))
+	if got := lines(t, &targets, "rollcall_target_maintenance"); got != "" {
+		t.Errorf("without windows: %s", got)
+	}
+	targets.Maintenance = func(time.Time) func(module, target, hostname string) bool {
+		return func(module, target, _ string) bool { return module == "m" && target == "http://***@planned/" }
+	}
+	if got := lines(t, &targets, "rollcall_target_maintenance"); got != `rollcall_target_maintenance{module="m",target="http://***@planned/"} 1`+"\n" {
+		t.Errorf("in a window: %s", got)
+	}
+	targets.Maintenance = func(time.Time) func(module, target, hostname string) bool { return nil }
+	if got := lines(t, &targets, "rollcall_target_maintenance"); got != "" {
+		t.Errorf("after it: %s", got)
+	}
+}
+
 // TestHostnameTellsTargetsApart: two virtual hosts on one address have each their own series.
 func TestHostnameTellsTargetsApart(t *testing.T) {
 	var targets Targets

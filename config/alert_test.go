@@ -81,3 +81,42 @@ func TestMissingSendmailIsAWarning(t *testing.T) {
 		}
 	}
 }
+
+func TestSecondOpinionLoads(t *testing.T) {
+	const text = `modules: {tcp_connect: {prober: tcp}}
+guard: {deny: [192.0.2.0/24]}
+targets:
+- {target: "resolver:53", name: our resolver, module: tcp_connect}
+alert:
+  alertmanager: {urls: [http://127.0.0.1:9093]}
+  hold: 5m
+  witnesses:
+  - http://paris.example.com:9115
+  - {url: "https://oslo.example.com", name: oslo, basic_auth: {username: u, password: canary}}
+  references: [our resolver, "resolver:53"]
+`
+	c, err := Parse("test.yml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown := string(c.YAML()); strings.Contains(shown, "canary") || !strings.Contains(shown, "paris.example.com") {
+		t.Errorf("shown as\n%s", shown)
+	}
+	if _, err := Parse("again.yml", c.YAML()); err != nil {
+		t.Errorf("what is shown does not load again: %v\n%s", err, c.YAML())
+	}
+	for old, change := range map[string][2]string{
+		"[our resolver, ":     {"[their resolver, ", `test.yml:11: alert.references[0]: "their resolver" is no entry of targets`},
+		"http://paris":        {"ftp://paris", "test.yml:9: alert.witnesses[0].url: is not an http or https address"},
+		"name: oslo, ":        {"name: paris.example.com, ", `test.yml:10: alert.witnesses[1].name: "paris.example.com" is the name of another witness`},
+		"password: canary":    {"password: canary, password_file: x", "test.yml:10: alert.witnesses[1]"},
+		"hold: 5m":            {"hold: soon", "test.yml:7: alert.hold"},
+		"basic_auth: {":       {"no_such_option: 1, basic_auth: {", "test.yml:10: alert.witnesses[1].no_such_option"},
+		"oslo.example.com\",": {"oslo.example.com\", tls_config: {ca_file: /nowhere}, ", "test.yml:10: alert.witnesses[1]"},
+	} {
+		broken := strings.Replace(text, old, change[0], 1)
+		if _, err := Parse("test.yml", []byte(broken)); err == nil || !strings.Contains(err.Error(), change[1]) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v, want %q", change[0], err, change[1])
+		}
+	}
+}

@@ -43,6 +43,7 @@ func (f *file) SetDefaults() { f.Guard.SetDefaults() }
 type Config struct {
 	file     file
 	targets  []schedule.Target
+	guard    *guard.Guard
 	alert    *alert.Config      // nil: the file has no such section
 	history  *prometheus.Source // nil: the embedded store
 	modules  map[string]*probe.Module
@@ -134,15 +135,17 @@ func isFileName(key string) bool { return key == "files" || strings.HasSuffix(ke
 // compile makes the guard, the modules, the alert and the history section ready, and judges the targets. It returns errs, those of
 // decoding, with its own.
 func (c *Config) compile(root strictyaml.Section, errs strictyaml.Errors) strictyaml.Errors {
-	outer, err := c.file.Guard.Compile()
+	var err error
+	c.guard, err = c.file.Guard.Compile()
 	errs = append(errs, root.Locate("guard", err)...)
 	for _, section := range root.Sections("modules") {
-		errs = append(errs, c.compileModule(section, outer, errs.Below(section.Path()))...)
+		errs = append(errs, c.compileModule(section, c.guard, errs.Below(section.Path()))...)
 	}
 	errs = append(errs, root.Locate("", c.compileTargets())...)
 	if o := c.file.Alert; o != nil {
-		c.alert, err = o.Compile(watched(c.targets))
+		c.alert, err = o.Compile(watched(c.targets), c.guard)
 		errs = append(errs, root.Locate("alert", err)...)
+		errs = append(errs, root.Locate("alert", c.judgeReferences(o.References))...)
 		errs = append(errs, root.Locate("alert.email", missingSendmail(o.Email))...)
 	}
 	c.history, err = c.file.History.Compile()

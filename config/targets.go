@@ -153,12 +153,23 @@ func (c *Config) judgeFound(t schedule.Target, seen map[schedule.Identity]string
 	return judgeTwins(seen, t)
 }
 
+// judgeReferences refuses a reference that is no entry of targets: it would never be probed.
+func (c *Config) judgeReferences(references []string) error {
+	var errs []error
+	for n, name := range references {
+		if !slices.ContainsFunc(c.targets, func(t schedule.Target) bool { return t.Target == name || t.Name == name }) || name == "" {
+			errs = append(errs, option.Errorf(option.Index("references", n), "%q is no entry of targets; accepted: the target or the name of one", redact.Target(name)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // AlertFor returns the alert section for these targets; nil when the file has none.
 func (c *Config) AlertFor(targets []schedule.Target) (*alert.Config, error) {
 	if c.file.Alert == nil {
 		return nil, nil
 	}
-	return c.file.Alert.Compile(watched(targets))
+	return c.file.Alert.Compile(watched(targets), c.guard)
 }
 
 // watched are the targets as alerts know them.
@@ -166,7 +177,7 @@ func watched(targets []schedule.Target) []alert.Target {
 	all := make([]alert.Target, len(targets))
 	for i, t := range targets {
 		all[i] = alert.Target{
-			Module: t.Module, Target: t.Target, Hostname: t.Hostname, Name: t.Name, Group: t.Group, Interval: t.Interval,
+			Module: t.Module, Target: t.Target, Hostname: t.Hostname, Name: t.Name, Group: t.Group, Labels: t.Labels, Interval: t.Interval,
 			To: t.To, DownAfter: t.DownAfter, UpAfter: t.UpAfter, RepeatEvery: t.RepeatEvery,
 		}
 	}

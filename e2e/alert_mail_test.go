@@ -169,3 +169,14 @@ func readLetter(to string, data []byte) (letter, error) {
 		body: strings.ReplaceAll(string(text), "\r\n", "\n"), raw: data,
 	}, nil
 }
+
+// incidentLink is the path of the page that a mail names as its evidence.
+func incidentLink(t *testing.T, l letter) string {
+	t.Helper()
+	_, path, ok := strings.Cut(l.body, "/incident/")
+	if !ok {
+		t.Fatalf("the mail has no link:\n%s", l.body)
+	}
+	id, _, _ := strings.Cut(path, "\n")
+	return "/incident/" + id
+}

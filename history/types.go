@@ -156,6 +156,11 @@ type Summary struct {
 	Typical time.Duration // median duration; 0: no verdict. Of whole UTC days: all that the range touches
 	// Incident is the ID of the open incident; empty: none.
 	Incident string
+
+	// Not from the history, but from who alerts: whether the target is under maintenance now, and how others see the
+	// open incident (empty: not known).
+	Maintenance bool
+	Opinion     string
 }
 
 // Series is one target over time.
@@ -200,6 +205,8 @@ type Incident struct {
 	Good     *Evidence
 	// EvidenceOf is the ID of a former incident of the target, minutes ago, that has the evidence; empty: this one.
 	EvidenceOf string
+	// Opinion is how others see the open incident, from who alerts; empty: not known. It is not stored.
+	Opinion string `json:"-"`
 }
 
 // Duration is how long the incident lasted, or has lasted at now.

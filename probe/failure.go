@@ -119,6 +119,7 @@ const (
 	FaultStalled       Fault = "stalled"        // a failure while the process did not run: stopped, throttled, starved, suspended
 	FaultRoute         Fault = "route"          // this machine has no route to the address, or one that rejects
 	FaultResolver      Fault = "resolver"       // resolv.conf names no name server, or cannot be read
+	FaultIsolated      Fault = "isolated"       // all of alert.references fail: our own line is cut
 	FaultClock         Fault = "clock"          // the clock says a time before rollcall was built
 	FaultPanic         Fault = "panic"          // a bug in rollcall
 )
@@ -127,7 +128,7 @@ const (
 func Faults() []Fault {
 	return []Fault{
 		FaultBusy, FaultShutdown, FaultDescriptors, FaultMemory, FaultPorts, FaultSourceAddress, FaultPermission,
-		FaultFile, FaultExpression, FaultStalled, FaultRoute, FaultResolver, FaultClock, FaultPanic,
+		FaultFile, FaultExpression, FaultStalled, FaultRoute, FaultResolver, FaultIsolated, FaultClock, FaultPanic,
 	}
 }
 

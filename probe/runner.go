@@ -19,8 +19,10 @@ type Runner struct {
 	PerProbe    int64       // what each holds of it from its beginning, in bytes
 	Stalls      *StallMeter // for how long this process did not run; nil: it always did
 	Built       time.Time   // a clock before this is wrong; zero: not known
-	Observers   []Observer
-	Logger      *slog.Logger // gets panics and exporter errors; nil: none
+	// Isolated reports whether a failure of the target says nothing about it, because our own line is cut; nil: never.
+	Isolated  func(module, target, hostname string) bool
+	Observers []Observer
+	Logger    *slog.Logger // gets panics and exporter errors; nil: none
 
 	inFlight atomic.Int64
 	closing  atomic.Bool
@@ -68,7 +70,7 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 		result.Duration = time.Since(start)
 	}
 	if result.Failure != nil {
-		if err := r.doubt(&result, req, r.Stalls.Total()-stalls); err != nil {
+		if err := r.doubt(m.Name, &result, req, r.Stalls.Total()-stalls); err != nil {
 			r.logExporterError(m, err)
 			return Record{}, err
 		}
@@ -105,8 +107,9 @@ const (
 )
 
 // doubt returns an error when a failure may be our own: for any reason when this process did not run for a quarter of
-// the probe's limit, and for a timeout also when the request had to wait for its turn or its end was noticed late.
-func (r *Runner) doubt(result *Result, req Request, stalled time.Duration) error {
+// the probe's limit, or our line is cut, and for a timeout also when the request had to wait for its turn or its end was
+// noticed late.
+func (r *Runner) doubt(module string, result *Result, req Request, stalled time.Duration) error {
 	fault := func(fault Fault, format string, args ...any) error {
 		return &ExporterError{Fault: fault, Err: fmt.Errorf(format, args...)}
 	}
@@ -118,6 +121,8 @@ func (r *Runner) doubt(result *Result, req Request, stalled time.Duration) error
 		return fault(FaultStalled, "the request waited for its turn for %v of the target's %v: rollcall was suspended, or starved of CPU", req.Late, req.Timeout)
 	case timedOut && overdue > maxOverdue:
 		return fault(FaultStalled, "the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)
+	case r.Isolated != nil && r.Isolated(module, req.Target, req.Hostname):
+		return fault(FaultIsolated, "all references are down, so our own line is cut and %s says nothing about the target", reason)
 	case (reason == ReasonCertificateNotYetValid || reason == ReasonCertificateExpired) && time.Now().Before(r.Built):
 		return fault(FaultClock, "this machine's clock says %s, which is before rollcall was built: certificates cannot be judged", time.Now().UTC().Format(time.DateTime))
 	}

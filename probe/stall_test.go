@@ -50,6 +50,7 @@ func TestFailureIsDoubtedWhenItMayBeOurs(t *testing.T) {
 		took    time.Duration
 		stalled time.Duration
 		built   time.Time
+		cut     bool
 		want    Fault // empty: it is the target's
 	}{
 		"a reset":                               {reason: ReasonConnectionReset, took: time.Second},
@@ -60,12 +61,13 @@ func TestFailureIsDoubtedWhenItMayBeOurs(t *testing.T) {
 		"a timeout that was noticed late":       {reason: ReasonTimeout, took: 6 * time.Second, want: FaultStalled},
 		"not yet valid, by a clock that is off": {reason: ReasonCertificateNotYetValid, built: future, want: FaultClock},
 		"not yet valid":                         {reason: ReasonCertificateNotYetValid, built: time.Now().Add(-time.Hour)},
+		"refused while our line is cut":         {reason: ReasonConnectionRefused, cut: true, want: FaultIsolated},
 		"refused, by a clock that is off":       {reason: ReasonConnectionRefused, built: future},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := Runner{Built: c.built}
+			r := Runner{Built: c.built, Isolated: func(module, target, hostname string) bool { return c.cut && module+target+hostname == "mth" }}
 			result := Result{Duration: c.took, Failure: Failf(StageConnect, c.reason, "x")}
-			err := r.doubt(&result, Request{Timeout: 4 * time.Second}, c.stalled)
+			err := r.doubt("m", &result, Request{Target: "t", Hostname: "h", Timeout: 4 * time.Second}, c.stalled)
 			var e *ExporterError
 			if errors.As(err, &e); c.want == "" && err != nil || c.want != "" && (e == nil || e.Fault != c.want) {
 				t.Errorf("got %v, want %q", err, c.want)

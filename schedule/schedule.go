@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type Scheduler struct {
 	mu      sync.Mutex
 	targets []Target
 	doubted []*entry      // by probes that ended, to be probed again soon
+	hurried []Identity    // to be probed at once
 	changed chan struct{} // capacity 1: targets or doubted differ from what Run works with
 	applied bool          // targets are new
 	once    sync.Once
@@ -104,8 +106,8 @@ func untilGrid(at, now time.Time) time.Duration {
 // update takes over new targets, and what probes found doubtful.
 func (s *Scheduler) update(due queue, now time.Time) queue {
 	s.mu.Lock()
-	targets, applied, doubted := s.targets, s.applied, s.doubted
-	s.applied, s.doubted = false, nil
+	targets, applied, doubted, hurried := s.targets, s.applied, s.doubted, s.hurried
+	s.applied, s.doubted, s.hurried = false, nil, nil
 	s.mu.Unlock()
 	if applied {
 		due = plan(due, targets, now)
@@ -117,7 +119,26 @@ func (s *Scheduler) update(due queue, now time.Time) queue {
 			heap.Fix(&due, e.place)
 		}
 	}
+	if len(hurried) > 0 {
+		for _, e := range slices.Clone(due) {
+			if slices.Contains(hurried, e.Identity()) {
+				e.confirm = now
+				heap.Fix(&due, e.place)
+			}
+		}
+	}
 	return due
+}
+
+// Hurry has a target probed now, out of its turn, because others wait for what it says. Its own turn stays. A target that
+// is being probed, or is not there, is not probed once more.
+func (s *Scheduler) Hurry(t Identity) {
+	s.mu.Lock()
+	if !slices.Contains(s.hurried, t) {
+		s.hurried = append(s.hurried, t)
+	}
+	s.mu.Unlock()
+	s.notify()
 }
 
 // plan makes the queue for the targets.

@@ -297,6 +297,28 @@ func TestConfirmInterval(t *testing.T) {
 	})
 }
 
+func TestHurriedTargetIsProbedOutOfTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(log)
+		s, stop := run(t, l, every(time.Hour, "a:1", "b:1"))
+		time.Sleep(90 * time.Minute)
+		a, b := l.of("a:1"), l.of("b:1")
+		begin := time.Now()
+		s.Hurry(Identity{"m", "a:1", ""})
+		s.Hurry(Identity{"m", "gone:1", ""})
+		time.Sleep(time.Second)
+		now := l.of("a:1")
+		if len(now) != len(a)+1 || now[len(a)].Sub(begin) > grid || len(l.of("b:1")) != len(b) {
+			t.Errorf("probed at %v", now)
+		}
+		time.Sleep(time.Hour - time.Second)
+		if all := l.of("a:1"); len(all) != len(now)+1 || all[len(now)].Sub(a[len(a)-1])%time.Hour != 0 {
+			t.Errorf("its own turns are lost: %v", all)
+		}
+		stop()
+	})
+}
+
 // TestProbesStartOnAGrid: at most one wake-up in ten milliseconds.
 func TestProbesStartOnAGrid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

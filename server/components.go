@@ -80,11 +80,6 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		Logger:        o.Logger,
 		ProbeLog:      o.ProbeLog,
 	})
-	hook := alert.NewHook(alert.HookOptions{
-		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
-	})
-	exporter.ReportAlerts(func(put func(name string, value float64, labels ...string)) { hook.Stats().Each(put) })
-	runner.Observers = []probe.Observer{exporter, app, hook, targets, archive}
 	scheduler := &schedule.Scheduler{
 		Runner: runner,
 		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
@@ -95,6 +90,17 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		},
 		Logger: o.Logger,
 	}
+	hook := alert.NewHook(alert.HookOptions{
+		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
+		Hurry: func(targets []alert.Target) {
+			for _, t := range targets {
+				scheduler.Hurry(schedule.Identity{Module: t.Module, Target: t.Target, Hostname: t.Hostname})
+			}
+		},
+	})
+	runner.Isolated, targets.Maintenance, archive.hook = hook.Isolated, hook.Maintenance, hook
+	exporter.ReportAlerts(func(put func(name string, value float64, labels ...string)) { hook.Stats().Each(put) })
+	runner.Observers = []probe.Observer{exporter, app, hook, targets, archive}
 	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
 	watchlist := newWatchlist(o.Shard, o.Logger)
 	exporter.ReportDiscovery(watchlist.stats)

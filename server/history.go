@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"rollcall/alert"
 	"rollcall/collector"
 	"rollcall/config"
 	"rollcall/history"
@@ -21,6 +22,7 @@ type archive struct {
 	store  *history.Store
 	logger *slog.Logger
 	dir    string
+	hook   *alert.Hook                       // has what pages note beside a target's state
 	server atomic.Pointer[prometheus.Source] // nil: the store
 
 	mu      sync.Mutex
@@ -105,17 +107,26 @@ func (a *archive) source() history.Source {
 
 // Overview implements history.Source, as the following methods do.
 func (a *archive) Overview(ctx context.Context, r history.Range) (history.Overview, error) {
-	if s := a.source(); s != nil {
-		return s.Overview(ctx, r)
+	s := a.source()
+	if s == nil {
+		return history.Overview{Range: r}, nil
 	}
-	return history.Overview{Range: r}, nil
+	o, err := s.Overview(ctx, r)
+	note := a.noter()
+	for i := range o.Targets {
+		note(&o.Targets[i])
+	}
+	return o, err
 }
 
 func (a *archive) Target(ctx context.Context, id string, r history.Range) (history.Summary, error) {
-	if s := a.source(); s != nil {
-		return s.Target(ctx, id, r)
+	s := a.source()
+	if s == nil {
+		return history.Summary{}, history.ErrNotFound
 	}
-	return history.Summary{}, history.ErrNotFound
+	sum, err := s.Target(ctx, id, r)
+	a.noter()(&sum)
+	return sum, err
 }
 
 func (a *archive) Series(ctx context.Context, id string, from, to time.Time, step time.Duration) (history.Series, error) {
@@ -140,10 +151,15 @@ func (a *archive) Incidents(ctx context.Context, filter history.IncidentFilter, 
 }
 
 func (a *archive) Incident(ctx context.Context, id string) (history.Incident, error) {
-	if s := a.source(); s != nil {
-		return s.Incident(ctx, id)
+	s := a.source()
+	if s == nil {
+		return history.Incident{}, history.ErrNotFound
 	}
-	return history.Incident{}, history.ErrNotFound
+	i, err := s.Incident(ctx, id)
+	if err == nil && i.To.IsZero() {
+		i.Opinion = a.hook.Opinion(i.Target.Module, i.Target.Target, i.Target.Hostname)
+	}
+	return i, err
 }
 
 func (a *archive) Status() history.Status {
@@ -151,6 +167,19 @@ func (a *archive) Status() history.Status {
 		return s.Status()
 	}
 	return history.Status{Kind: "embedded"}
+}
+
+// noter returns what adds the alert hook's notes to a summary: whether its target is under maintenance, and the second
+// opinion on its open incident.
+func (a *archive) noter() func(*history.Summary) {
+	maintained := a.hook.Maintenance(time.Now())
+	return func(s *history.Summary) {
+		t := s.Target
+		s.Maintenance = maintained != nil && maintained(t.Module, t.Target, t.Hostname)
+		if s.Incident != "" {
+			s.Opinion = a.hook.Opinion(t.Module, t.Target, t.Hostname)
+		}
+	}
 }
 
 // kept are the scheduled targets as history knows them.

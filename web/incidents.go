@@ -76,6 +76,7 @@ type incidentPage struct {
 	frame
 	incidentRow
 	Last       *moment
+	Opinion    string        // of witnesses; empty: none
 	Evidence   *evidenceView // nil: none is kept, or not shown on this address
 	Good       *evidenceView
 	EvidenceOf string
@@ -104,7 +105,7 @@ func (s *Server) incident(admin bool) http.HandlerFunc {
 			s.fail(w, r, fr, err)
 			return
 		}
-		p := incidentPage{frame: fr, incidentRow: newIncidentRow(&i, fr.Root, now), Last: newMoment(i.Last, now), EvidenceOf: i.EvidenceOf}
+		p := incidentPage{frame: fr, incidentRow: newIncidentRow(&i, fr.Root, now), Last: newMoment(i.Last, now), EvidenceOf: i.EvidenceOf, Opinion: i.Opinion}
 		p.watch(s.options.History.Status(), now)
 		p.Title = "Incident of " + p.Name
 		if admin { // it says as much as /logs

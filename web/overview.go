@@ -79,6 +79,8 @@ type targetRow struct {
 	For                      string // how long it has been so
 	Reason                   string
 	Incident                 string
+	Maintenance              bool
+	Opinion                  string // of witnesses; empty: none
 	Beats                    template.HTML
 	Uptime, UnknownShare     string
 	Took, Typical            string
@@ -94,6 +96,7 @@ func newTargetRow(s *history.Summary, now time.Time) targetRow {
 		ID: s.ID, Name: report.Printable(s.Target.Title()), Module: report.Printable(s.Target.Module), State: s.State,
 		Since: newMoment(s.Since, now), Beats: chart.Beats(s.Buckets), Uptime: uptime(s.Counts), UnknownShare: unknownShare(s.Counts),
 		Took: tookOrNone(s.Last.Duration), Typical: tookOrNone(s.Typical), Incident: s.Incident,
+		Maintenance: s.Maintenance, Opinion: s.Opinion,
 	}
 	if target := report.Printable(s.Target.Target); target != row.Name {
 		row.Target = target

@@ -63,7 +63,7 @@ func (p *Poster) alertOf(i *incident.Incident, externalURL string, now time.Time
 	if !i.Until.IsZero() {
 		ends = incident.Earlier(i.Until, now)
 	}
-	labels := make(map[string]string, len(p.labels)+len(i.Labels)+4)
+	labels := make(map[string]string, len(p.labels)+len(i.Labels)+5)
 	maps.Copy(labels, p.labels)
 	for name, value := range i.Labels {
 		labels[name] = incident.Clean(value, maxLabel)
@@ -71,6 +71,9 @@ func (p *Poster) alertOf(i *incident.Incident, externalURL string, now time.Time
 	labels["alertname"] = "TargetDown"
 	labels["target"] = targetLabel(i.Target)
 	labels["module"] = incident.Clean(i.Module, maxLabel)
+	if i.Scope != "" {
+		labels["scope"] = string(i.Scope)
+	}
 	if i.Hostname != "" {
 		labels["hostname"] = incident.Clean(i.Hostname, maxLabel)
 	}

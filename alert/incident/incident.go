@@ -3,6 +3,7 @@
 package incident
 
 import (
+	"strings"
 	"time"
 
 	"rollcall/probe"
@@ -40,7 +41,41 @@ type Incident struct {
 	Reminded  time.Time         `json:"reminded,omitzero"`   // when the last reminder (or the beginning) was due
 	Unwatched string            `json:"unwatched,omitempty"` // why it ended without a result that was up
 	Flaps     *Flaps            `json:"flaps,omitempty"`     // not nil: the target flapped when it began, or has since
-	Held      bool              `json:"held,omitempty"`      // it began in a maintenance window, and is not reported before its end
+	Held      bool              `json:"held,omitempty"`      // it is not reported yet
+	HeldUntil time.Time         `json:"heldUntil,omitzero"`  // at the latest, for a second opinion; zero: until the end of maintenance
+	Scope     Scope             `json:"scope,omitempty"`
+	DownFrom  []string          `json:"downFrom,omitempty"` // the witnesses that see it down
+	UpFrom    []string          `json:"upFrom,omitempty"`   // and those that see it up
+}
+
+// Scope is from where a target is down, by a second opinion; empty: there is none.
+type Scope string
+
+// The scopes.
+const (
+	ScopeHere       Scope = "here"       // a witness sees it up
+	ScopeEverywhere Scope = "everywhere" // every witness that answers sees it down, too
+	ScopeUnknown    Scope = "unknown"    // no witness answers
+	ScopeIsolated   Scope = "isolated"   // it is a reference, and all references fail: our own line is cut
+)
+
+// Opinion is the second opinion in words; empty: there is none.
+func (i *Incident) Opinion() string {
+	switch i.Scope {
+	case ScopeHere:
+		if len(i.DownFrom) > 0 {
+			return "down from here and from " + strings.Join(i.DownFrom, ", ") + "; up from " + strings.Join(i.UpFrom, ", ")
+		}
+		return "down from here only; up from " + strings.Join(i.UpFrom, ", ")
+	case ScopeEverywhere:
+		return "down from here and from " + strings.Join(i.DownFrom, ", ")
+	case ScopeUnknown:
+		return "down from here; no witness answers"
+	case ScopeIsolated:
+		return "all references are down: our own line is cut"
+	default:
+		return ""
+	}
 }
 
 // Key is the target's.

@@ -126,18 +126,33 @@ func (t *Tracker) followFlaps(up bool, p Policy) bool {
 	return true
 }
 
-// Hold has the open incident held back.
-func (t *Tracker) Hold() {
+// Hold has the open incident held back, until a time at the latest if that is not zero.
+func (t *Tracker) Hold(until time.Time) {
 	i := *t.Incident
-	i.Held = true
+	i.Held, i.HeldUntil = true, until
 	t.Incident = &i
 }
 
 // Release ends that, as if the incident had begun now.
 func (t *Tracker) Release(now time.Time) {
 	i := *t.Incident
-	i.Held, i.Reminded = false, now
+	i.Held, i.HeldUntil, i.Reminded = false, time.Time{}, now
 	t.Incident = &i
+}
+
+// Judge notes the second opinion on the open incident.
+func (t *Tracker) Judge(s Scope, downFrom, upFrom []string) {
+	i := *t.Incident
+	i.Scope, i.DownFrom, i.UpFrom = s, downFrom, upFrom
+	t.Incident = &i
+}
+
+// Withdraw takes the open incident and the results that led to it back: they said nothing about the target.
+func (t *Tracker) Withdraw() {
+	if i := t.Incident; i.UpFor > 0 {
+		t.UpSince = i.Since.Add(-i.UpFor)
+	}
+	t.Incident, t.Streak, t.Flaps, t.began, t.down = nil, Streak{}, Flaps{}, time.Time{}, time.Time{}
 }
 
 // WarnOfExpiry returns a notice when a certificate that r saw, at any hop of a redirect, expires soon and the last notice is a day old; else nil.

@@ -129,6 +129,7 @@ func (e entry) details(b *strings.Builder, externalURL string) {
 			row("", "%s", incident.Clean(i.Detail, maxAnswer))
 		}
 	}
+	row("Seen:", "%s", incident.Clean(i.Opinion(), maxTarget))
 	if link := Link(externalURL, i); len(link) > maxColumns-len(indent) {
 		fmt.Fprintf(b, "Evidence:\n%s\n", link)
 	} else {
@@ -220,8 +221,12 @@ func first(entries []entry, now time.Time) time.Time {
 // more than what is new.
 func summarise(entries []entry, d *outbox.Digest) string {
 	var count [len(headings)]int
+	isolated := 0
 	for _, e := range entries {
 		count[e.status]++
+		if e.status == isDown && e.incident.Scope == incident.ScopeIsolated {
+			isolated++
+		}
 	}
 	var parts []string
 	for s, h := range headings {
@@ -231,6 +236,9 @@ func summarise(entries []entry, d *outbox.Digest) string {
 		part := plural(count[s], h.one, h.many)
 		if status(s) == isDown && d.Down > count[s] {
 			part += fmt.Sprintf(" (%d in all)", d.Down)
+		}
+		if status(s) == isDown && isolated == count[s] {
+			part += " as our own line is cut"
 		}
 		parts = append(parts, part)
 	}

@@ -46,6 +46,9 @@ func situations() map[string]*outbox.Digest {
 	left.Unwatched = "it left the configuration"
 	flapping.Flaps = &incident.Flaps{Outages: 3, Since: epoch.Add(-6 * time.Minute), Latest: epoch, Down: 2 * time.Minute}
 	settled.Flaps = &incident.Flaps{Outages: 11, Since: epoch.Add(-13 * time.Minute), Latest: epoch.Add(6 * time.Minute), Down: 8 * time.Minute, Up: epoch.Add(7 * time.Minute)}
+	here, cut, cutToo := *down, *down, *down
+	here.Scope, here.UpFrom, here.DownFrom = incident.ScopeHere, []string{"paris"}, nil
+	cut.Scope, cutToo.Scope, cutToo.Target = incident.ScopeIsolated, incident.ScopeIsolated, "other:9000"
 	foreign, _ := sample()
 	foreign.Scheduled = true
 	foreign.Target, foreign.Detail = "bücher.example:80", "connecting to 192.0.2.1:80: connection refused"
@@ -71,6 +74,8 @@ func situations() map[string]*outbox.Digest {
 		"up":          whole(news(outbox.Outage{Incident: up, Up: true, MessageID: earlier})),
 		"was-down":    whole(news(outbox.Outage{Incident: up, Down: true, Up: true})),
 		"still-down":  whole(news(outbox.Outage{Incident: &reminded, Reminder: true, MessageID: earlier})),
+		"here":        whole(isDownNow(&here)),
+		"isolated":    whole(isDownNow(&cut), isDownNow(&cutToo)),
 		"flaps":       whole(isDownNow(&flapping)),
 		"settled":     whole(news(outbox.Outage{Incident: &settled, Up: true, MessageID: earlier})),
 		"certificate": whole(&outbox.Notification{Key: certificate.Key(), Cert: &certificate}),

@@ -29,7 +29,10 @@ func (e entry) shortSubject() string {
 	case isUnwatched:
 		return head + ": " + i.Unwatched
 	default:
-		return head + ": " + words(i.Reason)
+		if i.Scope == incident.ScopeIsolated {
+			return head + e.scope()
+		}
+		return head + e.scope() + ": " + words(i.Reason)
 	}
 }
 

@@ -122,7 +122,21 @@ func (e entry) says() string {
 	case flaps:
 		return e.flapping()
 	default:
-		return "is down"
+		return "is down" + e.scope()
+	}
+}
+
+// scope is what a subject adds about a target that is down when others do not see it so.
+func (e entry) scope() string {
+	switch i := e.incident; {
+	case i.Scope == incident.ScopeHere && len(i.DownFrom) == 0:
+		return " from here only"
+	case i.Scope == incident.ScopeHere:
+		return " from some places"
+	case i.Scope == incident.ScopeIsolated:
+		return ": our own line is cut"
+	default:
+		return ""
 	}
 }
 
@@ -165,6 +179,12 @@ func (e entry) count() int { return len(e.outages) + e.of.Earlier }
 func (e entry) firstLine() string {
 	i := e.incident
 	says := "The server is down."
+	if opinion := i.Opinion(); opinion != "" {
+		says = "The server is " + opinion + "."
+		if i.Scope == incident.ScopeIsolated {
+			says = "The server is down, and " + opinion + "."
+		}
+	}
 	switch e.status {
 	case isStillDown:
 		says = "The server is still down, since " + asctime(i.Since) + "."
@@ -202,7 +222,11 @@ func (e entry) line(module bool) string {
 	case flaps:
 		return fmt.Sprintf("%s %s", head, e.flapping())
 	default:
-		return fmt.Sprintf("%s since %s: %s", head, stamp(i.Since), words(i.Reason))
+		reason := words(i.Reason)
+		if i.Scope == incident.ScopeHere {
+			reason += "," + e.scope()
+		}
+		return fmt.Sprintf("%s since %s: %s", head, stamp(i.Since), reason)
 	}
 }
 

@@ -115,9 +115,10 @@ func parseClock(s string) (time.Duration, error) {
 }
 
 // Covers reports whether the target is under maintenance at now.
-func (w *Window) Covers(t Target, now time.Time) bool { return w.isOpen(now) && w.names(t) }
+func (w *Window) Covers(t Target, now time.Time) bool { return w.IsOpen(now) && w.Names(t) }
 
-func (w *Window) isOpen(now time.Time) bool {
+// IsOpen reports whether the window is open at now, for its targets.
+func (w *Window) IsOpen(now time.Time) bool {
 	if w.of.Weekly == "" {
 		return !now.Before(w.from) && now.Before(w.until)
 	}
@@ -143,7 +144,8 @@ func at(day time.Time, plus int, clock time.Duration) time.Time {
 	return time.Date(day.Year(), day.Month(), day.Day()+plus, 0, int(clock/time.Minute), 0, 0, day.Location())
 }
 
-func (w *Window) names(t Target) bool {
+// Names reports whether the window is for the target.
+func (w *Window) Names(t Target) bool {
 	o := w.of
 	if len(o.Targets)+len(o.Groups)+len(o.Labels) == 0 {
 		return true

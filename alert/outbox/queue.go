@@ -40,6 +40,7 @@ type Queue struct {
 	limit    int      // notifications in a message; 0: any number
 
 	sent      []time.Time // messages of the last hour that cost the recipient's server something, oldest first
+	accepted  time.Time   // when the last one was; zero: never
 	failures  int         // in a row
 	refused   bool        // the last attempt was
 	gone      bool        // there is no such recipient
@@ -169,11 +170,11 @@ func (q *Queue) Due(p Pacing, now time.Time) (at time.Time, ok bool) {
 	q.sent = slices.DeleteFunc(q.sent, func(t time.Time) bool {
 		return now.Sub(t) >= time.Hour || t.After(now) // a time to come is what a clock that was set back leaves behind
 	})
-	if n := len(q.sent); n > 0 {
-		at = incident.Later(at, q.sent[n-1].Add(p.Interval))
-		if p.PerHour > 0 && n >= p.PerHour {
-			at = incident.Later(at, q.sent[n-p.PerHour].Add(time.Hour))
-		}
+	if !q.accepted.After(now) { // what is refused has pauses of its own, which a reload or restart ends
+		at = incident.Later(at, q.accepted.Add(p.Interval))
+	}
+	if n := len(q.sent); p.PerHour > 0 && n >= p.PerHour {
+		at = incident.Later(at, q.sent[n-p.PerHour].Add(time.Hour))
 	}
 	return at, true
 }
@@ -267,7 +268,7 @@ func (q *Queue) Settle(v Verdict, now time.Time) {
 			return
 		}
 	case Delivered, Rejected:
-		q.failures, q.notBefore, q.limit = 0, time.Time{}, 0
+		q.failures, q.notBefore, q.limit, q.accepted = 0, time.Time{}, 0, now
 		q.overflow -= m.Overflow
 		q.refused, q.gone = false, false
 	case NoRecipient:

@@ -125,6 +125,26 @@ func TestRefusedMessageStaysOwed(t *testing.T) {
 	}
 }
 
+// TestReloadSendsWhatWasRefusedAtOnce: only mail that was accepted makes the next one wait for the interval.
+func TestReloadSendsWhatWasRefusedAtOnce(t *testing.T) {
+	q, pacing := queue(), Pacing{Interval: time.Hour, PerHour: 60}
+	down, _ := story("host:1", 0)
+	q.Add(incident.Down, down, epoch)
+	begin(q)
+	end(q, Refused, epoch)
+	q.Retry()
+	if at, ok := q.Due(pacing, epoch); !ok || at.After(epoch) {
+		t.Errorf("the next attempt is %v later", at.Sub(epoch))
+	}
+	begin(q)
+	end(q, Delivered, epoch)
+	other, _ := story("host:2", 0)
+	q.Add(incident.Down, other, epoch)
+	if at, _ := q.Due(pacing, epoch); !at.Equal(epoch.Add(time.Hour)) {
+		t.Errorf("after one that was accepted it is %v later", at.Sub(epoch))
+	}
+}
+
 func TestNewsShortenTheWaitOfARecipientThatRefused(t *testing.T) {
 	for name, news := range map[string]func(q *Queue){
 		"another incident": func(q *Queue) {

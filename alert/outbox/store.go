@@ -44,6 +44,7 @@ const formatVersion = "2"
 type queueRow struct {
 	Message  *Message    `json:"message,omitempty"`
 	Sent     []time.Time `json:"sent,omitempty"`
+	Accepted time.Time   `json:"accepted,omitzero"`
 	Overflow int         `json:"overflow,omitempty"`
 }
 
@@ -184,7 +185,7 @@ func (q *Queue) NotificationRow(key incident.Key, n *Notification) Write {
 // Row returns a function that makes the queue's own row as it is now: a large message takes too long to be encoded under
 // the owner's lock.
 func (q *Queue) Row() func() Write {
-	row := queueRow{Sent: slices.Clone(q.sent), Overflow: q.overflow}
+	row := queueRow{Sent: slices.Clone(q.sent), Accepted: q.accepted, Overflow: q.overflow}
 	if q.message != nil && q.message.ID != "" {
 		row.Message = q.message
 	}
@@ -293,7 +294,7 @@ func (s *Store) load() (*Loaded, error) {
 					return err
 				}
 				q := l.queue(queues, k)
-				if q.message, q.sent, q.overflow = row.Message, row.Sent, row.Overflow; q.message != nil {
+				if q.message, q.sent, q.accepted, q.overflow = row.Message, row.Sent, row.Accepted, row.Overflow; q.message != nil {
 					q.message.doubt = true
 				}
 				return nil

@@ -19,17 +19,25 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"rollcall/e2e/zoo"
 )
 
-// TestMailThroughPostfix is the whole way to a local mailbox through a real mail system: by its program and by SMTP
-// with STARTTLS, for the exporter, the one-shot check and the test of the mail settings.
-func TestMailThroughPostfix(t *testing.T) {
-	t.Parallel()
-	server := startPostfix(t)
+// TestMailThroughRealSystems is the whole way to a local mailbox: by the mail system's program and by SMTP with STARTTLS,
+// for the exporter, the one-shot check and the test of the mail settings.
+func TestMailThroughRealSystems(t *testing.T) {
+	for name, start := range map[string]func(*testing.T) *mailSystem{"postfix": startPostfix, "exim": startExim} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mailThrough(t, start(t))
+		})
+	}
+}
+
+func mailThrough(t *testing.T, server *mailSystem) {
 	refused := zoo.Refused(t)
 	for name, email := range map[string]string{
 		"by sendmail": fmt.Sprintf("{to: [root, ops@example.test], from: rollcall@example.test, sendmail: %s}", server.sendmail),
@@ -93,59 +101,73 @@ func wantDown(t *testing.T, l letter, test, target string) {
 	}
 }
 
-// postfix is a private instance with its own queue, port and mailbox.
-type postfix struct {
+// newMailSystem makes the directory, the certificate and the port of one.
+func newMailSystem(t *testing.T) (p *mailSystem, dir string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Fatal("mail systems start as root only: run this test as root, or leave it out by -skip TestMailThroughRealSystems")
+	}
+	dir, err := os.MkdirTemp("", "rollcall-mail") // not t.TempDir, into which a mail system's own users cannot look
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	ownedBy(t, "root", dir)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close() // the mail system wants to open the port itself
+	p = &mailSystem{
+		address: l.Addr().String(), sendmail: filepath.Join(dir, "sendmail"), certificate: filepath.Join(dir, "cert.pem"),
+		inbox: filepath.Join(dir, "mail", "inbox", "new"),
+	}
+	writeCertificate(t, p.certificate, filepath.Join(dir, "key.pem"))
+	return p, dir
+}
+
+// ownedBy makes a directory of a user.
+func ownedBy(t *testing.T, owner, path string) {
+	t.Helper()
+	u, err := user.Lookup(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, _ := strconv.Atoi(u.Uid)
+	for _, err := range []error{os.MkdirAll(path, 0o755), os.Chmod(path, 0o755), os.Chown(path, uid, -1)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func put(t *testing.T, path, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mailSystem is a private instance with its own queue, port and mailbox.
+type mailSystem struct {
 	address     string
 	sendmail    string // a program as /usr/sbin/sendmail
 	certificate string
 	inbox       string
 }
 
-func startPostfix(t *testing.T) *postfix {
+func startPostfix(t *testing.T) *mailSystem {
 	t.Helper()
 	program := find(t, "postfix", "postfix")
-	if os.Getuid() != 0 {
-		t.Fatal("postfix starts as root only: run this test as root, or leave it out by -skip TestMailThroughPostfix")
-	}
-	dir, err := os.MkdirTemp("", "rollcall-postfix") // not t.TempDir, into which postfix's own users cannot look
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &postfix{address: l.Addr().String(), sendmail: filepath.Join(dir, "sendmail"), certificate: filepath.Join(dir, "cert.pem"), inbox: filepath.Join(dir, "mail", "inbox", "new")}
-	l.Close() // postfix wants to open the port itself
-
+	p, dir := newMailSystem(t)
 	conf := filepath.Join(dir, "conf")
-	for path, owner := range map[string]string{dir: "root", conf: "root", dir + "/queue": "root", dir + "/data": "postfix", dir + "/mail": "daemon"} {
-		u, err := user.Lookup(owner)
-		if err != nil {
-			t.Fatal(err)
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(path, uid, -1); err != nil {
-			t.Fatal(err)
-		}
+	for path, owner := range map[string]string{conf: "root", dir + "/queue": "root", dir + "/data": "postfix", dir + "/mail": "daemon"} {
+		ownedBy(t, owner, path)
 	}
-	writeCertificate(t, p.certificate, filepath.Join(dir, "key.pem"))
 	owner, _ := user.Lookup("daemon")
-	put := func(path, text string, mode os.FileMode) {
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	put(p.sendmail, fmt.Sprintf("#!/bin/sh\nexec /usr/sbin/sendmail -C %s \"$@\"\n", conf), 0o755)
-	put(filepath.Join(conf, "main.cf"), strings.NewReplacer("DIR", dir, "OWNER", owner.Uid).Replace(postfixMain), 0o644)
-	put(filepath.Join(conf, "master.cf"), p.address+postfixMaster, 0o644)
+	put(t, p.sendmail, fmt.Sprintf("#!/bin/sh\nexec /usr/sbin/sendmail -C %s \"$@\"\n", conf), 0o755)
+	put(t, filepath.Join(conf, "main.cf"), strings.NewReplacer("DIR", dir, "OWNER", owner.Uid).Replace(postfixMain), 0o644)
+	put(t, filepath.Join(conf, "master.cf"), p.address+postfixMaster, 0o644)
 
 	if out, err := exec.Command(program, "-c", conf, "start").CombinedOutput(); err != nil {
 		t.Fatalf("postfix start: %v\n%s", err, out)
@@ -207,6 +229,105 @@ anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 `
 
+// startExim starts one that listens. Its program delivers what it gets by itself.
+func startExim(t *testing.T) *mailSystem {
+	t.Helper()
+	program := find(t, "exim4", "exim4-daemon-light")
+	p, dir := newMailSystem(t)
+	for _, path := range []string{"spool", "log", "mail"} {
+		ownedBy(t, "Debian-exim", filepath.Join(dir, path))
+	}
+	ownedBy(t, "Debian-exim", dir) // and so are the certificate and the key
+	for _, file := range []string{p.certificate, filepath.Join(dir, "key.pem")} {
+		if err := os.Chmod(file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conf := filepath.Join(dir, "conf")
+	put(t, conf, strings.NewReplacer("DIR", dir, "PROGRAM", program).Replace(eximConfig), 0o644)
+	put(t, p.sendmail, fmt.Sprintf("#!/bin/sh\nexec %s -C %s \"$@\"\n", program, conf), 0o755)
+	host, port, _ := strings.Cut(p.address, ":")
+	daemon := start(t, program, "-C", conf, "-bdf", "-oX", host+"."+port, "-oP", filepath.Join(dir, "pid"))
+	eventually(t, func() (bool, string) {
+		conn, err := net.Dial("tcp", p.address)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil, daemon.text()
+	})
+	t.Cleanup(func() {
+		if log, err := os.ReadFile(filepath.Join(dir, "log", "mainlog")); t.Failed() && err == nil {
+			t.Logf("exim's log:\n%s", log)
+		}
+	})
+	return p
+}
+
+const eximConfig = `
+exim_path = PROGRAM
+spool_directory = DIR/spool
+log_file_path = DIR/log/%slog
+primary_hostname = mail.example.test
+qualify_domain = example.test
+acl_smtp_rcpt = accept
+deliver_drop_privilege = true
+keep_environment =
+tls_advertise_hosts = *
+tls_certificate = DIR/cert.pem
+tls_privatekey = DIR/key.pem
+begin routers
+inbox:
+  driver = accept
+  transport = inbox
+begin transports
+inbox:
+  driver = appendfile
+  directory = DIR/mail/inbox
+  maildir_format
+  create_directory
+  user = Debian-exim
+  group = Debian-exim
+  headers_add = Delivered-To: $local_part@$domain
+`
+
+// TestMailThroughMsmtp: a program that delivers by SMTP itself does not find its server for a while, which it reports as
+// no such host. The mail stays owed, and leaves at the reload that mends it.
+func TestMailThroughMsmtp(t *testing.T) {
+	t.Parallel()
+	program := find(t, "msmtp", "msmtp")
+	mail := newPostbox(t, nil)
+	dir := t.TempDir()
+	settings, sendmail := filepath.Join(dir, "msmtprc"), filepath.Join(dir, "sendmail")
+	host, port, _ := strings.Cut(mail.address, ":")
+	account := func(host string) {
+		put(t, settings, fmt.Sprintf("account default\nhost %s\nport %s\ntls off\nauth off\n", host, port), 0o600)
+	}
+	account("mail.invalid")
+	put(t, sendmail, fmt.Sprintf("#!/bin/sh\nexec %s -C %s \"$@\"\n", program, settings), 0o755)
+	refused := zoo.Refused(t)
+	file := writeFile(t, "rollcall.yml", fmt.Sprintf(`
+modules: {tcp_connect: {prober: tcp}}
+targets: [{target: %q, module: tcp_connect, interval: 1s}]
+alert: {email: {to: [ops@example.test], from: rollcall@example.test, sendmail: %s}, group_wait: 100ms}
+`, refused, sendmail))
+	base, exporter := startRollcall(t, "--config.file="+file, "--storage.path="+t.TempDir())
+	eventually(t, func() (bool, string) {
+		metrics := get(t, base+"/metrics")
+		return strings.Contains(metrics, `rollcall_alert_notifications_total{channel="email",outcome="refused"} 1`) &&
+			strings.Contains(metrics, `rollcall_alert_outbox_pending{channel="email"} 1`), metrics
+	})
+	account(host)
+	if err := exporter.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	l := awaitLetters(t, mail, 1)[0]
+	wantDown(t, l, "TCP", refused)
+	if l.to != "ops@example.test" {
+		t.Errorf("the mail went to %s", l.to)
+	}
+	exporter.stop(t)
+}
+
 // writeCertificate makes a certificate for 127.0.0.1.
 func writeCertificate(t *testing.T, certificate, key string) {
 	t.Helper()
@@ -234,7 +355,7 @@ func writeCertificate(t *testing.T, certificate, key string) {
 }
 
 // empty throws the mailbox's letters away.
-func (p *postfix) empty(t *testing.T) {
+func (p *mailSystem) empty(t *testing.T) {
 	t.Helper()
 	if err := os.RemoveAll(filepath.Dir(p.inbox)); err != nil {
 		t.Fatal(err)
@@ -242,7 +363,7 @@ func (p *postfix) empty(t *testing.T) {
 }
 
 // await returns the mailbox's letters once there are n; more than that are a failure.
-func (p *postfix) await(t *testing.T, n int) []letter {
+func (p *mailSystem) await(t *testing.T, n int) []letter {
 	t.Helper()
 	var letters []letter
 	eventually(t, func() (bool, string) {
