@@ -20,7 +20,7 @@ import (
 
 // storeDB is the file behind the hook's store, which outbox keeps to itself.
 func storeDB(h *Hook) *bbolt.DB {
-	field := reflect.ValueOf(h.active.Load().store).Elem().FieldByName("db")
+	field := reflect.ValueOf(h.active.Load().store).Elem().FieldByName("file").Elem().FieldByName("db")
 	return *(**bbolt.DB)(unsafe.Pointer(field.UnsafeAddr()))
 }
 

@@ -25,19 +25,17 @@ var layers = []layer{
 	{packages: []string{"cli"}},
 	{packages: []string{"server"}},
 	{
-		packages: []string{"web", "web/chart", "web/badge", "config", "history", "history/prometheus", "collector", "schedule", "alert"},
+		packages: []string{"web", "web/chart", "web/badge", "config", "history/store", "history/prometheus", "collector", "schedule", "alert"},
 		with: map[string][]string{
-			"web":                {"collector", "history", "web/chart", "web/badge"},
-			"web/chart":          {"history"},
-			"config":             {"alert", "schedule", "history/prometheus"},
-			"history/prometheus": {"history"}, // a second source of the same pages
+			"web":    {"collector", "web/chart", "web/badge"},
+			"config": {"alert", "schedule", "history/prometheus"},
 		},
 	},
 	{packages: []string{"alert/alertmanager"}}, // writes what a mail writes
 	{packages: []string{"alert/mail"}},
-	{packages: []string{"alert/outbox"}},
+	{packages: []string{"alert/outbox", "history/block"}},
 	{packages: []string{"alert/witness"}},
-	{packages: []string{"alert/incident", "alert/maintenance", "schedule/discovery", "config/strictyaml", "report"}},
+	{packages: []string{"alert/incident", "alert/maintenance", "schedule/discovery", "config/strictyaml", "report", "history", "boltfile"}},
 	{
 		packages: []string{
 			"probe/httpprobe", "probe/tcpprobe", "probe/dnsprobe", "probe/icmpprobe",

@@ -17,6 +17,7 @@ import (
 
 	"rollcall/history"
 	"rollcall/history/prometheus"
+	"rollcall/history/store"
 	"rollcall/probe"
 )
 
@@ -29,16 +30,16 @@ func TestBothHistoriesSayTheSame(t *testing.T) {
 		{Module: "tcp_connect", Target: "b.example:25", Interval: time.Minute},
 	}
 	dir := t.TempDir()
-	store := history.New(history.Options{Dir: dir})
-	go store.Run(t.Context())
-	store.Apply(targets)
-	if err := store.Flush(t.Context()); err != nil {
+	kept := store.New(store.Options{Dir: dir})
+	go kept.Run(t.Context())
+	kept.Apply(targets)
+	if err := kept.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now().UTC()
 	begin := now.Truncate(time.Hour).Add(-40 * time.Hour)
-	text := resultsInBoth(store, targets, begin, now)
-	if err := store.Flush(t.Context()); err != nil {
+	text := resultsInBoth(kept, targets, begin, now)
+	if err := kept.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	server, err := prometheus.New(prometheus.Options{URL: prometheusOf(t, text)})
@@ -48,7 +49,7 @@ func TestBothHistoriesSayTheSame(t *testing.T) {
 	for _, target := range targets {
 		for _, step := range []time.Duration{time.Hour, 30 * time.Minute, 5 * time.Minute} {
 			from, to := now.Truncate(time.Hour).Add(-24*time.Hour), now.Truncate(time.Hour)
-			one, err := store.Series(t.Context(), target.ID(), from, to, step)
+			one, err := kept.Series(t.Context(), target.ID(), from, to, step)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,7 +64,7 @@ func TestBothHistoriesSayTheSame(t *testing.T) {
 				comparePoints(t, one.Points[i], other.Points[i])
 			}
 		}
-		one, err := store.Results(t.Context(), target.ID(), begin, now, 1<<30)
+		one, err := kept.Results(t.Context(), target.ID(), begin, now, 1<<30)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,10 +77,10 @@ func TestBothHistoriesSayTheSame(t *testing.T) {
 				t.Errorf("result %d is %+v and %+v", i, one[i], other[i])
 			}
 		}
-		compareIncidents(t, store, server, target)
+		compareIncidents(t, kept, server, target)
 	}
 	for _, r := range history.Ranges() {
-		one, err := store.Overview(t.Context(), r)
+		one, err := kept.Overview(t.Context(), r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +104,7 @@ func TestBothHistoriesSayTheSame(t *testing.T) {
 }
 
 // resultsInBoth lets the store observe results and returns them as OpenMetrics.
-func resultsInBoth(store *history.Store, targets []history.Target, begin, now time.Time) []byte {
+func resultsInBoth(kept *store.Store, targets []history.Target, begin, now time.Time) []byte {
 	families := []string{
 		"probe_duration_seconds", "probe_failure_info", "probe_success", "rollcall_target_interval_seconds",
 		"rollcall_target_last_probe_timestamp_seconds",
@@ -126,7 +127,7 @@ func resultsInBoth(store *history.Store, targets []history.Target, begin, now ti
 				up = 0
 				fmt.Fprintf(&lines[1], "%s{%s,stage=\"connect\",reason=\"timeout\"} 1 %.3f\n", families[1], labels, unix(end))
 			}
-			store.Observe(r)
+			kept.Observe(r)
 			fmt.Fprintf(&lines[0], "%s{%s} %g %.3f\n", families[0], labels, duration.Seconds(), unix(end))
 			fmt.Fprintf(&lines[2], "%s{%s} %d %.3f\n", families[2], labels, up, unix(end))
 			fmt.Fprintf(&lines[3], "%s{%s} %g %.3f\n", families[3], labels, target.Interval.Seconds(), unix(end))
@@ -182,10 +183,10 @@ func comparePoints(t *testing.T, a, b history.Point) {
 }
 
 // compareIncidents: those of the server begin and end on minutes.
-func compareIncidents(t *testing.T, store, server history.Source, target history.Target) {
+func compareIncidents(t *testing.T, kept, server history.Source, target history.Target) {
 	t.Helper()
 	filter := history.IncidentFilter{TargetID: target.ID()}
-	one, err := store.Incidents(t.Context(), filter, time.Time{}, time.Time{}, 0)
+	one, err := kept.Incidents(t.Context(), filter, time.Time{}, time.Time{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,5 +34,3 @@ type Source interface {
 
 // MaxPoints is how many points a series has at most.
 const MaxPoints = 5000
-
-const defaultLimit = 1000

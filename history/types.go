@@ -118,7 +118,8 @@ func (c Counts) UnknownShare() float64 {
 	return float64(c.Unknown) / float64(all)
 }
 
-func (c *Counts) add(o Counts) {
+// Add counts what o counts, too.
+func (c *Counts) Add(o Counts) {
 	c.Up, c.Down, c.Unknown = c.Up+o.Up, c.Down+o.Down, c.Unknown+o.Unknown
 }
 
@@ -137,7 +138,7 @@ type Result struct {
 // Overview is how all configured targets are.
 type Overview struct {
 	Range    Range
-	From, To time.Time     // what the buckets, counts and Typical cover
+	From, To time.Time     // what the buckets and counts cover
 	Step     time.Duration // a bucket's width; the last one is as long as it has lasted
 	Targets  []Summary     // in the order of Apply
 }
@@ -153,7 +154,7 @@ type Summary struct {
 	// result is all zero.
 	Buckets []Counts
 	Counts  Counts        // their sum
-	Typical time.Duration // median duration; 0: no verdict. Of whole UTC days: all that the range touches
+	Typical time.Duration // median duration of today and yesterday, in UTC; 0: no verdict
 	// Incident is the ID of the open incident; empty: none.
 	Incident string
 

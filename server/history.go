@@ -12,6 +12,7 @@ import (
 	"rollcall/config"
 	"rollcall/history"
 	"rollcall/history/prometheus"
+	"rollcall/history/store"
 	"rollcall/probe"
 	"rollcall/schedule"
 )
@@ -19,7 +20,7 @@ import (
 // archive is the history of a process, a Source for pages: the server that the configuration names or else an embedded
 // store, whose file is touched only when there are targets.
 type archive struct {
-	store  *history.Store
+	store  *store.Store
 	logger *slog.Logger
 	dir    string
 	hook   *alert.Hook                       // has what pages note beside a target's state
@@ -33,7 +34,7 @@ type archive struct {
 
 func newArchive(o Options) *archive {
 	return &archive{
-		store: history.New(history.Options{
+		store: store.New(store.Options{
 			Dir: o.StoragePath, RetentionTime: o.RetentionTime, RetentionSize: o.RetentionSize, Logger: o.Logger,
 		}),
 		logger: o.Logger, dir: o.StoragePath,
@@ -194,9 +195,9 @@ func kept(scheduled []schedule.Target) []history.Target {
 }
 
 // historyStats passes the store's numbers to collector: neither package imports the other.
-func historyStats(store *history.Store) func() collector.HistoryStats {
+func historyStats(kept *store.Store) func() collector.HistoryStats {
 	return func() collector.HistoryStats {
-		s := store.Stats()
+		s := kept.Stats()
 		return collector.HistoryStats{
 			Results: s.Results, Dropped: s.Dropped, WriteFailures: s.WriteFailures, Damaged: s.Damaged, Writable: s.Writable,
 			Bytes: s.Bytes, UsedBytes: s.UsedBytes, Pending: s.Pending, LastWrite: s.LastWrite, WriteDuration: s.WriteDuration,

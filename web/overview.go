@@ -326,9 +326,7 @@ func (p *overviewPage) collapse(found []*history.Summary) {
 
 func addBuckets(into, buckets []history.Counts) {
 	for i := range buckets[:min(len(buckets), len(into))] {
-		into[i].Up += buckets[i].Up
-		into[i].Down += buckets[i].Down
-		into[i].Unknown += buckets[i].Unknown
+		into[i].Add(buckets[i])
 	}
 }
 

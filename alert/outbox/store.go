@@ -5,40 +5,30 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"rollcall/alert/incident"
+	"rollcall/boltfile"
 )
 
 // Store keeps the trackers and the queues over restarts: one bbolt file, every commit synced to the disk. It only
 // mirrors what its owner holds in memory. Only one goroutine may use it.
-type Store struct {
-	db     *bbolt.DB
-	broken error // bbolt lost its way in the middle of a write and may hold its lock: nothing more is asked of it
-}
+type Store struct{ file *boltfile.File }
 
 // StoreFile is the file's name in the storage directory.
 const StoreFile = "alert.db"
 
 // The buckets. Keys that are made of several words put a NUL between them.
 var (
-	bucketFormat        = []byte("format")        // "version" → formatVersion
 	bucketTargets       = []byte("targets")       // module NUL target NUL hostname → incident.Tracker
 	bucketQueues        = []byte("queues")        // channel NUL name NUL → queueRow
 	bucketNotifications = []byte("notifications") // channel NUL name NUL module NUL target NUL hostname → Notification
 )
-
-const formatVersion = "2"
 
 // queueRow is what is kept of a queue beside its notifications.
 type queueRow struct {
@@ -48,115 +38,29 @@ type queueRow struct {
 	Overflow int         `json:"overflow,omitempty"`
 }
 
-// errDamaged is wrapped by errors that judge the store's content, and not the disk, the permissions or another process.
-var errDamaged = errors.New("the file is damaged")
-
 // Open opens or makes the store in dir, whose missing parts are made, too, and reads it. When a file was damaged, it is
 // set aside under the name that aside gives, and an empty one takes its place: to be notified of an outage twice is better
 // than an exporter that does not start after a power failure. damage says what was wrong with it.
 func Open(dir string) (s *Store, l *Loaded, damage error, err error) {
-	s, l, err = open(dir)
-	if !errors.Is(err, errDamaged) {
-		return s, l, nil, err
+	format := boltfile.Format{Version: "2", Buckets: [][]byte{bucketTargets, bucketQueues, bucketNotifications}}
+	file, damage, err := boltfile.OpenOrReplace(filepath.Join(dir, StoreFile), format, func(f *boltfile.File) error {
+		l, err = load(f)
+		return err
+	})
+	if err != nil {
+		return nil, nil, damage, fmt.Errorf("opening the alert store: %w", err)
 	}
-	damage = err
-	if err = os.Rename(filepath.Join(dir, StoreFile), filepath.Join(dir, DamagedFile)); err != nil {
-		return nil, nil, damage, errors.Join(damage, fmt.Errorf("setting the damaged alert store aside: %w", err))
-	}
-	s, l, err = open(dir)
-	return s, l, damage, err
+	return &Store{file}, l, damage, nil
 }
 
 // DamagedFile is the name under which a damaged store is set aside: one at most, whatever a dying disk does.
-const DamagedFile = StoreFile + ".damaged"
-
-func open(dir string) (s *Store, l *Loaded, err error) {
-	err = guarded(func() (err error) {
-		if s, err = openFile(dir); err == nil {
-			l, err = s.load()
-		}
-		return err
-	})
-	if err != nil && s != nil {
-		return nil, nil, errors.Join(err, s.Close())
-	}
-	return s, l, err
-}
-
-// guarded calls f, which works on a mapped file: bbolt panics over pages that make no sense, and reading what the disk
-// does not give is a fault of the memory.
-func guarded(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, p)
-		}
-	}()
-	return f()
-}
-
-func openFile(dir string) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("opening the alert store: %w; --storage.path is to name a directory that rollcall may write to", err)
-	}
-	path := filepath.Join(dir, StoreFile)
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("opening the alert store: %s is in use by another rollcall; give each its own --storage.path", path)
-	}
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		return nil, fmt.Errorf("opening the alert store: %w; --storage.path is to name a directory that rollcall may write to", err)
-	}
-	if errno := syscall.Errno(0); err != nil && !errors.As(err, &errno) {
-		return nil, fmt.Errorf("opening the alert store: %s: %w: %w", path, errDamaged, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("opening the alert store: %s: %w", path, err)
-	}
-	s := &Store{db: db}
-	if err := s.prepare(); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the alert store: %s: %w", path, err), db.Close())
-	}
-	return s, nil
-}
-
-// prepare makes the buckets of a new file; one that is complete is not written to, so that it opens on a full disk.
-func (s *Store) prepare() error {
-	var version string
-	err := s.db.View(func(tx *bbolt.Tx) error {
-		if b := tx.Bucket(bucketFormat); b != nil {
-			version = string(b.Get([]byte("version")))
-		}
-		return nil
-	})
-	switch {
-	case err != nil:
-		return err
-	case version == formatVersion:
-		return nil
-	case version != "":
-		return fmt.Errorf("it has format %q, and this rollcall knows %q; run the rollcall that wrote it, or move it away to begin anew", version, formatVersion)
-	}
-	return s.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketFormat, bucketTargets, bucketQueues, bucketNotifications} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket(bucketFormat).Put([]byte("version"), []byte(formatVersion))
-	})
-}
+const DamagedFile = StoreFile + boltfile.DamagedSuffix
 
 // Close closes the file.
-func (s *Store) Close() error {
-	if s.broken != nil {
-		return nil // it would wait for the lock
-	}
-	return s.db.Close()
-}
+func (s *Store) Close() error { return s.file.Close() }
 
 // Broken reports whether the store will never take a write again.
-func (s *Store) Broken() bool { return s.broken != nil }
+func (s *Store) Broken() bool { return s.file.Damage() != nil }
 
 // Write is one change of the store. A nil Value takes the row away; with all, every row whose key begins with Key.
 type Write struct {
@@ -202,26 +106,18 @@ func (q *Queue) Drop() []Write {
 
 // Commit makes all writes at once and returns when they are on the disk.
 func (s *Store) Commit(writes []Write) error {
-	if s.broken != nil {
-		return s.broken
-	}
-	err := guarded(func() error {
-		return s.db.Update(func(tx *bbolt.Tx) error {
-			for _, w := range writes {
-				if err := w.do(tx.Bucket(w.bucket)); err != nil {
-					return err
-				}
+	err := s.file.Update(func(tx *bbolt.Tx) error {
+		for _, w := range writes {
+			if err := w.do(tx.Bucket(w.bucket)); err != nil {
+				return err
 			}
-			return nil
-		})
+		}
+		return nil
 	})
 	if err != nil {
-		err = fmt.Errorf("writing the alert store: %w", err)
+		return fmt.Errorf("writing the alert store: %w", err)
 	}
-	if errors.Is(err, errDamaged) {
-		s.broken = err
-	}
-	return err
+	return nil
 }
 
 func (w Write) do(b *bbolt.Bucket) error {
@@ -242,19 +138,14 @@ func (w Write) do(b *bbolt.Bucket) error {
 
 // Needless returns the writes that would take away what is not there, by their places.
 func (s *Store) Needless(writes []Write) (places []int, err error) {
-	if s.broken != nil {
-		return nil, s.broken
-	}
-	err = guarded(func() error {
-		return s.db.View(func(tx *bbolt.Tx) error {
-			for n, w := range writes {
-				k, _ := tx.Bucket(w.bucket).Cursor().Seek(w.key)
-				if w.value == nil && (!bytes.HasPrefix(k, w.key) || !w.all && len(k) > len(w.key)) {
-					places = append(places, n)
-				}
+	err = s.file.View(func(tx *bbolt.Tx) error {
+		for n, w := range writes {
+			k, _ := tx.Bucket(w.bucket).Cursor().Seek(w.key)
+			if w.value == nil && (!bytes.HasPrefix(k, w.key) || !w.all && len(k) > len(w.key)) {
+				places = append(places, n)
 			}
-			return nil
-		})
+		}
+		return nil
 	})
 	return places, err
 }
@@ -278,10 +169,10 @@ type Loaded struct {
 }
 
 // load reads the store. A row that does not decode damages it as a whole: guessing could cost or double a mail.
-func (s *Store) load() (*Loaded, error) {
+func load(f *boltfile.File) (*Loaded, error) {
 	l := new(Loaded)
 	queues := make(map[string]*Queue)
-	err := s.db.View(func(tx *bbolt.Tx) error {
+	err := f.View(func(tx *bbolt.Tx) error {
 		return errors.Join(
 			tx.Bucket(bucketTargets).ForEach(func(_, v []byte) error {
 				t := new(incident.Tracker)
@@ -312,7 +203,7 @@ func (s *Store) load() (*Loaded, error) {
 		)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading the alert store: %w: %w", errDamaged, err)
+		return nil, fmt.Errorf("%w: %w", boltfile.ErrDamaged, err)
 	}
 	return l, nil
 }

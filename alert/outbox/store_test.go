@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"rollcall/alert/incident"
+	"rollcall/boltfile"
 )
 
 // mustOpen opens the store in dir, which is sound.
@@ -50,14 +51,14 @@ func TestStoreOpensOnce(t *testing.T) {
 func TestStoreOfANewerFormatIsLeftAlone(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := mustOpen(t, dir)
-	if err := s.Commit([]Write{{bucket: bucketFormat, key: []byte("version"), value: []byte("9")}}); err != nil {
+	if err := s.Commit([]Write{{bucket: []byte("format"), key: []byte("version"), value: []byte("9")}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	_, _, damage, err := Open(dir)
-	if err == nil || damage != nil || errors.Is(err, errDamaged) || !strings.Contains(err.Error(), `"9"`) || !strings.Contains(err.Error(), "move it away") {
+	if err == nil || damage != nil || errors.Is(err, boltfile.ErrDamaged) || !strings.Contains(err.Error(), `"9"`) || !strings.Contains(err.Error(), "move it away") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rollcall/history"
+	"rollcall/history/store"
 	"rollcall/probe"
 )
 
@@ -42,18 +43,18 @@ func within(spans []Span, ago time.Duration) bool {
 
 // Write keeps what was found about targets in the time up to now, as if a rollcall had run with that storage directory.
 func Write(ctx context.Context, dir string, targets []Target, length time.Duration, now time.Time) error {
-	store := history.New(history.Options{Dir: dir})
+	kept := store.New(store.Options{Dir: dir})
 	configured := make([]history.Target, len(targets))
 	for i := range targets {
 		configured[i] = targets[i].Target
 	}
-	store.Apply(configured)
+	kept.Apply(configured)
 	running, stop := context.WithCancel(ctx)
 	var run sync.WaitGroup
-	run.Go(func() { store.Run(running) })
+	run.Go(func() { kept.Run(running) })
 	defer run.Wait()
 	defer stop()
-	if err := store.Flush(ctx); err != nil {
+	if err := kept.Flush(ctx); err != nil {
 		return err
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -67,19 +68,19 @@ func Write(ctx context.Context, dir string, targets []Target, length time.Durati
 				if within(t.Absent, ago) {
 					continue
 				}
-				store.Observe(t.record(rng, now.Add(-ago+offset-t.Interval), within(t.Down, ago)))
+				kept.Observe(t.record(rng, now.Add(-ago+offset-t.Interval), within(t.Down, ago)))
 				if queued++; queued%20_000 == 0 {
-					if err := store.Flush(ctx); err != nil {
+					if err := kept.Flush(ctx); err != nil {
 						return err
 					}
 				}
 			}
 		}
-		if err := store.Flush(ctx); err != nil {
+		if err := kept.Flush(ctx); err != nil {
 			return err
 		}
 	}
-	if dropped := store.Stats().Dropped; dropped > 0 {
+	if dropped := kept.Stats().Dropped; dropped > 0 {
 		return fmt.Errorf("%d results were dropped", dropped)
 	}
 	return nil

@@ -63,7 +63,7 @@ func (s *Source) overview(ctx context.Context, r history.Range) (history.Overvie
 	from, to := r.Span(now)
 	n, width := r.Buckets()
 	o := history.Overview{Range: r, From: from, To: to, Step: width}
-	places, err := s.list(ctx, &o, now, to.Sub(from))
+	places, err := s.list(ctx, &o, now)
 	if err != nil {
 		return o, err
 	}
@@ -77,16 +77,14 @@ func (s *Source) overview(ctx context.Context, r history.Range) (history.Overvie
 			sum.Buckets = make([]history.Counts, n)
 		}
 		for _, c := range sum.Buckets {
-			sum.Counts.Up += c.Up
-			sum.Counts.Down += c.Down
-			sum.Counts.Unknown += c.Unknown
+			sum.Counts.Add(c)
 		}
 	}
-	return o, s.fillNow(ctx, &o, places, now, to.Sub(from))
+	return o, s.fillNow(ctx, &o, places, now)
 }
 
 // list makes the summaries of all targets that the server has seen lately, in the order of their names.
-func (s *Source) list(ctx context.Context, o *history.Overview, now time.Time, span time.Duration) (map[targetKey]int, error) {
+func (s *Source) list(ctx context.Context, o *history.Overview, now time.Time) (map[targetKey]int, error) {
 	vector, err := s.vector(ctx, byTarget("max", over("last_over_time", targetKey{}.selector("rollcall_target_interval_seconds"), s.lag)), now)
 	if err != nil {
 		return nil, err
@@ -179,7 +177,7 @@ func fillUnknown(buckets []history.Counts, from time.Time, width time.Duration, 
 }
 
 // fillNow adds how the targets are now.
-func (s *Source) fillNow(ctx context.Context, o *history.Overview, places map[targetKey]int, now time.Time, span time.Duration) error {
+func (s *Source) fillNow(ctx context.Context, o *history.Overview, places map[targetKey]int, now time.Time) error {
 	all := targetKey{}
 	recent := fmt.Sprintf("[%s:1m]", model.Duration(sinceSpan))
 	success := all.selector("probe_success")
@@ -199,7 +197,7 @@ func (s *Source) fillNow(ctx context.Context, o *history.Overview, places map[ta
 		{byTarget("max", all.selector("rollcall_target_last_probe_timestamp_seconds")), func(sum *history.Summary, v *model.Sample) {
 			sum.Last.Time = timeOf(v.Value)
 		}},
-		{byTarget("avg", over("quantile_over_time", "0.5,"+all.selector("probe_duration_seconds"), span)), func(sum *history.Summary, v *model.Sample) {
+		{byTarget("avg", over("quantile_over_time", "0.5,"+all.selector("probe_duration_seconds"), typicalSpan(now))), func(sum *history.Summary, v *model.Sample) {
 			sum.Typical = seconds(v.Value)
 		}},
 		{byTarget("avg", all.selector("probe_duration_seconds")), func(sum *history.Summary, v *model.Sample) { sum.Last.Duration = seconds(v.Value) }},
@@ -228,6 +226,11 @@ func (s *Source) fillNow(ctx context.Context, o *history.Overview, places map[ta
 		}
 	}
 	return nil
+}
+
+// typicalSpan is how long it is since the start of yesterday.
+func typicalSpan(now time.Time) time.Duration {
+	return now.Sub(now.Truncate(24 * time.Hour).Add(-24 * time.Hour)).Truncate(time.Second)
 }
 
 // sinceAfter sets the start of a state to when the other was last seen.

@@ -61,9 +61,7 @@ func (s *Source) Series(ctx context.Context, id string, from, to time.Time, step
 		if buckets := counts[key]; buckets != nil {
 			p.Counts = buckets[i]
 		}
-		series.Counts.Up += p.Counts.Up
-		series.Counts.Down += p.Counts.Down
-		series.Counts.Unknown += p.Counts.Unknown
+		series.Counts.Add(p.Counts)
 	}
 	return series, s.fillDurations(ctx, key, &series)
 }

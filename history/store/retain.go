@@ -1,12 +1,12 @@
-package history
+package store
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"rollcall/history/block"
 )
 
 const (
@@ -29,12 +29,12 @@ func (d *disk) measure() {
 		for _, from := range []struct {
 			bucket []byte
 			first  *time.Time
-		}{{bucketResults, &e.results}, {bucketHead, &e.results}, {bucketMinutes, &e.minutes}, {bucketHours, &e.hours}, {bucketDays, &e.days}} {
+		}{{bucketResults, &e.results}, {bucketMinutes, &e.minutes}, {bucketHours, &e.hours}, {bucketDays, &e.days}} {
 			k, _ := tx.Bucket(from.bucket).Cursor().First()
 			if k == nil {
 				continue
 			}
-			at := timeOf(keyDay(k) * day)
+			at := block.TimeOf(keyDay(k) * block.Day)
 			for _, first := range []*time.Time{&e.any, from.first} {
 				if first.IsZero() || at.Before(*first) {
 					*first = at
@@ -49,8 +49,8 @@ func (d *disk) measure() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, l := range d.order {
-		if e.results.IsZero() && l.first != 0 {
-			e.results = timeOf(l.first)
+		if e.results.IsZero() && l.First != 0 {
+			e.results = block.TimeOf(l.First)
 		}
 	}
 	if e.any.IsZero() {
@@ -82,7 +82,7 @@ func (d *disk) retain(now time.Time) error {
 
 // expire deletes the oldest day if it is too old, and incidents of that time. It reports whether nothing of it is left.
 func (d *disk) expire(now time.Time) (done bool, err error) {
-	keep := dayOf(now.Add(-d.options.RetentionTime).UnixMilli())
+	keep := block.DayOf(now.Add(-d.options.RetentionTime).UnixMilli())
 	done = true
 	err = d.update(func(tx *bbolt.Tx) error {
 		oldest, found := oldestDay(tx)
@@ -91,7 +91,7 @@ func (d *disk) expire(now time.Time) (done bool, err error) {
 		}
 		left := rowsPerDelete
 		if oldest < keep {
-			for _, name := range [][]byte{bucketHead, bucketResults, bucketMinutes, bucketHours, bucketDays} {
+			for _, name := range [][]byte{bucketResults, bucketMinutes, bucketHours, bucketDays} {
 				n, err := deleteDay(tx.Bucket(name), oldest, left)
 				if err != nil {
 					return err
@@ -99,19 +99,19 @@ func (d *disk) expire(now time.Time) (done bool, err error) {
 				left -= n
 			}
 		}
-		n, err := deleteIncidents(tx, min((oldest+1)*day, keep*day), left)
+		n, err := deleteIncidents(tx, min((oldest+1)*block.Day, keep*block.Day), left)
 		if err != nil {
 			return err
 		}
 		done = n < left
-		return deleteTargets(tx, keep*day)
+		return deleteTargets(tx, keep*block.Day)
 	})
 	return done, err
 }
 
 // oldestDay is the first of which there is a row.
 func oldestDay(tx *bbolt.Tx) (oldest int64, found bool) {
-	for _, name := range [][]byte{bucketHead, bucketResults, bucketMinutes, bucketHours, bucketDays} {
+	for _, name := range [][]byte{bucketResults, bucketMinutes, bucketHours, bucketDays} {
 		if k, _ := tx.Bucket(name).Cursor().First(); k != nil && (!found || keyDay(k) < oldest) {
 			oldest, found = keyDay(k), true
 		}
@@ -170,8 +170,8 @@ var expendable = []struct {
 	bucket []byte
 	keep   int64
 }{
-	{bucketResults, 2}, {bucketMinutes, 2}, {bucketIncident, 2}, {bucketResults, 0}, {bucketMinutes, 0}, {bucketIncident, 0},
-	{bucketHours, 0}, {bucketDays, 0}, {bucketHead, 0},
+	{bucketResults, 2}, {bucketMinutes, 2}, {bucketByTime, 2}, {bucketResults, 0}, {bucketMinutes, 0}, {bucketByTime, 0},
+	{bucketHours, 0}, {bucketDays, 0},
 }
 
 // deleteLeastMissed deletes rows of the oldest day of what is most expendable.
@@ -183,10 +183,10 @@ func deleteLeastMissed(tx *bbolt.Tx) (n int, err error) {
 			continue
 		}
 		last, _ := b.Cursor().Last()
-		if bytes.Equal(e.bucket, bucketIncident) {
+		if bytes.Equal(e.bucket, bucketByTime) {
 			oldest, newest := int64(keyNumber(first, 0)), int64(keyNumber(last, 0))
-			if newest-oldest >= e.keep*day {
-				n, err = deleteIncidents(tx, oldest+day, rowsPerDelete)
+			if newest-oldest >= e.keep*block.Day {
+				n, err = deleteIncidents(tx, oldest+block.Day, rowsPerDelete)
 			}
 		} else if keyDay(last)-keyDay(first) >= e.keep {
 			n, err = deleteDay(b, keyDay(first), rowsPerDelete)
@@ -203,15 +203,14 @@ func deleteTargets(tx *bbolt.Tx, before int64) error {
 	b := tx.Bucket(bucketTargets)
 	var gone [][]byte
 	err := b.ForEach(func(k, value []byte) error {
-		var row targetRow
-		if json.Unmarshal(value, &row) != nil || row.Left != 0 && row.Left < before {
+		if _, left := rowNumbers(value); left != 0 && left < before {
 			gone = append(gone, bytes.Clone(k))
 		}
 		return nil
 	})
 	for _, k := range gone {
 		if err == nil {
-			err = errors.Join(b.Delete(k), tx.Bucket(bucketStates).Delete(k))
+			err = b.Delete(k)
 		}
 	}
 	return err

@@ -1,8 +1,10 @@
-package history
+package store
 
 import (
+	"encoding/binary"
 	"time"
 
+	"rollcall/history/block"
 	"rollcall/probe"
 )
 
@@ -50,6 +52,9 @@ func (s *Store) queue(q queued) {
 	}
 }
 
+// maxSpare is how many records' memory is used again for the next queue.
+const maxSpare = 1 << 10
+
 // takeIn works through the queue.
 func (s *Store) takeIn() {
 	s.intake.Lock() // keeps the order when two goroutines take in
@@ -68,7 +73,7 @@ func (s *Store) takeIn() {
 		rest = rest[n:]
 	}
 	clear(waiting) // lets go of what the records point to
-	if cap(waiting) <= maxQueue {
+	if cap(waiting) <= maxSpare {
 		s.queueLock.Lock()
 		s.spare = waiting
 		s.queueLock.Unlock()
@@ -83,59 +88,43 @@ func (s *Store) takeTurn(q *queued) {
 		return // a reload took the target away meanwhile
 	}
 	s.counters.results.Add(1)
-	p := newPoint(q, l.interval)
-	s.openBytes += l.turn(&p)
-	s.journal = append(s.journal, entry{l.id, p})
-	switch p.state {
-	case up:
-		l.keepGood(r)
-		if l.incident != nil {
-			l.incident.end(r.Result.Start.UTC().Round(0))
-			s.changedIncident(l.incident)
-			l.incident = nil
-		}
-	case down:
-		if l.incident == nil {
-			l.incident = l.begin(r)
-			s.changedIncident(l.incident)
-			if row := l.evidenceFor(l.incident, r, p.time); row != nil {
-				s.changes.evidence[l.incident.ID] = evidenceOf{l.incident.From, row}
-			}
-		}
-		l.incident.Failures++
-		l.incident.Last = r.Result.Start.UTC().Round(0)
+	interval := l.info.Interval.Milliseconds()
+	p := block.Point{Time: r.Result.Start.UnixMilli(), Interval: interval}
+	if !q.unknown {
+		p = block.NewPoint(&r.Result, interval)
+	}
+	s.journal = block.AppendPoint(binary.BigEndian.AppendUint64(s.journal, l.id), new(block.Point), &p)
+	s.pending++
+	s.count(l, &p, r, s.row+1)
+	if p.State == block.Up {
+		l.good = *r
+		l.good.Labels = nil
 	}
 }
 
-// newPoint is what is kept of a turn.
-func newPoint(q *queued, interval int64) point {
-	r := &q.record.Result
-	p := point{time: r.Start.UnixMilli(), interval: interval}
-	if q.unknown {
-		return p
+// count adds a turn to what is known of a target. row is that of the journal which has it, or will have it; r is nil when
+// the turn is read again. s.mu is held.
+func (s *Store) count(l *live, p *block.Point, r *probe.Record, row uint64) {
+	if len(l.open.Bytes) == 0 {
+		l.open.Before, l.openSince = l.Last, row
 	}
-	p.state, p.duration, p.phases = up, encodeDuration(r.Duration, fine), codesOf(r.Phases)
-	if f := r.Failure; f != nil {
-		p.state, p.failure = down, failure{f.Stage, f.Reason}
+	before := len(l.open.Bytes)
+	l.open.Append(&l.Last, p)
+	s.openBytes += len(l.open.Bytes) - before
+	l.count(p)
+	switch at := block.TimeOf(p.Time); p.State {
+	case block.Up:
+		if i := l.Incident; i != nil {
+			l.Incident = nil
+			end(i, at)
+			s.change(i, nil)
+		}
+	case block.Down:
+		if l.Incident == nil {
+			l.Incident = l.begin(p)
+			s.change(l.Incident, l.evidenceFor(r, p.Time))
+		}
+		l.Incident.Failures++
+		l.Incident.Last = at
 	}
-	if r.HTTP != nil && r.HTTP.StatusCode > 0 && r.HTTP.StatusCode < 1<<16 {
-		p.status = uint16(r.HTTP.StatusCode)
-	}
-	if r.TLS != nil && !r.TLS.EarliestExpiry.IsZero() {
-		p.expiry = r.TLS.EarliestExpiry.Unix()
-	}
-	return p
-}
-
-// result is a point as it is shown.
-func (p *point) result() Result {
-	r := Result{
-		Time: timeOf(p.time), State: p.state.public(), Duration: microseconds(p.duration.micros(fine)),
-		Phases: phasesOf(func(i int) int64 { return p.phases[i].micros(coarse) }),
-		Stage:  p.failure.stage, Reason: p.failure.reason, StatusCode: int(p.status),
-	}
-	if p.expiry != 0 {
-		r.CertExpiry = time.Unix(p.expiry, 0).UTC()
-	}
-	return r
 }

@@ -1,4 +1,4 @@
-package history
+package store
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/history"
 	"rollcall/probe"
 )
 
@@ -22,12 +23,12 @@ type model struct {
 
 type modelTurn struct {
 	at       time.Time
-	state    State
+	state    history.State
 	duration time.Duration
 	interval time.Duration
 }
 
-func (m *model) add(at time.Time, state State, duration, interval time.Duration) {
+func (m *model) add(at time.Time, state history.State, duration, interval time.Duration) {
 	m.turns = append(m.turns, modelTurn{at.Truncate(time.Millisecond), state, duration, interval})
 }
 
@@ -49,7 +50,7 @@ func (m *model) withMissing(now time.Time) []modelTurn {
 			continue
 		}
 		for at := turn.at.Add(turn.interval); at.Before(next.Add(-turn.interval / 2)); at = at.Add(turn.interval) {
-			all = append(all, modelTurn{at, StateUnknown, 0, turn.interval})
+			all = append(all, modelTurn{at, history.StateUnknown, 0, turn.interval})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b modelTurn) int { return a.at.Compare(b.at) })
@@ -58,7 +59,7 @@ func (m *model) withMissing(now time.Time) []modelTurn {
 }
 
 // between is what PromQL would see of [from, to): counts, and the durations in order.
-func (m *model) between(from, to, now time.Time) (c Counts, durations []float64) {
+func (m *model) between(from, to, now time.Time) (c history.Counts, durations []float64) {
 	all := m.withMissing(now)
 	first, _ := slices.BinarySearchFunc(all, from, func(turn modelTurn, at time.Time) int { return turn.at.Compare(at) })
 	for _, turn := range all[first:] {
@@ -66,9 +67,9 @@ func (m *model) between(from, to, now time.Time) (c Counts, durations []float64)
 			break
 		}
 		switch turn.state {
-		case StateUp:
+		case history.StateUp:
 			c.Up++
-		case StateDown:
+		case history.StateDown:
 			c.Down++
 		default:
 			c.Unknown++
@@ -110,7 +111,7 @@ const (
 	roundQuantile = 1.0/64 + 1e-9
 )
 
-func (m *model) comparePoint(t *testing.T, p Point, step time.Duration, now time.Time) {
+func (m *model) comparePoint(t *testing.T, p history.Point, step time.Duration, now time.Time) {
 	t.Helper()
 	counts, durations := m.between(p.Time, p.Time.Add(step), now)
 	if counts != p.Counts {
@@ -140,7 +141,7 @@ func (m *model) comparePoint(t *testing.T, p Point, step time.Duration, now time
 	}
 }
 
-func testRecord(target Target, at time.Time, state State, duration time.Duration) probe.Record {
+func testRecord(target history.Target, at time.Time, state history.State, duration time.Duration) probe.Record {
 	r := probe.Record{
 		Module: target.Module, Prober: "http", Target: target.Target, Hostname: target.Hostname, Scheduled: true,
 		Timeout: 10 * time.Second,
@@ -150,7 +151,7 @@ func testRecord(target Target, at time.Time, state State, duration time.Duration
 			HTTP:   &probe.HTTPFacts{Hops: 1, StatusCode: 200, FinalURL: "http://example.com/"},
 		},
 	}
-	if state == StateDown {
+	if state == history.StateDown {
 		r.Result.HTTP.StatusCode = 503
 		r.Result.Failure = &probe.Failure{Stage: probe.StageCheck, Reason: probe.ReasonStatusCode, Err: errors.New("the status is 503")}
 	}
@@ -187,13 +188,13 @@ func flush(t testing.TB, s *Store) {
 	}
 }
 
-func summaryOf(t *testing.T, s *Store, r Range, target Target) Summary {
+func summaryOf(t *testing.T, s *Store, r history.Range, target history.Target) history.Summary {
 	t.Helper()
 	o, err := s.Overview(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(o.Targets, func(sum Summary) bool { return sum.ID == target.ID() })
+	i := slices.IndexFunc(o.Targets, func(sum history.Summary) bool { return sum.ID == target.ID() })
 	if i < 0 {
 		t.Fatalf("the overview has no %v", target)
 	}

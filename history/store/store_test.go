@@ -1,4 +1,4 @@
-package history
+package store
 
 import (
 	"math/rand/v2"
@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"rollcall/history"
 )
 
 // TestNumbersEqualBruteForce probes for some days, with failures, own errors, times in which rollcall was stopped, and
@@ -13,7 +15,7 @@ import (
 func TestNumbersEqualBruteForce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(11, 12))
-		targets := []Target{
+		targets := []history.Target{
 			{Module: "http_2xx", Target: "https://a.example/", Interval: time.Minute},
 			{Module: "http_2xx", Target: "https://b.example/", Interval: 2 * time.Minute},
 			{Module: "icmp", Target: "c.example", Interval: 3 * time.Hour},
@@ -45,14 +47,14 @@ func TestNumbersEqualBruteForce(t *testing.T) {
 					down[i] = !down[i]
 				}
 				duration := time.Duration(math1(rng) * float64(20*time.Millisecond))
-				state := StateUp
+				state := history.StateUp
 				switch {
 				case rng.IntN(50) == 0:
 					s.ObserveUnknown(target.Module, target.Target, target.Hostname, at)
-					models[i].add(at, StateUnknown, 0, target.Interval)
+					models[i].add(at, history.StateUnknown, 0, target.Interval)
 					continue
 				case down[i]:
-					state = StateDown
+					state = history.StateDown
 				}
 				s.Observe(testRecord(target, at, state, duration))
 				models[i].add(at, state, duration, target.Interval)
@@ -83,10 +85,10 @@ func math1(rng *rand.Rand) float64 {
 	return max(f, 0.01)
 }
 
-func compareOverview(t *testing.T, s *Store, target Target, m *model) {
+func compareOverview(t *testing.T, s *Store, target history.Target, m *model) {
 	t.Helper()
 	now := time.Now()
-	for _, r := range Ranges() {
+	for _, r := range history.Ranges() {
 		sum := summaryOf(t, s, r, target)
 		n, width := r.Buckets()
 		from, to := r.Span(now)
@@ -102,7 +104,7 @@ func compareOverview(t *testing.T, s *Store, target Target, m *model) {
 		if want, _ := m.between(from, to.Add(time.Hour), now); sum.Counts != want {
 			t.Errorf("%s of %s: %+v, want %+v", r, target.Target, sum.Counts, want)
 		}
-		_, durations := m.between(from.Truncate(24*time.Hour), to.Add(time.Hour), now)
+		_, durations := m.between(to.Truncate(24*time.Hour).Add(-24*time.Hour), to.Add(time.Hour), now)
 		if want := quantileOverTime(0.5, durations); !near(sum.Typical, want, roundQuantile) {
 			t.Errorf("%s of %s: typical is %v, want %v s", r, target.Target, sum.Typical, want)
 		}
@@ -113,7 +115,7 @@ func compareOverview(t *testing.T, s *Store, target Target, m *model) {
 	}
 }
 
-func compareSeries(t *testing.T, s *Store, target Target, m *model, begin time.Time) {
+func compareSeries(t *testing.T, s *Store, target history.Target, m *model, begin time.Time) {
 	t.Helper()
 	now := time.Now()
 	for _, c := range []struct {
@@ -162,7 +164,7 @@ func compareSeries(t *testing.T, s *Store, target Target, m *model, begin time.T
 	}
 }
 
-var crashTargets = []Target{
+var crashTargets = []history.Target{
 	{Module: "http_2xx", Target: "https://a.example/", Interval: time.Minute},
 	{Module: "http_2xx", Target: "https://b.example/", Interval: time.Minute},
 	{Module: "icmp", Target: "c.example", Interval: time.Minute},

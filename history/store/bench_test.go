@@ -1,6 +1,8 @@
-package history
+package store
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,13 +11,18 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/boltfile"
+	"rollcall/history"
+	"rollcall/history/block"
+	"rollcall/probe"
+
 	"go.etcd.io/bbolt"
 )
 
 // BenchmarkObserve is the cost of history for a probe: what its goroutine does.
 func BenchmarkObserve(b *testing.B) {
 	s := New(Options{Dir: b.TempDir()})
-	r := testRecord(crashTargets[0], time.Now(), StateUp, 20*time.Millisecond)
+	r := testRecord(crashTargets[0], time.Now(), history.StateUp, 20*time.Millisecond)
 	b.ReportAllocs()
 	for n := 1; b.Loop(); n++ {
 		s.Observe(r)
@@ -41,7 +48,7 @@ func BenchmarkTakeIn(b *testing.B) {
 	for b.Loop() {
 		for range 1000 {
 			at = at.Add(time.Minute)
-			s.Observe(testRecord(crashTargets[0], at, StateUp, 20*time.Millisecond))
+			s.Observe(testRecord(crashTargets[0], at, history.StateUp, 20*time.Millisecond))
 		}
 		s.takeIn()
 	}
@@ -49,10 +56,10 @@ func BenchmarkTakeIn(b *testing.B) {
 }
 
 // benchTargets are n targets that are probed once a minute.
-func benchTargets(n int) []Target {
-	targets := make([]Target, n)
+func benchTargets(n int) []history.Target {
+	targets := make([]history.Target, n)
 	for i := range targets {
-		targets[i] = Target{
+		targets[i] = history.Target{
 			Module: "http_2xx", Target: fmt.Sprintf("https://host-%05d.example/health", i), Name: fmt.Sprintf("host %d", i),
 			Group: fmt.Sprintf("group %d", i%50), Interval: time.Minute, Labels: map[string]string{"team": "web"},
 		}
@@ -60,37 +67,26 @@ func benchTargets(n int) []Target {
 	return targets
 }
 
-// writePast fills a store's file with the results of days before today, as closeDays leaves them. Single results and
-// the finer rollups are written for the last days only, when all is false.
-func writePast(b *testing.B, s *Store, targets []Target, days int, all bool) {
+// writePast fills a store's file with the results of days before today. Single results and the finer rollups are written
+// for the last days only, when all is false.
+func writePast(b *testing.B, dir string, targets []history.Target, days int, all bool) {
 	b.Helper()
-	db, err := openFile(s.options.Dir, 0)
+	d := &disk{Store: New(Options{Dir: dir})}
+	f, _, err := boltfile.OpenOrReplace(d.path(), d.format(), func(*boltfile.File) error { return nil })
 	if err != nil {
 		b.Fatal(err)
 	}
-	db.NoSync = true
 	rng := rand.New(rand.NewPCG(21, 22))
-	today := dayOf(time.Now().UnixMilli())
-	usual := make([]*block, 16)
-	for d := today - int64(days); d < today; d++ {
-		for i := range usual {
-			usual[i] = &block{points: usualPoints(rng, timeOf(d*day), 1440, time.Minute)}
-		}
-		rows := make([][]row, len(usual))
-		for i, bl := range usual {
-			for _, level := range levels[1:] {
-				rows[i] = append(rows[i], row{level.bucket, newChunk(bl, d, level.step).encode()})
-			}
-			rows[i] = append(rows[i], row{bucketResults, bl.encode()})
-		}
-		err := db.Update(func(tx *bbolt.Tx) error {
+	today := block.DayOf(time.Now().UnixMilli())
+	for day := today - int64(days); day < today; day++ {
+		usual := usualRows(b, d, f, rng, day)
+		err := f.Update(func(tx *bbolt.Tx) error {
 			for n, t := range targets {
-				id := rowID(t.ID())
-				for _, r := range rows[n%len(rows)] {
-					if !all && d < today-9 && string(r.key) != "1d" {
+				for bucket, values := range usual {
+					if !all && day < today-9 && bucket != "1d" {
 						continue
 					}
-					if err := tx.Bucket(r.key).Put(dayTargetKey(d, id), r.value); err != nil {
+					if err := tx.Bucket([]byte(bucket)).Put(dayTargetKey(day, rowID(t.ID())), values[n%len(values)]); err != nil {
 						return err
 					}
 				}
@@ -101,16 +97,44 @@ func writePast(b *testing.B, s *Store, targets []Target, days int, all bool) {
 			b.Fatal(err)
 		}
 	}
-	if err := db.Close(); err != nil {
+	if err := f.Close(); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// usualRows are the rows of some targets' day, by bucket.
+func usualRows(b *testing.B, d *disk, f *boltfile.File, rng *rand.Rand, day int64) map[string][][]byte {
+	rows := make(map[string][][]byte)
+	stop := errors.New("the transaction is not kept")
+	err := f.Update(func(tx *bbolt.Tx) error {
+		for id := range uint64(16) {
+			var points []block.Point
+			for i := range int64(1440) {
+				r := testRecord(crashTargets[0], block.TimeOf(day*block.Day+i*block.Minute+rng.Int64N(5)), history.StateUp, time.Duration(math1(rng)*80e6))
+				r.Result.TLS = &probe.TLSFacts{EarliestExpiry: time.Unix(1800000000, 0)}
+				r.Result.Phases.TLS, r.Result.Phases.Transfer = time.Duration(math1(rng)*25e6), time.Duration(math1(rng)*1e6)
+				points = append(points, block.NewPoint(&r.Result, block.Minute))
+			}
+			if err := d.putDay(tx, id, day, 0, 0, points); err != nil {
+				return err
+			}
+			for _, bucket := range [][]byte{bucketResults, bucketHours, bucketDays} {
+				rows[string(bucket)] = append(rows[string(bucket)], bytes.Clone(tx.Bucket(bucket).Get(dayTargetKey(day, id))))
+			}
+		}
+		return stop
+	})
+	if !errors.Is(err, stop) {
+		b.Fatal(err)
+	}
+	return rows
 }
 
 // BenchmarkRead90Days reads one target's 90 days.
 func BenchmarkRead90Days(b *testing.B) {
 	targets := benchTargets(20)
 	o := Options{Dir: b.TempDir()}
-	writePast(b, New(o), targets, 90, true)
+	writePast(b, o.Dir, targets, 90, true)
 	s, stop := runStore(b, o)
 	defer stop()
 	s.Apply(targets)
@@ -146,14 +170,14 @@ func BenchmarkRead90Days(b *testing.B) {
 func BenchmarkTargets10000(b *testing.B) {
 	targets := benchTargets(10_000)
 	o := Options{Dir: b.TempDir()}
-	writePast(b, New(o), targets, 30, false)
+	writePast(b, o.Dir, targets, 30, false)
 	start := time.Now()
 	s, stop := runStore(b, o)
 	s.Apply(targets)
 	flush(b, s)
 	first := time.Since(start)
 	s.mu.Lock()
-	s.mustSeal = true
+	s.sealAll()
 	s.mu.Unlock()
 	flush(b, s)
 	stop()
@@ -171,13 +195,13 @@ func BenchmarkTargets10000(b *testing.B) {
 	begin := time.Now().Add(-2 * time.Hour)
 	for i := range 115 { // what is in memory before a seal
 		for _, t := range targets {
-			s.Observe(testRecord(t, begin.Add(time.Duration(i)*time.Minute), StateUp, 20*time.Millisecond))
+			s.Observe(testRecord(t, begin.Add(time.Duration(i)*time.Minute), history.StateUp, 20*time.Millisecond))
 		}
 		flush(b, s)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	for _, r := range Ranges() {
+	for _, r := range history.Ranges() {
 		b.Run(string(r), func(b *testing.B) {
 			for b.Loop() {
 				if _, err := s.Overview(b.Context(), r); err != nil {

@@ -1,4 +1,4 @@
-package history
+package store
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"rollcall/history"
 )
 
 func TestRetentionTime(t *testing.T) {
@@ -15,30 +17,30 @@ func TestRetentionTime(t *testing.T) {
 		const keep = 3 * 24 * time.Hour
 		s, stop := runStore(t, Options{Dir: t.TempDir(), RetentionTime: keep})
 		defer stop()
-		target := Target{Module: "tcp_connect", Target: "a.example:80", Interval: 30 * time.Minute}
-		gone := Target{Module: "tcp_connect", Target: "gone.example:80", Interval: 30 * time.Minute}
-		s.Apply([]Target{target, gone})
+		target := history.Target{Module: "tcp_connect", Target: "a.example:80", Interval: 30 * time.Minute}
+		gone := history.Target{Module: "tcp_connect", Target: "gone.example:80", Interval: 30 * time.Minute}
+		s.Apply([]history.Target{target, gone})
 		flush(t, s)
 		begin := time.Now()
 		var first string
 		for n := range 10 * 48 {
 			time.Sleep(target.Interval)
-			state := StateUp
+			state := history.StateUp
 			if n%48 == 7 {
-				state = StateDown
+				state = history.StateDown
 			}
 			s.Observe(testRecord(target, time.Now(), state, time.Second))
 			switch {
 			case n < 48:
-				s.Observe(testRecord(gone, time.Now(), StateUp, time.Second))
+				s.Observe(testRecord(gone, time.Now(), history.StateUp, time.Second))
 			case n == 48:
-				s.Apply([]Target{target})
-				incidents, err := s.Incidents(t.Context(), IncidentFilter{}, begin, time.Now(), 0)
+				s.Apply([]history.Target{target})
+				incidents, err := s.Incidents(t.Context(), history.IncidentFilter{}, begin, time.Now(), 0)
 				if err != nil || len(incidents) != 1 {
 					t.Fatalf("incidents %+v: %v", incidents, err)
 				}
 				first = incidents[0].ID
-				if _, err := s.Target(t.Context(), gone.ID(), Range7d); err != nil {
+				if _, err := s.Target(t.Context(), gone.ID(), history.Range7d); err != nil {
 					t.Errorf("a target that left is forgotten: %v", err)
 				}
 			}
@@ -57,14 +59,14 @@ func TestRetentionTime(t *testing.T) {
 		if status := s.Status(); !status.Oldest.Equal(oldest) || !status.Results.Equal(oldest) {
 			t.Errorf("the status says %+v", status)
 		}
-		if _, err := s.Incident(t.Context(), first); !errors.Is(err, ErrNotFound) {
+		if _, err := s.Incident(t.Context(), first); !errors.Is(err, history.ErrNotFound) {
 			t.Errorf("an old incident: %v", err)
 		}
-		incidents, err := s.Incidents(t.Context(), IncidentFilter{TargetID: target.ID()}, time.Time{}, time.Time{}, 0)
+		incidents, err := s.Incidents(t.Context(), history.IncidentFilter{TargetID: target.ID()}, time.Time{}, time.Time{}, 0)
 		if err != nil || len(incidents) < 2 || incidents[len(incidents)-1].From.Before(oldest) {
 			t.Errorf("%d incidents: %v", len(incidents), err)
 		}
-		if _, err := s.Target(t.Context(), gone.ID(), Range7d); !errors.Is(err, ErrNotFound) {
+		if _, err := s.Target(t.Context(), gone.ID(), history.Range7d); !errors.Is(err, history.ErrNotFound) {
 			t.Errorf("a target that left long ago: %v", err)
 		}
 	})
@@ -75,19 +77,19 @@ func TestWrongClockDeletesLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		s, stop := runStore(t, Options{Dir: dir})
-		target := Target{Module: "tcp_connect", Target: "a.example:80", Interval: time.Hour}
-		s.Apply([]Target{target})
+		target := history.Target{Module: "tcp_connect", Target: "a.example:80", Interval: time.Hour}
+		s.Apply([]history.Target{target})
 		begin := time.Now()
 		for range 10 * 24 {
 			time.Sleep(target.Interval)
-			s.Observe(testRecord(target, time.Now(), StateUp, time.Second))
+			s.Observe(testRecord(target, time.Now(), history.StateUp, time.Second))
 		}
 		flush(t, s)
 		stop()
 		time.Sleep(2 * 365 * 24 * time.Hour)
 		s, stop = runStore(t, Options{Dir: dir})
 		defer func() { stop() }()
-		s.Apply([]Target{target})
+		s.Apply([]history.Target{target})
 		time.Sleep(15 * time.Minute)
 		flush(t, s)
 		results, err := s.Results(t.Context(), target.ID(), begin, begin.Add(20*24*time.Hour), 1<<30)
@@ -103,9 +105,9 @@ func TestRetentionSize(t *testing.T) {
 	dir := t.TempDir()
 	s, stop := runStore(t, Options{Dir: dir, RetentionSize: limit})
 	defer stop()
-	var targets []Target
+	var targets []history.Target
 	for i := range 20 {
-		targets = append(targets, Target{Module: "http_2xx", Target: fmt.Sprintf("https://host-%d.example/", i), Interval: time.Minute})
+		targets = append(targets, history.Target{Module: "http_2xx", Target: fmt.Sprintf("https://host-%d.example/", i), Interval: time.Minute})
 	}
 	s.Apply(targets)
 	flush(t, s)
@@ -115,9 +117,9 @@ func TestRetentionSize(t *testing.T) {
 	for n := 0; at.Before(begin.Add((days - 1) * 24 * time.Hour)); n++ {
 		at = at.Add(time.Minute)
 		for i, target := range targets {
-			state := StateUp
+			state := history.StateUp
 			if (n+i)%500 == 0 {
-				state = StateDown
+				state = history.StateDown
 			}
 			s.Observe(testRecord(target, at, state, time.Duration(1+(n*7919+i*104729)%20000)*time.Microsecond))
 		}
@@ -125,7 +127,7 @@ func TestRetentionSize(t *testing.T) {
 			continue
 		}
 		s.mu.Lock()
-		s.mustSeal = true
+		s.sealAll()
 		s.mu.Unlock()
 		flush(t, s)
 		info, err := os.Stat(filepath.Join(dir, fileName))

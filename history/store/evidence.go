@@ -1,11 +1,12 @@
-package history
+package store
 
 import (
 	"encoding/json"
 	"net/url"
 	"strings"
-	"time"
 
+	"rollcall/history"
+	"rollcall/history/block"
 	"rollcall/probe"
 	"rollcall/redact"
 )
@@ -18,13 +19,13 @@ const (
 )
 
 // evidenceEvery is how often evidence of a target is kept. An incident that begins sooner refers to the former one.
-const evidenceEvery = 10 * minute
+const evidenceEvery = 10 * block.Minute
 
 // newEvidence takes from a Record what explains it, without what must not be shown.
-func newEvidence(r *probe.Record) *Evidence {
+func newEvidence(r *probe.Record) *history.Evidence {
 	result := &r.Result
 	clean := cleaner(r.Target)
-	e := &Evidence{
+	e := &history.Evidence{
 		Time: result.Start.UTC().Round(0), Prober: r.Prober, Duration: result.Duration, Timeout: r.Timeout, Phases: result.Phases,
 		ICMP: result.ICMP, DNS: result.DNS, TLS: result.TLS,
 	}
@@ -104,54 +105,33 @@ func redactURL(text string) string {
 
 // evidenceRow is what the file has of an incident's evidence.
 type evidenceRow struct {
-	Evidence *Evidence `json:",omitempty"`
-	Good     *Evidence `json:",omitempty"`
+	Evidence *history.Evidence `json:",omitempty"`
+	Good     *history.Evidence `json:",omitempty"`
 }
 
-func (e evidenceRow) encode() []byte { return pack(encodeJSON(e)) }
-
-func decodeEvidence(packed []byte) (e evidenceRow, err error) {
-	row, err := unpack(packed)
+func decodeEvidence(packed []byte) (*evidenceRow, error) {
+	text, err := block.Unpack(packed, nil)
 	if err != nil {
-		return e, err
+		return nil, err
 	}
-	return e, json.Unmarshal(row, &e)
+	row := new(evidenceRow)
+	return row, json.Unmarshal(text, row)
 }
 
-// evidenceFor decides what to keep of the first failing probe of an incident.
-func (l *live) evidenceFor(incident *Incident, r *probe.Record, at int64) *evidenceRow {
-	if l.evidenceOf != "" && at >= l.evidenceAt && at-l.evidenceAt < evidenceEvery {
-		incident.EvidenceOf = l.evidenceOf
+// evidenceFor decides what to keep of the first failing probe of an incident that has just begun; r is nil when the file has
+// it already.
+func (l *live) evidenceFor(r *probe.Record, at int64) *evidenceRow {
+	if l.EvidenceOf != "" && at >= l.EvidenceAt && at-l.EvidenceAt < evidenceEvery {
+		l.Incident.EvidenceOf = l.EvidenceOf
 		return nil
 	}
-	l.evidenceAt, l.evidenceOf = at, incident.ID
+	l.EvidenceAt, l.EvidenceOf = at, l.Incident.ID
+	if r == nil {
+		return nil
+	}
 	row := &evidenceRow{Evidence: newEvidence(r)}
 	if l.good.Module != "" {
 		row.Good = newEvidence(&l.good)
 	}
 	return row
-}
-
-// keepGood remembers a good record for the next incident's evidence.
-func (l *live) keepGood(r *probe.Record) {
-	l.good = *r
-	l.good.Labels = nil
-}
-
-// begin opens an incident at a down result.
-func (l *live) begin(r *probe.Record) *Incident {
-	from := r.Result.Start.UTC().Round(0)
-	return &Incident{
-		ID:       probe.IncidentID(l.info.Module, l.info.Target, l.info.Hostname, from),
-		TargetID: l.info.ID(), From: from,
-		Stage: r.Result.Failure.Stage, Reason: r.Result.Failure.Reason,
-	}
-}
-
-// end closes it; the clock may have been set back since it began.
-func (i *Incident) end(at time.Time) {
-	i.To = at
-	if i.To.Before(i.From) {
-		i.To = i.From
-	}
 }

@@ -1,4 +1,4 @@
-package history
+package store
 
 import (
 	"errors"
@@ -12,6 +12,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"rollcall/history"
+	"rollcall/history/block"
 	"rollcall/probe"
 	"rollcall/redact"
 )
@@ -22,12 +24,12 @@ const canary = "hunter2-canary"
 func TestIncidentsSurviveRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		target := Target{Module: "http_2xx", Target: "https://user:" + canary + "@a.example/x", Hostname: "b.example", Name: "shop", Interval: time.Minute}
+		target := history.Target{Module: "http_2xx", Target: "https://user:" + canary + "@a.example/x", Hostname: "b.example", Name: "shop", Interval: time.Minute}
 		s, stop := runStore(t, Options{Dir: dir})
 		defer func() { stop() }()
-		s.Apply([]Target{target})
+		s.Apply([]history.Target{target})
 		flush(t, s)
-		observe := func(state State) time.Time {
+		observe := func(state history.State) time.Time {
 			time.Sleep(target.Interval)
 			r := testRecord(target, time.Now(), state, 20*time.Millisecond)
 			r.Result.Resolve = &probe.Resolve{Addr: netip.MustParseAddr("192.0.2.1")}
@@ -43,10 +45,10 @@ func TestIncidentsSurviveRestarts(t *testing.T) {
 			s.Observe(r)
 			return r.Result.Start
 		}
-		observe(StateUp)
-		good := observe(StateUp)
-		from := observe(StateDown)
-		observe(StateDown)
+		observe(history.StateUp)
+		good := observe(history.StateUp)
+		from := observe(history.StateDown)
+		observe(history.StateDown)
 		synctest.Wait()
 		id := probe.IncidentID(target.Module, redact.Target(target.Target), target.Hostname, from)
 		check := func(when string, failures int, open bool) {
@@ -68,11 +70,11 @@ func TestIncidentsSurviveRestarts(t *testing.T) {
 			if strings.Contains(string(encodeJSON(i)), canary) {
 				t.Errorf("%s: the incident holds the password: %s", when, encodeJSON(i))
 			}
-			list, err := s.Incidents(t.Context(), IncidentFilter{TargetID: target.ID()}, from.Add(-time.Hour), time.Now(), 0)
+			list, err := s.Incidents(t.Context(), history.IncidentFilter{TargetID: target.ID()}, from.Add(-time.Hour), time.Now(), 0)
 			if err != nil || len(list) != 1 || list[0].ID != id {
 				t.Errorf("%s: the list is %+v: %v", when, list, err)
 			}
-			list, err = s.Incidents(t.Context(), IncidentFilter{Open: true}, time.Time{}, time.Time{}, 0)
+			list, err = s.Incidents(t.Context(), history.IncidentFilter{Open: true}, time.Time{}, time.Time{}, 0)
 			if err != nil || len(list) == 1 != open {
 				t.Errorf("%s: open are %+v: %v", when, list, err)
 			}
@@ -80,27 +82,27 @@ func TestIncidentsSurviveRestarts(t *testing.T) {
 		check("before it is written", 2, true)
 		flush(t, s)
 		check("written", 2, true)
-		observe(StateDown)
+		observe(history.StateDown)
 		stop()
 		s, stop = runStore(t, Options{Dir: dir})
-		s.Apply([]Target{target})
+		s.Apply([]history.Target{target})
 		flush(t, s)
 		check("after a restart", 3, true)
-		sum := summaryOf(t, s, Range24h, target)
-		if sum.State != StateDown || !sum.Since.Equal(from) || sum.Incident != id {
+		sum := summaryOf(t, s, history.Range24h, target)
+		if sum.State != history.StateDown || !sum.Since.Equal(from) || sum.Incident != id {
 			t.Errorf("after a restart: %+v", sum)
 		}
 		s.ObserveUnknown(target.Module, target.Target, target.Hostname, time.Now())
-		observe(StateDown)
-		up := observe(StateUp)
+		observe(history.StateDown)
+		up := observe(history.StateUp)
 		flush(t, s)
 		check("over", 4, false)
-		if sum := summaryOf(t, s, Range24h, target); sum.State != StateUp || !sum.Since.Equal(up) || sum.Incident != "" {
+		if sum := summaryOf(t, s, history.Range24h, target); sum.State != history.StateUp || !sum.Since.Equal(up) || sum.Incident != "" {
 			t.Errorf("up again: %+v", sum)
 		}
-		observe(StateDown) // it flaps
+		observe(history.StateDown) // it flaps
 		flush(t, s)
-		list, err := s.Incidents(t.Context(), IncidentFilter{}, time.Time{}, time.Time{}, 0)
+		list, err := s.Incidents(t.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, 0)
 		if err != nil || len(list) != 2 || list[0].EvidenceOf != id || !list[0].To.IsZero() {
 			t.Errorf("a flapping target: %+v: %v", list, err)
 		}
@@ -129,14 +131,14 @@ func TestTargetsThatLeftWhileStopped(t *testing.T) {
 		s.Apply(crashTargets)
 		flush(t, s)
 		time.Sleep(time.Minute)
-		s.Observe(testRecord(crashTargets[0], time.Now(), StateDown, time.Second))
+		s.Observe(testRecord(crashTargets[0], time.Now(), history.StateDown, time.Second))
 		last := time.Now().UTC()
 		stop()
 		time.Sleep(time.Hour)
 		s, stop = runStore(t, Options{Dir: dir})
 		s.Apply(crashTargets[1:])
 		flush(t, s)
-		list, err := s.Incidents(t.Context(), IncidentFilter{}, time.Time{}, time.Time{}, 0)
+		list, err := s.Incidents(t.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, 0)
 		if err != nil || len(list) != 1 || !list[0].Left || !list[0].To.Equal(last) {
 			t.Errorf("incidents: %+v: %v", list, err)
 		}
@@ -150,7 +152,7 @@ func TestTargetsThatLeftWhileStopped(t *testing.T) {
 func TestObserveNeverBlocks(t *testing.T) {
 	s := New(Options{Dir: t.TempDir()})
 	s.Apply(crashTargets)
-	r := testRecord(crashTargets[0], time.Now(), StateUp, time.Second)
+	r := testRecord(crashTargets[0], time.Now(), history.StateUp, time.Second)
 	for range maxQueue + 10 {
 		s.Observe(r)
 	}
@@ -161,64 +163,79 @@ func TestObserveNeverBlocks(t *testing.T) {
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func FuzzChunk(f *testing.F) {
-	bl := &block{points: []point{{time: 5000, interval: 1000, state: up, duration: 300}, {time: 90_000, interval: 1000, state: down}}}
-	row, err := unpack(newChunk(bl, 0, 5*minute).encode())
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(row)
-	f.Add([]byte("\x01\x00\x00N\n\xd0\x0f\xc0\xcf$\x01\x01T\x00\xbe\x02\xd9\xf5\x00\x00\x00\x00\x00\x02\x00\x01 \x01")) // an impossible maximum
-	f.Fuzz(func(t *testing.T, row []byte) {
-		ch, err := readChunk(row, 0)
+// FuzzTarget: whatever a target's row holds, reading it and showing the target does not fail.
+func FuzzTarget(f *testing.F) {
+	l := newLive(7)
+	l.configure(crashTargets[0])
+	l.count(&block.Point{Time: 1000, Interval: 1000, State: block.Up, Duration: 20})
+	f.Add(encodeJSON(&targetRow{Target: l.info, State: l.state}))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		row, err := decodeTarget(append(make([]byte, rowHead), block.Pack(text)...))
 		if err != nil {
 			return
 		}
-		for i := range ch.cells {
-			if p := ch.cells[i].point(0); p.Min < 0 || p.P50 < 0 || p.Mean < 0 {
-				t.Errorf("negative durations: %+v", p)
-			}
-		}
-		if _, err := decodeChunk(ch.encode(), 0); err != nil {
-			t.Errorf("what was read cannot be read again: %v", err)
-		}
-	})
-}
-
-func FuzzState(f *testing.F) {
-	l := newLive(crashTargets[0])
-	l.turn(&point{time: 1000, interval: 1000, state: up, duration: 20})
-	f.Add(l.encodeState(3))
-	f.Fuzz(func(t *testing.T, row []byte) {
-		l := newLive(crashTargets[0])
-		if ok, err := l.readState(pack(row), 3); !ok || err != nil {
-			return
-		}
-		var sum Summary
-		l.summary(&sum, make([]Counts, 48), Range24h, 1<<42)
-		if ok, err := newLive(crashTargets[0]).readState(pack(l.encodeState(3)), 3); !ok || err != nil {
+		l := newLive(7)
+		l.restore(row)
+		l.count(&block.Point{Time: 1 << 41, Interval: 1000, State: block.Up, Duration: 20})
+		var sum history.Summary
+		l.summary(&sum, make([]history.Counts, 48), history.Range24h, 1<<42)
+		if _, err := decodeTarget(packRow((&targetRow{Target: l.info, State: l.state}).encode())); err != nil {
 			t.Errorf("what was read cannot be read again: %v", err)
 		}
 	})
 }
 
 func FuzzJournal(f *testing.F) {
-	row, err := unpack(encodeJournalRow())
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(row)
+	p := block.Point{Time: 1000, Interval: 1000, State: block.Down, Failure: block.Failure{Stage: "tls", Reason: "timeout"}}
+	f.Add(block.AppendPoint(numbers(nil, 7), new(block.Point), &p))
 	f.Fuzz(func(t *testing.T, row []byte) {
-		entries, err := decodeJournal(pack(row))
+		var again []byte
+		entries := 0
+		err := eachEntry(block.Pack(row), func(id uint64, p block.Point) {
+			entries++
+			again = block.AppendPoint(numbers(again, id), new(block.Point), &p)
+		})
 		if err != nil {
 			return
 		}
-		if again, err := decodeJournal(pack(encodeJournal(entries))); err != nil || len(again) != len(entries) {
-			t.Errorf("%d entries came back as %d: %v", len(entries), len(again), err)
+		if err := eachEntry(block.Pack(again), func(uint64, block.Point) { entries-- }); err != nil || entries != 0 {
+			t.Errorf("%d entries are missing: %v", entries, err)
 		}
 	})
 }
 
-func encodeJournalRow() []byte {
-	return pack(encodeJournal([]entry{{7, point{time: 1000, interval: 1000, state: down, failure: failure{"tls", "timeout"}}}}))
+// TestRowIDs: a target's ID has 16 digits and an incident's 24; what is none finds nothing.
+func TestRowIDs(t *testing.T) {
+	for id, want := range map[string]uint64{
+		"0123456789abcdef": 0x0123456789abcdef, "0123456789abcdef00112233": 0x0123456789abcdef, "ffffffffffffffff": 1<<64 - 1,
+		"": 0, "0123": 0, "0123456789abcdeg": 0, "0123456789abcdef0011223": 0, "-123456789abcdef": 0, "0123456789abcdef001122334": 0,
+	} {
+		if got := rowID(id); got != want {
+			t.Errorf("%q is row %x, want %x", id, got, want)
+		}
+	}
+}
+
+// TestIncidentsOfOneRow: IDs that begin with the same 16 digits have one row, which holds only one of them.
+func TestIncidentsOfOneRow(t *testing.T) {
+	s, stop := runStore(t, Options{Dir: t.TempDir()})
+	defer stop()
+	s.Apply(crashTargets)
+	flush(t, s)
+	s.Observe(testRecord(crashTargets[0], time.Now(), history.StateDown, time.Second))
+	s.Observe(testRecord(crashTargets[0], time.Now().Add(time.Minute), history.StateUp, time.Second))
+	flush(t, s)
+	list, err := s.Incidents(t.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, 0)
+	if err != nil || len(list) != 1 || len(list[0].ID) != 24 {
+		t.Fatalf("%+v: %v", list, err)
+	}
+	id := list[0].ID
+	if i, err := s.Incident(t.Context(), id); err != nil || i.ID != id {
+		t.Errorf("%+v: %v", i, err)
+	}
+	for _, other := range []string{id[:16], id[:16] + "00000000", id[:23], id + "0", ""} {
+		if i, err := s.Incident(t.Context(), other); !errors.Is(err, history.ErrNotFound) {
+			t.Errorf("%q is %+v: %v", other, i, err)
+		}
+	}
 }

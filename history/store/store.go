@@ -1,15 +1,15 @@
-package history
+package store
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/bbolt"
-
+	"rollcall/boltfile"
+	"rollcall/history"
+	"rollcall/history/block"
 	"rollcall/probe"
 )
 
@@ -24,15 +24,12 @@ type Options struct {
 // DefaultRetention is how long history is kept when the options do not say.
 const DefaultRetention = 90 * 24 * time.Hour
 
-// Store is the embedded history: an observer of the Runner and a Source. Records go through three hands: Observe queues
-// them, an intake goroutine keeps them in memory, where pages find them at once, and a disk goroutine writes them. A
-// disk that hangs stops only the last.
+// Store is the embedded history: an observer of the Runner and a Source.
 type Store struct {
 	options  Options
 	logger   *slog.Logger
 	counters counters
-	file     atomic.Pointer[bbolt.DB] // nil: not open
-	damaged  atomic.Bool              // the open file
+	file     atomic.Pointer[boltfile.File] // nil: not open
 
 	queueLock      sync.Mutex
 	waiting, spare []queued
@@ -42,48 +39,24 @@ type Store struct {
 
 	work    chan struct{}   // capacity 1: the disk goroutine is to look at wanted
 	flushes chan chan error // each gets what came of it
-	started chan struct{}   // closed when Run has read the file, or could not
+	started chan struct{}   // closed when the file has been read, or could not be
 
 	mu        sync.Mutex
-	wanted    []Target // of Apply; installed by the disk goroutine
-	changed   bool     // wanted is not installed yet
-	applied   bool     // targets were configured once
-	order     []*live  // configured
+	wanted    []history.Target // of Apply; installed by the disk goroutine
+	changed   bool             // wanted is not installed yet
+	order     []*live          // configured
 	byKey     map[key]*live
-	byID      map[uint64]*live // also those that left and have open results
-	journal   []entry          // not in the file's journal yet
-	openBytes int              // of all open streams
-	sealed    uint64           // number of the last seal
-	mustSeal  bool             // the file's journal is not complete
-	changes   changes          // not in the file yet
-	saving    changes          // being written
+	byID      map[uint64]*live   // also those that left and are not saved yet
+	journal   []byte             // entries that are in no row of the file's journal
+	pending   int                // how many
+	row       uint64             // number of the last row that was taken to be written
+	openBytes int                // of all open streams
+	changes   map[string]*change // of incidents by ID, not in the file yet
 	loading   bool
 	problem   error // why history cannot be kept now
 	since     time.Time
 	lastWrite time.Time
 	oldest    extent
-}
-
-// changes are incidents and their evidence by ID.
-type changes struct {
-	incidents map[string]*Incident
-	evidence  map[string]evidenceOf
-}
-
-// evidenceOf is evidence and the start of its incident.
-type evidenceOf struct {
-	from time.Time
-	row  *evidenceRow
-}
-
-func newChanges() changes {
-	return changes{make(map[string]*Incident), make(map[string]evidenceOf)}
-}
-
-// entry is a point of the journal.
-type entry struct {
-	target uint64
-	point  point
 }
 
 // counters can be read without the lock.
@@ -93,7 +66,7 @@ type counters struct {
 }
 
 var (
-	_ Source         = (*Store)(nil)
+	_ history.Source = (*Store)(nil)
 	_ probe.Observer = (*Store)(nil)
 )
 
@@ -108,7 +81,7 @@ func New(o Options) *Store {
 	return &Store{
 		options: o, logger: o.Logger, loading: true,
 		arrived: make(chan struct{}, 1), work: make(chan struct{}, 1), flushes: make(chan chan error), started: make(chan struct{}),
-		byKey: make(map[key]*live), byID: make(map[uint64]*live), changes: newChanges(), saving: newChanges(),
+		byKey: make(map[key]*live), byID: make(map[uint64]*live), changes: make(map[string]*change),
 	}
 }
 
@@ -135,7 +108,7 @@ func (s *Store) Run(ctx context.Context) {
 // Apply replaces the configured targets. One that was there before keeps its state; what is kept of one that left stays
 // until it is too old. Observe ignores targets that are not configured. It may be called before and during Run, and
 // takes effect soon after; Flush waits for it.
-func (s *Store) Apply(targets []Target) {
+func (s *Store) Apply(targets []history.Target) {
 	s.mu.Lock()
 	s.wanted, s.changed = targets, true
 	s.mu.Unlock()
@@ -189,22 +162,22 @@ func (s *Store) Stats() Stats {
 		Results: s.counters.results.Load(), Dropped: s.counters.dropped.Load(),
 		WriteFailures: s.counters.failures.Load(), Damaged: s.counters.damaged.Load(),
 		Writable: s.problem == nil, Bytes: s.oldest.bytes, UsedBytes: s.oldest.used,
-		Pending: waiting + len(s.journal), LastWrite: s.lastWrite, WriteDuration: time.Duration(s.counters.writing.Load()),
+		Pending: waiting + s.pending, LastWrite: s.lastWrite, WriteDuration: time.Duration(s.counters.writing.Load()),
 		Targets: len(s.order), Oldest: s.oldest.any,
 	}
 	for _, l := range s.order {
-		if l.incident != nil {
+		if l.Incident != nil {
 			stats.OpenIncidents++
 		}
 	}
 	return stats
 }
 
-// Status implements Source.
-func (s *Store) Status() Status {
+// Status implements history.Source.
+func (s *Store) Status() history.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := Status{Kind: "embedded", Loading: s.loading, Oldest: s.oldest.any, Results: s.oldest.results, Bytes: s.oldest.bytes}
+	status := history.Status{Kind: "embedded", Loading: s.loading, Oldest: s.oldest.any, Results: s.oldest.results, Bytes: s.oldest.bytes}
 	if s.problem != nil {
 		status.Problem, status.Since = s.problem.Error(), s.since
 	}
@@ -244,4 +217,11 @@ func (s *Store) unreadable(err error) {
 	}
 }
 
-var errStopped = errors.New("the history has stopped")
+// pointsOf unpacks a stream in memory; that it is damaged would be a bug.
+func (s *Store) pointsOf(stream block.Stream) []block.Point {
+	points, _, err := stream.Points(0)
+	if err != nil {
+		s.unreadable(err)
+	}
+	return points
+}

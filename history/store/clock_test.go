@@ -1,10 +1,13 @@
-package history
+package store
 
 import (
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"rollcall/history"
+	"rollcall/history/block"
 )
 
 // TestClockSteps sets the clock that records carry forward and back at random, between restarts and days, and holds what
@@ -13,16 +16,16 @@ func TestClockSteps(t *testing.T) {
 	for seed := range uint64(12) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(51, seed))
-			target := Target{Module: "tcp_connect", Target: "a.example:80", Interval: 5 * time.Minute}
+			target := history.Target{Module: "tcp_connect", Target: "a.example:80", Interval: 5 * time.Minute}
 			dir := t.TempDir()
 			time.Sleep(10 * 24 * time.Hour)
 			s, stop := runStore(t, Options{Dir: dir})
 			defer func() { stop() }()
-			s.Apply([]Target{target})
+			s.Apply([]history.Target{target})
 			flush(t, s)
 			begin := time.Now()
 			var offset time.Duration
-			var want Counts
+			var want history.Counts
 			failures := 0
 			for range 600 {
 				time.Sleep(target.Interval)
@@ -38,17 +41,17 @@ func TestClockSteps(t *testing.T) {
 				case 4:
 					stop()
 					s, stop = runStore(t, Options{Dir: dir})
-					s.Apply([]Target{target})
+					s.Apply([]history.Target{target})
 					flush(t, s)
 				case 5:
 					s.mu.Lock()
-					s.mustSeal = true
+					s.sealAll()
 					s.mu.Unlock()
 				}
 				at := time.Now().Add(offset)
-				state := StateUp
+				state := history.StateUp
 				if want.Up++; rng.IntN(10) < 3 {
-					state = StateDown
+					state = history.StateDown
 					want.Up--
 					want.Down++
 					failures++
@@ -63,7 +66,7 @@ func TestClockSteps(t *testing.T) {
 	}
 }
 
-func checkClockSteps(t *testing.T, s *Store, target Target, from, to time.Time, want Counts) {
+func checkClockSteps(t *testing.T, s *Store, target history.Target, from, to time.Time, want history.Counts) {
 	t.Helper()
 	results, err := s.Results(t.Context(), target.ID(), from, to, 1<<30)
 	if err != nil || len(results) != want.Known() {
@@ -78,7 +81,7 @@ func checkClockSteps(t *testing.T, s *Store, target Target, from, to time.Time, 
 	for _, step := range []time.Duration{24 * time.Hour, time.Hour, 5 * time.Minute, 10 * time.Minute} {
 		series, err := s.Series(t.Context(), target.ID(), from, to, step)
 		if err != nil {
-			if span/step <= MaxPoints {
+			if span/step <= history.MaxPoints {
 				t.Errorf("by %v: %v", step, err)
 			}
 			continue
@@ -95,7 +98,7 @@ func checkClockSteps(t *testing.T, s *Store, target Target, from, to time.Time, 
 			}
 		}
 	}
-	incidents, err := s.Incidents(t.Context(), IncidentFilter{}, time.Time{}, time.Time{}, 1<<30)
+	incidents, err := s.Incidents(t.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +112,7 @@ func checkClockSteps(t *testing.T, s *Store, target Target, from, to time.Time, 
 	if failures != int(want.Down) {
 		t.Errorf("the incidents have %d failures, want %d", failures, want.Down)
 	}
-	for _, r := range Ranges() {
+	for _, r := range history.Ranges() {
 		sum := summaryOf(t, s, r, target)
 		if sum.Since.After(time.Now().Add(10*24*time.Hour)) || sum.Counts.Known() > want.Known() {
 			t.Errorf("%s: %+v", r, sum)
@@ -124,31 +127,31 @@ func TestRollupsEqualResults(t *testing.T) {
 		interval := time.Duration(1+rng.IntN(3600)) * time.Second
 		start := time.Date(2026, 3, 29, 0, 0, 0, 0, time.UTC) // clocks change in Europe
 		var m model
-		bl := new(block)
+		bl := new(block.Block)
 		at := start.Add(time.Duration(rng.Int64N(int64(interval))))
 		for at.Before(start.Add(24 * time.Hour)) {
-			p := point{time: at.UnixMilli(), interval: interval.Milliseconds(), state: state(rng.IntN(3))}
-			if p.state != unknown {
-				p.duration = encodeDuration(time.Duration(rng.IntN(1e7))*time.Microsecond, fine)
+			p := block.Point{Time: at.UnixMilli(), Interval: interval.Milliseconds(), State: block.State(rng.IntN(3))}
+			if p.State != block.Unknown {
+				p.Duration = block.EncodeDuration(time.Duration(rng.IntN(1e7))*time.Microsecond, block.Fine)
 			}
-			bl.points = append(bl.points, p)
-			m.add(at, p.state.public(), microseconds(p.duration.micros(fine)), interval)
+			bl.Points = append(bl.Points, p)
+			m.add(at, p.State.Public(), p.Result().Duration, interval)
 			at = at.Add(interval)
 			if rng.IntN(20) == 0 {
 				at = at.Add(time.Duration(rng.Int64N(int64(5 * interval))))
 			}
 		}
-		if len(bl.points) == 0 {
+		if len(bl.Points) == 0 {
 			continue
 		}
-		last := timeOf(bl.points[len(bl.points)-1].time)
+		last := block.TimeOf(bl.Points[len(bl.Points)-1].Time)
 		for _, level := range levels {
-			ch, err := decodeChunk(newChunk(bl, dayOf(start.UnixMilli()), level.step).encode(), dayOf(start.UnixMilli()))
+			ch, err := block.DecodeChunk(block.NewChunk(bl, block.DayOf(start.UnixMilli()), level.step).Encode(), block.DayOf(start.UnixMilli()))
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i := range ch.cells {
-				m.comparePoint(t, ch.cells[i].point(ch.from+int64(i)*ch.step), time.Duration(ch.step)*time.Millisecond, last)
+			for i := range ch.Cells {
+				m.comparePoint(t, ch.Cells[i].Point(ch.From+int64(i)*ch.Step), time.Duration(ch.Step)*time.Millisecond, last)
 			}
 			if t.Failed() {
 				t.Fatalf("by %d ms, an interval of %v", level.step, interval)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package history
+package store
 
 import (
 	"bufio"
@@ -17,6 +17,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"rollcall/boltfile"
+	"rollcall/history"
 )
 
 // The tests below start their own binary again; these variables tell it what to be.
@@ -47,9 +50,9 @@ func TestCrashWriter(t *testing.T) {
 	for rng := rand.New(rand.NewPCG(uint64(n), 1)); ; {
 		for range rng.IntN(300) {
 			for _, target := range crashTargets {
-				state := StateUp
+				state := history.StateUp
 				if n%97 > 90 {
-					state = StateDown
+					state = history.StateDown
 				}
 				s.Observe(testRecord(target, crashRecordTime(n), state, 20*time.Millisecond))
 			}
@@ -57,7 +60,7 @@ func TestCrashWriter(t *testing.T) {
 		}
 		if rng.IntN(3) == 0 {
 			s.mu.Lock()
-			s.mustSeal = true
+			s.sealAll()
 			s.mu.Unlock()
 		}
 		flush(t, s)
@@ -142,18 +145,18 @@ func checkCrashed(t *testing.T, dir string, safe int) (found int) {
 			t.Errorf("%s has %d results, another target %d: a transaction was torn", target.Target, len(results), found)
 		}
 		found = len(results)
-		var counts Counts
+		var counts history.Counts
 		series, err := s.Series(t.Context(), target.ID(), crashBegin, time.Now(), 24*time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, p := range series.Points {
-			counts.add(p.Counts)
+			counts.Add(p.Counts)
 		}
 		if counts.Known() != found {
 			t.Errorf("%s: the rollups have %d results, want %d", target.Target, counts.Known(), found)
 		}
-		incidents, err := s.Incidents(t.Context(), IncidentFilter{TargetID: target.ID()}, time.Time{}, time.Time{}, 1<<30)
+		incidents, err := s.Incidents(t.Context(), history.IncidentFilter{TargetID: target.ID()}, time.Time{}, time.Time{}, 1<<30)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +194,7 @@ func TestFullDiskChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range 500 {
-		s.Observe(testRecord(crashTargets[0], crashRecordTime(n), StateUp, 20*time.Millisecond))
+		s.Observe(testRecord(crashTargets[0], crashRecordTime(n), history.StateUp, 20*time.Millisecond))
 	}
 	if err := s.Flush(t.Context()); err == nil {
 		t.Error("a flush to a full disk succeeded")
@@ -244,10 +247,10 @@ func TestDirectoryComesLate(t *testing.T) {
 		}
 		for range 10 {
 			time.Sleep(time.Minute)
-			s.Observe(testRecord(target, time.Now(), StateDown, time.Second))
+			s.Observe(testRecord(target, time.Now(), history.StateDown, time.Second))
 		}
 		synctest.Wait()
-		if sum := summaryOf(t, s, Range24h, target); sum.State != StateDown || sum.Counts.Down != 10 || sum.Incident == "" {
+		if sum := summaryOf(t, s, history.Range24h, target); sum.State != history.StateDown || sum.Counts.Down != 10 || sum.Incident == "" {
 			t.Errorf("without a file the overview has %+v", sum)
 		}
 		if err := os.Remove(path); err != nil {
@@ -262,7 +265,7 @@ func TestDirectoryComesLate(t *testing.T) {
 		defer func() { stop() }()
 		s.Apply(crashTargets)
 		flush(t, s)
-		if sum := summaryOf(t, s, Range24h, target); sum.State != StateDown || sum.Counts.Down != 10 || sum.Incident == "" {
+		if sum := summaryOf(t, s, history.Range24h, target); sum.State != history.StateDown || sum.Counts.Down != 10 || sum.Incident == "" {
 			t.Errorf("after a restart the overview has %+v", sum)
 		}
 	})
@@ -276,10 +279,10 @@ func TestDamagedFile(t *testing.T) {
 		s, stop := runStore(t, Options{Dir: dir})
 		s.Apply(crashTargets)
 		for n := range 2000 {
-			s.Observe(testRecord(crashTargets[n%3], crashRecordTime(n), StateUp, 20*time.Millisecond))
+			s.Observe(testRecord(crashTargets[n%3], crashRecordTime(n), history.StateUp, 20*time.Millisecond))
 		}
 		s.mu.Lock()
-		s.mustSeal = true
+		s.sealAll()
 		s.mu.Unlock()
 		flush(t, s)
 		stop()
@@ -308,9 +311,10 @@ func TestDamagedFile(t *testing.T) {
 		}
 		s, stop = runStore(t, Options{Dir: dir})
 		s.Apply(crashTargets)
+		_ = s.Flush(t.Context()) // the targets are known then; it may find the damage
 		now := time.Now()
 		for n := range 10 {
-			s.Observe(testRecord(crashTargets[0], now.Add(time.Duration(n)*time.Second), StateDown, time.Second))
+			s.Observe(testRecord(crashTargets[0], now.Add(time.Duration(n)*time.Second), history.StateDown, time.Second))
 		}
 		for range 3 { // the damage may only be found by writing
 			if err = s.Flush(t.Context()); err == nil {
@@ -321,7 +325,7 @@ func TestDamagedFile(t *testing.T) {
 			t.Errorf("case %d: history does not begin anew: %v", i, err)
 		}
 		results, err := s.Results(t.Context(), crashTargets[0].ID(), now.Add(-time.Minute), now.Add(time.Hour), 100)
-		if errors.Is(err, errDamaged) {
+		if errors.Is(err, boltfile.ErrDamaged) {
 			err = errors.Join(s.Flush(t.Context()))
 			results, _ = s.Results(t.Context(), crashTargets[0].ID(), now.Add(-time.Minute), now.Add(time.Hour), 100)
 		}

@@ -1,0 +1,184 @@
+// Package boltfile opens a bbolt file that must not stop the process, whatever a dying disk or a crash made of it: damage is
+// an error instead of a panic, and a damaged file is set aside for an empty one. What is in the file is its caller's.
+package boltfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+var (
+	// ErrDamaged is wrapped by errors that judge the file's content, and not the disk, the permissions or another process.
+	ErrDamaged = errors.New("the file is damaged")
+	// ErrClosed is returned for a file that is closed.
+	ErrClosed = errors.New("the file is closed")
+)
+
+// Format is what a file has to be.
+type Format struct {
+	Version   string   // a number, in the bucket "format"; a file with another one is refused
+	Buckets   [][]byte // made in a new file, beside "format"
+	AllocSize int      // bytes by which the file grows at once; 0: bbolt's
+}
+
+// File is an open file. Many goroutines may read it while one writes.
+type File struct {
+	db     *bbolt.DB
+	broken atomic.Pointer[error] // damage that was found
+}
+
+// DamagedSuffix is what the name of a damaged file gets that is set aside. There is one at most.
+const DamagedSuffix = ".damaged"
+
+// OpenOrReplace opens or makes a file, with the missing parts of its directory, and has read look at its content. When the
+// file is damaged, or read's error wraps ErrDamaged, it is set aside and an empty one takes its place; damage says what was
+// wrong. The errors are for a person who knows what the file is for.
+func OpenOrReplace(path string, format Format, read func(*File) error) (f *File, damage, err error) {
+	f, err = open(path, format, read)
+	if !errors.Is(err, ErrDamaged) {
+		return f, nil, err
+	}
+	if damage = err; os.Rename(path, path+DamagedSuffix) != nil {
+		return nil, damage, fmt.Errorf("the damaged file cannot be set aside: %w", err)
+	}
+	f, err = open(path, format, read)
+	return f, damage, err
+}
+
+// SetAside renames a file that turned out to be damaged while it was open. It stays open: bbolt may hold its locks.
+func SetAside(path string) error { return os.Rename(path, path+DamagedSuffix) }
+
+func open(path string, format Format, read func(*File) error) (*File, error) {
+	var f *File
+	err := guarded(func() (err error) {
+		f, err = openFile(path, format)
+		return err
+	})
+	if err == nil {
+		err = guarded(func() error { return read(f) })
+	}
+	if err != nil && f != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, err
+}
+
+func openFile(path string, format Format) (*File, error) {
+	const advice = "--storage.path is to name a directory that rollcall may write to"
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("%w; %s", err, advice)
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
+	errno := syscall.Errno(0)
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, fmt.Errorf("%s is in use by another rollcall; give each its own --storage.path", path)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return nil, fmt.Errorf("%w; %s", err, advice)
+	case err != nil && !errors.As(err, &errno):
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if format.AllocSize > 0 {
+		db.AllocSize = format.AllocSize
+	}
+	f := &File{db: db}
+	if err := f.prepare(format); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
+	}
+	return f, nil
+}
+
+var bucketFormat, keyVersion = []byte("format"), []byte("version")
+
+// maxVersion is how many digits a version has at most.
+const maxVersion = 4
+
+// prepare makes the buckets of a new file; one that is complete is not written to, so that it opens on a full disk.
+func (f *File) prepare(format Format) error {
+	var version string
+	err := f.View(func(tx *bbolt.Tx) error {
+		if b := tx.Bucket(bucketFormat); b != nil {
+			version = string(b.Get(keyVersion))
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case version == format.Version:
+		return nil
+	case version != "" && (len(version) > maxVersion || strings.Trim(version, "0123456789") != ""):
+		return fmt.Errorf("%w: its format is %.40q", ErrDamaged, version)
+	case version != "":
+		return fmt.Errorf("it has format %q, and this rollcall knows %q; run the rollcall that wrote it, or move it away to begin anew", version, format.Version)
+	}
+	return f.Update(func(tx *bbolt.Tx) error {
+		for _, name := range append([][]byte{bucketFormat}, format.Buckets...) {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(bucketFormat).Put(keyVersion, []byte(format.Version))
+	})
+}
+
+// guarded calls a function that works on a mapped file: bbolt panics over pages that make no sense, and reading what the
+// disk does not give is a memory error.
+func guarded(call func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, p)
+		}
+	}()
+	return call()
+}
+
+// Update runs a transaction that is on the disk when it returns. After damage it returns only that.
+func (f *File) Update(do func(*bbolt.Tx) error) error { return f.do(f.db.Update, do) }
+
+// View runs a reading transaction.
+func (f *File) View(do func(*bbolt.Tx) error) error { return f.do(f.db.View, do) }
+
+func (f *File) do(transaction func(func(*bbolt.Tx) error) error, do func(*bbolt.Tx) error) error {
+	if damage := f.Damage(); damage != nil {
+		return damage
+	}
+	err := guarded(func() error { return transaction(do) })
+	switch {
+	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
+		return ErrClosed
+	case errors.Is(err, ErrDamaged):
+		f.broken.Store(&err)
+	}
+	return err
+}
+
+// Damage is what a transaction found to be damaged; nil: nothing.
+func (f *File) Damage() error {
+	if damage := f.broken.Load(); damage != nil {
+		return *damage
+	}
+	return nil
+}
+
+// Close closes the file. One that is damaged stays open until the process ends: bbolt may hold its locks.
+func (f *File) Close() error {
+	if f.Damage() != nil {
+		return nil
+	}
+	return guarded(f.db.Close)
+}

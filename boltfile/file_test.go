@@ -1,0 +1,126 @@
+package boltfile
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.etcd.io/bbolt"
+)
+
+var (
+	rows   = []byte("rows")
+	format = Format{Version: "1", Buckets: [][]byte{rows}}
+)
+
+func nothing(*File) error { return nil }
+
+func put(t *testing.T, f *File, key string) {
+	t.Helper()
+	if err := f.Update(func(tx *bbolt.Tx) error { return tx.Bucket(rows).Put([]byte(key), []byte("x")) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustOpen(t *testing.T, path string) (f *File, damage error) {
+	t.Helper()
+	f, damage, err := OpenOrReplace(path, format, nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, damage
+}
+
+// TestDamagedFileIsReplaced: whatever the file holds, an empty one takes its place, and the old one is kept.
+func TestDamagedFileIsReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "made", "file.db")
+	f, damage := mustOpen(t, path)
+	put(t, f, "a")
+	if damage != nil {
+		t.Errorf("a new file: %v", damage)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	garbage := bytes.Repeat([]byte("garbage "), 1<<12)
+	if err := os.WriteFile(path, garbage, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, damage = mustOpen(t, path)
+	defer f.Close()
+	if !errors.Is(damage, ErrDamaged) {
+		t.Errorf("the damage is %v", damage)
+	}
+	put(t, f, "b")
+	if aside, err := os.ReadFile(path + DamagedSuffix); err != nil || !bytes.Equal(aside, garbage) {
+		t.Errorf("the damaged file is not kept: %v", err)
+	}
+}
+
+// TestUnreadableContentIsDamage: what the caller cannot read is replaced, too, but other errors of the caller are not damage.
+func TestUnreadableContentIsDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file.db")
+	f, _ := mustOpen(t, path)
+	put(t, f, "a")
+	f.Close()
+	other := errors.New("other")
+	if _, damage, err := OpenOrReplace(path, format, func(*File) error { return other }); !errors.Is(err, other) || damage != nil {
+		t.Errorf("%v, %v", damage, err)
+	}
+	first := true
+	f, damage, err := OpenOrReplace(path, format, func(*File) error {
+		if !first {
+			return nil
+		}
+		first = false
+		panic("a page that makes no sense")
+	})
+	if err != nil || !errors.Is(damage, ErrDamaged) {
+		t.Fatalf("%v, %v", damage, err)
+	}
+	defer f.Close()
+	if err := f.View(func(tx *bbolt.Tx) error {
+		if tx.Bucket(rows).Get([]byte("a")) != nil {
+			t.Error("the new file is not empty")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDamageEndsTransactions: after one that panicked, none waits for the lock that bbolt may hold.
+func TestDamageEndsTransactions(t *testing.T) {
+	f, _ := mustOpen(t, filepath.Join(t.TempDir(), "file.db"))
+	panics := func(*bbolt.Tx) error { panic("a page that makes no sense") }
+	for range 3 {
+		if err := f.Update(panics); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%v", err)
+		}
+	}
+	if f.Damage() == nil || f.Close() != nil {
+		t.Errorf("%v", f.Damage())
+	}
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file.db")
+	f, _ := mustOpen(t, path)
+	if _, _, err := OpenOrReplace(path, format, nothing); err == nil || !strings.Contains(err.Error(), "in use by another rollcall") {
+		t.Errorf("a second one: %v", err)
+	}
+	f.Close()
+	if err := f.View(func(*bbolt.Tx) error { return nil }); !errors.Is(err, ErrClosed) {
+		t.Errorf("a closed file: %v", err)
+	}
+	if _, _, err := OpenOrReplace(path, Format{Version: "2"}, nothing); err == nil || !strings.Contains(err.Error(), `format "1"`) {
+		t.Errorf("another format: %v", err)
+	}
+	if _, _, err := OpenOrReplace(filepath.Join(path, "file.db"), format, nothing); err == nil || !strings.Contains(err.Error(), "--storage.path") {
+		t.Errorf("a directory that is a file: %v", err)
+	}
+}

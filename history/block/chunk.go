@@ -1,0 +1,254 @@
+package block
+
+import (
+	"encoding/binary"
+
+	"rollcall/history"
+)
+
+// Cell is what is known of a span of time: a rollup, or a step of a series.
+type Cell struct {
+	history.Counts
+	min, max, sum int64             // microseconds
+	phases        [phaseCount]int64 // sums, microseconds
+	Durations     Histogram         // of the turns with a verdict
+}
+
+func (c *Cell) addPoint(p *Point) {
+	switch p.State {
+	case Unknown:
+		c.Unknown++
+		return
+	case Up:
+		c.Up++
+	case Down:
+		c.Down++
+	}
+	us := p.Duration.micros(Fine)
+	if c.Known() == 1 || us < c.min {
+		c.min = us
+	}
+	c.max = max(c.max, us)
+	c.sum += us
+	for i, phase := range p.Phases {
+		c.phases[i] += phase.micros(Coarse)
+	}
+	c.Durations.Add(p.Duration)
+}
+
+// Merge adds what another cell counts.
+func (c *Cell) Merge(o *Cell) {
+	if o.Known() > 0 {
+		if c.Known() == 0 || o.min < c.min {
+			c.min = o.min
+		}
+		c.max = max(c.max, o.max)
+		c.sum += o.sum
+		for i := range c.phases {
+			c.phases[i] += o.phases[i]
+		}
+		c.Durations.Merge(o.Durations)
+	}
+	c.Counts.Add(o.Counts)
+}
+
+// Point is the cell as a step of a series that begins at an instant.
+func (c *Cell) Point(at int64) history.Point {
+	p := history.Point{Time: TimeOf(at), Counts: c.Counts}
+	n := int64(c.Known())
+	if n == 0 {
+		return p
+	}
+	p.Min, p.Max, p.Mean = microseconds(c.min), microseconds(c.max), microseconds(c.sum/n)
+	// The ends of a bin may lie beyond the ends of the values, which are known better.
+	p.P50 = min(max(Quantile(0.5, c.Durations, nil), p.Min), p.Max)
+	p.P95 = min(max(Quantile(0.95, c.Durations, nil), p.Min), p.Max)
+	p.Phases = phasesOf(func(i int) int64 { return c.phases[i] / n })
+	return p
+}
+
+// Grid is cells in a row, each a step long, into which a target's turns are counted with those that did not come. Turns
+// come in the order of time; those beside the grid count only for what is missing in it.
+type Grid struct {
+	From, Step     int64
+	Cells          []Cell
+	Last, Interval int64 // of the turn before; 0: none
+}
+
+// begin says which turn came before the first; what was counted before matters more.
+func (g *Grid) begin(before, interval int64) {
+	if g.Last == 0 {
+		g.Last, g.Interval = before, interval
+	}
+}
+
+// Gap counts the turns that did not come until next.
+func (g *Grid) Gap(next int64) {
+	EachMissing(g.Last, next, g.Interval, g.From, g.Step, len(g.Cells), func(i int, n uint32) { g.Cells[i].Unknown += n })
+}
+
+// at returns the cell at an instant, nil outside of the grid.
+func (g *Grid) at(instant int64) *Cell {
+	if i := (instant - g.From) / g.Step; instant >= g.From && i < int64(len(g.Cells)) {
+		return &g.Cells[i]
+	}
+	return nil
+}
+
+// AddBlock counts single results.
+func (g *Grid) AddBlock(bl *Block) {
+	g.begin(bl.Before, bl.BeforeInterval)
+	for i := range bl.Points {
+		p := &bl.Points[i]
+		g.Gap(p.Time)
+		g.Last, g.Interval = p.Time, p.Interval
+		if c := g.at(p.Time); c != nil {
+			c.addPoint(p)
+		}
+	}
+}
+
+// AddChunk counts rollups.
+func (g *Grid) AddChunk(ch *Chunk) {
+	g.begin(ch.Before, ch.BeforeInterval)
+	g.Gap(ch.First)
+	g.Last, g.Interval = ch.Last, ch.Interval
+	for i := range ch.Cells {
+		if c := g.at(ch.From + int64(i)*ch.Step); c != nil {
+			c.Merge(&ch.Cells[i])
+		}
+	}
+}
+
+// Chunk is the rollups of a target and a day. Turns that did not come count in it between its first and its last.
+type Chunk struct {
+	Grid
+	Before, BeforeInterval int64 // the turn before the first; 0: none
+	First                  int64
+}
+
+// NewChunk rolls up the results of a day, of which there is one at least.
+func NewChunk(bl *Block, day, step int64) *Chunk {
+	ch := &Chunk{
+		Grid:   Grid{From: day * Day, Step: step, Cells: make([]Cell, Day/step)},
+		Before: bl.Before, BeforeInterval: bl.BeforeInterval, First: bl.Points[0].Time,
+	}
+	ch.AddBlock(&Block{Points: bl.Points})
+	return ch
+}
+
+// Merge adds the results of the same day that came when its single results were gone.
+func (ch *Chunk) Merge(o *Chunk) {
+	for i := range ch.Cells {
+		ch.Cells[i].Merge(&o.Cells[i])
+	}
+	ch.First = min(ch.First, o.First)
+	if o.Last > ch.Last {
+		ch.Last, ch.Interval = o.Last, o.Interval
+	}
+}
+
+const chunkVersion = 1
+
+// Encode packs the chunk.
+func (ch *Chunk) Encode() []byte {
+	b := []byte{chunkVersion}
+	for _, v := range []int64{ch.Before, ch.BeforeInterval, ch.First, ch.Last - ch.First, ch.Interval, ch.Step} {
+		b = binary.AppendVarint(b, v)
+	}
+	skipped := uint64(0)
+	for i := range ch.Cells {
+		c := &ch.Cells[i]
+		if c.Counts == (history.Counts{}) {
+			skipped++
+			continue
+		}
+		b = binary.AppendUvarint(b, skipped)
+		skipped = 0
+		b = c.append(b)
+	}
+	return Pack(b)
+}
+
+func (c *Cell) append(b []byte) []byte {
+	for _, n := range []uint32{c.Up, c.Down, c.Unknown} {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	n := int64(c.Known())
+	if n == 0 {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(encodeMicros(c.min, Fine)))
+	b = binary.AppendUvarint(b, uint64(encodeMicros(c.max, Fine)))
+	b = binary.AppendUvarint(b, uint64(c.sum))
+	for _, sum := range c.phases {
+		b = binary.AppendUvarint(b, uint64(encodeMicros(sum/n, Fine)))
+	}
+	b = binary.AppendUvarint(b, uint64(len(c.Durations)))
+	before := Code(0)
+	for _, bin := range c.Durations {
+		b = binary.AppendUvarint(b, uint64(bin.Code-before))
+		b = binary.AppendUvarint(b, uint64(bin.N))
+		before = bin.Code
+	}
+	return b
+}
+
+// DecodeChunk reads the rollups of a day.
+func DecodeChunk(packed []byte, day int64) (*Chunk, error) {
+	row, err := Unpack(packed, nil)
+	if err != nil {
+		return nil, err
+	}
+	return readChunk(row, day)
+}
+
+func readChunk(row []byte, day int64) (*Chunk, error) {
+	r := reader{rest: row}
+	if r.byte() != chunkVersion {
+		return nil, ErrFormat
+	}
+	ch := &Chunk{Before: r.varint(), BeforeInterval: r.interval(), First: r.varint()}
+	ch.Last = ch.First + r.interval()
+	ch.Interval = r.interval()
+	ch.From, ch.Step = day*Day, r.varint()
+	if r.bad || ch.Step < Second || Day%ch.Step != 0 {
+		return nil, ErrFormat
+	}
+	ch.Cells = make([]Cell, Day/ch.Step)
+	for i := 0; len(r.rest) > 0; i++ {
+		if i += r.count(len(ch.Cells)); i >= len(ch.Cells) {
+			return nil, ErrFormat
+		}
+		r.readCell(&ch.Cells[i])
+	}
+	if r.bad {
+		return nil, ErrFormat
+	}
+	return ch, nil
+}
+
+func (r *reader) readCell(c *Cell) {
+	for _, n := range []*uint32{&c.Up, &c.Down, &c.Unknown} {
+		*n = uint32(r.count(1<<31 - 1))
+	}
+	n := int64(c.Known())
+	if n == 0 {
+		return
+	}
+	c.min, c.max = r.code().micros(Fine), r.code().micros(Fine)
+	c.sum = int64(r.number(1<<62 - 1))
+	for i := range c.phases {
+		c.phases[i] = r.code().micros(Fine) * n
+	}
+	c.Durations = make(Histogram, r.count(len(r.rest)/2))
+	before := Code(0)
+	for i := range c.Durations {
+		next := before + r.code()
+		if i > 0 && next <= before {
+			r.fail()
+		}
+		c.Durations[i] = Bin{next, uint32(r.number(1<<32 - 1))}
+		before = next
+	}
+}

@@ -1,0 +1,134 @@
+package block
+
+import (
+	"math/bits"
+	"slices"
+	"time"
+)
+
+// Code is a duration as it is kept: whole microseconds up to 2^(precision+1), and after that the leading
+// precision+1 bits and an exponent, as in an HDR histogram. Codes have the order of the durations, and the bins of a
+// lower precision are unions of those of a higher one.
+type Code uint16
+
+// The precisions.
+const (
+	Fine   = 7 // of single results: an error of at most 1/256
+	Coarse = 5 // of histograms: of at most 1/64
+)
+
+// maxMicros is the longest duration there is a code for, over an hour.
+const maxMicros = 1<<32 - 1
+
+func encodeMicros(us int64, precision uint) Code {
+	v := uint64(min(max(us, 0), maxMicros))
+	if v < 2<<precision {
+		return Code(v)
+	}
+	e := uint(bits.Len64(v)) - precision - 1
+	return Code(uint64(e)<<precision + v>>e)
+}
+
+// micros is the middle of the code's bin.
+func (c Code) micros(precision uint) int64 {
+	if c < 2<<precision {
+		return int64(c)
+	}
+	e := min(uint(c)>>precision-1, 40) // more has only a damaged row
+	low := (int64(c) - int64(e)<<precision) << e
+	return min(low+1<<e/2, maxMicros)
+}
+
+// EncodeDuration is the code of a duration; one below zero is 0.
+func EncodeDuration(d time.Duration, precision uint) Code {
+	return encodeMicros(d.Round(time.Microsecond).Microseconds(), precision)
+}
+
+func microseconds(us int64) time.Duration { return time.Duration(us) * time.Microsecond }
+
+// Histogram counts durations by coarse code, in the codes' order.
+type Histogram []Bin
+
+// Bin is how many durations have a code.
+type Bin struct {
+	Code Code
+	N    uint32
+}
+
+// Add counts a duration of a fine code.
+func (h *Histogram) Add(c Code) {
+	c = encodeMicros(c.micros(Fine), Coarse)
+	at, found := slices.BinarySearchFunc(*h, c, func(e Bin, c Code) int { return int(e.Code) - int(c) })
+	if !found {
+		*h = slices.Insert(*h, at, Bin{Code: c})
+	}
+	(*h)[at].N++
+}
+
+// Merge adds what another histogram counts.
+func (h *Histogram) Merge(o Histogram) {
+	if len(o) == 0 {
+		return
+	}
+	a := *h
+	merged := make(Histogram, 0, len(a)+len(o))
+	for len(a) > 0 && len(o) > 0 {
+		switch {
+		case a[0].Code < o[0].Code:
+			merged, a = append(merged, a[0]), a[1:]
+		case a[0].Code > o[0].Code:
+			merged, o = append(merged, o[0]), o[1:]
+		default:
+			merged = append(merged, Bin{a[0].Code, a[0].N + o[0].N})
+			a, o = a[1:], o[1:]
+		}
+	}
+	*h = append(append(merged, a...), o...)
+}
+
+func (h Histogram) count() (n uint64) {
+	for _, b := range h {
+		n += uint64(b.N)
+	}
+	return n
+}
+
+// Quantile is PromQL's: of n values the one at rank q*(n-1), interpolated between its neighbours.
+func (h Histogram) Quantile(q float64) time.Duration { return Quantile(q, h, nil) }
+
+// Quantile is that of two histograms together; 0 when they are empty.
+func Quantile(q float64, a, b Histogram) time.Duration {
+	n := a.count() + b.count()
+	if n == 0 {
+		return 0
+	}
+	rank := q * float64(n-1)
+	low := uint64(rank)
+	lower, upper := ranked(a, b, low, min(low+1, n-1))
+	weight := rank - float64(low)
+	return time.Duration((lower*(1-weight) + upper*weight) * float64(time.Microsecond))
+}
+
+// ranked returns the values at two ranks of which the second is the first or the next.
+func ranked(a, b Histogram, first, second uint64) (lower, upper float64) {
+	var seen uint64
+	found := false
+	for i, j := 0, 0; i < len(a) || j < len(b); {
+		var next Bin
+		if j == len(b) || i < len(a) && a[i].Code <= b[j].Code {
+			next = a[i]
+			i++
+		} else {
+			next = b[j]
+			j++
+		}
+		seen += uint64(next.N)
+		if !found && seen > first {
+			lower, found = float64(next.Code.micros(Coarse)), true
+		}
+		if seen > second {
+			return lower, float64(next.Code.micros(Coarse))
+		}
+	}
+	return lower, lower
+}

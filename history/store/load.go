@@ -1,0 +1,296 @@
+package store
+
+import (
+	"encoding/binary"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"rollcall/boltfile"
+	"rollcall/history/block"
+)
+
+// content is what a file has when it is opened.
+type content struct {
+	row     uint64 // number of the journal's last row
+	entries map[uint64][]entry
+	targets map[uint64]*targetRow // of those in memory and in the journal; nil: no row, or a damaged one
+}
+
+// entry is a result in the journal.
+type entry struct {
+	row   uint64
+	point block.Point
+}
+
+func (d *disk) readContent(f *boltfile.File) (*content, error) {
+	found := &content{entries: make(map[uint64][]entry), targets: make(map[uint64]*targetRow)}
+	d.mu.Lock()
+	for id := range d.byID {
+		found.targets[id] = nil
+	}
+	d.mu.Unlock()
+	err := f.View(func(tx *bbolt.Tx) error {
+		journal := tx.Bucket(bucketJournal)
+		found.row = journal.Sequence()
+		err := journal.ForEach(func(key, value []byte) error {
+			err := eachEntry(value, func(id uint64, p block.Point) {
+				found.targets[id] = nil
+				found.entries[id] = append(found.entries[id], entry{keyNumber(key, 0), p})
+			})
+			if err != nil {
+				d.unreadable(err)
+			}
+			return nil
+		})
+		for id := range found.targets {
+			found.targets[id] = d.readTarget(tx, id)
+		}
+		return err
+	})
+	return found, err
+}
+
+// eachEntry calls visit with what a row of the journal has.
+func eachEntry(packed []byte, visit func(id uint64, p block.Point)) error {
+	row, err := block.Unpack(packed, nil)
+	for err == nil && len(row) > 0 {
+		if len(row) <= 8 {
+			return block.ErrFormat
+		}
+		id := binary.BigEndian.Uint64(row)
+		var p block.Point
+		if row, err = block.ReadPoint(row[8:], &p); err == nil {
+			visit(id, p)
+		}
+	}
+	return err
+}
+
+// takeOver counts what a file has. Results that have come before it could be opened come after those of the file.
+func (d *disk) takeOver(found *content) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.row = max(d.row, found.row)
+	changes := d.changes
+	d.changes = make(map[string]*change, len(changes))
+	taken := make(map[string]bool)
+	for id, row := range found.targets {
+		l := d.byID[id]
+		if l == nil {
+			if l = newLive(id); row == nil {
+				l.left = time.Now().UnixMilli()
+			}
+			d.byID[id] = l
+		}
+		if l.loaded || row == nil && len(found.entries[id]) == 0 {
+			l.loaded, l.save, l.sealed = true, true, 0 // the file does not know it
+			continue
+		}
+		taken[hexID(id)] = true
+		since := d.pointsOf(l.open)
+		d.openBytes -= len(l.open.Bytes)
+		l.restore(row)
+		for _, e := range found.entries[id] {
+			if e.row > l.sealed {
+				d.count(l, &e.point, nil, e.row)
+			}
+		}
+		for i := range since {
+			d.count(l, &since[i], nil, d.row+1)
+		}
+	}
+	for id, c := range changes {
+		switch again := d.changes[id]; {
+		case again != nil:
+			again.evidence = c.evidence
+		case !taken[c.incident.TargetID]:
+			d.changes[id] = c
+		}
+	}
+}
+
+func newLive(id uint64) *live { return &live{id: id, state: newState()} }
+
+// restore takes over what the file has of a target; nil: nothing.
+func (l *live) restore(row *targetRow) {
+	good, info, save := l.good, l.info, l.save
+	*l = live{id: l.id, state: newState(), good: good, info: info, left: l.left, save: save, loaded: true}
+	if row == nil {
+		l.save = true
+		return
+	}
+	l.state, l.sealed = row.State, row.sealed
+	if info.Module == "" {
+		l.info, l.left = row.Target, row.left
+		return
+	}
+	l.save = save || row.left != 0 || !sameTarget(row.Target, info)
+}
+
+// install takes the targets over that Apply was called with.
+func (d *disk) install(now time.Time) {
+	d.mu.Lock()
+	wanted := d.wanted
+	if !d.changed {
+		d.mu.Unlock()
+		return
+	}
+	d.changed = false
+	fresh := make(map[uint64]*live)
+	for _, t := range wanted {
+		if id := rowID(t.ID()); d.byID[id] == nil {
+			fresh[id] = newLive(id)
+		}
+	}
+	d.mu.Unlock()
+	d.load(fresh)
+	d.mu.Lock()
+	old := d.order
+	d.order, d.byKey = make([]*live, 0, len(wanted)), make(map[key]*live, len(wanted))
+	kept := make(map[*live]bool, len(wanted))
+	for _, t := range wanted {
+		id := rowID(t.ID())
+		l := d.byID[id]
+		if l == nil {
+			l = fresh[id]
+			d.byID[id] = l
+		}
+		if kept[l] {
+			continue // it is there twice
+		}
+		l.configure(t)
+		kept[l] = true
+		d.order = append(d.order, l)
+		d.byKey[key{t.Module, t.Target, t.Hostname}] = l
+	}
+	for _, l := range old {
+		if !kept[l] {
+			d.leave(l, now)
+		}
+	}
+	d.mu.Unlock()
+	if !d.applied {
+		d.leaveOthers(now)
+	}
+}
+
+// load reads what the file has of targets.
+func (d *disk) load(lives map[uint64]*live) {
+	err := d.view(func(tx *bbolt.Tx) error {
+		for id, l := range lives {
+			l.restore(d.readTarget(tx, id))
+			l.left = 0
+		}
+		return nil
+	})
+	if err != nil && d.file.Load() != nil {
+		d.failed(err)
+	}
+}
+
+// leave ends what is known of a target that is no longer configured. s.mu is held.
+func (d *disk) leave(l *live, now time.Time) {
+	if i := l.Incident; i != nil {
+		i.Left, l.Incident = true, nil
+		end(i, i.Last)
+		d.change(i, nil)
+	}
+	l.left, l.save = now.UnixMilli(), true
+}
+
+// leaveOthers has the targets leave that the file knows as configured and that are no longer: rollcall was stopped when
+// the configuration changed.
+func (d *disk) leaveOthers(now time.Time) {
+	gone := make(map[uint64]*live)
+	err := d.view(func(tx *bbolt.Tx) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		configured := make(map[*live]bool, len(d.order))
+		for _, l := range d.order {
+			configured[l] = true
+		}
+		for id, l := range d.byID {
+			if !configured[l] && l.left == 0 {
+				gone[id] = l
+			}
+		}
+		return tx.Bucket(bucketTargets).ForEach(func(k, value []byte) error {
+			if _, left := rowNumbers(value); left == 0 && d.byID[keyNumber(k, 0)] == nil {
+				gone[keyNumber(k, 0)] = nil
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return // the file is not open, or the next transaction says it
+	}
+	d.applied = true
+	fresh := make(map[uint64]*live)
+	for id, l := range gone {
+		if l == nil {
+			fresh[id] = newLive(id)
+			gone[id] = fresh[id]
+		}
+	}
+	d.load(fresh)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, l := range gone {
+		d.byID[id] = l
+		d.leave(l, now)
+	}
+}
+
+// countAnew counts the buckets of targets anew for which the clock was set back: a clock that was ahead for a moment has
+// emptied them.
+func (d *disk) countAnew(now time.Time) {
+	var confused []*live
+	d.mu.Lock()
+	for _, l := range d.order {
+		if l.recount && len(confused) < sealsPerFlush {
+			l.recount = false
+			confused = append(confused, l)
+		}
+	}
+	d.mu.Unlock()
+	for _, l := range confused {
+		grids, seen, err := d.bucketsOf(l, now.UnixMilli())
+		d.mu.Lock()
+		if err == nil && seen == l.Last {
+			l.setBuckets(grids)
+		} else {
+			l.recount = true // a turn came meanwhile
+		}
+		d.mu.Unlock()
+	}
+}
+
+// bucketsOf counts a target's buckets from what the file and the open results have. last is the last turn before that.
+func (d *disk) bucketsOf(l *live, now int64) (grids []*block.Grid, last block.Point, err error) {
+	d.mu.Lock()
+	last = l.Last
+	d.mu.Unlock()
+	err = d.read(func(tx *bbolt.Tx) error {
+		grids = nil
+		for level, r := range l.rings() {
+			g := r.grid(now)
+			if err := d.fill(tx, l.id, level, g, func() error { return nil }); err != nil {
+				return err
+			}
+			grids = append(grids, g)
+		}
+		return nil
+	})
+	return grids, last, err
+}
+
+// setBuckets replaces what was counted.
+func (l *live) setBuckets(grids []*block.Grid) {
+	for i, r := range l.rings() {
+		r.set(grids[i])
+	}
+	days := grids[2].Cells
+	l.Day = block.DayOf(grids[2].From) + int64(len(days)) - 1
+	l.Today, l.Yesterday = days[len(days)-1].Durations, days[len(days)-2].Durations
+}

@@ -1,0 +1,259 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"rollcall/history"
+	"rollcall/history/block"
+)
+
+const defaultLimit = 1000
+
+// errSealed says that a target was sealed after a transaction began, so that another has to be used.
+var errSealed = errors.New("a seal came in between")
+
+// read runs a reading transaction, again if a seal comes in between.
+func (s *Store) read(do func(*bbolt.Tx) error) error {
+	for {
+		var failed error
+		err := s.view(func(tx *bbolt.Tx) error { failed = do(tx); return nil })
+		switch {
+		case err != nil:
+			return err
+		case !errors.Is(failed, errSealed):
+			return failed
+		}
+	}
+}
+
+// Series implements history.Source.
+func (s *Store) Series(ctx context.Context, id string, from, to time.Time, step time.Duration) (history.Series, error) {
+	if step < time.Second || step%time.Second != 0 {
+		return history.Series{}, fmt.Errorf("a step of %v; accepted: whole seconds, at least one", step)
+	}
+	step = s.coarserStep(from, step)
+	start, end := from.UTC().Truncate(step), to.UTC().Truncate(step)
+	if end.Before(to) {
+		end = end.Add(step)
+	}
+	n := end.Sub(start) / step
+	if n < 1 || n > history.MaxPoints {
+		return history.Series{}, fmt.Errorf("%d steps of %v; accepted: 1 to %d", n, step, history.MaxPoints)
+	}
+	series := history.Series{From: start, To: end, Step: step}
+	var g *block.Grid
+	err := s.read(func(tx *bbolt.Tx) error {
+		if series.Target = s.targetOf(tx, id); series.Target.Module == "" {
+			return history.ErrNotFound
+		}
+		g = &block.Grid{From: start.UnixMilli(), Step: step.Milliseconds(), Cells: make([]block.Cell, n)}
+		return s.fill(tx, rowID(id), levelFor(g.Step), g, ctx.Err)
+	})
+	if err != nil {
+		return history.Series{}, err
+	}
+	g.Gap(time.Now().UnixMilli())
+	var all block.Cell
+	series.Points = make([]history.Point, n)
+	for i := range g.Cells {
+		series.Points[i] = g.Cells[i].Point(g.From + int64(i)*g.Step)
+		all.Merge(&g.Cells[i])
+	}
+	whole := all.Point(g.From)
+	series.Counts, series.P50, series.P95 = whole.Counts, whole.P50, whole.P95
+	return series, nil
+}
+
+// coarserStep is the step, or the next longer one that can be had of all the time from from on: the finest data goes
+// first.
+func (s *Store) coarserStep(from time.Time, step time.Duration) time.Duration {
+	s.mu.Lock()
+	begins := [...]time.Time{s.oldest.results, s.oldest.minutes, s.oldest.hours, s.oldest.days}
+	s.mu.Unlock()
+	if !begins[0].IsZero() && (begins[1].IsZero() || begins[0].Before(begins[1])) {
+		begins[1] = begins[0] // results are rolled up when they are read; see worthRollingUp
+	}
+	for {
+		level := levelFor(step.Milliseconds()) + 1 // its place in begins
+		next := level + 1
+		if next == len(begins) || !from.Before(begins[level]) || begins[next].IsZero() || !begins[next].Before(begins[level]) {
+			return step
+		}
+		width := time.Duration(levels[level].step) * time.Millisecond
+		step = (step + width - 1) / width * width
+	}
+}
+
+// levelFor is the coarsest level whose rollups fit into steps; -1: single results.
+func levelFor(step int64) int {
+	for i := len(levels) - 1; i >= 0; i-- {
+		if step%levels[i].step == 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// fill counts everything that is known of a target in the grid's time. stop is asked once a day of it.
+func (s *Store) fill(tx *bbolt.Tx, id uint64, level int, g *block.Grid, stop func() error) error {
+	open, before, err := s.openPoints(tx, id)
+	if err != nil {
+		return err
+	}
+	// A day later there is what ends a gap that begins in the last.
+	first, last := max(block.DayOf(g.From), 0), block.DayOf(g.From+int64(len(g.Cells))*g.Step-1)+1
+	if oldest, found := oldestDay(tx); found {
+		var bl block.Block
+		for d := max(first, oldest); d <= last; d++ {
+			if err := stop(); err != nil {
+				return err
+			}
+			s.fillDay(tx, id, d, level, g, &bl)
+		}
+	}
+	rest := block.Block{Before: before.Time, BeforeInterval: before.Interval}
+	for _, p := range open {
+		if d := block.DayOf(p.Time); d >= first && d <= last {
+			rest.Points = append(rest.Points, p)
+		}
+	}
+	if len(rest.Points) > 0 {
+		block.SortPoints(rest.Points)
+		g.AddBlock(&rest)
+	}
+	if g.Last == 0 { // it may be a gap as a whole
+		g.Last, g.Interval = s.lastBefore(tx, id, first)
+	}
+	return nil
+}
+
+// fillDay counts a day, from the level asked for or the next that is there. bl is memory to use.
+func (s *Store) fillDay(tx *bbolt.Tx, id uint64, d int64, level int, g *block.Grid, bl *block.Block) {
+	fromResults := level < 0 || level == 0 && tx.Bucket(bucketMinutes).Get(dayTargetKey(d, id)) == nil // see worthRollingUp
+	if fromResults && s.readBlock(tx, d, id, bl) {
+		g.AddBlock(bl)
+		return
+	}
+	for _, level := range levels[max(level, 0):] {
+		if ch := s.readChunk(tx.Bucket(level.bucket), d, id); ch != nil {
+			g.AddChunk(ch)
+			return
+		}
+	}
+}
+
+// openPoints returns the results that a transaction does not see in blocks, and the turn before them.
+func (s *Store) openPoints(tx *bbolt.Tx, id uint64) (points []block.Point, before block.Point, err error) {
+	sealed, _ := rowNumbers(tx.Bucket(bucketTargets).Get(numbers(nil, id)))
+	s.mu.Lock()
+	l := s.byID[id]
+	if l == nil {
+		s.mu.Unlock()
+		return nil, before, nil
+	}
+	stream, skip, known := l.open, l.sealing, l.sealed
+	s.mu.Unlock()
+	switch {
+	case sealed < known:
+		return nil, before, errSealed
+	case sealed == known: // what is being sealed is not in the file yet
+		skip = 0
+	}
+	if points, before, err = stream.Points(skip); err != nil {
+		s.unreadable(err)
+	}
+	return points, before, nil
+}
+
+// lastBefore is a target's last turn in the days before one.
+func (s *Store) lastBefore(tx *bbolt.Tx, id uint64, before int64) (at, interval int64) {
+	oldest, found := oldestDay(tx)
+	for d := before - 1; found && d >= oldest; d-- {
+		if ch := s.readChunk(tx.Bucket(bucketDays), d, id); ch != nil {
+			return ch.Last, ch.Interval
+		}
+	}
+	return 0, 0
+}
+
+// Results implements history.Source.
+func (s *Store) Results(ctx context.Context, id string, from, to time.Time, limit int) ([]history.Result, error) {
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	var results []history.Result
+	err := s.read(func(tx *bbolt.Tx) error {
+		results = nil
+		if s.targetOf(tx, id).Module == "" {
+			return history.ErrNotFound
+		}
+		open, _, err := s.openPoints(tx, rowID(id))
+		if err != nil {
+			return err
+		}
+		start, end := from.UnixMilli(), to.UnixMilli()
+		first, last := s.daysOf(tx, open)
+		var bl block.Block
+		for d := min(last, block.DayOf(end-1)); d >= max(first, block.DayOf(start)) && len(results) < limit; d-- {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if !s.readBlock(tx, d, rowID(id), &bl) {
+				bl.Points = bl.Points[:0]
+			}
+			for _, p := range open {
+				if block.DayOf(p.Time) == d {
+					bl.Points = append(bl.Points, p)
+				}
+			}
+			block.SortPoints(bl.Points)
+			if results == nil { // as many as there are if all days are like this one
+				results = make([]history.Result, 0, min(limit, len(bl.Points)*int(d-max(first, block.DayOf(start))+1)))
+			}
+			for i := len(bl.Points) - 1; i >= 0 && len(results) < limit; i-- {
+				if p := &bl.Points[i]; p.Time >= start && p.Time < end {
+					results = append(results, p.Result())
+				}
+			}
+		}
+		return nil
+	})
+	return results, err
+}
+
+// daysOf are the first and the last day of which single results may be known.
+func (s *Store) daysOf(tx *bbolt.Tx, open []block.Point) (first, last int64) {
+	c := tx.Bucket(bucketResults).Cursor()
+	first, last = 1<<40, -1
+	if k, _ := c.First(); k != nil {
+		first = keyDay(k)
+		k, _ = c.Last()
+		last = keyDay(k)
+	}
+	for i := range open {
+		d := block.DayOf(open[i].Time)
+		first, last = min(first, d), max(last, d)
+	}
+	return first, last
+}
+
+// targetOf is what is known of a target; its Module is empty when nothing is.
+func (s *Store) targetOf(tx *bbolt.Tx, id string) history.Target {
+	s.mu.Lock()
+	l := s.byID[rowID(id)]
+	s.mu.Unlock()
+	if l != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return l.info
+	}
+	if row := s.readTarget(tx, rowID(id)); row != nil {
+		return row.Target
+	}
+	return history.Target{}
+}

@@ -1,0 +1,206 @@
+package store
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"rollcall/history/block"
+)
+
+const (
+	sealEvery     = 2 * block.Hour // results stay this long in memory and in the journal
+	sealsPerFlush = 250            // targets in a transaction
+)
+
+// windowOf numbers the times between two seals of a target. They are spread, so that thousands of targets are not sealed
+// at once.
+func windowOf(id uint64, now time.Time) int64 {
+	return (now.UnixMilli() + int64(id%uint64(sealEvery))) / sealEvery
+}
+
+// batch is what one transaction writes.
+type batch struct {
+	row     uint64 // of the journal
+	journal []byte
+	pending int
+	oldest  uint64 // rows of the journal before this one are not needed any more
+	changes map[string]*change
+	seals   []seal
+	more    bool // there are further targets to seal
+}
+
+// seal is a target whose open results become part of the blocks.
+type seal struct {
+	live *live
+	open block.Stream // the part of live.open that is sealed
+	end  block.Point  // its last point
+	row  []byte       // the target's new row
+}
+
+// flush writes what came since the last one.
+func (d *disk) flush(now time.Time) error {
+	for {
+		b := d.newBatch(now)
+		if len(b.journal) == 0 && len(b.changes) == 0 && len(b.seals) == 0 {
+			return nil
+		}
+		err := d.update(func(tx *bbolt.Tx) error { return d.put(tx, b) })
+		d.finish(b, now, err)
+		if err != nil {
+			return err
+		}
+		d.succeeded()
+		if !b.more {
+			return nil
+		}
+	}
+}
+
+// newBatch takes what is to be written. Until finish, pages find it in memory as before.
+func (d *disk) newBatch(now time.Time) *batch {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.row++
+	b := &batch{row: d.row, journal: d.journal, pending: d.pending, oldest: d.row + 1, changes: maps.Clone(d.changes)}
+	d.journal = nil
+	for _, c := range b.changes {
+		c.row = encodeIncident(c.incident)
+	}
+	early := d.openBytes > maxOpenBytes
+	for _, l := range d.byID {
+		due := l.save || l.openSince != 0 && (early || l.window != windowOf(l.id, now))
+		if due && len(b.seals) < sealsPerFlush {
+			l.sealing, l.save = len(l.open.Bytes), false
+			row := targetRow{sealed: b.row, left: l.left, Target: l.info, State: l.state}
+			b.seals = append(b.seals, seal{l, l.open, l.Last, row.encode()})
+			continue
+		}
+		b.more = b.more || due
+		if l.openSince != 0 {
+			b.oldest = min(b.oldest, l.openSince)
+		}
+	}
+	return b
+}
+
+// finish drops from memory what has been written, or puts it back.
+func (d *disk) finish(b *batch, now time.Time, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, seal := range b.seals {
+		l := seal.live
+		n := l.sealing
+		if l.sealing = 0; err != nil {
+			l.save = true
+			continue
+		}
+		d.openBytes -= n
+		l.open.Cut(n, seal.end)
+		l.sealed, l.window, l.openSince = b.row, windowOf(l.id, now), 0
+		if len(l.open.Bytes) > 0 {
+			l.openSince = b.row + 1
+		} else if l.left != 0 && !l.save {
+			delete(d.byID, l.id)
+		}
+	}
+	if err != nil {
+		d.journal = append(b.journal, d.journal...)
+		return
+	}
+	d.pending -= b.pending
+	for id, c := range b.changes {
+		if d.changes[id] == c {
+			delete(d.changes, id)
+		}
+	}
+}
+
+func (d *disk) put(tx *bbolt.Tx, b *batch) error {
+	journal := tx.Bucket(bucketJournal)
+	if err := journal.SetSequence(b.row); err != nil {
+		return err
+	}
+	if len(b.journal) > 0 && b.oldest <= b.row {
+		if err := journal.Put(numbers(nil, b.row), block.Pack(b.journal)); err != nil {
+			return err
+		}
+	}
+	for c := journal.Cursor(); ; {
+		k, _ := c.First()
+		if k == nil || keyNumber(k, 0) >= b.oldest {
+			break
+		}
+		if err := c.Delete(); err != nil {
+			return err
+		}
+	}
+	// In the order of the keys the pages are used best.
+	slices.SortFunc(b.seals, func(a, b seal) int { return cmp.Compare(a.live.id, b.live.id) })
+	for i := range b.seals {
+		if err := d.putSeal(tx, &b.seals[i]); err != nil {
+			return err
+		}
+	}
+	return putChanges(tx, b.changes)
+}
+
+func (d *disk) putSeal(tx *bbolt.Tx, s *seal) error {
+	points := d.pointsOf(s.open)
+	block.SortPoints(points)
+	before, interval := s.open.Before.Time, s.open.Before.Interval
+	for len(points) > 0 {
+		day := block.DayOf(points[0].Time)
+		n := 1
+		for n < len(points) && block.DayOf(points[n].Time) == day {
+			n++
+		}
+		if err := d.putDay(tx, s.live.id, day, before, interval, points[:n]); err != nil {
+			return err
+		}
+		before, interval = points[n-1].Time, points[n-1].Interval
+		points = points[n:]
+	}
+	return tx.Bucket(bucketTargets).Put(numbers(nil, s.live.id), packRow(s.row))
+}
+
+// putDay adds results to those of their day, and rolls the day up.
+func (d *disk) putDay(tx *bbolt.Tx, id uint64, day, before, interval int64, points []block.Point) error {
+	key := dayTargetKey(day, id)
+	bl := new(block.Block)
+	known := d.readBlock(tx, day, id, bl)
+	bl.Join(before, interval, points)
+	packed := bl.Encode()
+	if err := tx.Bucket(bucketResults).Put(key, packed); err != nil {
+		return err
+	}
+	onlyRollups := !known && tx.Bucket(bucketDays).Get(key) != nil // the results of before are deleted
+	for _, level := range levels {
+		b := tx.Bucket(level.bucket)
+		ch := block.NewChunk(bl, day, level.step)
+		if onlyRollups {
+			if there := d.readChunk(b, day, id); there != nil {
+				there.Merge(ch)
+				ch = there
+			}
+		}
+		rollups := ch.Encode()
+		if level.step < block.Hour && !onlyRollups && len(rollups)*worthRollingUp > len(packed) {
+			if err := b.Delete(key); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := b.Put(key, rollups); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// worthRollingUp is how many times shorter than the results the rollups of 5 minutes have to be to be kept beside
+// them. They are with an interval of some seconds; with one of a minute they would take as much as what they save.
+const worthRollingUp = 2
