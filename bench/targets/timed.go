@@ -4,6 +4,8 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -31,6 +33,16 @@ func (t *timed) arrive(conn net.Conn) {
 	}
 	t.last[to] = now
 	t.number++
+}
+
+// serve answers questions on the port that it returns.
+func (t *timed) serve() (port int, err error) {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("listening for questions about arrivals: %w", err)
+	}
+	go func() { log.Fatal(http.Serve(listener, t)) }()
+	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
 // ServeHTTP says how many connections there were since it was asked last, and the 99th percentile of how far the gaps between
