@@ -97,9 +97,18 @@ var servers = map[string]func(testing.TB) string{
 	"secureh3":    quick(zoo.Good),
 	"expiredh3":   quick(zoo.Expired),
 	"silentudp":   zoo.SilentUDP,
-	"proxy":       func(t testing.TB) string { return zoo.NewProxy(t).Addr },
-	"token":       func(t testing.TB) string { return zoo.HTTP(t, zoo.Token()) },
-	"refuser":     func(t testing.TB) string { return zoo.HTTP(t, http.HandlerFunc(http.NotFound)) },
+	"otherquic":   zoo.OtherQUIC,
+	"leafalone":   secure(zoo.LeafAlone),
+	"rsaonly": func(t testing.TB) string {
+		return zoo.TLS(t, zoo.Config(zoo.Good(), zoo.Cipher(tls.TLS_RSA_WITH_AES_128_GCM_SHA256)), zoo.Silent)
+	},
+	"shorthello": func(t testing.TB) string {
+		config := zoo.Config(zoo.Good(), zoo.Cipher(tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256))
+		return zoo.TCP(t, zoo.ShortHello(zoo.TLSPeer(config, zoo.RawHTTP(closing+"Content-Length: 6\r\n\r\nhello\n"))))
+	},
+	"proxy":   func(t testing.TB) string { return zoo.NewProxy(t).Addr },
+	"token":   func(t testing.TB) string { return zoo.HTTP(t, zoo.Token()) },
+	"refuser": func(t testing.TB) string { return zoo.HTTP(t, http.HandlerFunc(http.NotFound)) },
 
 	// Broken and hostile web servers.
 	"nothttp":       raw(zoo.Say(banner)),
