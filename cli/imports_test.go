@@ -47,7 +47,8 @@ var layers = []layer{
 			"probe/websocketprobe": {"probe/httpprobe", "probe/tcpprobe"},
 		},
 	},
-	{packages: []string{"probe/httpprobe/content", "probe/httpprobe/frames", "probe/httpprobe/jsoncel"}},
+	{packages: []string{"probe/httpprobe/checks"}}, // among others by expressions over JSON
+	{packages: []string{"probe/httpprobe/content", "probe/httpprobe/frames", "probe/httpprobe/jsoncel", "probe/httpprobe/weburl"}},
 	{packages: []string{"probe/tlsclient", "probe/guard", "probe/probetest"}},
 	{packages: []string{"probe/network"}},
 	{packages: []string{"probe/option"}},

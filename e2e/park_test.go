@@ -97,6 +97,15 @@ var servers = map[string]func(testing.TB) string{
 	"secureh3":    quick(zoo.Good),
 	"expiredh3":   quick(zoo.Expired),
 	"silentudp":   zoo.SilentUDP,
+	"otherquic":   zoo.OtherQUIC,
+	"leafalone":   secure(zoo.LeafAlone),
+	"rsaonly": func(t testing.TB) string {
+		return zoo.TLS(t, zoo.Config(zoo.Good(), zoo.Cipher(tls.TLS_RSA_WITH_AES_128_GCM_SHA256)), zoo.Silent)
+	},
+	"shorthello": func(t testing.TB) string {
+		config := zoo.Config(zoo.Good(), zoo.Cipher(tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256))
+		return zoo.TCP(t, zoo.ShortHello(zoo.TLSPeer(config, zoo.RawHTTP(closing+"Content-Length: 6\r\n\r\nhello\n"))))
+	},
 	"secureproxy": func(t testing.TB) string { return zoo.NewSecureProxy(t, starttls(zoo.Good)).Addr },
 	"proxy":       func(t testing.TB) string { return zoo.NewProxy(t).Addr },
 	"token":       func(t testing.TB) string { return zoo.HTTP(t, zoo.Token()) },

@@ -221,6 +221,10 @@ func tlsVisits() []visit {
 		{name: "https_up_http3", module: `{prober: http, http: {enable_http3: true, tls_config: {ca_file: "<ca>"}}}`, target: "https://<secureh3>/", alone: newer},
 		{name: "https_http3_expired", module: `{prober: http, http: {enable_http3: true, tls_config: {ca_file: "<ca>"}}}`, target: "https://<expiredh3>/", alone: newer},
 		{name: "https_http3_is_silent", module: `{prober: http, timeout: 500ms, http: {enable_http3: true}}`, target: "https://<silentudp>/", alone: newer},
+		{name: "https_http3_no_common_version", module: `{prober: http, http: {enable_http3: true}}`, target: "https://<otherquic>/", alone: newer},
+		{name: "https_no_common_cipher", module: `{prober: http}`, target: "https://<rsaonly>/"},
+		{name: "https_missing_intermediate", module: `{prober: http, http: {tls_config: {ca_file: "<ca>"}}}`, target: "https://<leafalone>/"},
+		{name: "https_up_short_hello_alone", module: `{prober: http, timeout: 6s, http: {basic_auth: {username: alice, password: secret}, tls_config: {ca_file: "<ca>"}}}`, target: "https://<shorthello>/"},
 		{name: "https_http2_goaway", module: `{prober: http, timeout: 2s, http: {tls_config: {ca_file: "<ca>"}}}`, target: "https://<goaway>/"},
 		{name: "https_http2_stream_reset", module: `{prober: http, http: {tls_config: {ca_file: "<ca>"}}}`, target: "https://<resetstream>/"},
 	}

@@ -134,6 +134,9 @@ func Chained() tls.Certificate {
 	return c
 }
 
+// LeafAlone is signed by an intermediate that is not sent.
+func LeafAlone() tls.Certificate { return leafOf(intermediate(), "leaf alone") }
+
 // LongChain sends n useless intermediates with a good leaf.
 func LongChain(n int) tls.Certificate {
 	c := Leaf("long chain")

@@ -2,6 +2,7 @@ package zoo
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -71,6 +72,30 @@ func PostgreSQL(config *tls.Config) func(net.Conn) {
 		TLSPeer(config, hold)(c)
 	}
 }
+
+// ShortHello passes connections on whose ClientHello fits into one segment. With others it says nothing, like servers that
+// read no further and wait.
+func ShortHello(handle func(net.Conn)) func(net.Conn) {
+	return func(c net.Conn) {
+		header := make([]byte, 5) // of a record (RFC 8446, section 5.1)
+		if _, err := io.ReadFull(c, header); err != nil {
+			return
+		}
+		if int(header[3])<<8|int(header[4]) > 1200 {
+			io.Copy(io.Discard, c)
+			return
+		}
+		handle(begun{c, io.MultiReader(bytes.NewReader(header), c)})
+	}
+}
+
+// begun is a connection of which the beginning was read already.
+type begun struct {
+	net.Conn
+	in io.Reader
+}
+
+func (b begun) Read(p []byte) (int, error) { return b.in.Read(p) }
 
 // STARTTLS starts a server that speaks like a mail server and supports STARTTLS. It sends the bytes in injected in plain text
 // after the reply to STARTTLS, like an attacker on the path.

@@ -43,7 +43,7 @@ func parseGuardEntry(text string) (entry, error) {
 	switch {
 	case strings.Contains(subject, "/"):
 		e.prefix, err = parsePrefix(subject)
-	case strings.Contains(subject, ":") || lastLabelIsNumber(subject):
+	case strings.Contains(subject, ":") || network.IsNumeric(subject):
 		var addr netip.Addr
 		if addr, err = parseGuardAddr(subject); err == nil {
 			e.prefix = netip.PrefixFrom(addr, addr.BitLen())
@@ -166,20 +166,6 @@ func parseGuardName(text string) (name string, wildcard bool, err error) {
 
 func notInName(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
-}
-
-// lastLabelIsNumber recognises a misspelt IPv4 address, as the URL standard of the WHATWG does: no top-level
-// domain is a number, and 127.1 or 0x7f.1 would be a name that matches nothing.
-func lastLabelIsNumber(text string) bool {
-	text = strings.TrimSuffix(text, ".")
-	last := text[strings.LastIndexByte(text, '.')+1:]
-	if last == "" {
-		return false
-	}
-	if hex, ok := strings.CutPrefix(strings.ToLower(last), "0x"); ok {
-		return strings.Trim(hex, "0123456789abcdef") == ""
-	}
-	return strings.Trim(last, "0123456789") == ""
 }
 
 // matchesAddr reports whether addr, unmapped and without a zone, and port are the entry's.

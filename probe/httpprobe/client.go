@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/common/config"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/option"
 )
 
@@ -49,7 +50,7 @@ func (o ClientOptions) Compile() (*Client, error) {
 }
 
 // ParseTarget reads the URL of a target, which has the scheme http, https or none. Its errors are *TargetErrors.
-func (c *Client) ParseTarget(target string) (*url.URL, error) { return parseTarget(target) }
+func (c *Client) ParseTarget(target string) (*url.URL, error) { return weburl.Parse(target) }
 
 // Locate says where Open connects to.
 func (c *Client) Locate(target string) (probe.Destination, error) { return c.p.Locate(target) }

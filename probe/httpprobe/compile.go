@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/net/http/httpguts"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/checks"
 	"rollcall/probe/httpprobe/content"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
@@ -139,45 +139,45 @@ func compileBody(inline, file string) (requestBody, error) {
 	}
 }
 
-func (o *Options) compileChecks() (checks, error) {
+func (o *Options) compileChecks() (checks.Checks, error) {
 	var f option.Collector
-	c := checks{
-		codes:     o.ValidStatusCodes,
-		failIfTLS: o.FailIfSSL, failIfNotTLS: o.FailIfNotSSL,
-		bodyMatches: o.FailIfBodyMatchesRegexp, bodyNotMatches: o.FailIfBodyNotMatchesRegexp,
-		celMatches: o.FailIfBodyJSONMatchesCEL, celNotMatches: o.FailIfBodyJSONNotMatchesCEL,
+	c := checks.Checks{
+		Codes:     o.ValidStatusCodes,
+		FailIfTLS: o.FailIfSSL, FailIfNotTLS: o.FailIfNotSSL,
+		BodyMatches: o.FailIfBodyMatchesRegexp, BodyNotMatches: o.FailIfBodyNotMatchesRegexp,
+		CELMatches: o.FailIfBodyJSONMatchesCEL, CELNotMatches: o.FailIfBodyJSONNotMatchesCEL,
 	}
-	c.versions = slices.Clone(o.ValidHTTPVersions)
-	for i, version := range c.versions {
+	for i, version := range o.ValidHTTPVersions {
 		switch {
 		case version == "HTTP/3.0" && !o.EnableHTTP3:
 			f.Addf(option.Index("valid_http_versions", i), "HTTP/3.0 needs enable_http3")
 		case version == "HTTP/3" && o.EnableHTTP3:
-			c.versions[i] = "HTTP/3.0"
+			version = "HTTP/3.0"
 		}
+		c.Versions = append(c.Versions, string(version))
 	}
-	for i, re := range o.FailIfBodyMatchesRegexp {
-		if re.Regexp == nil {
-			f.Add(fmt.Sprintf("fail_if_body_matches_regexp[%d]", i), option.ErrRequired)
-		}
-	}
-	for i, re := range o.FailIfBodyNotMatchesRegexp {
-		if re.Regexp == nil {
-			f.Add(fmt.Sprintf("fail_if_body_not_matches_regexp[%d]", i), option.ErrRequired)
-		}
-	}
+	checkRegexps(&f, "fail_if_body_matches_regexp", o.FailIfBodyMatchesRegexp)
+	checkRegexps(&f, "fail_if_body_not_matches_regexp", o.FailIfBodyNotMatchesRegexp)
 	var err error
-	c.headerMatches, err = compileHeaderMatches("fail_if_header_matches", o.FailIfHeaderMatchesRegexp)
+	c.HeaderMatches, err = compileHeaderMatches("fail_if_header_matches", o.FailIfHeaderMatchesRegexp)
 	f.Join(err)
-	c.headerNotMatches, err = compileHeaderMatches("fail_if_header_not_matches", o.FailIfHeaderNotMatchesRegexp)
+	c.HeaderNotMatches, err = compileHeaderMatches("fail_if_header_not_matches", o.FailIfHeaderNotMatchesRegexp)
 	f.Join(err)
 	return c, f.Err()
 }
 
+func checkRegexps(f *option.Collector, path string, list []option.Regexp) {
+	for i, re := range list {
+		if re.Regexp == nil {
+			f.Add(option.Index(path, i), option.ErrRequired)
+		}
+	}
+}
+
 // compileHeaderMatches gives each header its canonical name.
-func compileHeaderMatches(path string, matches []HeaderMatch) ([]HeaderMatch, error) {
+func compileHeaderMatches(path string, matches []checks.HeaderMatch) ([]checks.HeaderMatch, error) {
 	var f option.Collector
-	compiled := make([]HeaderMatch, 0, len(matches))
+	compiled := make([]checks.HeaderMatch, 0, len(matches))
 	for i, m := range matches {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if m.Header == "" {

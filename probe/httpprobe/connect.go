@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/network"
 	"rollcall/probe/tlsclient"
 )
@@ -34,7 +35,7 @@ func (r *run) connect(ctx context.Context, h *hop) error {
 // route finds where h's connection goes: the address and port of its host, and the proxy on the way, if any. There
 // is no address when the proxy resolves a name.
 func (r *run) route(ctx context.Context, h *hop) (via *url.URL, dest netip.AddrPort, err error) {
-	host, port := h.url.Hostname(), urlPort(h.url)
+	host, port := h.url.Hostname(), weburl.Port(h.url)
 	if via, err = r.p.proxy.choose(h.url); err != nil {
 		return nil, dest, err
 	}
@@ -148,7 +149,7 @@ func (r *run) serverName(h *hop) string {
 		return h.url.Hostname()
 	}
 	if host := r.hostOverride(); host != "" {
-		return r.p.tls.ServerName(withoutPort(host))
+		return r.p.tls.ServerName(weburl.WithoutPort(host))
 	}
 	return r.p.tls.ServerName(h.url.Hostname())
 }
@@ -170,5 +171,5 @@ func (r *run) allowHostname(ctx context.Context, h *hop) error {
 		}
 		addr = found.Addr
 	}
-	return probe.Allow(r.req.Guard, host, netip.AddrPortFrom(addr, urlPort(asked)))
+	return probe.Allow(r.req.Guard, host, netip.AddrPortFrom(addr, weburl.Port(asked)))
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/weburl"
 	"rollcall/redact"
 )
 
@@ -95,9 +96,9 @@ func FuzzHTTPTarget(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
-		u, err := parseTarget(target)
+		u, err := weburl.Parse(target)
 		if err == nil && u.User.String() != "" {
-			shown, err := parseTarget(redact.Target(target))
+			shown, err := weburl.Parse(redact.Target(target))
 			if err != nil || shown.User.Username() != "***" || shown.Host != u.Host || shown.RequestURI() != u.RequestURI() {
 				t.Errorf("%q is shown as %q", target, redact.Target(target))
 			}
@@ -108,13 +109,13 @@ func FuzzHTTPTarget(f *testing.F) {
 			}
 			return
 		}
-		req := request{method: "GET", url: u, host: hostHeader(u)}
+		req := request{method: "GET", url: u, host: weburl.HostHeader(u)}
 		head := string(req.appendHead(nil))
 		if strings.Count(head, "\r\n") != 4 || strings.Count(head, "\n") != 4 || strings.ContainsRune(head, 0) {
 			t.Errorf("%q makes the request %q", target, head)
 		}
-		if urlPort(u) == 0 || u.Hostname() == "" {
-			t.Errorf("%q: port %d of %q", target, urlPort(u), u.Hostname())
+		if weburl.Port(u) == 0 || u.Hostname() == "" {
+			t.Errorf("%q: port %d of %q", target, weburl.Port(u), u.Hostname())
 		}
 	})
 }

@@ -15,6 +15,7 @@ import (
 
 	"rollcall/probe"
 	"rollcall/probe/httpprobe/content"
+	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/option"
 )
 
@@ -72,7 +73,7 @@ func (o *Options) compileHeaders() (headerSet, error) {
 		switch name {
 		case "Host":
 			if value != "" {
-				host, err := cleanHost(value)
+				host, err := weburl.CleanHost(value)
 				if err != nil {
 					f.Unusablef(path, "%q is not a host: its %w", value, err)
 				}
@@ -86,7 +87,7 @@ func (o *Options) compileHeaders() (headerSet, error) {
 			h.referer = value
 		case "Content-Length", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Trailer":
 		case "Connection":
-			h.upgrade = hasToken(value, "upgrade")
+			h.upgrade = httpguts.HeaderValuesContainsToken([]string{value}, "upgrade")
 		case "Upgrade":
 			upgrade = value
 		case "Accept-Encoding":
@@ -188,7 +189,7 @@ func (h *headerSet) hostname(asked string) (string, error) {
 	if addr, err := netip.ParseAddr(asked); err == nil && addr.Is6() {
 		asked = "[" + asked + "]"
 	}
-	host, err := cleanHost(asked)
+	host, err := weburl.CleanHost(asked)
 	if err != nil {
 		return "", &probe.TargetError{Err: fmt.Errorf("the hostname is not a valid host: its %w", err)}
 	}
@@ -213,13 +214,4 @@ func (h *headerSet) appendTo(fields []field) ([]field, error) {
 		fields = append(fields, field{f.name, value})
 	}
 	return fields, nil
-}
-
-func hasToken(list, token string) bool {
-	for part := range strings.SplitSeq(list, ",") {
-		if strings.EqualFold(strings.TrimSpace(part), token) {
-			return true
-		}
-	}
-	return false
 }

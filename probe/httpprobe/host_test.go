@@ -9,6 +9,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/probetest"
 )
 
@@ -139,7 +140,7 @@ func TestSchemeOfAnotherProberIsNamed(t *testing.T) {
 		"icmp://192.0.2.1": "the target has the scheme icmp://, which is for a module of the prober icmp; an http module takes http://, https:// or no scheme",
 		"tcp://h:25":       "prober tcp;", "gopher://h/": "gopher://, which no prober takes;",
 	} {
-		if _, err := parseTarget(target); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := weburl.Parse(target); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", target, err, want)
 		}
 	}

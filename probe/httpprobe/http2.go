@@ -41,7 +41,7 @@ const (
 	leaveTime = time.Second
 )
 
-// http2Options are all that the connections of a module share.
+// http2Options are what all connections of a module share.
 type http2Options = http2.Transport
 
 // newHTTP2 returns the options of a module.
@@ -130,10 +130,15 @@ func (s *http2Session) classify(ctx context.Context, stage probe.Stage, err erro
 	case broken != nil && !errors.Is(broken, net.ErrClosed) && !errors.Is(broken, os.ErrClosed):
 		return network.Classify(ctx, stage, fmt.Errorf("%s: %w", doing, broken)) // the library says only that it ended
 	}
-	if classified := network.Classify(ctx, stage, wrapped); !probe.HasReason(classified, probe.ReasonNetworkError) {
+	return classifyComplaint(ctx, stage, wrapped)
+}
+
+// classifyComplaint is network.Classify for a client of HTTP/2 or HTTP/3: what it complains about without a type is the protocol.
+func classifyComplaint(ctx context.Context, stage probe.Stage, err error) error {
+	if classified := network.Classify(ctx, stage, err); !probe.HasReason(classified, probe.ReasonNetworkError) {
 		return classified
 	}
-	return probe.Fail(stage, probe.ReasonProtocolError, wrapped) // what the client complains about without a type is of this kind
+	return probe.Fail(stage, probe.ReasonProtocolError, err)
 }
 
 // takenBody notes how much of what the server sent has been read.

@@ -276,8 +276,5 @@ func (s *http3Session) classify(ctx context.Context, stage probe.Stage, err erro
 	case stage == probe.StageBody && errors.Is(err, io.ErrUnexpectedEOF): // the stream ended, not the connection
 		return probe.Failf(stage, probe.ReasonProtocolError, "%s over HTTP/3: it is shorter than its Content-Length", doing(stage))
 	}
-	if classified := network.Classify(ctx, stage, wrapped); !probe.HasReason(classified, probe.ReasonNetworkError) {
-		return classified
-	}
-	return probe.Fail(stage, probe.ReasonProtocolError, wrapped)
+	return classifyComplaint(ctx, stage, wrapped)
 }

@@ -19,6 +19,7 @@ import (
 
 	"rollcall/probe"
 	"rollcall/probe/httpprobe/content"
+	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
 	"rollcall/redact"
@@ -57,7 +58,7 @@ func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
 		f.Add("token_url", option.ErrRequired)
 	} else if u, err := url.Parse(o.TokenURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") {
 		f.Unusablef("token_url", "is not a URL; accepted: http or https")
-	} else if err := cleanURL(u); err != nil {
+	} else if err := weburl.Clean(u); err != nil {
 		f.Unusablef("token_url", "%w", err)
 	} else {
 		s.url = u.String()
@@ -234,10 +235,10 @@ type tokenTransport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := cleanURL(r.URL); err != nil { // of a redirect
+	if err := weburl.Clean(r.URL); err != nil { // of a redirect
 		return nil, probe.Failf(probe.StageRequest, probe.ReasonTokenRefused, "the token server's redirect leads nowhere: %w", err)
 	}
-	req := &request{method: r.Method, url: r.URL, host: hostHeader(r.URL), userAgent: t.client.headers.userAgent}
+	req := &request{method: r.Method, url: r.URL, host: weburl.HostHeader(r.URL), userAgent: t.client.headers.userAgent}
 	for name, values := range r.Header {
 		for _, value := range values {
 			req.fields = append(req.fields, field{name, value})

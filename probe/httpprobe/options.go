@@ -12,8 +12,10 @@ import (
 	"github.com/prometheus/common/config"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/checks"
 	"rollcall/probe/httpprobe/content"
 	"rollcall/probe/httpprobe/jsoncel"
+	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
 	"rollcall/probe/tlsclient"
@@ -25,28 +27,28 @@ const DefaultBodySizeLimit option.Size = 10 << 20
 
 // Options is the http section of a module: blackbox_exporter's options by their names.
 type Options struct {
-	ValidStatusCodes             []int               `yaml:"valid_status_codes,omitempty"` // empty: 2xx
-	ValidHTTPVersions            []Version           `yaml:"valid_http_versions,omitempty"`
-	IPProtocol                   option.IPProtocol   `yaml:"preferred_ip_protocol,omitempty"`
-	IPProtocolFallback           bool                `yaml:"ip_protocol_fallback"`
-	SourceIPAddress              string              `yaml:"source_ip_address,omitempty"`
-	SkipResolvePhaseWithProxy    bool                `yaml:"skip_resolve_phase_with_proxy,omitempty"`
-	NoFollowRedirects            *bool               `yaml:"no_follow_redirects,omitempty"` // deprecated: follow_redirects
-	FailIfSSL                    bool                `yaml:"fail_if_ssl,omitempty"`
-	FailIfNotSSL                 bool                `yaml:"fail_if_not_ssl,omitempty"`
-	Method                       string              `yaml:"method,omitempty"`
-	Headers                      map[string]string   `yaml:"headers,omitempty"`
-	FailIfBodyMatchesRegexp      []option.Regexp     `yaml:"fail_if_body_matches_regexp,omitempty"`
-	FailIfBodyNotMatchesRegexp   []option.Regexp     `yaml:"fail_if_body_not_matches_regexp,omitempty"`
-	FailIfBodyJSONMatchesCEL     *jsoncel.Expression `yaml:"fail_if_body_json_matches_cel,omitempty"`
-	FailIfBodyJSONNotMatchesCEL  *jsoncel.Expression `yaml:"fail_if_body_json_not_matches_cel,omitempty"`
-	FailIfHeaderMatchesRegexp    []HeaderMatch       `yaml:"fail_if_header_matches,omitempty"`
-	FailIfHeaderNotMatchesRegexp []HeaderMatch       `yaml:"fail_if_header_not_matches,omitempty"`
-	Body                         string              `yaml:"body,omitempty"`
-	BodyFile                     string              `yaml:"body_file,omitempty"`
-	BodySizeLimit                option.Size         `yaml:"body_size_limit"` // 0: none
-	Compression                  Compression         `yaml:"compression,omitempty"`
-	EnableHTTP3                  bool                `yaml:"enable_http3,omitempty"`
+	ValidStatusCodes             []int                `yaml:"valid_status_codes,omitempty"` // empty: 2xx
+	ValidHTTPVersions            []Version            `yaml:"valid_http_versions,omitempty"`
+	IPProtocol                   option.IPProtocol    `yaml:"preferred_ip_protocol,omitempty"`
+	IPProtocolFallback           bool                 `yaml:"ip_protocol_fallback"`
+	SourceIPAddress              string               `yaml:"source_ip_address,omitempty"`
+	SkipResolvePhaseWithProxy    bool                 `yaml:"skip_resolve_phase_with_proxy,omitempty"`
+	NoFollowRedirects            *bool                `yaml:"no_follow_redirects,omitempty"` // deprecated: follow_redirects
+	FailIfSSL                    bool                 `yaml:"fail_if_ssl,omitempty"`
+	FailIfNotSSL                 bool                 `yaml:"fail_if_not_ssl,omitempty"`
+	Method                       string               `yaml:"method,omitempty"`
+	Headers                      map[string]string    `yaml:"headers,omitempty"`
+	FailIfBodyMatchesRegexp      []option.Regexp      `yaml:"fail_if_body_matches_regexp,omitempty"`
+	FailIfBodyNotMatchesRegexp   []option.Regexp      `yaml:"fail_if_body_not_matches_regexp,omitempty"`
+	FailIfBodyJSONMatchesCEL     *jsoncel.Expression  `yaml:"fail_if_body_json_matches_cel,omitempty"`
+	FailIfBodyJSONNotMatchesCEL  *jsoncel.Expression  `yaml:"fail_if_body_json_not_matches_cel,omitempty"`
+	FailIfHeaderMatchesRegexp    []checks.HeaderMatch `yaml:"fail_if_header_matches,omitempty"`
+	FailIfHeaderNotMatchesRegexp []checks.HeaderMatch `yaml:"fail_if_header_not_matches,omitempty"`
+	Body                         string               `yaml:"body,omitempty"`
+	BodyFile                     string               `yaml:"body_file,omitempty"`
+	BodySizeLimit                option.Size          `yaml:"body_size_limit"` // 0: none
+	Compression                  Compression          `yaml:"compression,omitempty"`
+	EnableHTTP3                  bool                 `yaml:"enable_http3,omitempty"`
 
 	HTTPClientConfig config.HTTPClientConfig `yaml:",inline"`
 }
@@ -58,13 +60,6 @@ func (o *Options) SetDefaults() {
 	o.HTTPClientConfig = config.DefaultHTTPClientConfig
 }
 
-// HeaderMatch is a regexp for the values of one response header.
-type HeaderMatch struct {
-	Header       string        `yaml:"header"`
-	Regexp       option.Regexp `yaml:"regexp"`
-	AllowMissing bool          `yaml:"allow_missing,omitempty"`
-}
-
 // prober is an http section ready to probe. Nothing in it changes afterwards but what follows files (secrets,
 // certificates) and the cached OAuth 2.0 token.
 type prober struct {
@@ -72,7 +67,7 @@ type prober struct {
 	body    requestBody
 	headers headerSet
 	auth    authorizer // nil: none configured
-	checks  checks
+	checks  checks.Checks
 	policy  network.Resolver
 	source  netip.Addr // of every connection; invalid: the system chooses
 	tls     *tlsclient.Client
@@ -117,7 +112,7 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 		return probe.Result{}, err
 	}
 	r := &run{p: p, req: req, start: start}
-	r.result.HTTP = &probe.HTTPFacts{HasCEL: p.checks.usesCEL()}
+	r.result.HTTP = &probe.HTTPFacts{HasCEL: p.checks.UsesCEL()}
 	defer r.close(false) // for a panic; otherwise it was done
 	if err = r.follow(ctx, target); err != nil {
 		err = redactError(err, r.redactions())
@@ -130,9 +125,9 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	return r.result.Settle(err)
 }
 
-// parse is parseTarget for the module: HTTP/3 is always encrypted, so it asks an http target by https, as blackbox_exporter.
+// parse is weburl.Parse for the module: HTTP/3 is always encrypted, so it asks an http target by https, as blackbox_exporter.
 func (p *prober) parse(target string) (*url.URL, error) {
-	u, err := parseTarget(target)
+	u, err := weburl.Parse(target)
 	if err == nil && p.http3 {
 		u.Scheme = "https"
 	}
@@ -147,7 +142,7 @@ func (p *prober) Locate(target string) (probe.Destination, error) {
 	}
 	via, err := p.proxy.choose(u)
 	return probe.Destination{
-		Host: u.Hostname(), Port: urlPort(u), Unresolved: via != nil && p.skipResolve,
+		Host: u.Hostname(), Port: weburl.Port(u), Unresolved: via != nil && p.skipResolve,
 		Via: func(at netip.AddrPort) (*url.URL, error) {
 			if via == nil || !at.Addr().IsValid() {
 				return via, nil

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/proxy"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
 	"rollcall/probe/tlsclient"
@@ -85,7 +86,7 @@ func cleanProxyURL(u *url.URL) (*url.URL, error) {
 		return nil, fmt.Errorf("has the scheme %q; accepted: http, https, socks5, socks5h", u.Scheme)
 	}
 	clean := *u // u is the option's own
-	return &clean, cleanURL(&clean)
+	return &clean, weburl.Clean(&clean)
 }
 
 // choose returns the proxy for u, nil when it is reached directly.
@@ -95,7 +96,7 @@ func (c *proxyClient) choose(u *url.URL) (*url.URL, error) {
 	}
 	chosen, err := c.rule(&http.Request{URL: u})
 	if err != nil {
-		return nil, probe.Failf(probe.StageProxy, probe.ReasonProtocolError, "choosing a proxy: %w", parseCause(err))
+		return nil, probe.Failf(probe.StageProxy, probe.ReasonProtocolError, "choosing a proxy: %w", weburl.Cause(err))
 	}
 	if chosen == nil {
 		return nil, nil
@@ -133,7 +134,7 @@ func (c *proxyClient) dial(ctx context.Context, p *prober, g probe.Guard, via, u
 	case u.Scheme == "https" || p.tunnels:
 		err = c.tunnel(ctx, p, l.conn(), via, target)
 	default:
-		l.authority = hostHeader(&url.URL{Scheme: u.Scheme, Host: target})
+		l.authority = weburl.HostHeader(&url.URL{Scheme: u.Scheme, Host: target})
 	}
 	if err != nil {
 		l.raw.Close()
@@ -176,7 +177,7 @@ func proxyPort(u *url.URL) uint16 {
 	if u.Port() == "" && (u.Scheme == "socks5" || u.Scheme == "socks5h") {
 		return 1080
 	}
-	return urlPort(u)
+	return weburl.Port(u)
 }
 
 // tunnel asks the proxy for a connection to the target.

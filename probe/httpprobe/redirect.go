@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"rollcall/probe"
+	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/network"
 )
 
@@ -66,12 +67,12 @@ func parseLocation(from *url.URL, location string) (*url.URL, error) {
 	}
 	u, err := from.Parse(network.EscapeLocation(location))
 	if err != nil {
-		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is not a URL: %w", parseCause(err))
+		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is not a URL: %w", weburl.Cause(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads to the scheme %q; followed: http, https", cut(u.Scheme))
 	}
-	if err := cleanURL(u); err != nil {
+	if err := weburl.Clean(u); err != nil {
 		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads nowhere: %w", err)
 	}
 	return u, nil
@@ -95,7 +96,7 @@ func (r *run) referer(h *hop, u *url.URL) string {
 		}
 		return ""
 	}
-	return shownURL(h.url)
+	return weburl.Shown(h.url)
 }
 
 // setCookies keeps what a redirect sets for the hops to come.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/option"
 )
 
@@ -53,7 +54,7 @@ func (r *run) hostOverride() string {
 
 // request composes what h sends.
 func (r *run) request(h *hop) (*request, error) {
-	out := &request{method: h.method, url: h.url, host: hostHeader(h.url), userAgent: r.p.headers.userAgent, body: h.body}
+	out := &request{method: h.method, url: h.url, host: weburl.HostHeader(h.url), userAgent: r.p.headers.userAgent, body: h.body}
 	var err error
 	fields := r.fields[:0]
 	if h.sameHost {
@@ -117,7 +118,7 @@ func (r *run) authorize(ctx context.Context, h *hop) (string, error) {
 // earlier probe fetched may have been revoked since, and the target is not the cause.
 func (r *run) renewCredentials(ctx context.Context) (bool, error) {
 	tokens, ok := r.p.auth.(*tokenSource)
-	if !ok || slices.Contains(r.p.checks.codes, http.StatusUnauthorized) {
+	if !ok || slices.Contains(r.p.checks.Codes, http.StatusUnauthorized) {
 		return false, nil
 	}
 	renewed, err := tokens.renew(ctx, r.req.Guard, r.credentials, r.start)

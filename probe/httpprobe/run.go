@@ -16,6 +16,7 @@ import (
 
 	"rollcall/probe"
 	"rollcall/probe/httpprobe/content"
+	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/option"
 	"rollcall/redact"
 )
@@ -93,7 +94,7 @@ func (r *run) follow(ctx context.Context, target *url.URL) error {
 			resp, err = r.askWithNewToken(ctx, &h, resp)
 		}
 		if err != nil {
-			r.result.HTTP.FinalURL = shownURL(h.url)
+			r.result.HTTP.FinalURL = weburl.Shown(h.url)
 			return r.deniedByRedirect(err)
 		}
 		next, follow, err := r.redirect(&h, resp)
@@ -102,12 +103,12 @@ func (r *run) follow(ctx context.Context, target *url.URL) error {
 		}
 		if !follow {
 			err = r.judge(ctx, resp, err)
-			r.result.HTTP.FinalURL = shownURL(h.url)
+			r.result.HTTP.FinalURL = weburl.Shown(h.url)
 			return err
 		}
 		secrets := r.redactions() // before the next request takes their place
 		if r.req.Trace != nil {
-			r.req.Trace.Step("the answer, %d, redirects to %s", resp.status, redact.Text(shownURL(next.url), secrets...))
+			r.req.Trace.Step("the answer, %d, redirects to %s", resp.status, redact.Text(weburl.Shown(next.url), secrets...))
 		}
 		r.close(true)
 		r.result.TLS = nil // what the hop before presented is not about the answer
@@ -117,7 +118,7 @@ func (r *run) follow(ctx context.Context, target *url.URL) error {
 
 // refusedByProxy reports whether resp is the proxy's own: a target behind it has no use for 407.
 func (r *run) refusedByProxy(resp *response) bool {
-	return resp.status == http.StatusProxyAuthRequired && r.link.authority != "" && !slices.Contains(r.p.checks.codes, resp.status)
+	return resp.status == http.StatusProxyAuthRequired && r.link.authority != "" && !slices.Contains(r.p.checks.Codes, resp.status)
 }
 
 // deniedByRedirect makes a refusal by the guard the target's failure when it is a redirect that leads there.
@@ -163,7 +164,7 @@ func (r *run) askOnce(ctx context.Context, h *hop) (*response, error) {
 	r.result.Phases.Processing += resp.first.Sub(asked)
 	if r.req.Trace != nil {
 		secrets := r.redactions()
-		r.req.Trace.Step("%s %s: %d over %s", h.method, redact.Text(shownURL(h.url), secrets...), resp.status, resp.proto)
+		r.req.Trace.Step("%s %s: %d over %s", h.method, redact.Text(weburl.Shown(h.url), secrets...), resp.status, resp.proto)
 		traceHeader(r.req.Trace, resp.header, secrets)
 	}
 	return resp, nil
@@ -240,8 +241,8 @@ func (r *run) judge(ctx context.Context, resp *response, stop error) error {
 	}
 	checks := &r.p.checks
 	m := option.Matcher{Ctx: ctx}
-	verdict := checks.head(&m, resp, facts)
-	sink := content.Sink{Limit: r.p.limit, Keep: verdict == nil && checks.looksAtBody(), Memory: probe.LimitOf(ctx)}
+	verdict := checks.Head(&m, resp.status, resp.header, facts)
+	sink := content.Sink{Limit: r.p.limit, Keep: verdict == nil && checks.LooksAtBody(), Memory: probe.LimitOf(ctx)}
 	buffer := r.p.buffers.Get().(*[]byte)
 	defer r.p.keepBuffer(buffer)
 	err := r.p.readBody(ctx, resp, &sink, *buffer)
@@ -253,16 +254,16 @@ func (r *run) judge(ctx context.Context, resp *response, stop error) error {
 	if err != nil && (verdict == nil || !probe.Is[*probe.Failure](err)) {
 		return err
 	}
-	if verdict == nil && sink.Keep && checks.usesCEL() && len(sink.Kept) > bodyBuffer {
+	if verdict == nil && sink.Keep && checks.UsesCEL() && len(sink.Kept) > bodyBuffer {
 		if err := probe.LimitOf(ctx).Hold(int64(len(sink.Kept)) * parsedJSON); err != nil {
 			return err
 		}
 	}
 	if verdict == nil && sink.Keep {
-		verdict = checks.body(&m, sink.Kept, facts)
+		verdict = checks.Body(&m, sink.Kept, facts)
 	}
 	if verdict == nil {
-		verdict = checks.connection(resp, facts.TLS)
+		verdict = checks.Connection(resp.proto, facts.TLS)
 	}
 	return verdict
 }

@@ -255,21 +255,6 @@ func TestUserAgentGoesToProxiesAndTokenServers(t *testing.T) {
 	}
 }
 
-func TestHostHasNoDefaultPort(t *testing.T) {
-	for target, want := range map[string]string{
-		"http://h:80/": "h", "http://h:8080/": "h:8080", "https://h:443/": "h", "https://h:80/": "h:80", "http://[::1]:80": "[::1]",
-		"http://[fe80::1%25lo]:80": "[fe80::1]", "http://[fe80::1%25lo]:81": "[fe80::1]:81", "h:http": "h",
-	} {
-		u, err := parseTarget(target)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := hostHeader(u); got != want {
-			t.Errorf("%s: Host is %s, want %s", target, got, want)
-		}
-	}
-}
-
 // What a server repeats of the credentials is in no text that people see, whether the probe is up or down.
 func TestEchoedSecretsAreRedacted(t *testing.T) {
 	const password = "pa/ss&w\"rd"

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"rollcall/probe/httpprobe/checks"
 	"rollcall/probe/option"
 )
 
@@ -42,7 +43,7 @@ func (o *Options) Validate() error {
 			seen[name] = key
 		}
 	}
-	for list, matches := range map[string][]HeaderMatch{
+	for list, matches := range map[string][]checks.HeaderMatch{
 		"fail_if_header_matches": o.FailIfHeaderMatchesRegexp, "fail_if_header_not_matches": o.FailIfHeaderNotMatchesRegexp,
 	} {
 		for i, m := range matches {

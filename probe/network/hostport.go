@@ -41,7 +41,7 @@ func Host(host string) (string, error) {
 		return "", errors.New("is neither a name nor an IP address")
 	case strings.ContainsFunc(ascii, notInHost):
 		return "", errors.New("holds a character that no host name has")
-	case isNumeric(ascii):
+	case IsNumeric(ascii):
 		addr, ok := parseNumericIPv4(ascii)
 		if !ok {
 			return "", errors.New("is a number that is no IPv4 address")
@@ -64,8 +64,8 @@ func isASCII(s string) bool {
 	return true
 }
 
-// isNumeric reports whether host is an IPv4 address in some spelling, or none: every label is a number.
-func isNumeric(host string) bool {
+// IsNumeric reports whether host is an IPv4 address in some spelling, or none: every label is a number.
+func IsNumeric(host string) bool {
 	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
 		if _, ok := parseNumber(label); !ok {
 			return false

@@ -14,11 +14,11 @@ import (
 	"rollcall/probe/network"
 )
 
-// explain adds to the failure of a handshake over TCP what was offered, and the setting that may help, where peers say no
+// explain adds to the failure of a handshake over TCP, in which no certificate was shown, what was offered, and the setting that may help, where peers say no
 // more than that they have nothing in common with us.
-func (t *Client) explain(err error, facts *probe.TLSFacts) error {
+func (t *Client) explain(err error) error {
 	f, ok := err.(*probe.Failure)
-	if !ok || facts.Version != 0 {
+	if !ok {
 		return err
 	}
 	alert, isAlert := network.RemoteAlert(err)

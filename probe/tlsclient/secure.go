@@ -43,6 +43,9 @@ func (t *Client) Secure(ctx context.Context, conn net.Conn, hello Hello, redial 
 	a := &attempts{t: t, hello: hello, redial: redial}
 	start := time.Now()
 	s, err := a.run(ctx, conn)
+	if err != nil && s.Facts == nil {
+		err = t.explain(err)
+	}
 	s.Connect = a.connecting
 	s.TLS = time.Since(start) - a.connecting
 	return s, err
@@ -166,7 +169,7 @@ func (t *Client) handshake(ctx context.Context, conn *handshakeConn, hello Hello
 	c.CurvePreferences = groups
 	s := Secured{Conn: tls.Client(conn, c), Facts: facts}
 	// Not HandshakeContext: it starts a goroutine to watch a context that conn watches already.
-	err = t.explain(HandshakeError(ctx, s.Conn.Handshake(), facts), facts)
+	err = HandshakeError(ctx, s.Conn.Handshake(), facts)
 	conn.Limit = nil
 	if facts.Version == 0 {
 		s.Facts = nil

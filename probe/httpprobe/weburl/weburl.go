@@ -1,4 +1,6 @@
-package httpprobe
+// Package weburl reads the URLs of targets, redirects and proxies, and brings them into the one form that is judged, resolved
+// and sent. It sends nothing.
+package weburl
 
 import (
 	"errors"
@@ -13,12 +15,12 @@ import (
 	"rollcall/redact"
 )
 
-// maxShownURL bounds a URL that is kept for people to read.
-const maxShownURL = 2048
+// MaxShown bounds a URL that is kept for people to read.
+const MaxShown = 2048
 
-// parseTarget reads a URL as people write targets: without a scheme it is http, and a scheme is in any case. A port may be
+// Parse reads a URL as people write targets: without a scheme it is http, and a scheme is in any case. A port may be
 // a service's name. Its errors are *TargetErrors and never quote a password.
-func parseTarget(target string) (*url.URL, error) {
+func Parse(target string) (*url.URL, error) {
 	if target == "" {
 		return nil, &probe.TargetError{Err: errors.New("the target is empty; accepted: a URL, e.g. https://example.com/path, or host:port")}
 	}
@@ -38,9 +40,9 @@ func parseTarget(target string) (*url.URL, error) {
 		if strings.Contains(target, "@") {
 			return nil, &probe.TargetError{Err: errors.New("the target is not a URL (it is not shown, for it may hold a password)")}
 		}
-		return nil, &probe.TargetError{Err: fmt.Errorf("the target is not a URL: %w", parseCause(err))}
+		return nil, &probe.TargetError{Err: fmt.Errorf("the target is not a URL: %w", Cause(err))}
 	}
-	if err := cleanURL(u); err != nil {
+	if err := Clean(u); err != nil {
 		return nil, &probe.TargetError{Err: err}
 	}
 	return u, nil
@@ -58,12 +60,12 @@ func numericPort(authority string) string {
 	return authority
 }
 
-// cleanURL refuses what cannot be asked for, and brings u's host into its one form (see network.Host).
-func cleanURL(u *url.URL) error {
+// Clean refuses what cannot be asked for, and brings u's host into its one form (see network.Host).
+func Clean(u *url.URL) error {
 	if u.Hostname() == "" {
 		return errors.New("the URL has no host")
 	}
-	host, err := cleanHost(u.Host)
+	host, err := CleanHost(u.Host)
 	if err != nil {
 		return fmt.Errorf("the URL's %w", err)
 	}
@@ -71,8 +73,8 @@ func cleanURL(u *url.URL) error {
 	return nil
 }
 
-// cleanHost brings host or host:port into the one form that is judged, dialled and sent.
-func cleanHost(text string) (string, error) {
+// CleanHost brings host or host:port into the one form that is judged, dialled and sent.
+func CleanHost(text string) (string, error) {
 	u := url.URL{Host: text}
 	host, port := u.Hostname(), u.Port()
 	if host == "" {
@@ -103,10 +105,10 @@ func cleanHost(text string) (string, error) {
 	return clean + port, nil
 }
 
-// urlPort is the port that u's connection goes to.
-func urlPort(u *url.URL) uint16 {
+// Port is the port that u's connection goes to.
+func Port(u *url.URL) uint16 {
 	if port := u.Port(); port != "" {
-		n, _ := strconv.ParseUint(port, 10, 16) // cleanURL has seen it
+		n, _ := strconv.ParseUint(port, 10, 16) // Clean has seen it
 		return uint16(n)
 	}
 	if u.Scheme == "https" {
@@ -115,9 +117,9 @@ func urlPort(u *url.URL) uint16 {
 	return 80
 }
 
-// hostHeader is u's host as the Host header has it: without the scheme's own port, and without an IPv6 zone, which means
+// HostHeader is u's host as the Host header has it: without the scheme's own port, and without an IPv6 zone, which means
 // something on this machine only.
-func hostHeader(u *url.URL) string {
+func HostHeader(u *url.URL) string {
 	host, port := u.Hostname(), u.Port()
 	ownPort := port == "80" && u.Scheme == "http" || port == "443" && u.Scheme == "https"
 	if !ownPort && !strings.Contains(host, "%") {
@@ -137,25 +139,25 @@ func withoutZone(host string) string {
 	return host
 }
 
-// withoutPort cuts the port off a Host header, and an IPv6 address's brackets.
-func withoutPort(host string) string {
+// WithoutPort cuts the port off a Host header, and an IPv6 address's brackets.
+func WithoutPort(host string) string {
 	u := url.URL{Host: host}
 	return u.Hostname()
 }
 
-// shownURL is u for people: without userinfo and fragment, and bounded.
-func shownURL(u *url.URL) string {
+// Shown is u for people: without userinfo and fragment, and bounded.
+func Shown(u *url.URL) string {
 	shown := *u
 	shown.User, shown.Fragment, shown.RawFragment = nil, "", ""
 	s := shown.String()
-	if len(s) > maxShownURL {
-		s = strings.ToValidUTF8(s[:maxShownURL], "") + "…"
+	if len(s) > MaxShown {
+		s = strings.ToValidUTF8(s[:MaxShown], "") + "…"
 	}
 	return s
 }
 
-// parseCause is what url.Parse found wrong, without the URL that it quotes.
-func parseCause(err error) error {
+// Cause is what url.Parse found wrong, without the URL that it quotes.
+func Cause(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		return wrapped.Err
