@@ -122,6 +122,12 @@ func (d *disk) takeOver() error {
 // tick does what is due.
 func (d *disk) tick(now time.Time, flush bool) error {
 	d.install()
+	if !now.Before(d.retryAt) {
+		if err := d.restore(); err != nil {
+			d.retryAt = now.Add(retryEvery)
+			d.failed(err)
+		}
+	}
 	if !d.reopen(now) {
 		d.shed()
 		return d.reason()

@@ -182,6 +182,42 @@ func (s *Store) abandon() error {
 	return s.setAside(errDamaged)
 }
 
+// restore looks whether the file is still in its place, and when it was removed writes all of it there again: until then it
+// goes on without a name, and would be gone with the process.
+func (s *Store) restore() error {
+	db := s.file.Load()
+	if db == nil || s.damaged.Load() {
+		return nil
+	}
+	path := db.Path()
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	err := guarded(func() error {
+		if err := os.MkdirAll(s.options.Dir, 0o700); err != nil {
+			return err
+		}
+		if err := db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(path+".new", 0o600) }); err != nil {
+			return err
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			return err
+		}
+		again, err := openFile(s.options.Dir, s.options.RetentionSize)
+		if err != nil {
+			return err
+		}
+		s.file.Store(again)
+		return db.Close() // when those who read it have ended
+	})
+	if err != nil {
+		return fmt.Errorf("writing the history again, whose file was removed: %w", err)
+	}
+	s.counters.failures.Add(1)
+	s.logger.Error("the history's file was removed while rollcall runs; all of it is written again", "file", path)
+	return nil
+}
+
 // view runs a reading transaction.
 func (s *Store) view(f func(*bbolt.Tx) error) error {
 	db := s.file.Load()

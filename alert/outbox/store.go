@@ -146,6 +146,38 @@ func (s *Store) prepare() error {
 	})
 }
 
+// Restore looks whether the file is still in its place, and when it was removed writes all of it there again: until then
+// it goes on without a name, and would be gone with the process. removed reports that it was; the error says why it is not
+// there again.
+func (s *Store) Restore() (removed bool, err error) {
+	path := s.db.Path()
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) || s.broken != nil {
+		return false, nil
+	}
+	err = guarded(func() error {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := s.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(path+".new", 0o600) }); err != nil {
+			return err
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			return err
+		}
+		again, err := openFile(filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		before := s.db
+		s.db = again.db
+		return before.Close()
+	})
+	if err != nil {
+		return true, fmt.Errorf("writing the alert store again: %w", err)
+	}
+	return true, nil
+}
+
 // Close closes the file.
 func (s *Store) Close() error {
 	if s.broken != nil {
