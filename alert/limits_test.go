@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +114,30 @@ func TestFullDiskHoldsBackNoMail(t *testing.T) {
 		storm(true)
 		closeHook(t, h)
 		p.want("500 servers are down", "500 servers are up again")
+	})
+}
+
+// TestStoreThatIsRemovedIsWrittenAgain: a restart then knows what was down, and that it was mailed.
+func TestStoreThatIsRemovedIsWrittenAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		h := openHook(t, dir, settings(p))
+		see(h, "host:1", false)
+		time.Sleep(2 * time.Minute)
+		if err := os.Remove(filepath.Join(dir, outbox.StoreFile)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if m := h.Stats(); m.StoreFailures != 1 {
+			t.Errorf("%d failures are counted", m.StoreFailures)
+		}
+		see(h, "host:2", false) // goes to the new file
+		time.Sleep(2 * time.Minute)
+		h = again(t, h, dir, settings(p))
+		see(h, "host:1", false)
+		see(h, "host:2", true)
+		time.Sleep(2 * time.Minute)
+		closeHook(t, h)
+		p.want("TCP host:1 is down", "TCP host:2 is down", "TCP host:2 is up again")
 	})
 }
 

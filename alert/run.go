@@ -40,6 +40,7 @@ func (e *engine) run(ctx context.Context) {
 // composed, all that changed is written, and only then the messages leave.
 func (e *engine) turn(ctx context.Context, now time.Time) time.Duration {
 	if e.sweepDue(now) {
+		e.restore()
 		for from, more := 0, true; more; {
 			from, more = e.sweepPart(from, now)
 		}

@@ -42,6 +42,22 @@ func (e *engine) save(now time.Time) {
 	}
 }
 
+// restore writes the store's file again when it was removed.
+func (e *engine) restore() {
+	removed, err := e.store.Restore()
+	if !removed {
+		return
+	}
+	e.mu.Lock()
+	e.storeFailures++
+	e.mu.Unlock()
+	if err != nil {
+		e.options.Logger.Error("the alert store's file was removed and cannot be written again; a restart now could lose or double mail", "err", err)
+		return
+	}
+	e.options.Logger.Error("the alert store's file was removed while rollcall runs; all of it is written again", "file", outbox.StoreFile)
+}
+
 // collect takes what is to be written next; more is false when that is all. The messages come last, with or after what
 // they say. All rows of a target are of the same instant: a tracker on disk that is ahead of its notifications would lose
 // them, and one that is behind would send them twice.

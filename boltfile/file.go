@@ -35,6 +35,7 @@ type Format struct {
 // File is an open file. Many goroutines may read it while one writes.
 type File struct {
 	db     *bbolt.DB
+	format Format
 	broken atomic.Pointer[error] // damage that was found
 }
 
@@ -94,7 +95,7 @@ func openFile(path string, format Format) (*File, error) {
 	if format.AllocSize > 0 {
 		db.AllocSize = format.AllocSize
 	}
-	f := &File{db: db}
+	f := &File{db: db, format: format}
 	if err := f.prepare(format); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
@@ -165,6 +166,30 @@ func (f *File) do(transaction func(func(*bbolt.Tx) error) error, do func(*bbolt.
 		f.broken.Store(&err)
 	}
 	return err
+}
+
+// Restore looks whether the file is still in its place, and when it was removed writes all of it there again: until then it
+// goes on without a name, and would be gone with the process. It returns the new file, for which the caller is to close this
+// one; nil without an error: there was nothing to do.
+func (f *File) Restore() (again *File, err error) {
+	path := f.db.Path()
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) || f.Damage() != nil {
+		return nil, nil
+	}
+	err = guarded(func() error {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := f.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(path+".new", 0o600) }); err != nil {
+			return err
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			return err
+		}
+		again, err = openFile(path, f.format)
+		return err
+	})
+	return again, err
 }
 
 // Damage is what a transaction found to be damaged; nil: nothing.

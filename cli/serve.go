@@ -81,6 +81,7 @@ func (s *serve) addWebFlags(cmd *kingpin.CmdClause) {
 		PlaceHolder("<path>").StringVar(&s.RoutePrefix)
 	cmd.Flag("web.admin-address", "Address for /config, /logs, /-/reload and /debug/pprof, which the other addresses then do not serve.").
 		PlaceHolder("<address>").StringVar(&s.AdminAddress)
+	cmd.Flag("web.show-sent", "Show what modules send (send, body, parameters of token URLs, claims) on /config and with debug=true; otherwise it is hidden like secrets.").BoolVar(&s.ShowSent)
 	cmd.Flag("web.enable-pprof", "Serve Go's profiles under /debug/pprof.").BoolVar(&s.EnablePprof)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type Manager struct {
 
 	// Guarded by turn.
 	made     stamp // of the last attempt
+	looked   look  // the last one of Watch
 	optional bool  // the file may be missing; false once it was there
 }
 
@@ -142,8 +144,15 @@ func (m *Manager) load() (*Config, error) {
 	return next, err
 }
 
+// look is what Watch saw.
+type look struct {
+	stamp
+	modified time.Time // of the file; zero: it was not there
+}
+
 // Watch reloads whenever the file, or one that its options name, has other content than at the last attempt, and
-// logs the outcome. It looks once in an interval and returns when ctx is done.
+// logs the outcome. It looks once in an interval and returns when ctx is done. A change counts at the second look that
+// sees the same: a file that is being written may be valid without its guard or its targets.
 func (m *Manager) Watch(ctx context.Context, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -160,8 +169,14 @@ func (m *Manager) Watch(ctx context.Context, interval time.Duration) {
 func (m *Manager) reloadIfChanged() {
 	<-m.turn
 	defer func() { m.turn <- struct{}{} }()
+	var modified time.Time
+	if info, err := os.Stat(m.path); err == nil {
+		modified = info.ModTime()
+	}
 	data, _ := read(m.path, true) // a file that is gone differs from one that was there
-	if m.made.equal(newStamp(data, m.made.files)) {
+	before, now := m.looked, look{newStamp(data, m.made.files), modified}
+	m.looked = now
+	if m.made.equal(now.stamp) || !before.equal(now.stamp) || !before.modified.Equal(modified) {
 		return
 	}
 	if err := m.reload(); err != nil {

@@ -169,7 +169,7 @@ func TestWatchReloadsWhatChanged(t *testing.T) {
 		watch.Go(func() { m.Watch(ctx, interval) })
 		expect := func(what string, want int, ok bool) {
 			t.Helper()
-			time.Sleep(interval) // in the bubble's clock: nothing waits
+			time.Sleep(2 * interval) // in the bubble's clock: nothing waits
 			synctest.Wait()
 			if reloads != want {
 				t.Errorf("%s: %d reloads, want %d", what, reloads, want)
@@ -202,6 +202,39 @@ func TestWatchReloadsWhatChanged(t *testing.T) {
 		expect("back", 4, true)
 		cancel()
 		watch.Wait()
+	})
+}
+
+// TestWatchTakesNoHalfFile: each part of a file that is written slowly is valid, and has no guard.
+func TestWatchTakesNoHalfFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const interval = 30 * time.Second
+		whole := oneModule + "guard: {deny: [127.0.0.1]}\ntargets:\n- {module: one, target: 'a:1'}\n"
+		path := filepath.Join(t.TempDir(), "rollcall.yml")
+		writeFile(t, path, whole)
+		m, err := NewManager(path, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var taken []string
+		m.OnReload(func(c *Config) { taken = append(taken, string(c.YAML())) })
+		ctx, cancel := context.WithCancel(t.Context())
+		var watch sync.WaitGroup
+		watch.Go(func() { m.Watch(ctx, interval) })
+		changed := strings.ReplaceAll(whole, "a:1", "b:1")
+		lines := strings.SplitAfter(changed, "\n")
+		for n := 1; n <= len(lines); n++ {
+			writeFile(t, path, strings.Join(lines[:n], ""))
+			time.Sleep(interval)
+			synctest.Wait()
+		}
+		time.Sleep(2 * interval)
+		synctest.Wait()
+		cancel()
+		watch.Wait()
+		if len(taken) != 1 || !strings.Contains(taken[0], "b:1") || !strings.Contains(taken[0], "deny") {
+			t.Errorf("taken: %q", taken)
+		}
 	})
 }
 

@@ -155,6 +155,45 @@ modules:
 	}
 }
 
+// TestWhatIsSentIsHiddenUnlessTheOperatorShowsIt.
+func TestWhatIsSentIsHiddenUnlessTheOperatorShowsIt(t *testing.T) {
+	c := load(t, `
+modules:
+  mail:
+    prober: tcp
+    tcp: {query_response: [{expect: "^220 ", send: "AUTH PLAIN `+canary+`-send"}]}
+  socket: {prober: websocket, websocket: {query_response: [{send: `+canary+`-message}]}}
+  web:
+    prober: http
+    http:
+      method: POST
+      body: `+canary+`-body
+      oauth2:
+        client_id: rollcall
+        client_secret: secret
+        token_url: "https://login.example.com/token?tenant=`+canary+`-query"
+        endpoint_params: {assertion: `+canary+`-assertion, resource: `+canary+`-resource}
+        claims: {sub: `+canary+`-claim}
+`)
+	for what, text := range map[string][]byte{"the configuration": c.YAML(), "mail": c.ModuleYAML("mail"), "socket": c.ModuleYAML("socket"), "web": c.ModuleYAML("web")} {
+		if strings.Contains(string(text), canary) || !strings.Contains(string(text), "<secret>") {
+			t.Errorf("%s shows what is sent:\n%s", what, text)
+		}
+	}
+	shown := WithSent{c}
+	for _, part := range []string{"send", "message", "body", "query", "resource", "claim"} {
+		if !strings.Contains(string(shown.YAML()), canary+"-"+part) {
+			t.Errorf("the %s is not shown though the operator says so:\n%s", part, shown.YAML())
+		}
+	}
+	if !strings.Contains(string(shown.ModuleYAML("mail")), canary) || strings.Contains(string(shown.YAML()), canary+"-assertion") {
+		t.Error("a module shows what it sends, and an assertion stays a secret")
+	}
+	if !strings.Contains(string(c.YAML()), "https://login.example.com/token?<secret>") {
+		t.Errorf("the rest of a token server's URL is hidden:\n%s", c.YAML())
+	}
+}
+
 // TestProblemsDoNotQuoteSecrets breaks a file in every way around its secrets.
 func TestProblemsDoNotQuoteSecrets(t *testing.T) {
 	for _, http := range []string{

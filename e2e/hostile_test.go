@@ -28,10 +28,10 @@ type row struct {
 // crowded are the rows that load the whole machine; they run alone.
 var crowded = map[int]bool{11: true, 32: true, 46: true, 50: true}
 
-// hostileRows are all fifty.
+// hostileRows are all seventy.
 func hostileRows() []row {
 	var all []row
-	for _, some := range [][]row{requestRows(), nameRows(), tcpRows(), tlsRows(), httpRows(), ourselvesRows()} {
+	for _, some := range [][]row{requestRows(), nameRows(), tcpRows(), tlsRows(), httpRows(), ourselvesRows(), secondRows()} {
 		all = append(all, some...)
 	}
 	return all

@@ -2,12 +2,15 @@ package probe
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"rollcall/redact"
 )
 
 // maxTraceBytes bounds what one probe may write into its Trace, whatever the remote side sends.
@@ -17,9 +20,12 @@ const maxTraceBytes = 64 << 10
 // Its methods do nothing on a nil Trace, but their arguments are evaluated all the same: test for nil first
 // where that costs.
 type Trace struct {
+	ShowSent bool // what modules send may be shown; otherwise it is a secret
+
 	mu    sync.Mutex
 	steps []Step
 	bytes int
+	sent  []string // what no step may show
 }
 
 // Step is one line of a Trace.
@@ -38,12 +44,47 @@ func (t *Trace) Step(format string, args ...any) {
 	if t.bytes > maxTraceBytes {
 		return
 	}
-	text := fmt.Sprintf(format, args...)
+	text := redact.Text(fmt.Sprintf(format, args...), t.sent...)
 	if t.bytes += len(text); t.bytes > maxTraceBytes {
 		text = "further steps are left out: the trace is full"
 	}
 	t.steps = append(t.steps, Step{Time: time.Now(), Text: text})
 }
+
+// Sending adds a line about text, which is about to be sent to the target. Unless ShowSent, it says only how long the text is,
+// and later lines are without what a peer may repeat of it.
+func (t *Trace) Sending(text string) {
+	switch {
+	case t == nil:
+	case t.ShowSent || isCommand(text):
+		t.Step("sending %s", Quoted(text))
+	default:
+		t.Step("sending %d bytes", len(text))
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.sent = append(t.sent, SentSecrets(text)...)
+	}
+}
+
+// SentSecrets are the parts of what a module sends that no text may show: all of it, and the words after one that announces a
+// credential, e.g. AUTH or PASS. A command alone, in capitals, is none.
+func SentSecrets(text string) []string {
+	text = strings.TrimSpace(text)
+	if isCommand(text) {
+		return nil
+	}
+	secrets := []string{text}
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		announced := slices.IndexFunc(words, func(w string) bool { return redact.IsCredential(w) || strings.EqualFold(w, "login") })
+		if announced >= 0 {
+			secrets = append(secrets, slices.DeleteFunc(words[announced+1:], isCommand)...)
+		}
+	}
+	return secrets
+}
+
+func isCommand(text string) bool { return strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ ") == "" }
 
 // Steps returns the lines so far, oldest first.
 func (t *Trace) Steps() []Step {

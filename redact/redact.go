@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"html"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,8 +20,15 @@ const hiddenText = "<secret>"
 const shortestSecret = 4
 
 // Text returns text, which quotes a remote side, without the secrets that were sent there: servers repeat what they do
-// not like. It knows them as they are, in Base64, in a URL, in a quoted string, in HTML, and cut off by an ellipsis.
+// not like. It knows them as they are, in Base64, alone or with more, as "Basic" credentials are, in a URL, in a quoted
+// string, in HTML, and cut off by an ellipsis.
 func Text(text string, secrets ...string) string {
+	text = encoded.ReplaceAllStringFunc(text, func(word string) string {
+		if holdsEncoded(word, secrets) {
+			return hiddenText
+		}
+		return word
+	})
 	for _, secret := range secrets {
 		if len(secret) < shortestSecret {
 			continue
@@ -31,6 +39,22 @@ func Text(text string, secrets ...string) string {
 		}
 	}
 	return text
+}
+
+// encoded is a word that may be Base64, of as many bytes as the shortest secret.
+var encoded = regexp.MustCompile(`[A-Za-z0-9+/_-]{6,}={0,2}`)
+
+// holdsEncoded reports whether word is Base64 of something with a secret in it.
+func holdsEncoded(word string, secrets []string) bool {
+	word = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(word, "="))
+	plain, err := base64.RawStdEncoding.DecodeString(word[:len(word)-len(word)%4])
+	if rest := word[len(word)-len(word)%4:]; len(rest) > 1 {
+		last, _ := base64.RawStdEncoding.DecodeString(rest) // of characters that are all of the alphabet
+		plain = append(plain, last...)
+	}
+	return err == nil && slices.ContainsFunc(secrets, func(secret string) bool {
+		return len(secret) >= shortestSecret && strings.Contains(string(plain), secret)
+	})
 }
 
 // forms are the ways in which a peer may write secret; the longer of two that begin alike comes first.
@@ -81,7 +105,7 @@ func CredentialForms(value string) []string {
 // IsCredential reports by its name whether a header or parameter holds a credential.
 func IsCredential(name string) bool {
 	name = strings.ToLower(name)
-	return slices.ContainsFunc([]string{"auth", "cookie", "token", "secret", "pass", "key", "credential", "session", "signature"},
+	return slices.ContainsFunc([]string{"auth", "cookie", "token", "secret", "pass", "key", "credential", "session", "signature", "assertion"},
 		func(word string) bool { return strings.Contains(name, word) })
 }
 

@@ -13,6 +13,7 @@ func TestTextLosesSecretsInEveryForm(t *testing.T) {
 		"Basic cEBzcyB3b3Jk":                        "Basic <secret>",
 		"cut off: p@ss w…":                          "cut off: <secret>…",
 		"cut off here p@ss…, and here: Y2/cEBzcyB…": "cut off here <secret>…, and here: Y2/<secret>…",
+		"Basic YWxpY2U6cEBzcyB3b3Jk, or AGFsaWNlAHBAc3Mgd29yZA==": "Basic <secret>, or <secret>", // alice:…, and AUTH PLAIN
 		"p@s…": "p@s…",
 	} {
 		if got := Text(text, "p@ss word", "ab"); got != want {

@@ -61,8 +61,12 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	targets := new(collector.Targets)
 	archive := newArchive(o)
 	exporter.ReportHistory(historyStats(archive.store))
+	current := func() web.Config { return manager.Current() }
+	if o.ShowSent {
+		current = func() web.Config { return config.WithSent{Config: manager.Current()} }
+	}
 	app := web.New(web.Options{
-		Current:       func() web.Config { return manager.Current() },
+		Current:       current,
 		Reload:        reload,
 		Runner:        runner,
 		Exporter:      exporter,
@@ -75,6 +79,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		RoutePrefix:   routePrefix,
 		SeparateAdmin: o.AdminAddress != "",
 		EnablePprof:   o.EnablePprof,
+		ShowSent:      o.ShowSent,
 		Memory:        memory,
 		Version:       version.Version,
 		Logger:        o.Logger,

@@ -48,6 +48,7 @@ type Options struct {
 	RoutePrefix     string // empty: the path of ExternalURL
 	AdminAddress    string // empty: the other addresses serve everything
 	EnablePprof     bool
+	ShowSent        bool // /config and debug=true show what modules send
 
 	Logger   *slog.Logger
 	ProbeLog *slog.Logger // of verdicts, and at debug level of their steps

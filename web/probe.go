@@ -88,7 +88,7 @@ func (s *Server) query(r *http.Request) (*query, error) {
 		q.request.Late = max(0, q.request.Timeout-(patience-sinceArrived(r)))
 	}
 	if q.report || s.logsSteps(r.Context()) {
-		q.request.Trace = new(probe.Trace)
+		q.request.Trace = &probe.Trace{ShowSent: s.options.ShowSent}
 	}
 	return q, nil
 }

@@ -47,6 +47,7 @@ type Options struct {
 	RoutePrefix   string         // what comes before every path; empty: ExternalURL's path
 	SeparateAdmin bool           // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
 	EnablePprof   bool
+	ShowSent      bool          // debug=true shows what modules send
 	Memory        *probe.Memory // what replies take that clients do not read; nil: no bound
 	Version       string        // shown on each page
 

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -171,7 +170,7 @@ func (p *Poster) post(ctx context.Context, url string, alerts [][]byte) outbox.O
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return outbox.Outcome{Err: fmt.Errorf("posting to Alertmanager: %w", err)}
+		return outbox.Outcome{Err: fmt.Errorf("posting to Alertmanager: %s", p.redact(err.Error()))} // it may quote an answer that is none
 	}
 	defer resp.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(resp.Body, 4<<10))
@@ -186,7 +185,10 @@ func (p *Poster) post(ctx context.Context, url string, alerts [][]byte) outbox.O
 		code != http.StatusForbidden && code != http.StatusNotFound:
 		return outbox.Outcome{Verdict: outbox.Rejected, Err: says}
 	default: // also a wrong password or path: it judges the configuration, and the operator will mend that
-		return outbox.Outcome{Err: errors.Join(says, err)}
+		if err != nil {
+			says = fmt.Errorf("%w (%s)", says, p.redact(err.Error()))
+		}
+		return outbox.Outcome{Err: says}
 	}
 }
 

@@ -1,15 +1,20 @@
 package alertmanager
 
 import (
+	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/common/config"
 
 	"rollcall/alert/incident"
 	"rollcall/alert/outbox"
@@ -244,3 +249,37 @@ func FuzzAlertmanagerReply(f *testing.F) {
 type answer func(*http.Request) *http.Response
 
 func (f answer) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
+
+// TestAnswersLoseThePassword has servers that repeat it, in answers and in what is none.
+func TestAnswersLoseThePassword(t *testing.T) {
+	for _, says := range []string{"HTTP/1.1 401 %s\r\nContent-Length: 99\r\n\r\n%s", "HTTP/1.1 %s\r\n\r\n", "HTTP/1.1 500 no\r\nContent-Length: %s\r\n\r\n", "%s\r\n\r\n"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			if r, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				io.Copy(io.Discard, r.Body)
+				basic := r.Header.Get("Authorization")
+				fmt.Fprintf(c, strings.ReplaceAll(says, "%s", "%[1]s canary-password"), basic)
+			}
+		}()
+		p, urls, err := New(&Options{URLs: []string{"http://" + l.Addr().String()}, BasicAuth: &config.BasicAuth{Username: "alice", Password: "canary-password"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := p.Deliver(t.Context(), urls[0], many(1, 1))
+		if basic := base64.StdEncoding.EncodeToString([]byte("alice:canary-password")); o.Err == nil || strings.Contains(o.Err.Error(), "canary") || strings.Contains(o.Err.Error(), basic) {
+			t.Errorf("%q: %v", says, o.Err)
+		}
+		l.Close()
+		<-done
+	}
+}

@@ -57,12 +57,13 @@ func (s *smtpServer) authenticate(ctx context.Context, session *smtpSession, hos
 		return "", fmt.Errorf("the mail server offers AUTH %s, and it refused %q of it; known here: %s",
 			incident.Clean(strings.Join(offered, " "), 100), unusable, strings.Join(known, ", "))
 	}
-	if s.trace != nil { // refusal has no other place to learn it
-		s.trace.secrets = loginForms(s.options.Username, password)
+	session.secrets = append(session.secrets, loginForms(s.options.Username, password)...)
+	if s.trace != nil {
+		s.trace.secrets = session.secrets
 	}
 	session.within(s.limits.command)
 	if err := session.client.Auth(auth); err != nil {
-		return mechanism, fmt.Errorf("logging in to the mail server as %q: %w", s.options.Username, redactReply(err, loginForms(s.options.Username, password)))
+		return mechanism, fmt.Errorf("logging in to the mail server as %q: %w", s.options.Username, redactReply(err, session.secrets))
 	}
 	return mechanism, nil
 }
@@ -97,20 +98,31 @@ func withHint(err error) error {
 	return err
 }
 
-// redactReply is cleanReply for a server that knows a secret.
+// redactReply makes the server's words fit for a log, without the secrets that it may repeat.
 func redactReply(err error, secrets []string) error {
 	if reply := (*textproto.Error)(nil); errors.As(err, &reply) {
 		return &textproto.Error{Code: reply.Code, Msg: cleanText(redact.Text(reply.Msg, secrets...))}
 	}
-	return errors.New(redact.Text(err.Error(), secrets...))
+	return redacted(err, secrets)
 }
 
-// cleanReply makes the server's words fit for a log.
-func cleanReply(err error) error {
-	if reply := (*textproto.Error)(nil); errors.As(err, &reply) {
-		return &textproto.Error{Code: reply.Code, Msg: cleanText(reply.Msg)}
+// redactedError is an error whose text is without secrets.
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string { return e.text }
+
+func (e *redactedError) Unwrap() error { return e.err }
+
+// redacted is err with a text without the secrets.
+func redacted(err error, secrets []string) error {
+	text := redact.Text(err.Error(), secrets...)
+	if text == err.Error() {
+		return err
 	}
-	return err
+	return &redactedError{text, err}
 }
 
 // maxAnswer bounds what an answer of a mail system takes in a log, in bytes.

@@ -45,7 +45,11 @@ func (o *SMTPOptions) token(ctx context.Context) (string, error) {
 		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("getting an OAuth 2.0 token for the mail server: %s", incident.Clean(redact.Text(err.Error(), secret), maxAnswer))
+		secrets := []string{secret}
+		for _, value := range o.OAuth2.EndpointParams { // e.g. the password of another grant
+			secrets = append(secrets, value)
+		}
+		return "", fmt.Errorf("getting an OAuth 2.0 token for the mail server: %s", incident.Clean(redact.Text(err.Error(), secrets...), maxAnswer))
 	}
 	token, ok := strings.CutPrefix(header, "Bearer ")
 	if !ok {

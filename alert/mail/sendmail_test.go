@@ -105,7 +105,7 @@ func TestSendmailThatHangsIsKilledWithItsChildren(t *testing.T) {
 			if r := m.deliver(ctx, "root", testMessage); r.Verdict != outbox.InDoubt {
 				t.Errorf("verdict %v (%v), want in doubt: it may have queued the mail", r.Verdict, r.Err)
 			}
-			if took := time.Since(begin); took > 5*time.Second {
+			if took := time.Since(begin); took > 20*time.Second {
 				t.Errorf("took %v", took)
 			}
 			var child int
@@ -116,7 +116,7 @@ func TestSendmailThatHangsIsKilledWithItsChildren(t *testing.T) {
 			for alive := true; alive; {
 				stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
 				alive = syscall.Kill(child, 0) == nil && err == nil && !strings.Contains(string(stat), ") Z ")
-				if time.Since(begin) > 10*time.Second {
+				if time.Since(begin) > 30*time.Second {
 					t.Fatalf("the child %d still runs", child)
 				}
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 
 	"rollcall/alert/outbox"
+	"rollcall/redact"
 )
 
 // smtpServer delivers by SMTP, one session for each message. It leads the dialogue itself, command by command, with
@@ -56,6 +57,15 @@ func (s *smtpServer) deliver(ctx context.Context, to Address, data []byte) outbo
 	return session.send(s.from, to, data)
 }
 
+// secrets are what the server knows from this session, or an earlier one, and may repeat.
+func (s *smtpServer) secrets() []string {
+	password, err := s.options.password()
+	if err != nil || password == "" {
+		return nil
+	}
+	return loginForms(s.options.Username, password)
+}
+
 // open returns a session that is ready for MAIL. A server that answers 504 to a way to log in is tried with the next.
 func (s *smtpServer) open(ctx context.Context) (*smtpSession, error) {
 	var unusable []string
@@ -86,7 +96,10 @@ func (s *smtpServer) connect(ctx context.Context, unusable []string) (_ *smtpSes
 	if err != nil {
 		return nil, "", fmt.Errorf("connecting to the mail server: %w", err)
 	}
-	session := &smtpSession{conn: conn, limits: s.limits, trace: s.trace, stop: context.AfterFunc(ctx, func() { conn.Close() })}
+	session := &smtpSession{conn: conn, limits: s.limits, trace: s.trace, secrets: s.secrets(), stop: context.AfterFunc(ctx, func() { conn.Close() })}
+	if s.trace != nil { // refusal has no other place to learn it
+		s.trace.secrets = session.secrets
+	}
 	if err = s.greet(ctx, session, host, tlsConfig); err == nil {
 		mechanism, err = s.authenticate(ctx, session, host, unusable)
 	}
@@ -94,7 +107,7 @@ func (s *smtpServer) connect(ctx context.Context, unusable []string) (_ *smtpSes
 		s.trace.refusal(err)
 		session.stop()
 		conn.Close()
-		return nil, mechanism, err
+		return nil, mechanism, redacted(err, session.secrets)
 	}
 	return session, mechanism, nil
 }
@@ -151,6 +164,7 @@ type smtpSession struct {
 	listener listener
 	limits   limits
 	trace    *transcript
+	secrets  []string    // that no text may show
 	stop     func() bool // releases the watch on the context
 	broken   bool        // nothing more can be sent
 }
@@ -201,7 +215,7 @@ func (s *smtpSession) send(from, to Address, data []byte) outbox.Outcome {
 		return outbox.Outcome{Verdict: outbox.InDoubt, Err: fmt.Errorf("waiting for the mail server to accept the message for %s: %w", to, err)}
 	}
 	if answered, ok := w.(*smtp.DataCloser); ok {
-		s.trace.note("accepted: %s", cleanText(answered.ServerResponse()))
+		s.trace.note("accepted: %s", cleanText(redact.Text(answered.ServerResponse(), s.secrets...)))
 	}
 	return outbox.Outcome{Verdict: outbox.Delivered}
 }
@@ -209,7 +223,7 @@ func (s *smtpSession) send(from, to Address, data []byte) outbox.Outcome {
 // failed judges the error of a command.
 func (s *smtpSession) failed(command string, to Address, err error) outbox.Outcome {
 	s.trace.refusal(err)
-	outcome := outbox.Outcome{Err: fmt.Errorf("%s for %s: %w", command, to, cleanReply(err))}
+	outcome := outbox.Outcome{Err: fmt.Errorf("%s for %s: %w", command, to, redactReply(err, s.secrets))}
 	reply := (*textproto.Error)(nil)
 	switch {
 	case !errors.As(err, &reply), reply.Code == 421: // 421: the server closes the connection

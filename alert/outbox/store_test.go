@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -29,6 +30,21 @@ func TestDirectoryThatIsNoneIsRefused(t *testing.T) {
 	for _, dir := range []string{file, filepath.Join(file, "below")} {
 		if _, _, _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "--storage.path is to name a directory") {
 			t.Errorf("%s: got %v, want what to do about it", dir, err)
+		}
+	}
+}
+
+func TestStoreIsForItsUserOnly(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made")
+	s, _ := mustOpen(t, dir)
+	defer s.Close()
+	for path, want := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, StoreFile): 0o600} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != want && runtime.GOOS != "windows" {
+			t.Errorf("%s has mode %o, want %o", path, got, want)
 		}
 	}
 }

@@ -21,6 +21,10 @@ type Encoder struct {
 	Scalars Scalars
 	// Hide reports whether a key of a map with values of a type, e.g. of headers, names a secret: all below it is hidden.
 	Hide func(key string, values reflect.Type) bool
+	// HideOption reports whether all of an option of a struct is secret; nil: none is.
+	HideOption func(option string) bool
+	// Shorten is what is shown of the text of an option of a struct; nil: all of it.
+	Shorten func(option, text string) string
 	// Reveal reports whether an option, though below a hidden key, is none, e.g. the name of a file.
 	Reveal func(key string) bool
 	// Redact takes secrets out of a text.
@@ -106,7 +110,12 @@ func (e *Encoder) structNode(v reflect.Value, hidden bool) *yaml.Node {
 		if f.omitEmpty && value.IsZero() { // an empty list is not nil, and may mean something
 			continue
 		}
-		m.Content = append(m.Content, plain(f.name), e.node(value, hidden && !e.Reveal(f.name)))
+		hide := (hidden || e.HideOption != nil && e.HideOption(f.name)) && !e.Reveal(f.name)
+		node := e.node(value, hide)
+		if e.Shorten != nil && node.Kind == yaml.ScalarNode && value.Kind() == reflect.String {
+			node = plain(e.Shorten(f.name, node.Value))
+		}
+		m.Content = append(m.Content, plain(f.name), node)
 	}
 	if s.inlineMap != nil {
 		m.Content = append(m.Content, e.mapNode(v.FieldByIndex(s.inlineMap), hidden).Content...)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"rollcall/boltfile"
@@ -110,6 +111,12 @@ func (d *disk) setAside(damage, err error) {
 
 // tick does what is due.
 func (d *disk) tick(now time.Time, flush bool) error {
+	if f := d.file.Load(); f != nil && !now.Before(d.retryAt) {
+		if err := d.restore(f); err != nil {
+			d.retryAt = now.Add(retryEvery)
+			d.failed(err)
+		}
+	}
 	if !d.reopen(now) || now.Before(d.retryAt) && !flush {
 		d.install(now)
 		d.shed()
@@ -134,6 +141,21 @@ func (d *disk) tick(now time.Time, flush bool) error {
 	d.retryAt = time.Time{}
 	d.measure()
 	return nil
+}
+
+// restore writes the file again when it was removed.
+func (d *disk) restore(f *boltfile.File) error {
+	again, err := f.Restore()
+	if err != nil {
+		return fmt.Errorf("writing the history again, whose file was removed: %w", err)
+	}
+	if again == nil {
+		return nil
+	}
+	d.file.Store(again)
+	d.counters.failures.Add(1)
+	d.logger.Error("the history's file was removed while rollcall runs; all of it is written again", "file", d.path())
+	return f.Close() // when those who read it have ended
 }
 
 func (d *disk) flushAll() error {

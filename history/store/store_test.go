@@ -2,6 +2,8 @@ package store
 
 import (
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -168,4 +170,42 @@ var crashTargets = []history.Target{
 	{Module: "http_2xx", Target: "https://a.example/", Interval: time.Minute},
 	{Module: "http_2xx", Target: "https://b.example/", Interval: time.Minute},
 	{Module: "icmp", Target: "c.example", Interval: time.Minute},
+}
+
+// TestFileThatIsRemovedIsWrittenAgain: what a restart finds is all that was there.
+func TestFileThatIsRemovedIsWrittenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := history.Target{Module: "http_2xx", Target: "https://a.example/", Interval: time.Minute}
+		dir := t.TempDir()
+		s, stop := runStore(t, Options{Dir: dir})
+		s.Apply([]history.Target{target})
+		flush(t, s)
+		begin, count := time.Now(), 0
+		probe := func() {
+			for range 100 {
+				time.Sleep(time.Minute)
+				s.Observe(testRecord(target, time.Now(), history.StateUp, time.Second))
+				count++
+			}
+			flush(t, s)
+		}
+		probe()
+		if err := os.Remove(filepath.Join(dir, fileName)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * tickEvery)
+		if stats := s.Stats(); stats.WriteFailures != 1 || !stats.Writable {
+			t.Errorf("%d failures are counted, writable: %t", stats.WriteFailures, stats.Writable)
+		}
+		probe()
+		stop()
+		s, stop = runStore(t, Options{Dir: dir})
+		s.Apply([]history.Target{target})
+		flush(t, s)
+		results, err := s.Results(t.Context(), target.ID(), begin, time.Now().Add(time.Hour), 1000)
+		if err != nil || len(results) != count {
+			t.Errorf("%d results after a restart, want %d: %v", len(results), count, err)
+		}
+		stop()
+	})
 }

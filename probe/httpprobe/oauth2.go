@@ -255,7 +255,11 @@ func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		req.body = body
 		if form, err := url.ParseQuery(string(body)); err == nil {
-			t.sent = append(t.sent, form.Get("client_secret"), form.Get("assertion"))
+			for name, values := range form {
+				if name == "assertion" || redact.IsCredential(name) {
+					t.sent = append(t.sent, values...)
+				}
+			}
 		}
 	}
 	asked := run{p: t.client, req: probe.Request{Guard: t.guard}, result: probe.Result{HTTP: new(probe.HTTPFacts)}, target: r.URL}

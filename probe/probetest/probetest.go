@@ -19,7 +19,7 @@ import (
 func Ask(t testing.TB, m *probe.Module, req probe.Request) probe.Result {
 	t.Helper()
 	if req.Timeout == 0 {
-		req.Timeout = 5 * time.Second
+		req.Timeout = Enough
 	}
 	record, err := new(probe.Runner).Do(t.Context(), m, req)
 	if err != nil {
@@ -122,7 +122,7 @@ func MustRegexp(text string) option.Regexp {
 }
 
 const (
-	Enough = 5 * time.Second        // for what must not time out
+	Enough = 20 * time.Second       // for what must not time out
 	Soon   = 100 * time.Millisecond // for what must
 )
 

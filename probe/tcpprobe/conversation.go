@@ -152,9 +152,7 @@ func (t *turn) run(s *stream, m *option.Matcher, facts *probe.TCPFacts, trace *p
 	if send == "" {
 		return nil
 	}
-	if trace != nil {
-		trace.Step("sending %s", probe.Quoted(send))
-	}
+	trace.Sending(send)
 	_, err := io.WriteString(s.conn, send+end)
 	return err
 }

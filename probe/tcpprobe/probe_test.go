@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -362,6 +363,27 @@ func TestTCPProbeEndsWhenTheCallerGoesAway(t *testing.T) {
 	r, err := compiled(t, tcpOptions(expect("x"))).Probe(ctx, probe.Request{Target: addr.String()})
 	if !errors.Is(err, context.Canceled) || r.Failure != nil {
 		t.Errorf("got %+v and %v, want context.Canceled", r, err)
+	}
+}
+
+// TestTraceShowsNoCredentialThatIsSentOrRepeated has a mail server that repeats what it does not take.
+func TestTraceShowsNoCredentialThatIsSentOrRepeated(t *testing.T) {
+	const credential = "AGFsaWNlAGNhbmFyeS1wYXNzd29yZA=="
+	addr := probetest.Listen(t, func(c net.Conn) {
+		io.WriteString(c, "220 mail\r\n")
+		bufio.NewReader(c).ReadString('\n')
+		io.WriteString(c, "535 no such credential: "+credential+"\r\n")
+	})
+	for _, shown := range []bool{false, true} {
+		trace := &probe.Trace{ShowSent: shown}
+		login := expect("^220")
+		login.Send = "AUTH PLAIN " + credential
+		if r, err := compiled(t, tcpOptions(login, expect("^535"))).Probe(t.Context(), probe.Request{Target: addr.String(), Trace: trace}); err != nil || !r.Up() {
+			t.Fatalf("%+v %v", r.Failure, err)
+		}
+		if text := fmt.Sprint(trace.Steps()); strings.Contains(text, credential) != shown || !strings.Contains(text, "no such credential") {
+			t.Errorf("shown %t: %s", shown, text)
+		}
 	}
 }
 

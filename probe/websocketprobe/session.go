@@ -42,7 +42,8 @@ type session struct {
 	held   *network.HeldConn
 	stream *boundedConn
 
-	controls int // pings and pongs that came
+	sent     []string // that a peer may repeat and no text may show
+	controls int      // pings and pongs that came
 }
 
 // run makes the opening handshake and holds the conversation. Its errors are network.Classify's.
@@ -112,7 +113,7 @@ func (s *session) refused(ctx context.Context, resp *http.Response, err error) e
 
 // shown is a text that may quote the peer: cut, and without the secrets that were sent.
 func (s *session) shown(text string) string {
-	return redact.Text(probe.Quoted(text), s.opened.Secrets()...)
+	return redact.Text(probe.Quoted(text), append(s.opened.Secrets(), s.sent...)...)
 }
 
 // RoundTrip sends the handshake's request over the connection that is there, and reads the answer.
@@ -175,9 +176,8 @@ func (s *session) converse(ctx context.Context, conn *websocket.Conn) error {
 		if send == "" {
 			continue
 		}
-		if s.trace != nil {
-			s.trace.Step("sending %s", s.shown(send))
-		}
+		s.trace.Sending(send)
+		s.sent = append(s.sent, probe.SentSecrets(send)...)
 		if err := conn.Write(ctx, kind, []byte(send)); err != nil {
 			return s.broken(ctx, err)
 		}
