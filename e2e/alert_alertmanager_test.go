@@ -232,6 +232,7 @@ func TestDeployedAlertingFilesPassTheirTools(t *testing.T) {
 		{promtool, "test", "rules", "../deploy/prometheus/rules_test.yml"},
 		{promtool, "check", "rules", "../deploy/prometheus/slo.yml"},
 		{promtool, "test", "rules", "../deploy/prometheus/slo_test.yml"},
+		{promtool, "test", "rules", "../deploy/prometheus/slo_windows_test.yml"},
 		{amtool, "check-config", "../deploy/alertmanager/alertmanager.yml"},
 		{amtool, "config", "routes", "test", "--config.file=../deploy/alertmanager/alertmanager.yml", "--verify.receivers=operators", "alertname=TargetDown"},
 	} {

@@ -142,7 +142,7 @@ func writeSample(ctx context.Context, storage string) ([]byte, error) {
 	if err := past.Write(ctx, storage, targets, 90*24*time.Hour, now); err != nil {
 		return nil, err
 	}
-	return past.Config(targets, 48*time.Hour), nil
+	return past.Config(targets, 24*time.Hour), nil
 }
 
 // startRollcall builds and starts rollcall with the sample configuration and its targets. It returns its base URL.

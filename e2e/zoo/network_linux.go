@@ -3,6 +3,7 @@ package zoo
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -24,7 +25,7 @@ func Apart(t *testing.T) bool {
 		ip(t, "link", "set", "lo", "up")
 		return true
 	}
-	args := []string{"-test.run=^" + t.Name() + "$", "-test.count=1"}
+	args := []string{"-test.run=^" + t.Name() + "$", "-test.count=1", fmt.Sprint("-test.v=", testing.Verbose())}
 	if slices.Contains(os.Args, "-update") {
 		args = append(args, "-update")
 	}
@@ -36,8 +37,11 @@ func Apart(t *testing.T) bool {
 		command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
 		command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
-	if out, err := command.CombinedOutput(); err != nil {
+	out, err := command.CombinedOutput()
+	if err != nil {
 		t.Errorf("in a separate network namespace (which needs root or user namespaces): %v\n%s", err, out)
+	} else if testing.Verbose() {
+		t.Logf("%s", out)
 	}
 	return false
 }
