@@ -98,6 +98,7 @@ type HTTPFacts struct {
 	HasCEL                 bool      // the module has a CEL option
 	FailedCEL              bool      // that option decided
 	FinalURL               string    // the last URL asked for, without userinfo
+	HopExpiry, HopStart    time.Time // of the certificate that expires first, of those of hops before the last; zero: there was none
 }
 
 // TCPFacts is what a tcp or unix probe saw after it had connected.

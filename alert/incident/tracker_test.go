@@ -186,6 +186,26 @@ func TestCertificateWarningComesOnceADay(t *testing.T) {
 	}
 }
 
+func TestCertificatesOfAllHopsAreWatched(t *testing.T) {
+	p := Policy{DownAfter: 1, UpAfter: 1, CertWarning: 14 * 24 * time.Hour}
+	soon, late := epoch.Add(10*24*time.Hour), epoch.Add(90*24*time.Hour)
+	for name, c := range map[string]struct{ hop, last, want time.Time }{
+		"the hop's":                        {soon, late, soon},
+		"the last one's":                   {late, soon, soon},
+		"the hop's, and the last is plain": {soon, time.Time{}, soon},
+		"none":                             {late, late, time.Time{}},
+	} {
+		r := resultAt(epoch, true)
+		if r.HTTP = (&probe.HTTPFacts{HopExpiry: c.hop}); !c.last.IsZero() {
+			r.TLS = &probe.TLSFacts{EarliestExpiry: c.last}
+		}
+		i := (&Tracker{Module: "m", Target: "host:1"}).WarnOfExpiry(r, p)
+		if (i == nil) != c.want.IsZero() || i != nil && !i.Expiry.Equal(c.want) {
+			t.Errorf("%s: got %+v", name, i)
+		}
+	}
+}
+
 func TestSteadyTargetNeedsNoDiskAndNoAllocation(t *testing.T) {
 	p := Policy{DownAfter: 3, UpAfter: 1}
 	w := &Tracker{Module: "m", Target: "host:1"}

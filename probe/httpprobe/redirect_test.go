@@ -163,6 +163,19 @@ func TestRedirectOutOfEncryptionLeavesSecretsBehind(t *testing.T) {
 	}
 }
 
+// TestCertificateOfAHopIsKept: alerts warn of its expiry, too.
+func TestCertificateOfAHopIsKept(t *testing.T) {
+	plain := serve(t, func(http.ResponseWriter, *http.Request) {})
+	s, options := serveTLS(t, false, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, plain.URL, http.StatusFound)
+	})
+	r := probetest.Ask(t, httpModule(t, options), probe.Request{Target: s.URL})
+	probetest.WantUp(t, r)
+	if want := s.Certificate(); !r.HTTP.HopExpiry.Equal(want.NotAfter) || !r.HTTP.HopStart.Equal(want.NotBefore) || r.TLS != nil {
+		t.Errorf("the hop's certificate is valid from %v to %v", r.HTTP.HopStart, r.HTTP.HopExpiry)
+	}
+}
+
 func TestRedirectAwayAndBackStaysBare(t *testing.T) {
 	var seen recorder
 	var home *httptest.Server

@@ -110,8 +110,17 @@ func (r *run) follow(ctx context.Context, target *url.URL) error {
 			r.req.Trace.Step("the answer, %d, redirects to %s", resp.status, redact.Text(shownURL(next.url), secrets...))
 		}
 		r.close(true)
+		r.keepExpiry()
 		r.result.TLS = nil // what the hop before presented is not about the answer
 		h = next
+	}
+}
+
+// keepExpiry keeps when the hop's certificate expires: a redirect that cannot be followed any more breaks the site, too.
+func (r *run) keepExpiry() {
+	facts, http := r.result.TLS, r.result.HTTP
+	if facts != nil && (http.HopExpiry.IsZero() || facts.EarliestExpiry.Before(http.HopExpiry)) {
+		http.HopExpiry, http.HopStart = facts.EarliestExpiry, facts.EarliestStart
 	}
 }
 
