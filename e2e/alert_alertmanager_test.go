@@ -185,3 +185,52 @@ func TestDeployedAlertingFilesPassTheirTools(t *testing.T) {
 		}
 	}
 }
+
+// TestLinksLeadToTheIncident: the link in a mail and in Alertmanager is that of the page, also after a restart in the
+// middle of the incident, and after its end.
+func TestLinksLeadToTheIncident(t *testing.T) {
+	t.Parallel()
+	postbox := newPostbox(t, nil)
+	am := startAlertmanager(t, newPostbox(t, nil))
+	pages := newFlicker(t, 1)
+	pages.stuck.Store(true)
+	file := writeFile(t, "rollcall.yml", fmt.Sprintf(`
+modules: {web: {prober: http}}
+targets: [{target: %q, module: web, interval: 1s, down_after: 3}]
+alert:
+  alertmanager: {urls: [%q]}
+  email: {to: [ops@example.com], smtp: {address: %q, tls: none}}
+  group_wait: 0s
+  group_interval: 0s
+`, pages.targets[0], am, postbox.address))
+	args := []string{"--config.file=" + file, "--storage.path=" + t.TempDir(), "--web.external-url=https://status.example.com/"}
+	base, exporter := startRollcall(t, args...)
+	link := incidentLink(t, awaitLetters(t, postbox, 1)[0])
+	leads := func(says string) {
+		t.Helper()
+		if page := get(t, base+link); !strings.Contains(page, says) || !strings.Contains(page, pages.targets[0]) {
+			t.Errorf("%s does not say %q:\n%s", link, says, page)
+		}
+	}
+	leads("is down")
+	if page := get(t, base+"/"); !strings.Contains(page, strings.TrimPrefix(link, "/")) {
+		t.Error("the first page links to another incident")
+	}
+	eventually(t, func() (bool, string) {
+		alerts := get(t, am+"/api/v2/alerts")
+		return strings.Contains(alerts, `"generatorURL":"https://status.example.com`+link+`"`), alerts
+	})
+	exporter.stop(t)
+	base, exporter = startRollcall(t, args...)
+	leads("is down")
+	pages.stuck.Store(false)
+	pages.calm.Store(true)
+	if up := incidentLink(t, awaitLetters(t, postbox, 2)[1]); up != link {
+		t.Errorf("the second mail links to %s, the first to %s", up, link)
+	}
+	leads("was down")
+	exporter.stop(t)
+	base, exporter = startRollcall(t, args...)
+	leads("was down")
+	exporter.stop(t)
+}
