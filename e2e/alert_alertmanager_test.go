@@ -3,7 +3,10 @@
 package e2e
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"rollcall/e2e/zoo"
 )
@@ -90,6 +94,41 @@ alert: {alertmanager: {urls: [%q], labels: {severity: page}}}
 		t.Errorf("alert test: %v\n%s", err, out)
 	}
 	exporter.stop(t)
+}
+
+// TestManyAlertsAreAMailThatCanBeRead: Alertmanager writes it by the template in deploy/.
+func TestManyAlertsAreAMailThatCanBeRead(t *testing.T) {
+	t.Parallel()
+	postbox := newPostbox(t, nil)
+	am := startAlertmanager(t, postbox)
+	type alert struct {
+		Labels      map[string]string `json:"labels"`
+		Annotations map[string]string `json:"annotations"`
+		StartsAt    time.Time         `json:"startsAt"`
+	}
+	var alerts []alert
+	for n := range 1000 {
+		target := fmt.Sprintf("https://host-%04d.example.com/%s", n, strings.Repeat("x", 200))
+		alerts = append(alerts, alert{
+			map[string]string{"alertname": "TargetDown", "target": target, "module": "web"},
+			map[string]string{"summary": "Sun Mar  1 13:00:00 2026: HTTP " + target + " is down", "description": strings.Repeat("Last results: … ", 60)}, time.Now(),
+		})
+	}
+	body, err := json.Marshal(alerts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Post(am+"/api/v2/alerts", "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		t.Fatal(resp.Status)
+	}
+	l := awaitLetters(t, postbox, 1)[0]
+	if lines := strings.Count(l.body, "\n"); len(l.raw) > 100<<10 || lines < 100 || lines > 210 || !strings.HasPrefix(l.body, "1000 firing, 0 resolved. All of them: http") {
+		t.Errorf("the mail has %d bytes in %d lines:\n%.500s", len(l.raw), lines, l.body)
+	}
 }
 
 // TestTargetThatLeavesItsFileIsNoLongerAnAlert: a dead server that is taken out of the file fires no more, and no post
