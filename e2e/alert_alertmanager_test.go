@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"rollcall/e2e/zoo"
 )
@@ -97,6 +98,41 @@ alert: {alertmanager: {urls: [%q], labels: {severity: page}}}
 		t.Errorf("alert test: %v\n%s", err, out)
 	}
 	exporter.stop(t)
+}
+
+// TestManyAlertsAreAMailThatCanBeRead: Alertmanager writes it by the template in deploy/.
+func TestManyAlertsAreAMailThatCanBeRead(t *testing.T) {
+	t.Parallel()
+	postbox := newPostbox(t, nil)
+	am := startAlertmanager(t, postbox)
+	type alert struct {
+		Labels      map[string]string `json:"labels"`
+		Annotations map[string]string `json:"annotations"`
+		StartsAt    time.Time         `json:"startsAt"`
+	}
+	var alerts []alert
+	for n := range 1000 {
+		target := fmt.Sprintf("https://host-%04d.example.com/%s", n, strings.Repeat("x", 200))
+		alerts = append(alerts, alert{
+			map[string]string{"alertname": "TargetDown", "target": target, "module": "web"},
+			map[string]string{"summary": "Sun Mar  1 13:00:00 2026: HTTP " + target + " is down", "description": strings.Repeat("Last results: … ", 60)}, time.Now(),
+		})
+	}
+	body, err := json.Marshal(alerts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Post(am+"/api/v2/alerts", "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		t.Fatal(resp.Status)
+	}
+	l := awaitLetters(t, postbox, 1)[0]
+	if lines := strings.Count(l.body, "\n"); len(l.raw) > 100<<10 || lines < 100 || lines > 210 || !strings.HasPrefix(l.body, "1000 firing, 0 resolved. All of them: http") {
+		t.Errorf("the mail has %d bytes in %d lines:\n%.500s", len(l.raw), lines, l.body)
+	}
 }
 
 // TestTargetThatLeavesItsFileIsNoLongerAnAlert: a dead server that is taken out of the file fires no more, and no post
@@ -240,4 +276,53 @@ func TestDeployedAlertingFilesPassTheirTools(t *testing.T) {
 			t.Errorf("%s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
+}
+
+// TestLinksLeadToTheIncident: the link in a mail and in Alertmanager is that of the page, also after a restart in the
+// middle of the incident, and after its end.
+func TestLinksLeadToTheIncident(t *testing.T) {
+	t.Parallel()
+	postbox := newPostbox(t, nil)
+	am := startAlertmanager(t, newPostbox(t, nil))
+	pages := newFlicker(t, 1)
+	pages.stuck.Store(true)
+	file := writeFile(t, "rollcall.yml", fmt.Sprintf(`
+modules: {web: {prober: http}}
+targets: [{target: %q, module: web, interval: 1s, down_after: 3}]
+alert:
+  alertmanager: {urls: [%q]}
+  email: {to: [ops@example.com], smtp: {address: %q, tls: none}}
+  group_wait: 0s
+  group_interval: 0s
+`, pages.targets[0], am, postbox.address))
+	args := []string{"--config.file=" + file, "--storage.path=" + t.TempDir(), "--web.external-url=https://status.example.com/"}
+	base, exporter := startRollcall(t, args...)
+	link := incidentLink(t, awaitLetters(t, postbox, 1)[0])
+	leads := func(says string) {
+		t.Helper()
+		if page := get(t, base+link); !strings.Contains(page, says) || !strings.Contains(page, pages.targets[0]) {
+			t.Errorf("%s does not say %q:\n%s", link, says, page)
+		}
+	}
+	leads("is down")
+	if page := get(t, base+"/"); !strings.Contains(page, strings.TrimPrefix(link, "/")) {
+		t.Error("the first page links to another incident")
+	}
+	eventually(t, func() (bool, string) {
+		alerts := get(t, am+"/api/v2/alerts")
+		return strings.Contains(alerts, `"generatorURL":"https://status.example.com`+link+`"`), alerts
+	})
+	exporter.stop(t)
+	base, exporter = startRollcall(t, args...)
+	leads("is down")
+	pages.stuck.Store(false)
+	pages.calm.Store(true)
+	if up := incidentLink(t, awaitLetters(t, postbox, 2)[1]); up != link {
+		t.Errorf("the second mail links to %s, the first to %s", up, link)
+	}
+	leads("was down")
+	exporter.stop(t)
+	base, exporter = startRollcall(t, args...)
+	leads("was down")
+	exporter.stop(t)
 }

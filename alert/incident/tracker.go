@@ -41,12 +41,11 @@ type Tracker struct {
 	Past      [recentResults]Outcome `json:"past"`
 	Next      uint                   `json:"next"` // where the next result goes in Past
 
-	latest time.Time // the start of the newest result, with the monotonic clock, which has no meaning on disk
-	began  time.Time // Streak.Since by the monotonic clock; zero after a restart
-	down   time.Time // Incident.Since by the monotonic clock; zero after a restart
+	latest time.Time // the start of the newest result
+	down   time.Time // Incident.Since with the monotonic clock; zero after a restart
 }
 
-// Streak is a run of equal results.
+// Streak is a run of equal results. Its times have the monotonic clock, too, until a restart: what lasts is measured by it.
 type Streak struct {
 	Up    bool      `json:"up"`
 	N     int       `json:"n"` // 0: there was no result yet; it stops counting past both thresholds
@@ -79,9 +78,9 @@ func (t *Tracker) Observe(r *probe.Result, p Policy) (e Event, i *Incident, chan
 	switch i := t.Incident; {
 	case !up && i == nil && t.Streak.N >= p.DownAfter:
 		return Down, t.begin(r, p), true
-	case up && i != nil && t.Streak.N >= p.UpAfter && (i.Flaps == nil || i.Flaps.Settled || t.since(r.Start) >= p.Settle):
+	case up && i != nil && t.Streak.N >= p.UpAfter && (i.Flaps == nil || i.Flaps.Settled || r.Start.Sub(t.Streak.Since) >= p.Settle):
 		return Up, t.end(), true
-	case !up && i != nil && i.Flaps != nil && !i.Flaps.Settled && i.Flaps.Up.IsZero() && t.since(r.Start) >= p.Settle:
+	case !up && i != nil && i.Flaps != nil && !i.Flaps.Settled && i.Flaps.Up.IsZero() && r.Start.Sub(t.Streak.Since) >= p.Settle:
 		t.Flaps.Settled = true
 		return StillDown, t.remind(r), true
 	case !up && i != nil && t.remindAt(r.Start, p):
@@ -89,14 +88,6 @@ func (t *Tracker) Observe(r *probe.Result, p Policy) (e Event, i *Incident, chan
 	default:
 		return None, nil, changed
 	}
-}
-
-// since is for how long the present streak has lasted.
-func (t *Tracker) since(now time.Time) time.Duration {
-	if t.began.IsZero() { // the streak is of before a restart
-		return now.Sub(t.Streak.Since)
-	}
-	return now.Sub(t.began)
 }
 
 // followFlaps counts the outages that come in close succession, and reports whether one began or ended.
@@ -152,7 +143,7 @@ func (t *Tracker) Withdraw() {
 	if i := t.Incident; i.UpFor > 0 {
 		t.UpSince = i.Since.Add(-i.UpFor)
 	}
-	t.Incident, t.Streak, t.Flaps, t.began, t.down = nil, Streak{}, Flaps{}, time.Time{}, time.Time{}
+	t.Incident, t.Streak, t.Flaps, t.down = nil, Streak{}, Flaps{}, time.Time{}
 }
 
 // WarnOfExpiry returns a notice when a certificate that r saw, at any hop of a redirect, expires soon and the last notice is a day old; else nil.
@@ -181,10 +172,9 @@ func (t *Tracker) Abandon(why string, now time.Time) *Incident {
 	if t.Incident == nil {
 		return nil
 	}
-	i := *t.Incident
-	i.Until, i.Unwatched, i.Recent = Later(i.Since, now.Round(0)), why, t.past()
-	i.Lasted = t.lasted(now, i.Until)
-	return &i
+	i := t.ended(now)
+	i.Unwatched = why
+	return i
 }
 
 func (t *Tracker) remember(r *probe.Result) {
@@ -201,8 +191,7 @@ func (t *Tracker) remember(r *probe.Result) {
 func (t *Tracker) count(up bool, at time.Time, p Policy) (changed bool) {
 	switch {
 	case t.Streak.N == 0 || t.Streak.Up != up:
-		t.Streak = Streak{Up: up, N: 1, Since: at.Round(0)} // the wall clock, which is what people are shown
-		t.began = at
+		t.Streak = Streak{Up: up, N: 1, Since: at}
 		return true
 	case t.Streak.N < max(p.DownAfter, p.UpAfter):
 		t.Streak.N++
@@ -217,10 +206,10 @@ func (t *Tracker) begin(r *probe.Result, p Policy) *Incident {
 	if p.Settle > 0 && t.Flaps.Outages >= flappingOutages {
 		i.Flaps = t.flaps()
 	}
-	i.Since, t.down = t.Streak.Since, t.began
+	i.Since, t.down = t.Streak.Since.Round(0), t.Streak.Since // the wall clock is what people are shown
 	i.ID = probe.IncidentID(t.Module, t.Target, t.Hostname, i.Since)
 	if !t.UpSince.IsZero() {
-		i.UpFor = max(0, i.Since.Sub(t.UpSince))
+		i.UpFor = max(0, t.down.Sub(t.UpSince))
 	}
 	i.Reminded = r.Start
 	t.Incident, t.UpSince = i, time.Time{}
@@ -228,19 +217,20 @@ func (t *Tracker) begin(r *probe.Result, p Policy) *Incident {
 }
 
 func (t *Tracker) end() *Incident {
-	i := *t.Incident
-	i.Until, i.Recent = Later(i.Since, t.Streak.Since), t.past() // the wall clock may have been set back
-	i.Lasted = t.lasted(t.began, i.Until)
+	i := t.ended(t.Streak.Since)
 	t.Incident, t.UpSince = nil, t.Streak.Since
-	return &i
+	return i
 }
 
-// lasted is how long the open incident took until the time that is at by the monotonic clock and until by the other.
-func (t *Tracker) lasted(at, until time.Time) time.Duration {
-	if t.down.IsZero() || at.IsZero() {
-		return until.Sub(t.Incident.Since)
+// ended is the open incident with its end. The wall clock may have been set back meanwhile.
+func (t *Tracker) ended(at time.Time) *Incident {
+	i := *t.Incident
+	i.Until, i.Recent = Later(i.Since, at.Round(0)), t.past()
+	i.Lasted = i.Until.Sub(i.Since)
+	if !t.down.IsZero() {
+		i.Lasted = max(0, at.Sub(t.down))
 	}
-	return max(0, at.Sub(t.down))
+	return &i
 }
 
 // remindAt reports whether a reminder is due. Only the time since the latest one counts: a machine that slept through

@@ -93,8 +93,8 @@ func (m *Mailer) messageID(to Address, says []outbox.Said, overflow int) string 
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n", to)
 	for _, s := range says {
-		fmt.Fprintf(h, "%q %q %q %s %t %t %d %d %d\n", s.Key.Module, s.Key.Target, s.Key.Hostname, s.ID, s.Down, s.Up,
-			s.Reminded.UnixNano(), s.Cert.UnixNano(), s.Earlier)
+		fmt.Fprintf(h, "%q %q %q %s %t %t %d %d\n", s.Key.Module, s.Key.Target, s.Key.Hostname, s.ID, s.Down, s.Up,
+			s.Reminded.UnixNano(), s.Cert.UnixNano())
 	}
 	fmt.Fprintf(h, "%d\n", overflow)
 	return hex.EncodeToString(h.Sum(nil)[:16]) + "@" + m.from.domain(m.host)
@@ -187,7 +187,7 @@ func Link(externalURL string, i *incident.Incident) string {
 // Text is the subject and the text of a mail about one incident alone: for other ways to notify.
 func Text(i *incident.Incident, externalURL string) (subject, text string) {
 	o := outbox.Outage{Incident: i, Down: i.Until.IsZero(), Up: !i.Until.IsZero(), MessageID: i.ID}
-	e := entry{statusOf(o), i, nil, nil}
+	e := entry{statusOf(o), i, nil}
 	b := new(strings.Builder)
 	fmt.Fprintf(b, "%s\n\n", e.firstLine())
 	e.details(b, externalURL)

@@ -29,8 +29,7 @@ const (
 type entry struct {
 	status   status
 	incident *incident.Incident // the latest
-	of       *outbox.Notification
-	outages  []outbox.Outage // what is owed; for a certificate, none
+	outages  []outbox.Outage    // what is owed; for a certificate, none
 }
 
 // entriesOf are what a message says about a target: of its outages, of its certificate.
@@ -38,14 +37,14 @@ func entriesOf(n *outbox.Notification) []entry {
 	var entries []entry
 	if outages := n.Owed(); len(outages) > 0 {
 		last := outages[len(outages)-1]
-		e := entry{statusOf(last), last.Incident, n, outages}
-		if e.count() > 1 {
+		e := entry{statusOf(last), last.Incident, outages}
+		if len(outages) > 1 {
 			e.status = flaps
 		}
 		entries = append(entries, e)
 	}
 	if n.Cert != nil {
-		entries = append(entries, entry{status: expires, incident: n.Cert, of: n})
+		entries = append(entries, entry{status: expires, incident: n.Cert})
 	}
 	return entries
 }
@@ -145,10 +144,7 @@ func (e entry) flapping() string {
 	if f := e.incident.Flaps; f != nil {
 		return fmt.Sprintf("flaps: %s", outagesIn(f, e.at()))
 	}
-	first, down := e.outages[0].Incident.Since, e.of.EarlierDown
-	if e.of.Earlier > 0 {
-		first = e.of.EarlierSince
-	}
+	first, down := e.outages[0].Incident.Since, time.Duration(0)
 	for _, o := range e.outages {
 		down += o.Incident.Lasted
 	}
@@ -164,16 +160,13 @@ func (e entry) flapping() string {
 	if whole > 0 {
 		share = fmt.Sprintf(", %d %% down", min(100, 100*down/whole))
 	}
-	return fmt.Sprintf("flaps: %d outages in %s%s, %s", e.count(), span(whole), share, now)
+	return fmt.Sprintf("flaps: %d outages in %s%s, %s", len(e.outages), span(whole), share, now)
 }
 
 // outagesIn says what a target did that flapped until at.
 func outagesIn(f *incident.Flaps, at time.Time) string {
 	return fmt.Sprintf("%d outages in %s, %.0f %% down", f.Outages, span(at.Sub(f.Since)), 100*f.Share(at))
 }
-
-// count is how many outages the entry is about.
-func (e entry) count() int { return len(e.outages) + e.of.Earlier }
 
 // firstLine is the old script's body.
 func (e entry) firstLine() string {
@@ -232,13 +225,10 @@ func (e entry) line(module bool) string {
 
 // history is a line for each outage of a target that flaps.
 func (e entry) history() []string {
-	if e.status != flaps || e.count() == 1 {
+	if e.status != flaps || len(e.outages) == 1 {
 		return nil
 	}
 	var lines []string
-	if e.of.Earlier > 0 {
-		lines = append(lines, fmt.Sprintf("%s since %s", plural(e.of.Earlier, "earlier outage", "earlier outages"), stamp(e.of.EarlierSince)))
-	}
 	for _, o := range e.outages {
 		end := "now"
 		if !o.Incident.Until.IsZero() {

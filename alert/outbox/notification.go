@@ -14,12 +14,9 @@ const maxOutages = 10
 // Notification is what one recipient knows of one target and has yet to get. It is never changed once it is made:
 // the queue puts another in its place, so that a message can be composed from it without a lock.
 type Notification struct {
-	Key          incident.Key       `json:"key"`
-	Outages      []Outage           `json:"outages,omitempty"` // oldest first; at most the last one is open
-	Earlier      int                `json:"earlier,omitempty"` // outages before those, which are only counted
-	EarlierSince time.Time          `json:"earlierSince,omitzero"`
-	EarlierDown  time.Duration      `json:"earlierDown,omitempty"` // how long they lasted together
-	Cert         *incident.Incident `json:"cert,omitempty"`        // a certificate that expires soon
+	Key     incident.Key       `json:"key"`
+	Outages []Outage           `json:"outages,omitempty"` // oldest first; at most the last one is open
+	Cert    *incident.Incident `json:"cert,omitempty"`    // a certificate that expires soon
 
 	since time.Time // when the oldest of what is owed came; zero: before this process began
 }
@@ -40,7 +37,7 @@ func (o Outage) Whole() bool { return o.Down && o.Up }
 
 // owed reports whether anything is.
 func (n *Notification) owed() bool {
-	return n.Earlier > 0 || n.Cert != nil || slices.ContainsFunc(n.Outages, Outage.owed)
+	return n.Cert != nil || slices.ContainsFunc(n.Outages, Outage.owed)
 }
 
 // Owed returns the outages of which something is owed.
@@ -65,9 +62,6 @@ func (n *Notification) Say(said []Said) []Said {
 	}
 	if n.Cert != nil {
 		said = append(said, Said{Key: n.Key, Cert: n.Cert.Since})
-	}
-	if n.Earlier > 0 {
-		said = append(said, Said{Key: n.Key, Earlier: n.Earlier})
 	}
 	return said
 }
@@ -100,17 +94,13 @@ func (n Notification) add(e incident.Event, i *incident.Incident) *Notification 
 	return &n
 }
 
-// count returns the notification with its oldest whole outage only counted, but for the latest and for those that keep
-// holds. It reports whether there was one to count.
-func (n Notification) count(keep func(id string) bool) (*Notification, bool) {
+// drop returns the notification without its oldest whole outage, but for the latest and for those that keep holds. It
+// reports whether there was one to drop.
+func (n Notification) drop(keep func(id string) bool) (*Notification, bool) {
 	at := slices.IndexFunc(n.Outages[:len(n.Outages)-1], func(o Outage) bool { return o.Whole() && !keep(o.Incident.ID) })
 	if at < 0 {
 		return &n, false
 	}
-	if n.Earlier++; n.EarlierSince.IsZero() {
-		n.EarlierSince = n.Outages[at].Incident.Since
-	}
-	n.EarlierDown += n.Outages[at].Incident.Lasted
 	n.Outages = slices.Delete(slices.Clone(n.Outages), at, at+1)
 	return &n, true
 }
@@ -120,9 +110,6 @@ func (n Notification) notified(s Said, messageID string) *Notification {
 	n.Outages = slices.Clone(n.Outages)
 	if n.Cert != nil && n.Cert.Since.Equal(s.Cert) {
 		n.Cert = nil
-	}
-	if n.Earlier -= s.Earlier; n.Earlier == 0 {
-		n.EarlierSince, n.EarlierDown = time.Time{}, 0
 	}
 	at := n.find(s.ID)
 	if at < 0 {

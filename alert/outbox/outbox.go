@@ -26,7 +26,7 @@ type Notifier interface {
 // Digest is what a message has to say.
 type Digest struct {
 	Notifications []*Notification
-	Overflow      int                  // outages that began and ended while too much waited to name them
+	Overflow      int                  // outages that are over and only counted, because too much waited to name them
 	Open          []*incident.Incident // all that are open, for a Notifier that repeats them
 	Down          int                  // targets that are down now
 	Targets       int                  // targets that are watched
@@ -55,7 +55,6 @@ type Said struct {
 	Up       bool         `json:"up,omitempty"`
 	Reminded time.Time    `json:"reminded,omitzero"` // a reminder
 	Cert     time.Time    `json:"cert,omitzero"`     // when the notice of the certificate was due
-	Earlier  int          `json:"earlier,omitempty"` // outages that are only counted
 }
 
 // Verdict is how the attempt to deliver a message to one recipient ended.

@@ -82,7 +82,10 @@ func (q *Queue) Add(e incident.Event, i *incident.Incident, now time.Time) (coun
 	}
 	n = n.add(e, i)
 	if len(n.Outages) > maxOutages {
-		n, counted = n.count(q.says)
+		if n, counted = n.drop(q.says); counted {
+			q.overflow++
+			q.RowDirty = true
+		}
 	}
 	q.put(key, n)
 	if e == incident.Down && q.refused && !q.gone {

@@ -245,18 +245,15 @@ func TestFlappingTargetIsBounded(t *testing.T) {
 		}
 	}
 	n := q.targets[incident.Key{Module: "m", Target: "host:1"}]
-	if len(n.Outages) > maxOutages || len(n.Outages)+n.Earlier != flaps || counted != n.Earlier || q.Pending() != 1 {
-		t.Errorf("%d outages and %d earlier ones, %d counted, %d pending", len(n.Outages), n.Earlier, counted, q.Pending())
-	}
-	if !n.EarlierSince.Equal(epoch) || n.EarlierDown != time.Duration(n.Earlier)*7*time.Minute {
-		t.Errorf("the sum begins %v and lasts %v", n.EarlierSince, n.EarlierDown)
+	if len(n.Outages) > maxOutages || len(n.Outages)+counted != flaps || q.Overflow() != counted {
+		t.Errorf("%d outages, %d counted, %d more", len(n.Outages), counted, q.Overflow())
 	}
 	begin(q)
 	down, up := story("host:1", flaps)
 	q.Add(incident.Down, down, epoch)
 	q.Add(incident.Up, up, epoch)
 	end(q, Delivered, epoch)
-	if n = q.targets[n.Key]; len(n.Outages) != 1 || n.Earlier != 0 || q.Pending() != 1 {
+	if n = q.targets[n.Key]; len(n.Outages) != 1 || q.Pending() != 1 {
 		t.Errorf("after the delivery there are %+v", n)
 	}
 }
