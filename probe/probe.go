@@ -9,6 +9,7 @@ package probe
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net/netip"
 	"time"
@@ -153,6 +154,8 @@ type TLSFacts struct {
 	EarliestStart  time.Time // when the certificate that expires first became valid
 	ChainExpiry    time.Time // latest-expiring verified chain; zero: no chain was verified
 	Leaf           CertificateFacts
+	// Presented are the certificates as they came, the leaf first; nil once the facts have left the process.
+	Presented []*x509.Certificate `json:"-"`
 
 	ClientCertificateRequested bool // the peer asked for one
 }
@@ -177,7 +180,7 @@ type Record struct {
 	Debug     bool
 	Labels    map[string]string
 	Result    Result
-	Trace     *Trace // nil unless the request carried one
+	Trace     *Trace // nil unless the request carried one, or a scheduled probe failed
 }
 
 // Observer receives every Record. Observe is called on the probe's own goroutine and must not block.
