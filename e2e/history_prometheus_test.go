@@ -4,17 +4,23 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"rollcall/e2e/zoo"
 	"rollcall/history"
 	"rollcall/history/prometheus"
 	"rollcall/history/store"
@@ -27,6 +33,7 @@ func TestBothHistoriesSayTheSame(t *testing.T) {
 	t.Parallel()
 	targets := []history.Target{
 		{Module: "http_2xx", Target: "https://a.example/", Interval: time.Minute},
+		{Module: "http_2xx", Target: "https://a.example/", Hostname: "b.example", Interval: time.Minute},
 		{Module: "tcp_connect", Target: "b.example:25", Interval: time.Minute},
 	}
 	dir := t.TempDir()
@@ -103,6 +110,74 @@ func TestBothHistoriesSayTheSame(t *testing.T) {
 	}
 }
 
+// TestPagesFromAServer: a rollcall whose configuration names a Prometheus shows the same as the one that probes, of which
+// that Prometheus scrapes the metrics of targets.
+func TestPagesFromAServer(t *testing.T) {
+	t.Parallel()
+	program := find(t, "prometheus", "prometheus")
+	site := zoo.HTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host == "down.example" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	const modules = "modules: {web: {prober: http}}\n"
+	probing, _ := startRollcall(t, "--storage.path="+t.TempDir(), "--config.file="+writeFile(t, "probing.yml", fmt.Sprintf(modules+`
+targets:
+- {target: "http://%[1]s/", module: web, interval: 1s, hostname: up.example}
+- {target: "http://%[1]s/", module: web, interval: 1s, hostname: down.example}
+`, site)))
+	config := writeFile(t, "prometheus.yml", fmt.Sprintf(`
+scrape_configs:
+- {job_name: rollcall, metrics_path: /metrics/targets, scrape_interval: 1s, scrape_timeout: 1s, static_configs: [{targets: [%q]}]}
+`, strings.TrimPrefix(probing, "http://")))
+	server := start(t, program, "--config.file="+config, "--storage.tsdb.path="+t.TempDir(), "--web.listen-address=127.0.0.1:0")
+	api := "http://" + server.await(t, `msg="Listening on" address=(\S+)`)[1]
+	server.await(t, "Server is ready to receive web requests")
+
+	storage := filepath.Join(t.TempDir(), "untouched")
+	showing, _ := startRollcall(t, "--storage.path="+storage, "--config.file="+writeFile(t, "showing.yml", modules+"history: {prometheus: {url: "+api+"}}\n"))
+	// Overviews are shown for half a minute: the first one has to be complete.
+	eventually(t, func() (bool, string) {
+		text := get(t, api+"/api/v1/query?query="+url.QueryEscape(`min(count_over_time(probe_success{hostname!=""}[1m]))`))
+		found := regexp.MustCompile(`,"(\d+)"\]`).FindStringSubmatch(text)
+		return found != nil && len(found[1]) > 1, text
+	})
+	want, got := shownTargets(t, probing), shownTargets(t, showing)
+	if len(want) != 2 || len(got) != 2 {
+		t.Fatalf("%d targets are probed and %d shown", len(want), len(got))
+	}
+	for id, a := range want {
+		b := got[id]
+		if a.Hostname != b.Hostname || a.State != b.State || a.Reason != b.Reason || a.Uptime == nil || b.Uptime == nil || math.Abs(*a.Uptime-*b.Uptime) > 0.01 {
+			t.Errorf("probed: %+v\nshown: %+v", a, b)
+		}
+		get(t, showing+"/target/"+id)
+		get(t, showing+"/badge/"+id+"/status.svg")
+	}
+	if _, err := os.Stat(storage); err == nil {
+		t.Error("the embedded store is used, too")
+	}
+}
+
+// apiTarget is what the API says of a target.
+type apiTarget struct {
+	ID, Hostname, State, Reason string
+	Uptime                      *float64
+}
+
+func shownTargets(t *testing.T, base string) map[string]apiTarget {
+	t.Helper()
+	var reply struct{ Targets []apiTarget }
+	if err := json.Unmarshal([]byte(get(t, base+"/api/v1/targets")), &reply); err != nil {
+		t.Fatal(err)
+	}
+	byID := make(map[string]apiTarget)
+	for _, target := range reply.Targets {
+		byID[target.ID] = target
+	}
+	return byID
+}
+
 // resultsInBoth lets the store observe results and returns them as OpenMetrics.
 func resultsInBoth(kept *store.Store, targets []history.Target, begin, now time.Time) []byte {
 	families := []string{
@@ -118,9 +193,12 @@ func resultsInBoth(kept *store.Store, targets []history.Target, begin, now time.
 				down = !down
 			}
 			duration := time.Duration(float64(20*time.Millisecond) * (1 + 0.2*rng.Float64()))
-			r := probe.Record{Module: target.Module, Target: target.Target, Scheduled: true, Result: probe.Result{Start: at, Duration: duration}}
+			r := probe.Record{Module: target.Module, Target: target.Target, Hostname: target.Hostname, Scheduled: true, Result: probe.Result{Start: at, Duration: duration}}
 			up := 1
 			labels := fmt.Sprintf("module=%q,target=%q", target.Module, target.Target)
+			if target.Hostname != "" {
+				labels += fmt.Sprintf(",hostname=%q", target.Hostname)
+			}
 			end := at.Add(duration)
 			if down {
 				r.Result.Failure = &probe.Failure{Stage: probe.StageConnect, Reason: probe.ReasonTimeout, Err: errors.New("timed out")}

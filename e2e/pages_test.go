@@ -186,6 +186,68 @@ func TestFilterWhileTyping(t *testing.T) {
 	}
 }
 
+// TestRefreshInPlace: the script puts new parts in place of the old without loading the page, and keeps the focus.
+func TestRefreshInPlace(t *testing.T) {
+	base, targets := startWithPast(t, 3)
+	browser := startBrowser(t)
+	for _, path := range []string{"/", "/target/" + targets[2].ID(), "/incidents"} {
+		inspect(t, browser, base+path, looks[0])
+		var found struct {
+			Before, After, Kept, Focus string
+			Parts                      int
+		}
+		err := browser.Evaluate(`(async () => {
+			const updated = () => document.getElementById("updated").dateTime;
+			const link = document.querySelector("[data-live] a");
+			const focus = link ? link.getAttribute("href") : "";
+			if (link) link.focus();
+			window.kept = "yes";
+			const before = updated();
+			for (let i = 0; i < 200 && updated() === before; i++) {
+				document.dispatchEvent(new Event("visibilitychange")); // as when the tab is looked at again
+				await new Promise(r => setTimeout(r, 100));
+			}
+			const now = document.activeElement.getAttribute("href") || "";
+			return {Before: before, After: updated(), Kept: window.kept, Focus: now === focus ? "kept" : now + " instead of " + focus, Parts: document.querySelectorAll("[data-live]").length};
+		})()`, &found)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found.Before == found.After || found.Kept != "yes" || found.Focus != "kept" || found.Parts == 0 {
+			t.Errorf("%s: %+v", path, found)
+		}
+		if console := browser.Console(); len(console) > 0 {
+			t.Errorf("%s: the console is not empty: %s", path, console)
+		}
+	}
+}
+
+// TestPagesPrint: on paper there are the facts and no controls, and nothing is wider than a page.
+func TestPagesPrint(t *testing.T) {
+	base, targets := startWithPast(t, 30)
+	browser := startBrowser(t)
+	paper := devtools.View{Name: "print", Media: "print", Width: 794, Scale: 1, Scheme: "light"} // A4 at 96 dots an inch
+	for path, text := range map[string]string{
+		"/": "Uptime", "/target/" + targets[2].ID(): "Response time", "/incidents": "Lasted", "/incident/" + incidentOf(t, base): "First failing probe",
+	} {
+		inspect(t, browser, base+path, paper)
+		var found struct {
+			Text     string
+			Controls []string
+		}
+		err := browser.Evaluate(`({
+			Text: document.body.innerText,
+			Controls: [...document.querySelectorAll("nav, form, .skip, button")].filter(e => e.checkVisibility()).map(e => e.outerHTML.slice(0, 80)),
+		})`, &found)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(found.Text, text) || len(found.Controls) > 0 {
+			t.Errorf("%s: %q is missing from %.300q, or there are controls: %q", path, text, found.Text, found.Controls)
+		}
+	}
+}
+
 // TestPagesAreAccessible has axe-core look at each page, in each look. npm installs it once into a cache.
 func TestPagesAreAccessible(t *testing.T) {
 	axe := axeCore(t)

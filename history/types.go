@@ -235,7 +235,14 @@ type Evidence struct {
 	ICMP     *probe.ICMPFacts
 	DNS      *probe.DNSFacts
 	TLS      *probe.TLSFacts
-	Steps    []probe.Step // of the trace, if the probe carried one
+	Chain    []Certificate // what the peer presented, the leaf first; nil: nothing, or a good probe
+	Steps    []probe.Step  // of the trace, if the probe carried one
+}
+
+// Certificate is one of a chain.
+type Certificate struct {
+	Facts         probe.CertificateFacts
+	Start, Expiry time.Time
 }
 
 // IncidentFilter selects incidents; its zero value selects all.

@@ -9,6 +9,7 @@ package probe
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net/netip"
 	"time"
@@ -176,6 +177,8 @@ type TLSFacts struct {
 	ChainExpiry    time.Time // latest-expiring verified chain; zero: no chain was verified
 	ClientExpiry   time.Time // of our own certificate; zero: the module has none
 	Leaf           CertificateFacts
+	// Presented are the certificates as they came, the leaf first; nil once the facts have left the process.
+	Presented []*x509.Certificate `json:"-"`
 
 	ClientCertificateRequested bool // the peer asked for one
 }
@@ -200,7 +203,7 @@ type Record struct {
 	Debug     bool
 	Labels    map[string]string
 	Result    Result
-	Trace     *Trace // nil unless the request carried one
+	Trace     *Trace // nil unless the request carried one, or a scheduled probe failed
 }
 
 // Observer receives every Record. Observe is called on the probe's own goroutine and must not block.

@@ -47,6 +47,9 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 		return Record{}, err
 	}
 	req.Guard = m.Guard
+	if req.Scheduled && req.Trace == nil {
+		req.Trace = new(Trace) // the evidence of an incident is what its first failing probe did
+	}
 	probing := NewLimit(ctx, req.Timeout-req.Late)
 	probing.HoldFrom(r.Memory)
 	probing.nameServer = m.NameServer
@@ -78,6 +81,9 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	record := Record{
 		Module: m.Name, Prober: m.Kind, Target: req.Target, Hostname: req.Hostname, Timeout: req.Timeout,
 		Scheduled: req.Scheduled, Debug: req.Debug, Labels: req.Labels, Result: result, Trace: req.Trace,
+	}
+	if req.Scheduled && result.Up() {
+		record.Trace = nil
 	}
 	for _, o := range r.Observers {
 		o.Observe(record)

@@ -177,3 +177,25 @@ func TestRunnerRefusesWhatIsTooMuchOrTooLate(t *testing.T) {
 	_, err = r.Do(t.Context(), m, probe.Request{})
 	probetest.WantExporterError(t, err, probe.FaultShutdown)
 }
+
+// TestScheduledProbeKeepsStepsOfAFailure: they are the evidence of an incident; those of a good probe are not kept.
+func TestScheduledProbeKeepsStepsOfAFailure(t *testing.T) {
+	var up bool
+	module := &probe.Module{Timeout: time.Second, Prober: proberFunc(func(_ context.Context, r probe.Request) (probe.Result, error) {
+		r.Trace.Step("a step")
+		if up {
+			return probe.Result{}, nil
+		}
+		return probe.Result{Failure: probe.Failf(probe.StageCheck, probe.ReasonStatusCode, "503")}, nil
+	})}
+	for _, c := range []struct {
+		scheduled, up bool
+		steps         int
+	}{{true, false, 1}, {true, true, 0}, {false, false, 0}} {
+		up = c.up
+		record, err := new(probe.Runner).Do(t.Context(), module, probe.Request{Scheduled: c.scheduled})
+		if err != nil || len(record.Trace.Steps()) != c.steps {
+			t.Errorf("%+v: %d steps: %v", c, len(record.Trace.Steps()), err)
+		}
+	}
+}

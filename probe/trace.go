@@ -16,16 +16,24 @@ import (
 // maxTraceBytes bounds what one probe may write into its Trace, whatever the remote side sends.
 const maxTraceBytes = 64 << 10
 
-// Trace collects the steps of one probe for a person: debug=true, or a verbose log.
+const traceIsFull = "further steps are left out: the trace is full"
+
+// Trace collects the steps of one probe for a person: debug=true, a verbose log, or the evidence of an incident.
 // Its methods do nothing on a nil Trace, but their arguments are evaluated all the same: test for nil first
 // where that costs.
 type Trace struct {
 	ShowSent bool // what modules send may be shown; otherwise it is a secret
 
 	mu    sync.Mutex
-	steps []Step
+	steps []step
 	bytes int
 	sent  []string // what no step may show
+}
+
+// step is a line, or lines that are made when they are read.
+type step struct {
+	Step
+	later func() []string
 }
 
 // Step is one line of a Trace.
@@ -46,9 +54,20 @@ func (t *Trace) Step(format string, args ...any) {
 	}
 	text := redact.Text(fmt.Sprintf(format, args...), t.sent...)
 	if t.bytes += len(text); t.bytes > maxTraceBytes {
-		text = "further steps are left out: the trace is full"
+		text = traceIsFull
 	}
-	t.steps = append(t.steps, Step{Time: time.Now(), Text: text})
+	t.steps = append(t.steps, step{Step: Step{Time: time.Now(), Text: text}})
+}
+
+// Later adds lines that are made when the steps are read, if they ever are: a scheduled probe keeps its steps only when it
+// fails. What lines uses must not change any more.
+func (t *Trace) Later(lines func() []string) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.steps = append(t.steps, step{Step: Step{Time: time.Now()}, later: lines})
 }
 
 // Sending adds a line about text, which is about to be sent to the target. Unless ShowSent, it says only how long the text is,
@@ -93,7 +112,21 @@ func (t *Trace) Steps() []Step {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return append([]Step(nil), t.steps...)
+	steps := make([]Step, 0, len(t.steps))
+	bytes := 0
+	for _, s := range t.steps {
+		lines := []string{s.Text}
+		if s.later != nil {
+			lines = s.later()
+		}
+		for _, text := range lines {
+			if bytes += len(text); bytes > maxTraceBytes {
+				return append(steps, Step{Time: s.Time, Text: traceIsFull})
+			}
+			steps = append(steps, Step{Time: s.Time, Text: text})
+		}
+	}
+	return steps
 }
 
 // Quoted shows the beginning of what a peer sent.

@@ -24,6 +24,35 @@ func TestTraceIsBoundedAndSaysSo(t *testing.T) {
 	}
 }
 
+// TestLaterLines: they are made when the steps are read, stand in their place, and are bounded, too.
+func TestLaterLines(t *testing.T) {
+	trace := new(Trace)
+	made := 0
+	trace.Step("first")
+	trace.Later(func() []string { made++; return []string{"second", "third"} })
+	trace.Step("fourth")
+	if made != 0 {
+		t.Error("lines are made that were not read")
+	}
+	text := ""
+	for _, step := range trace.Steps() {
+		if step.Time.IsZero() {
+			t.Errorf("%q has no time", step.Text)
+		}
+		text += step.Text + " "
+	}
+	if text != "first second third fourth " || made != 1 {
+		t.Errorf("%q, made %d times", text, made)
+	}
+	trace.Later(func() []string { return []string{strings.Repeat("x", maxTraceBytes), "beyond"} })
+	steps := trace.Steps()
+	if last := steps[len(steps)-1].Text; len(steps) != 5 || !strings.Contains(last, "left out") {
+		t.Errorf("%d steps, the last is %.40q", len(steps), last)
+	}
+	var none *Trace
+	none.Later(func() []string { t.Error("called for a nil Trace"); return nil })
+}
+
 func TestLabelValueHasNoControlCharacters(t *testing.T) {
 	for text, want := range map[string]string{
 		"plain é":               "plain é",

@@ -1,6 +1,11 @@
 package server
 
-import "rollcall/probe"
+import (
+	"os"
+	"runtime/debug"
+
+	"rollcall/probe"
+)
 
 // What one probe in flight may need: its own connection and the client's, one more while a name is looked up; and memory
 // for buffers, the TLS handshake and a reply, with room for garbage.
@@ -57,4 +62,13 @@ func maxConnections(descriptors, memory uint64, maxInFlight int) int {
 		limit = min(limit, uint64(maxInFlight)+memory/8/memoryPerConnection)
 	}
 	return int(max(limit, least))
+}
+
+// collectOften has garbage collected when the heap has grown by a half, instead of doubled, once there are so many targets
+// that what is kept of them is most of it: their probes make little garbage. GOGC decides when it is set.
+func collectOften(targets int) {
+	const many = 1000
+	if targets >= many && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
 }

@@ -100,6 +100,7 @@ func (c *components) applyTargets(ctx context.Context, present *config.Config, f
 	c.applying.Lock()
 	defer c.applying.Unlock()
 	targets := c.watchlist.of(present)
+	collectOften(len(targets))
 	c.targets.Apply(configured(targets)) // before a result can come
 	c.archive.apply(present, targets)
 	c.scheduler.Apply(targets)

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -130,13 +131,30 @@ func newEvidenceView(heading string, e *history.Evidence, now time.Time) *eviden
 	if e.Address != "" {
 		v.Sections = append([]report.Section{{Rows: []report.Row{{Name: "address", Value: report.Printable(e.Address)}}}}, v.Sections...)
 	}
-	if e.TLS != nil && e.TLS.Leaf.FingerprintSHA256 != "" {
+	for i, c := range e.Chain {
+		v.Sections = append(v.Sections, certificateSection(fmt.Sprintf("Certificate %d of %d, as presented", i+1, len(e.Chain)), c))
+	}
+	if e.TLS != nil && e.TLS.Leaf.FingerprintSHA256 != "" && len(e.Chain) == 0 {
 		v.Sections = append(v.Sections, report.Section{Title: "Fingerprint", Rows: []report.Row{{Name: "SHA-256", Value: grouped(e.TLS.Leaf.FingerprintSHA256)}}})
 	}
 	for _, step := range e.Steps {
 		v.Steps = append(v.Steps, stepRow{step.Time.Sub(e.Time).Round(time.Microsecond).String(), report.Printable(step.Text)})
 	}
 	return v
+}
+
+func certificateSection(title string, c history.Certificate) report.Section {
+	s := report.Section{Title: title}
+	for _, row := range []report.Row{
+		{Name: "subject", Value: c.Facts.Subject}, {Name: "names", Value: c.Facts.SubjectAlternative}, {Name: "issuer", Value: c.Facts.Issuer},
+		{Name: "valid from", Value: c.Start.UTC().Format(time.DateTime + " MST")}, {Name: "expires", Value: c.Expiry.UTC().Format(time.DateTime + " MST")},
+		{Name: "serial", Value: c.Facts.SerialNumber},
+	} {
+		if row.Value != "" {
+			s.Rows = append(s.Rows, report.Row{Name: row.Name, Value: report.Printable(row.Value)})
+		}
+	}
+	return report.Section{Title: title, Rows: append(s.Rows, report.Row{Name: "SHA-256", Value: grouped(c.Facts.FingerprintSHA256)})}
 }
 
 // grouped makes hex digits breakable.

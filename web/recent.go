@@ -114,6 +114,9 @@ func recordBytes(r *probe.Record) int {
 		n += len(http.FinalURL)
 	}
 	if tls := r.Result.TLS; tls != nil {
+		for _, c := range tls.Presented {
+			n += 4 * len(c.Raw) // with what is parsed of it
+		}
 		n += len(tls.Leaf.Subject) + len(tls.Leaf.Issuer) + len(tls.Leaf.SubjectAlternative) + len(tls.Leaf.SerialNumber)
 	}
 	if tcp := r.Result.TCP; tcp != nil {

@@ -218,7 +218,7 @@ func newResultRow(r *history.Result, now time.Time) resultRow {
 	return row
 }
 
-// seriesStep cuts a range into about 150 steps.
+// seriesStep cuts a range into about 100 to 180 steps, for which there are rollups.
 func seriesStep(r history.Range) time.Duration {
 	switch r {
 	case history.Range7d:
@@ -226,7 +226,7 @@ func seriesStep(r history.Range) time.Duration {
 	case history.Range30d:
 		return 4 * time.Hour
 	case history.Range90d:
-		return 12 * time.Hour
+		return 24 * time.Hour
 	default:
 		return 10 * time.Minute
 	}

@@ -42,6 +42,7 @@ type params map[string]any
 // View is one way to look at a page. Width is in CSS pixels; Scale is device pixels per CSS pixel.
 type View struct {
 	Name   string
+	Media  string // "print", or empty: the screen
 	Width  int
 	Height int // of the picture; 0: of the whole page
 	Scale  float64
@@ -114,7 +115,7 @@ func (b *Browser) Open(url string, v View) error {
 		return err
 	}
 	scheme := []params{{"name": "prefers-color-scheme", "value": v.Scheme}}
-	if err := b.do("Emulation.setEmulatedMedia", params{"features": scheme}, nil); err != nil {
+	if err := b.do("Emulation.setEmulatedMedia", params{"media": v.Media, "features": scheme}, nil); err != nil {
 		return err
 	}
 	b.console = nil

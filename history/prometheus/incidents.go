@@ -66,7 +66,7 @@ type spell struct {
 func (s *Source) spells(ctx context.Context, key targetKey, from, to time.Time, into map[targetKey][]spell) error {
 	// Without a staleness marker the reason would outlive the failure by the server's look-back.
 	query := byTarget("max", key.selector("probe_failure_info"), "stage", "reason") +
-		" and on (module,target) (" + byTarget("min", key.selector("probe_success")) + " == 0)"
+		" and on (module,target,hostname) (" + byTarget("min", key.selector("probe_success")) + " == 0)"
 	start := from.Truncate(incidentStep).Add(incidentStep)
 	if start.After(to) {
 		return nil
@@ -102,7 +102,7 @@ func (s *Source) joinSpells(key targetKey, list []spell, now time.Time) []histor
 			continue
 		}
 		incidents = append(incidents, history.Incident{
-			ID: probe.IncidentID(key.module, key.target, "", m.at), TargetID: key.id(), Target: target,
+			ID: probe.IncidentID(key.module, key.target, key.hostname, m.at), TargetID: key.id(), Target: target,
 			From: m.at, Last: m.at, Stage: m.stage, Reason: m.reason, Failures: 1,
 		})
 	}

@@ -108,7 +108,7 @@ func (s *Source) target(key targetKey, interval time.Duration) history.Target {
 	if t, configured := s.targets[key.id()]; configured {
 		return t
 	}
-	return history.Target{Module: key.module, Target: key.target, Interval: interval}
+	return history.Target{Module: key.module, Target: key.target, Hostname: key.hostname, Interval: interval}
 }
 
 // counts asks for the counts of n buckets of one target or all.

@@ -18,7 +18,7 @@ func (s *Source) find(ctx context.Context, id string) (targetKey, history.Target
 	t, configured := s.targets[id]
 	s.mu.Unlock()
 	if configured {
-		return targetKey{t.Module, t.Target}, t, nil
+		return targetKey{t.Module, t.Target, t.Hostname}, t, nil
 	}
 	_, span := history.Range90d.Buckets()
 	vector, err := s.vector(ctx, byTarget("max", over("last_over_time", targetKey{}.selector("rollcall_target_interval_seconds"), 90*span)), time.Now())
@@ -27,7 +27,9 @@ func (s *Source) find(ctx context.Context, id string) (targetKey, history.Target
 	}
 	for _, sample := range vector {
 		if key := keyOf(sample.Metric); key.id() == id {
-			return key, history.Target{Module: key.module, Target: key.target, Interval: seconds(sample.Value)}, nil
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return key, s.target(key, seconds(sample.Value)), nil
 		}
 	}
 	return targetKey{}, t, history.ErrNotFound

@@ -85,8 +85,7 @@ func (s *Source) Apply(targets []history.Target) {
 	byID := make(map[string]history.Target, len(targets))
 	for _, t := range targets {
 		t.Target = redact.Target(t.Target)
-		// The series have no hostname.
-		byID[history.TargetID(t.Module, t.Target, "")] = t
+		byID[t.ID()] = t
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,23 +121,25 @@ func (s *Source) note(err error) error {
 }
 
 // targetKey is what the series of a target have in common.
-type targetKey struct{ module, target string }
+type targetKey struct{ module, target, hostname string }
 
-func keyOf(m model.Metric) targetKey { return targetKey{string(m["module"]), string(m["target"])} }
+func keyOf(m model.Metric) targetKey {
+	return targetKey{string(m["module"]), string(m["target"]), string(m["hostname"])}
+}
 
-func (k targetKey) id() string { return history.TargetID(k.module, k.target, "") }
+func (k targetKey) id() string { return history.TargetID(k.module, k.target, k.hostname) }
 
 // selector selects a family's series: of one target, or of all that rollcall probes.
 func (k targetKey) selector(family string) string {
 	if k == (targetKey{}) {
 		return family + `{module!="",target!=""}`
 	}
-	return fmt.Sprintf(`%s{module=%q,target=%q}`, family, k.module, k.target)
+	return fmt.Sprintf(`%s{module=%q,target=%q,hostname=%q}`, family, k.module, k.target, k.hostname) // "": without the label
 }
 
 // byTarget aggregates over the Rollcalls that probe a target.
 func byTarget(aggregation, expression string, labels ...string) string {
-	return fmt.Sprintf("%s by (%s) (%s)", aggregation, strings.Join(append([]string{"module", "target"}, labels...), ","), expression)
+	return fmt.Sprintf("%s by (%s) (%s)", aggregation, strings.Join(append([]string{"module", "target", "hostname"}, labels...), ","), expression)
 }
 
 // over applies a function over a time to a selector.

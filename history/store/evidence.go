@@ -8,6 +8,7 @@ import (
 	"rollcall/history"
 	"rollcall/history/block"
 	"rollcall/probe"
+	"rollcall/probe/tlsclient"
 	"rollcall/redact"
 )
 
@@ -16,6 +17,7 @@ const (
 	maxEvidenceText  = 1 << 10 // of a single text
 	maxEvidenceSteps = 8 << 10 // of all steps together
 	maxExpects       = 20
+	maxChain         = 10
 )
 
 // evidenceEvery is how often evidence of a target is kept. An incident that begins sooner refers to the former one.
@@ -47,6 +49,11 @@ func newEvidence(r *probe.Record) *history.Evidence {
 		tcp := *result.TCP
 		tcp.Expects = tcp.Expects[:min(len(tcp.Expects), maxExpects)]
 		e.TCP = &tcp
+	}
+	if result.TLS != nil {
+		for _, c := range result.TLS.Presented[:min(len(result.TLS.Presented), maxChain)] {
+			e.Chain = append(e.Chain, history.Certificate{Facts: tlsclient.CertificateFacts(c), Start: c.NotBefore.UTC(), Expiry: c.NotAfter.UTC()})
+		}
 	}
 	size := 0
 	for _, step := range r.Trace.Steps() {
@@ -134,4 +141,16 @@ func (l *live) evidenceFor(r *probe.Record, at int64) *evidenceRow {
 		row.Good = newEvidence(&l.good)
 	}
 	return row
+}
+
+// keepGood remembers a good record for the evidence of the next incident, without its certificates, which take more memory
+// than all else that is kept of a target.
+func (l *live) keepGood(r *probe.Record) {
+	l.good = *r
+	l.good.Labels = nil
+	if t := r.Result.TLS; t != nil {
+		bare := *t
+		bare.Presented = nil
+		l.good.Result.TLS = &bare
+	}
 }

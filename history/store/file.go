@@ -168,14 +168,13 @@ func decodeTarget(value []byte) (*targetRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	row, usual := new(targetRow), newState()
+	row := &targetRow{State: newState()}
 	if err := json.Unmarshal(text, row); err != nil {
 		return nil, err
 	}
 	row.sealed, row.left = rowNumbers(value)
-	for i, r := range row.State.rings() {
-		r.width = usual.rings()[i].width
-		if len(r.Buckets) != len(usual.rings()[i].Buckets) || r.Newest < 0 || r.Newest > 1<<40 {
+	for _, r := range row.State.rings() {
+		if r.Number < 0 || r.Number > 1<<40 {
 			return nil, block.ErrFormat
 		}
 	}

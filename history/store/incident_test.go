@@ -1,6 +1,9 @@
 package store
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"net/netip"
 	"os"
@@ -15,6 +18,8 @@ import (
 	"rollcall/history"
 	"rollcall/history/block"
 	"rollcall/probe"
+	"rollcall/probe/probetest"
+	"rollcall/probe/tlsclient"
 	"rollcall/redact"
 )
 
@@ -120,6 +125,56 @@ func TestIncidentsSurviveRestarts(t *testing.T) {
 			t.Error("the file holds the password")
 		}
 	})
+}
+
+// TestEvidenceHasTheChain: what the peer presented is kept, with fingerprints, also after a restart; a good probe's is not.
+func TestEvidenceHasTheChain(t *testing.T) {
+	authority := probetest.NewAuthority(t)
+	leaf := authority.Issue()
+	parsed, err := x509.ParseCertificate(leaf.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	presented := []*x509.Certificate{parsed, authority.Cert}
+	target := crashTargets[0]
+	record := func(state history.State) probe.Record {
+		r := testRecord(target, time.Now(), state, time.Second)
+		r.Result.TLS = &probe.TLSFacts{Version: 0x304, Leaf: tlsclient.CertificateFacts(parsed), Presented: presented}
+		return r
+	}
+	dir := t.TempDir()
+	s, stop := runStore(t, Options{Dir: dir})
+	s.Apply(crashTargets)
+	flush(t, s)
+	s.Observe(record(history.StateUp))
+	s.Observe(record(history.StateDown))
+	flush(t, s)
+	stop()
+	s, stop = runStore(t, Options{Dir: dir})
+	defer stop()
+	s.Apply(crashTargets)
+	flush(t, s)
+	list, err := s.Incidents(t.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, 0)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%+v: %v", list, err)
+	}
+	i, err := s.Incident(t.Context(), list[0].ID)
+	if err != nil || i.Evidence == nil || i.Good == nil {
+		t.Fatalf("%+v: %v", i, err)
+	}
+	if len(i.Good.Chain) != 0 || i.Good.TLS.Leaf.FingerprintSHA256 == "" {
+		t.Errorf("the good probe has %+v and %+v", i.Good.Chain, i.Good.TLS)
+	}
+	if len(i.Evidence.Chain) != len(presented) {
+		t.Fatalf("the chain is %+v", i.Evidence.Chain)
+	}
+	for n, c := range presented {
+		got := i.Evidence.Chain[n]
+		sum := sha256.Sum256(c.Raw)
+		if got.Facts.Subject != c.Subject.String() || got.Facts.Issuer != c.Issuer.String() || !got.Expiry.Equal(c.NotAfter) || got.Facts.FingerprintSHA256 != hex.EncodeToString(sum[:]) {
+			t.Errorf("certificate %d is %+v", n, got)
+		}
+	}
 }
 
 // TestTargetsThatLeftWhileStopped ends the incident of a target that is no longer configured after a restart.

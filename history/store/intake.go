@@ -97,8 +97,7 @@ func (s *Store) takeTurn(q *queued) {
 	s.pending++
 	s.count(l, &p, r, s.row+1)
 	if p.State == block.Up {
-		l.good = *r
-		l.good.Labels = nil
+		l.keepGood(r)
 	}
 }
 

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"encoding/binary"
 	"maps"
 	"time"
 
@@ -105,83 +107,115 @@ func (l *live) countBuckets(last, p *block.Point) {
 	l.Today.Add(p.Duration)
 }
 
-// ring is the last buckets of an overview.
+// ring is the last buckets of an overview. All but the newest are packed: they seldom change, and unpacked those of 10,000
+// targets would take more memory than everything else.
 type ring struct {
-	Newest  int64 // number of the last bucket, counted from the epoch
-	Buckets []history.Counts
-	width   int64
+	Number int64 // of the newest bucket, counted from the epoch
+	Newest history.Counts
+	Older  []byte // the buckets before it as varints, the oldest first
+	n      int    // how many there are with the newest
+	width  int64
 }
 
-func newRing(n int, width int64) ring { return ring{width: width, Buckets: make([]history.Counts, n)} }
+func newRing(n int, width int64) ring {
+	r := ring{n: n, width: width}
+	r.set(make([]history.Counts, n))
+	return r
+}
 
-// bucket returns the one with a number, which becomes the newest when it is newer; nil when it is too old.
-func (r *ring) bucket(number int64) *history.Counts {
-	n := int64(len(r.Buckets))
-	switch {
-	case number < 0 || number <= r.Newest-n:
-		return nil
-	case number >= r.Newest+n:
-		clear(r.Buckets)
-		r.Newest = number
+// each calls visit with every bucket, the oldest first.
+func (r *ring) each(visit func(i int, c history.Counts)) {
+	rest := r.Older
+	for i := range r.n - 1 {
+		var c history.Counts
+		for _, number := range []*uint32{&c.Up, &c.Down, &c.Unknown} {
+			v, length := binary.Uvarint(rest)
+			*number, rest = uint32(v), rest[max(length, 0):] // a damaged row has zeros
+		}
+		visit(i, c)
 	}
-	for r.Newest < number {
-		r.Newest++
-		r.Buckets[r.Newest%n] = history.Counts{}
+	visit(r.n-1, r.Newest)
+}
+
+func (r *ring) buckets() []history.Counts {
+	all := make([]history.Counts, r.n)
+	r.each(func(i int, c history.Counts) { all[i] = c })
+	return all
+}
+
+func (r *ring) set(all []history.Counts) {
+	packed := make([]byte, 0, 1<<10)
+	for _, c := range all[:r.n-1] {
+		for _, v := range []uint32{c.Up, c.Down, c.Unknown} {
+			packed = binary.AppendUvarint(packed, uint64(v))
+		}
 	}
-	return &r.Buckets[number%n]
+	r.Newest, r.Older = all[r.n-1], bytes.Clone(packed)
+}
+
+// add counts in the bucket with a number, which becomes the newest when it is newer. What is too old is not counted.
+func (r *ring) add(number int64, c history.Counts) {
+	switch later := number - r.Number; {
+	case later == 0:
+		r.Newest.Add(c)
+	case later <= -int64(r.n):
+	case later < 0:
+		all := r.buckets()
+		all[int64(r.n)-1+later].Add(c)
+		r.set(all)
+	default:
+		all := make([]history.Counts, r.n)
+		if later < int64(r.n) {
+			copy(all, r.buckets()[later:])
+		}
+		all[r.n-1] = c
+		r.Number = number
+		r.set(all)
+	}
 }
 
 func (r *ring) addPoint(p *block.Point) {
-	b := r.bucket(p.Time / r.width)
-	if b == nil {
-		return
-	}
+	var c history.Counts
 	switch p.State {
 	case block.Up:
-		b.Up++
+		c.Up = 1
 	case block.Down:
-		b.Down++
+		c.Down = 1
 	default:
-		b.Unknown++
+		c.Unknown = 1
 	}
+	r.add(p.Time/r.width, c)
 }
 
 // addGap counts the turns that did not come until next.
 func (r *ring) addGap(last *block.Point, next int64) {
-	n := len(r.Buckets)
-	newest := next / r.width
-	oldest := newest - int64(n) + 1
-	block.EachMissing(last.Time, next, last.Interval, oldest*r.width, r.width, n, func(i int, missing uint32) {
-		if b := r.bucket(oldest + int64(i)); b != nil {
-			b.Unknown += missing
-		}
+	oldest := next/r.width - int64(r.n) + 1
+	block.EachMissing(last.Time, next, last.Interval, oldest*r.width, r.width, r.n, func(i int, missing uint32) {
+		r.add(oldest+int64(i), history.Counts{Unknown: missing})
 	})
 }
 
 // read copies the last buckets up to the one with a number; those that there are not stay zero.
 func (r *ring) read(into []history.Counts, newest int64) {
-	n := int64(len(r.Buckets))
-	for i := range into {
-		number := newest - int64(len(into)-1-i)
-		if number >= 0 && number <= r.Newest && number > r.Newest-n {
-			into[i] = r.Buckets[number%n]
+	first := len(into) - r.n + int(r.Number-newest) // the place of the oldest
+	r.each(func(i int, c history.Counts) {
+		if place := first + i; place >= 0 && place < len(into) {
+			into[place] = c
 		}
-	}
+	})
 }
 
 // grid is a grid that ends in the bucket of an instant, to count anew.
 func (r *ring) grid(now int64) *block.Grid {
-	n := int64(len(r.Buckets))
-	return &block.Grid{From: (now/r.width - n + 1) * r.width, Step: r.width, Cells: make([]block.Cell, n)}
+	return &block.Grid{From: (now/r.width - int64(r.n) + 1) * r.width, Step: r.width, Cells: make([]block.Cell, r.n)}
 }
 
-// set replaces what was counted.
-func (r *ring) set(g *block.Grid) {
-	clear(r.Buckets)
-	r.Newest = 0
-	for i := range g.Cells {
-		if b := r.bucket(g.From/r.width + int64(i)); b != nil {
-			*b = g.Cells[i].Counts
-		}
+// replace takes over what was counted anew.
+func (r *ring) replace(g *block.Grid) {
+	all := make([]history.Counts, r.n)
+	for i := range all {
+		all[i] = g.Cells[i].Counts
 	}
+	r.Number = g.From/r.width + int64(r.n) - 1
+	r.set(all)
 }

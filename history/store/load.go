@@ -288,7 +288,7 @@ func (d *disk) bucketsOf(l *live, now int64) (grids []*block.Grid, last block.Po
 // setBuckets replaces what was counted.
 func (l *live) setBuckets(grids []*block.Grid) {
 	for i, r := range l.rings() {
-		r.set(grids[i])
+		r.replace(grids[i])
 	}
 	days := grids[2].Cells
 	l.Day = block.DayOf(grids[2].From) + int64(len(days)) - 1

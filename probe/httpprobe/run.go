@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"net/http"
@@ -163,9 +164,8 @@ func (r *run) askOnce(ctx context.Context, h *hop) (*response, error) {
 	}
 	r.result.Phases.Processing += resp.first.Sub(asked)
 	if r.req.Trace != nil {
-		secrets := r.redactions()
-		r.req.Trace.Step("%s %s: %d over %s", h.method, redact.Text(weburl.Shown(h.url), secrets...), resp.status, resp.proto)
-		traceHeader(r.req.Trace, resp.header, secrets)
+		secrets, method, url := r.redactions(), h.method, h.url
+		r.req.Trace.Later(func() []string { return answerLines(method, weburl.Shown(url), resp, secrets) })
 	}
 	return resp, nil
 }
@@ -214,15 +214,18 @@ func (r *run) close(notify bool) {
 	r.session, r.link, r.http1 = nil, link{}, nil
 }
 
-// traceHeader shows an answer's header without cookies, and without what it repeats of the secrets that it was sent.
-func traceHeader(t *probe.Trace, header http.Header, secrets []string) {
-	for _, name := range slices.Sorted(maps.Keys(header)) {
-		value := strings.Join(header[name], ", ")
+// answerLines shows an answer's status and header, without cookies and without what it repeats of the secrets that it was
+// sent.
+func answerLines(method, url string, resp *response, secrets []string) []string {
+	lines := []string{fmt.Sprintf("%s %s: %d over %s", method, redact.Text(url, secrets...), resp.status, resp.proto)}
+	for _, name := range slices.Sorted(maps.Keys(resp.header)) {
+		value := strings.Join(resp.header[name], ", ")
 		if name == "Set-Cookie" {
 			value = "…"
 		}
-		t.Step("  %s: %s", name, cut(redact.Text(value, secrets...)))
+		lines = append(lines, fmt.Sprintf("  %s: %s", name, cut(redact.Text(value, secrets...))))
 	}
+	return lines
 }
 
 // parsedJSON is how many times its length a JSON text takes once it is parsed.

@@ -17,7 +17,8 @@ func setFacts(f *probe.TLSFacts, state tls.ConnectionState) {
 	f.Version, f.CipherSuite = state.Version, state.CipherSuite
 	first := firstToExpire(state.PeerCertificates)
 	f.EarliestExpiry, f.EarliestStart = first.NotAfter, first.NotBefore
-	f.Leaf = certificateFacts(state.PeerCertificates[0])
+	f.Leaf = CertificateFacts(state.PeerCertificates[0])
+	f.Presented = state.PeerCertificates
 }
 
 func firstToExpire(certificates []*x509.Certificate) *x509.Certificate {
@@ -41,7 +42,8 @@ func chainExpiry(chains [][]*x509.Certificate) time.Time {
 	return latest
 }
 
-func certificateFacts(c *x509.Certificate) probe.CertificateFacts {
+// CertificateFacts describes a certificate, with bounded text.
+func CertificateFacts(c *x509.Certificate) probe.CertificateFacts {
 	fingerprint := sha256.Sum256(c.Raw)
 	return probe.CertificateFacts{
 		FingerprintSHA256:  hex.EncodeToString(fingerprint[:]),
