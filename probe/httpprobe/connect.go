@@ -80,24 +80,25 @@ func (r *run) open(ctx context.Context, h *hop, via *url.URL, dest netip.AddrPor
 		err = r.allowHostname(ctx, h)
 	}
 	if err == nil {
-		r.link, err = r.dial(ctx, h, via, dest)
+		r.link, err = r.dial(ctx, h.url, via, dest)
 	}
 	r.result.Phases.Connect += time.Since(start)
 	if err != nil || h.url.Scheme != "https" {
 		return err
 	}
+	u := h.url // what the function below holds is allocated
 	return r.startTLS(ctx, h, func(ctx context.Context) (net.Conn, error) {
-		other, err := r.dial(ctx, h, via, dest)
+		other, err := r.dial(ctx, u, via, dest)
 		return other.raw, err
 	})
 }
 
-// dial makes a connection to dest, or to the proxy on the way there.
-func (r *run) dial(ctx context.Context, h *hop, via *url.URL, dest netip.AddrPort) (link, error) {
+// dial makes a connection to dest, which is u's, or to the proxy on the way there.
+func (r *run) dial(ctx context.Context, u, via *url.URL, dest netip.AddrPort) (link, error) {
 	if via != nil {
-		return r.p.proxy.dial(ctx, r.p, r.req.Guard, via, h.url, dest)
+		return r.p.proxy.dial(ctx, r.p, r.req.Guard, via, u, dest)
 	}
-	raw, err := network.Dial(ctx, r.req.Guard, "tcp", h.url.Hostname(), dest, r.p.source)
+	raw, err := network.Dial(ctx, r.req.Guard, "tcp", u.Hostname(), dest, r.p.source)
 	return link{raw: raw}, err
 }
 

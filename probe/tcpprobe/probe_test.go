@@ -327,8 +327,8 @@ func TestTCPEndures(t *testing.T) {
 		"a reset when a line is expected":                {probetest.Reset, []QueryResponse{expect("x")}, probetest.Enough, probe.StageConversation, probe.ReasonConnectionReset},
 		"a banner byte by byte":                          {drip("220 hello\r\n"), []QueryResponse{expect("^220 hello$")}, probetest.Enough, "", ""},
 		"expected bytes one by one":                      {drip("\x00abcdef"), []QueryResponse{{ExpectBytes: "\x00abcdef"}}, probetest.Enough, "", ""},
-		"an endless line":                                {flood("x"), []QueryResponse{expect("y")}, probetest.Enough, probe.StageConversation, probe.ReasonLineTooLong},
-		"endless lines":                                  {flood(strings.Repeat("x", 99) + "\n"), []QueryResponse{expect("y")}, probetest.Enough, probe.StageConversation, probe.ReasonConversationTooLong},
+		"an endless line":                                {flood("x"), []QueryResponse{expect("y")}, time.Minute, probe.StageConversation, probe.ReasonLineTooLong},
+		"endless lines":                                  {flood(strings.Repeat("x", 99) + "\n"), []QueryResponse{expect("y")}, time.Minute, probe.StageConversation, probe.ReasonConversationTooLong},
 		"a peer that never reads":                        {func(net.Conn) { <-hold }, []QueryResponse{{Send: strings.Repeat("x", 16<<20)}}, 2 * probetest.Soon, probe.StageConversation, probe.ReasonTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -21,7 +21,7 @@ type Hello struct {
 // Secured is a connection after its handshake.
 type Secured struct {
 	Conn  *tls.Conn       // nil when the handshake failed
-	Raw   net.Conn        // what Conn goes over; nil when the handshake failed
+	Raw   net.Conn        // what Conn goes over; closed, or nil, when the handshake failed
 	Facts *probe.TLSFacts // nil when the peer showed no certificate
 
 	Connect time.Duration // what opening other connections took
@@ -147,6 +147,8 @@ func (r *alternative) settle(first Secured, err error) (Secured, error) {
 		}
 		if err != nil {
 			first.Raw.Close()
+		} else {
+			first.Raw.SetReadDeadline(time.Time{}) // the other may just have ended the wait
 		}
 		return first, err
 	}
