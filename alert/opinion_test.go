@@ -192,8 +192,8 @@ func TestSecondOpinionIsBounded(t *testing.T) {
 func TestIsolated(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
 		c := settings(p, opinions(&panel{answer: witness.Answer{Err: errors.New("no answer")}}, "one:53", "two:53"))
-		hurried := 0
-		h := NewHook(HookOptions{StoragePath: dir, Logger: slog.New(slog.DiscardHandler), Hurry: func(targets []Target) { hurried += len(targets) }})
+		var hurried atomic.Int32
+		h := NewHook(HookOptions{StoragePath: dir, Logger: slog.New(slog.DiscardHandler), Hurry: func(targets []Target) { hurried.Add(int32(len(targets))) }})
 		if err := h.Apply(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
@@ -203,7 +203,7 @@ func TestIsolated(t *testing.T) {
 		time.Sleep(time.Minute)
 		scheduled(h, "db:5432", false) // before it is known that the line is cut
 		time.Sleep(time.Second)
-		if hurried < 2 {
+		if hurried.Load() < 2 {
 			t.Error("the references are not probed at once")
 		}
 		p.want()

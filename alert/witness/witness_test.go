@@ -153,12 +153,12 @@ func TestSilentWitnessesEnd(t *testing.T) {
 			}
 		}
 	})
-	p, err := New([]Options{{URL: "http://" + l.Addr().String()}, endless}, nil)
-	if err == nil {
+	if _, err := New([]Options{{URL: "http://" + l.Addr().String()}, endless}, nil); err == nil {
 		t.Fatal("two witnesses have the same name")
 	}
 	endless.Name = "endless"
-	if p, err = New([]Options{{URL: "http://" + l.Addr().String()}, endless}, nil); err != nil {
+	p, err := New([]Options{{URL: "http://" + l.Addr().String()}, endless}, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
