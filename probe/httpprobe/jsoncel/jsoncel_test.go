@@ -3,6 +3,8 @@ package jsoncel
 import (
 	"strings"
 	"testing"
+
+	"rollcall/probe"
 )
 
 func TestErrorsNameThePosition(t *testing.T) {
@@ -42,4 +44,24 @@ func TestMatches(t *testing.T) {
 	if err := new(Expression).UnmarshalText([]byte(`body.s.matches('(')`)); err == nil || !strings.Contains(err.Error(), "does not compile") {
 		t.Errorf("a broken constant pattern: %v", err)
 	}
+}
+
+// FuzzDecode reads what a server sends as JSON, and evaluates an expression over what is some.
+func FuzzDecode(f *testing.F) {
+	var e Expression
+	if err := e.UnmarshalText([]byte(`body.list.exists(x, x == "y") || has(body.a) && body.a.b > 1`)); err != nil {
+		f.Fatal(err)
+	}
+	for _, body := range []string{`{"list": ["x", "y"]}`, `{"a": {"b": 1e999}}`, `[[[[`, `{"a": -0}`, "\x00", `"\ud800"`} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		document, err := Decode(body)
+		if err != nil {
+			return
+		}
+		if _, err := e.Holds(t.Context(), document); err != nil && !probe.IsClassified(err) {
+			t.Errorf("%q: an error without a reason: %v", body, err)
+		}
+	})
 }
