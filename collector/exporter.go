@@ -3,12 +3,15 @@ package collector
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/collectors/version"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 
 	"rollcall/probe"
 )
@@ -127,7 +130,40 @@ func (e *Exporter) ReportUnusableModules(count func() int) {
 	}, func() float64 { return float64(count()) }))
 }
 
-// Handler serves /metrics.
+// Handler serves /metrics, in OpenMetrics from openMetrics.
 func (e *Exporter) Handler() http.Handler {
-	return promhttp.HandlerFor(e.registry, promhttp.HandlerOpts{Registry: e.registry, EnableOpenMetrics: true})
+	options := promhttp.HandlerOpts{Registry: e.registry, EnableOpenMetrics: true}
+	others := promhttp.HandlerFor(e.registry, options)
+	open := promhttp.HandlerFor(openMetrics{e.registry}, options)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...).FormatType() == expfmt.TypeOpenMetrics {
+			open.ServeHTTP(w, r)
+		} else {
+			others.ServeHTTP(w, r)
+		}
+	})
+}
+
+// openMetrics gathers families so that OpenMetrics can have them: there the name of a counter's family lacks its _total, and
+// the Go runtime has a gauge of that name, go_memstats_alloc_bytes. Such a counter is of unknown type, which keeps its name.
+type openMetrics struct{ prometheus.Gatherer }
+
+// Gather implements prometheus.Gatherer.
+func (g openMetrics) Gather() ([]*dto.MetricFamily, error) {
+	families, err := g.Gatherer.Gather()
+	names := make(map[string]bool, len(families))
+	for _, f := range families {
+		names[f.GetName()] = true
+	}
+	for _, f := range families {
+		base, counts := strings.CutSuffix(f.GetName(), "_total")
+		if f.GetType() != dto.MetricType_COUNTER || !counts || !names[base] {
+			continue
+		}
+		f.Type = dto.MetricType_UNTYPED.Enum() // Gather has made the family for us
+		for _, m := range f.Metric {
+			m.Untyped, m.Counter = &dto.Untyped{Value: m.Counter.Value}, nil
+		}
+	}
+	return families, err
 }
