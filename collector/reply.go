@@ -30,13 +30,17 @@ const maxKeptBuffer = 64 << 10
 
 // Write answers with r's metrics in the format that accept, the request's Accept header, asks for: the text
 // format 0.0.4, OpenMetrics or protobuf. The reply is never compressed: compressing two kilobytes costs more than
-// the probe. The error is the connection's; the client has gone.
-func (p *Replies) Write(w http.ResponseWriter, accept string, r *probe.Record) error {
+// the probe. A hint, one line of text, stands at the end of the text format, which people read; empty: none. The error is the
+// connection's; the client has gone.
+func (p *Replies) Write(w http.ResponseWriter, accept string, r *probe.Record, hint string) error {
 	format := p.formats.negotiate(accept)
 	reply := p.take()
 	defer p.put(reply)
 	if err := reply.encode(format, r); err != nil {
 		return err
+	}
+	if hint != "" && format.writer == writeText {
+		reply.buffer = append(append(append(reply.buffer, "# "...), hint...), '\n')
 	}
 	header := w.Header()
 	header["Content-Type"] = format.contentType

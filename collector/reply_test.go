@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write the golden files instead of compa
 func ask(t testing.TB, replies *Replies, accept string, r probe.Record) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
-	if err := replies.Write(w, accept, &r); err != nil {
+	if err := replies.Write(w, accept, &r, ""); err != nil {
 		t.Fatal(err)
 	}
 	return w

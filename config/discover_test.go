@@ -39,6 +39,7 @@ func TestDiscoveredTargetsAreJudgedOneByOne(t *testing.T) {
 		{model.AddressLabel: "x:1", "__param_module": "missing"}, {model.AddressLabel: "x:1", "__param_module": "broken"},
 		{model.AddressLabel: "single.example.com:25"}, {model.AddressLabel: "y:1", "__scrape_interval__": "1ms"},
 		{model.AddressLabel: "a:1", "__param_hostname": "one"}, {model.AddressLabel: "a:1", "__param_hostname": "two"},
+		{model.AddressLabel: model.LabelValue(strings.Repeat("a", 8190) + ":25")},
 	}}}
 	targets, refused := c.Discover(func(discovery.Source) []*targetgroup.Group { return found })
 	var got, why []string
@@ -53,7 +54,7 @@ func TestDiscoveredTargetsAreJudgedOneByOne(t *testing.T) {
 	if s := strings.Join(got, "\n"); s != want {
 		t.Errorf("targets:\n%s\nwant:\n%s", s, want)
 	}
-	for i, part := range []string{"there twice", "denied", "port", `no module "missing"`, "there twice", "1ms is too short"} {
+	for i, part := range []string{"there twice", "denied", "port", `no module "missing"`, "there twice", "1ms is too short", "the target has 8193 bytes; accepted: up to 8192"} {
 		if i >= len(why) || !strings.Contains(why[i], part) {
 			t.Fatalf("refused: %q, want %q at %d", why, part, i)
 		}

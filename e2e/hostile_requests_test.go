@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"rollcall/e2e/zoo"
+	"rollcall/probe"
 )
 
 const injected = "INJECTED-LINE"
@@ -26,7 +27,7 @@ func requestRows() []row {
 	tcp := visit{name: "r_tcp", module: `{prober: tcp, timeout: 2s}`}
 	return []row{
 		{1, "control characters in target or module are refused", []visit{web, tcp}, controlCharacters},
-		{2, "a missing, repeated or huge target is refused", nil, missingTarget},
+		{2, "a missing or huge target is refused, and of a repeated one the first counts", nil, missingTarget},
 		{3, "a target is decoded once", nil, decodedOnce},
 		{4, "other schemes are refused and userinfo is never shown", nil, schemesAndUserinfo},
 		{5, "the guard checks the address that is dialled", nil, oddAddresses},
@@ -58,8 +59,17 @@ func controlCharacters(t *testing.T, h *hostile) {
 func missingTarget(t *testing.T, h *hostile) {
 	h.status(t, "GET", probePath("module", "r_http"), 400)
 	h.status(t, "GET", probePath("module", "r_http", "target", ""), 400)
-	h.status(t, "GET", probePath("module", "r_http", "target", "127.0.0.1:1", "target", "127.0.0.1:2"), 400)
+	site := h.park.at("site")
+	h.probe(t, probePath("module", "r_http", "module", "r_tcp", "target", site, "target", "127.0.0.1:2"), 5*time.Second, "up")
+	h.probe(t, probePath("module", "r_http", "target", longTarget(site, probe.MaxTarget)), 5*time.Second, "up")
+	h.status(t, "GET", probePath("module", "r_http", "target", longTarget(site, probe.MaxTarget+1)), 400)
 	h.status(t, "GET", probePath("module", "r_http", "target", "http://127.0.0.1:1/"+strings.Repeat("a", 64<<10)), 400)
+}
+
+// longTarget is a URL of site of n bytes.
+func longTarget(site string, n int) string {
+	target := "http://" + site + "/?q="
+	return target + strings.Repeat("ä", (n-len(target))/2) + strings.Repeat("a", (n-len(target))%2)
 }
 
 func decodedOnce(t *testing.T, h *hostile) {
@@ -333,8 +343,8 @@ func methodsAndParameters(t *testing.T, h *hostile) {
 		{"POST", probePath("module", "r_http", "target", site), 200},
 		{"GET", probePath("module", "r_http", "target", site, "hostname", "a b"), 400},
 		{"GET", probePath("module", "r_http", "target", site, "hostname", strings.Repeat("a", 1<<16)), 400},
-		{"GET", probePath("module", "r_http", "target", site, "hostname", "a", "hostname", "b"), 400},
-		{"GET", probePath("module", "r_http", "module", "r_tcp", "target", site), 400},
+		{"GET", probePath("module", "r_http", "target", site, "hostname", "a", "hostname", "b"), 200},
+		{"GET", probePath("module", "r_http", "module", "r_tcp", "target", site), 200},
 		{"GET", probePath("module", "r_http", "target", site, "debug", "TRUE"), 200},
 		{"GET", "/probe?target=%zz", 400},
 		{"GET", "/probe?module=r_http;target=" + site, 400},

@@ -2,6 +2,13 @@ package probe
 
 import "strings"
 
+const (
+	// MaxTarget is the longest target, in bytes, of a request or an entry of the configuration: URLs with long queries fit.
+	MaxTarget = 8 << 10
+	// MaxHostname is the longest hostname beside a target, in bytes.
+	MaxHostname = 512
+)
+
 // The modules that a target gets without one.
 const (
 	defaultTCPModule  = "tcp_connect"

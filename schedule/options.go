@@ -100,8 +100,11 @@ func (o *TargetOptions) Validate() error {
 	if o.Target == "" {
 		errs = append(errs, optionError("target", "is required; accepted: what the module's prober takes, as host:port or a URL"))
 	}
-	for _, text := range []struct{ option, value string }{{"target", o.Target}, {"name", o.Name}, {"hostname", o.Hostname}} {
-		if err := plainText(text.value); err != nil {
+	for _, text := range []struct {
+		option, value string
+		most          int
+	}{{"target", o.Target, probe.MaxTarget}, {"name", o.Name, probe.MaxTarget}, {"hostname", o.Hostname, probe.MaxHostname}} {
+		if err := plainText(text.value, text.most); err != nil {
 			errs = append(errs, &option.Error{Path: text.option, Err: err})
 		}
 	}
@@ -112,8 +115,11 @@ func optionError(path, format string, args ...any) error {
 	return &option.Error{Path: path, Err: fmt.Errorf(format, args...)}
 }
 
-// plainText refuses what would break a line of a log, a mail or a page.
-func plainText(s string) error {
+// plainText refuses what would break a line of a log, a mail or a page, and what has over most bytes, as /probe does.
+func plainText(s string, most int) error {
+	if len(s) > most {
+		return fmt.Errorf("has %d bytes; accepted: up to %d", len(s), most)
+	}
 	if !utf8.ValidString(s) || strings.IndexFunc(s, unicode.IsControl) >= 0 {
 		return fmt.Errorf("%q holds a control character", redact.Target(s))
 	}
@@ -130,7 +136,7 @@ func (s *Settings) Validate() error {
 	if d := time.Duration(s.ConfirmInterval); d != 0 && d < minInterval {
 		add("confirm_interval", "%s is too short; accepted: at least %s", d, minInterval)
 	}
-	if err := plainText(s.Group); err != nil {
+	if err := plainText(s.Group, probe.MaxTarget); err != nil {
 		add("group", "%w", err)
 	}
 	for _, threshold := range []struct {
@@ -270,7 +276,15 @@ func (o TargetOptions) ResolveFound(found discovery.Found, defaults Settings) (T
 		}
 		t.Labels = labels
 	}
-	errs := []error{judgeInterval(t.Interval), plainText(t.Target), plainText(t.Hostname), plainText(t.Name), plainText(t.Group)}
+	errs := []error{judgeInterval(t.Interval)}
+	for _, text := range []struct {
+		option, value string
+		most          int
+	}{{"target", t.Target, probe.MaxTarget}, {"hostname", t.Hostname, probe.MaxHostname}, {"name", t.Name, probe.MaxTarget}, {"group", t.Group, probe.MaxTarget}} {
+		if err := plainText(text.value, text.most); err != nil {
+			errs = append(errs, fmt.Errorf("the %s %w", text.option, err))
+		}
+	}
 	return t, errors.Join(errs...)
 }
 

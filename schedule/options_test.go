@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/probe"
 	"rollcall/probe/option"
 )
 
@@ -18,6 +19,9 @@ func TestEntriesAreJudged(t *testing.T) {
 		{TargetOptions{Target: "host:1", Name: "Shop", Hostname: "shop", Settings: Settings{Interval: minute, DownAfter: 3, Labels: map[string]string{"service.name": "x"}}}, ""},
 		{TargetOptions{}, "target: is required"},
 		{TargetOptions{Target: "a\nb"}, "target: "},
+		{TargetOptions{Target: strings.Repeat("a", probe.MaxTarget)}, ""},
+		{TargetOptions{Target: strings.Repeat("a", probe.MaxTarget+1)}, "target: has 8193 bytes; accepted: up to 8192"},
+		{TargetOptions{Target: "a", Hostname: strings.Repeat("a", probe.MaxHostname+1)}, "hostname: has 513 bytes"},
 		{TargetOptions{Target: "a", Name: "a\nb"}, "name: "},
 		{TargetOptions{Target: "a", Settings: Settings{Group: "a\x00"}}, "group: "},
 		{TargetOptions{Target: "a", Settings: Settings{Interval: option.Duration(time.Millisecond)}}, "interval: 1ms is too short"},

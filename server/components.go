@@ -77,6 +77,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		EnablePprof:   o.EnablePprof,
 		Memory:        memory,
 		Version:       version.Version,
+		Logger:        o.Logger,
 		ProbeLog:      o.ProbeLog,
 	})
 	hook := alert.NewHook(alert.HookOptions{

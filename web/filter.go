@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"rollcall/history"
+	"rollcall/probe"
 )
 
 // filter is which targets the first page shows and how: its query, so that each view has an address of its own.
@@ -49,8 +50,8 @@ func parseFilter(query url.Values) (filter, error) {
 		f.By, f.Sort = label, ""
 	}
 	for _, text := range []string{f.Search, f.Group, f.Module, f.By} {
-		if len(text) > maxTarget || !printable(text) {
-			return filter{}, fmt.Errorf("a parameter is longer than %d bytes or not printable text", maxTarget)
+		if len(text) > probe.MaxTarget || !printable(text) {
+			return filter{}, fmt.Errorf("a parameter is longer than %d bytes or not printable text", probe.MaxTarget)
 		}
 	}
 	if text := query.Get("range"); text != "" {

@@ -50,7 +50,7 @@ func TestLogsFindAResult(t *testing.T) {
 		"id=x":                                  400,
 		"id=1.5":                                400,
 		"id=99999999999999999999":               400,
-		"id=1&id=2":                             400,
+		"id=5&id=1":                             404,
 		"id=1&target=a":                         400,
 		"target=a%00":                           400,
 		"target=" + strings.Repeat("a", 64<<10): 400,

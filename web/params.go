@@ -16,17 +16,19 @@ import (
 // params is the query of a /probe or /logs request. A parameter that is absent or empty is "".
 type params struct {
 	target, module, hostname, debug, id string
+
+	repeated string // the name of one that is there more than once; empty: none is
 }
 
-// The longest parameters, in bytes. The history keeps them.
+// The longest parameters, in bytes; see also probe.MaxTarget. The history keeps them.
 const (
-	maxTarget   = 4 << 10
 	maxModule   = 256
-	maxHostname = 512
+	maxHostname = probe.MaxHostname
 )
 
-// parseParams reads a query. Each of our parameters may occur once and is decoded once; others are ignored. It reads the
-// raw query instead of making url.Values, because every probe needs it.
+// parseParams reads a query. Each of our parameters is decoded once; of one that is repeated the first counts, as with
+// blackbox_exporter, and others are ignored. It reads the raw query instead of making url.Values, because every probe needs
+// it.
 func parseParams(query string) (params, error) {
 	var p params
 	var seen [5]bool
@@ -38,7 +40,7 @@ func parseParams(query string) (params, error) {
 		var nth, limit int
 		switch name {
 		case "target":
-			value, nth, limit = &p.target, 0, maxTarget
+			value, nth, limit = &p.target, 0, probe.MaxTarget
 		case "module":
 			value, nth, limit = &p.module, 1, maxModule
 		case "hostname":
@@ -51,7 +53,8 @@ func parseParams(query string) (params, error) {
 			continue
 		}
 		if seen[nth] {
-			return params{}, fmt.Errorf("the parameter %s is given more than once; accepted: one", name)
+			p.repeated = name
+			continue
 		}
 		seen[nth] = true
 		decoded, err := url.QueryUnescape(raw)

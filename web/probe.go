@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -40,7 +41,7 @@ func (s *Server) writeProbe(w http.ResponseWriter, r *http.Request, q *query, re
 		s.writeReport(w, r, record, q.config, admin)
 		return
 	}
-	_ = s.replies.Write(w, r.Header.Get("Accept"), record) // an error means that the client has gone
+	_ = s.replies.Write(w, r.Header.Get("Accept"), record, q.hint) // an error means that the client has gone
 }
 
 // query is what a request to /probe asks for.
@@ -49,6 +50,7 @@ type query struct {
 	module  *probe.Module
 	config  Config // that module is from
 	report  bool   // the reply is text for a person
+	hint    string // what a person who reads the metrics should know of the request; empty: nothing
 }
 
 // crowd is how many probes in flight it takes to look up how long a request waited. Fewer are started within a few
@@ -58,21 +60,21 @@ const crowd = 64
 // query reads r. Its errors are the config's about the module, or else say what is wrong with r.
 func (s *Server) query(r *http.Request) (*query, error) {
 	p, err := parseParams(r.URL.RawQuery)
-	if err == nil && p.target == "" {
-		err = errors.New("the parameter target is missing; accepted: /probe?target=<host:port or URL>&module=<name>")
-	}
-	if err != nil {
-		return nil, err
-	}
-	allowed, err := parseScrapeTimeout(r.Header.Get(scrapeTimeoutHeader))
 	if err != nil {
 		return nil, err
 	}
 	if p.module == "" {
 		p.module = probe.DefaultModule(p.target)
 	}
-	q := &query{config: s.options.Current(), report: p.debug == "true"}
-	if q.module, err = q.config.Module(p.module); err != nil {
+	q := &query{config: s.options.Current(), report: p.debug == "true", hint: s.hint(&p)}
+	if q.module, err = q.config.Module(p.module); err != nil { // before the target is missed: it is counted in any case
+		return nil, err
+	}
+	if p.target == "" {
+		return nil, errors.New("the parameter target is missing; accepted: /probe?target=<host:port or URL>&module=<name>")
+	}
+	allowed, err := parseScrapeTimeout(r.Header.Get(scrapeTimeoutHeader))
+	if err != nil {
 		return nil, err
 	}
 	q.request = probe.Request{
@@ -87,6 +89,27 @@ func (s *Server) query(r *http.Request) (*query, error) {
 		q.request.Trace = new(probe.Trace)
 	}
 	return q, nil
+}
+
+// hint logs what is odd about a request that is answered all the same, each oddity once: a scrape job has it in every
+// scrape. It returns what the reply can say as well.
+func (s *Server) hint(p *params) string {
+	if p.repeated != "" {
+		s.logOnce("a parameter of /probe is there more than once; the first counts", p.repeated)
+	}
+	switch p.debug {
+	case "", "true", "false", "0":
+		return ""
+	}
+	s.logOnce("the parameter debug of /probe has another value than true, which has no effect", "debug")
+	return fmt.Sprintf("debug=%s has no effect; accepted: debug=true", p.debug)
+}
+
+// logOnce logs a remark about a parameter once.
+func (s *Server) logOnce(remark, parameter string) {
+	if _, said := s.remarks.LoadOrStore(remark+parameter, true); !said && s.options.Logger != nil {
+		s.options.Logger.Warn(remark, "parameter", parameter)
+	}
 }
 
 // refuseQuery answers when it is not clear what to probe.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,6 +50,7 @@ type Options struct {
 	Memory        *probe.Memory // what replies take that clients do not read; nil: no bound
 	Version       string        // shown on each page
 
+	Logger *slog.Logger // gets remarks about requests; nil: none
 	// ProbeLog gets a line for each verdict: up at debug level, down at info level, and at debug level the
 	// steps of each /probe request as well. Nil: none.
 	ProbeLog *slog.Logger
@@ -66,6 +68,7 @@ type Server struct {
 	ready     atomic.Bool
 
 	browsers *browsers
+	remarks  sync.Map // those about requests that were logged; as many as parseParams knows parameters
 }
 
 // New returns a Server. It is not ready until SetReady.
@@ -108,7 +111,7 @@ func HTTPServer(handler http.Handler, connections *Connections, errors *slog.Log
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       5 * time.Minute, // above the usual scrape intervals, so that Prometheus's connections stay open
 		WriteTimeout:      writeTimeout,
-		MaxHeaderBytes:    96 << 10, // a target of 64 KiB gets an answer that says what is wrong
+		MaxHeaderBytes:    96 << 10, // a target of 64 KiB gets an answer that says what is wrong; the longest, all escaped, has 24
 		ErrorLog:          slog.NewLogLogger(errors.Handler(), slog.LevelWarn),
 	}
 	if connections != nil {
