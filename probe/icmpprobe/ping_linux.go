@@ -164,7 +164,7 @@ func (s *pingSocket) configure(fd int) error {
 		err = os.NewSyscallError("bind", unix.Bind(fd, source))
 	}
 	if err != nil {
-		return network.OurFault(probe.FaultSourceAddress, err)
+		return network.OurFault(probe.FaultSourceAddress, fmt.Errorf("pinging from %s: %w", s.p.source, err))
 	}
 	return nil
 }

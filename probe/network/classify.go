@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -84,7 +85,7 @@ func LocalFault(err error) *probe.ExporterError {
 		return &probe.ExporterError{Fault: probe.FaultMemory, Err: err}
 	case syscall.EADDRNOTAVAIL:
 		if call == "bind" {
-			return &probe.ExporterError{Fault: probe.FaultSourceAddress, Err: err}
+			return &probe.ExporterError{Fault: probe.FaultSourceAddress, Err: fmt.Errorf("the source address of the module (source_ip_address) is no address of this machine now: %w", err)}
 		}
 		return &probe.ExporterError{Fault: probe.FaultPorts, Err: err}
 	case syscall.EADDRINUSE:

@@ -130,7 +130,7 @@ func (s Syntax) Split(target string) (host string, port uint16, err error) {
 		case s.Scheme && strings.EqualFold(scheme, s.Prober):
 			target = rest
 		default:
-			return bad(schemeHint(scheme, s.Prober))
+			return bad(SchemeHint(scheme, s.Prober))
 		}
 	}
 	if strings.ContainsAny(target, "/?#@") {
@@ -190,7 +190,7 @@ func splitPort(target string, defaultPort uint16) (host, service string, bracket
 // SplitHost reads a target without a port: a name or an address, which may stand in brackets.
 func (s Syntax) SplitHost(target string) (string, error) {
 	if scheme, _, ok := strings.Cut(target, "://"); ok {
-		return "", probe.BadTarget(schemeHint(scheme, s.Prober) + "; " + s.Takes)
+		return "", probe.BadTarget(SchemeHint(scheme, s.Prober) + "; " + s.Takes)
 	}
 	inside, opened := strings.CutPrefix(target, "[")
 	inside, closed := strings.CutSuffix(inside, "]")
@@ -224,19 +224,22 @@ func Port(text string) (uint16, error) {
 	return uint16(n), nil
 }
 
-// schemeHint says what is wrong with a scheme before a target of prober.
-func schemeHint(scheme, prober string) string {
-	switch scheme = strings.ToLower(scheme); scheme {
-	case "http", "https", "tcp", "dns", "icmp", "grpc", "unix", "ws", "wss":
-		other := map[string]string{"https": "http", "ws": "websocket", "wss": "websocket"}[scheme]
-		if other == "" {
-			other = scheme
-		}
-		if other == prober {
-			return fmt.Sprintf("has the scheme %s://, which is left out", scheme)
-		}
+// schemes are the probers whose targets people write with a scheme.
+var schemes = map[string]string{
+	"http": "http", "https": "http", "tcp": "tcp", "dns": "dns", "icmp": "icmp", "ping": "icmp", "grpc": "grpc", "grpcs": "grpc",
+	"unix": "unix", "ws": "websocket", "wss": "websocket", "websocket": "websocket",
+}
+
+// SchemeHint says what is wrong with a scheme before a target of prober, in words that continue "the target …".
+func SchemeHint(scheme, prober string) string {
+	scheme = strings.ToLower(scheme)
+	switch other, known := schemes[scheme]; {
+	case known && other == prober:
+		return fmt.Sprintf("has the scheme %s://, which is left out", scheme)
+	case known:
 		return fmt.Sprintf("has the scheme %s://, which is for a module of the prober %s", scheme, other)
-	default:
+	case scheme == "" || len(scheme) > 20 || strings.Trim(scheme, "abcdefghijklmnopqrstuvwxyz0123456789+-.") != "": // it may be anything, e.g. a password
 		return "has a scheme"
 	}
+	return fmt.Sprintf("has the scheme %s://, which no prober takes", scheme)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"rollcall/probe"
+	"rollcall/probe/network"
 )
 
 // parseTarget reads the path of a socket, or an abstract name that begins with @, with or without unix:// before it. The
@@ -12,13 +13,13 @@ import (
 func parseTarget(target string) (string, error) {
 	if scheme, rest, ok := strings.Cut(target, "://"); ok {
 		if !strings.EqualFold(scheme, "unix") {
-			return "", probe.BadTarget("has a scheme that is not unix://; a unix module takes the path of a socket, as /run/app.sock")
+			return "", probe.BadTarget(network.SchemeHint(scheme, "unix") + "; a unix module takes the path of a socket, e.g. /run/app.sock")
 		}
 		target = rest
 	}
 	switch {
 	case target == "" || target == "@":
-		return "", probe.BadTarget("names no socket; a unix module takes the path of one, as /run/app.sock")
+		return "", probe.BadTarget("names no socket; a unix module takes the path of one, e.g. /run/app.sock")
 	case strings.ContainsRune(target, 0):
 		return "", probe.BadTarget("holds a NUL")
 	case strings.HasPrefix(target, "@"):

@@ -14,6 +14,7 @@ import (
 
 	"rollcall/probe"
 	"rollcall/probe/httpprobe"
+	"rollcall/probe/network"
 	"rollcall/probe/option"
 	"rollcall/probe/tcpprobe"
 )
@@ -111,7 +112,7 @@ func httpTarget(target string) (string, error) {
 	case strings.EqualFold(scheme, "http"), strings.EqualFold(scheme, "https"):
 		return target, nil
 	}
-	return "", probe.BadTarget("has a scheme that a websocket module does not take; accepted: ws://, wss://")
+	return "", probe.BadTarget(network.SchemeHint(scheme, "websocket") + "; a websocket module takes ws://, wss:// or no scheme")
 }
 
 // Locate implements probe.Locator.
