@@ -75,13 +75,13 @@ func (o *Options) Compile() (probe.Prober, error) {
 	for _, key := range slices.Sorted(maps.Keys(o.Metadata)) {
 		name := strings.ToLower(key)
 		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || name == "" || strings.HasPrefix(name, "grpc-") {
-			f.Addf("metadata."+key, "is no key for metadata; accepted: letters, digits, - _ and ., not beginning with grpc-")
+			f.Unusablef("metadata."+key, "is no key for metadata; accepted: letters, digits, - _ and ., not beginning with grpc-")
 			continue
 		}
 		for i, secret := range o.Metadata[key] {
 			value := string(secret)
 			if !strings.HasSuffix(name, "-bin") && (!isASCII(value) || !httpguts.ValidHeaderFieldValue(value)) {
-				f.Addf(option.Index("metadata."+key, i), "holds a character that is not printable ASCII; accepted: a key that ends with -bin, for bytes")
+				f.Unusablef(option.Index("metadata."+key, i), "holds a character that is not printable ASCII; accepted: a key that ends with -bin, for bytes")
 			}
 			p.metadata.Append(name, value)
 			p.secrets = append(p.secrets, redact.CredentialForms(value)...)

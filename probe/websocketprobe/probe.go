@@ -4,6 +4,7 @@ package websocketprobe
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -47,6 +48,17 @@ func (o *Options) SetDefaults() {
 	o.HTTPConfig = config.DefaultHTTPClientConfig
 }
 
+// Validate warns of labels, which have no metric here.
+func (o *Options) Validate() error {
+	var f option.Collector
+	for i, turn := range o.QueryResponse {
+		if turn.Labels != nil {
+			f.Add(option.Index("query_response", i)+".labels", &option.Warning{Err: errors.New("has no effect: probe_expect_info is for tcp and unix")})
+		}
+	}
+	return f.Err()
+}
+
 // prober is a compiled websocket section.
 type prober struct {
 	client *httpprobe.Client
@@ -60,11 +72,9 @@ func (o *Options) Compile() (probe.Prober, error) {
 		at := option.Index("query_response", i)
 		switch {
 		case turn.StartTLS:
-			f.Addf(at+".starttls", "is not for WebSockets; accepted: a target that begins with wss://")
+			f.Unusablef(at+".starttls", "is not for WebSockets; accepted: a target that begins with wss://")
 		case turn.ExpectBytes != "":
-			f.Addf(at+".expect_bytes", "is not for WebSockets; accepted: expect")
-		case turn.Labels != nil:
-			f.Addf(at+".labels", "is not for WebSockets; accepted: expect, send")
+			f.Unusablef(at+".expect_bytes", "is not for WebSockets; accepted: expect")
 		}
 	}
 	client := httpprobe.ClientOptions{
@@ -77,7 +87,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 	for _, key := range slices.Sorted(maps.Keys(o.Headers)) {
 		h, name := o.Headers[key], http.CanonicalHeaderKey(key)
 		if name == "Connection" || name == "Upgrade" || strings.HasPrefix(name, "Sec-Websocket-") {
-			f.Addf("headers."+key, "may not be set: the handshake has its own")
+			f.Unusablef("headers."+key, "may not be set: the handshake has its own")
 		}
 		if len(h.Secrets)+len(h.Files) > 0 {
 			client.Secret = append(client.Secret, name)
