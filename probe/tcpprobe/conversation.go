@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -33,6 +34,7 @@ type turn struct {
 	labels      []ExpectLabel // nil: none; empty: an entry without labels
 	expectBytes []byte
 	send        string // without the newline that ends it
+	sendBytes   string // as they are; never beside send
 	startTLS    bool
 }
 
@@ -45,7 +47,7 @@ func compileConversation(path string, entries []QueryResponse, secured bool) (co
 	)
 	for i, entry := range entries {
 		at := option.Index(path, i)
-		t := turn{expect: entry.Expect, expectBytes: []byte(entry.ExpectBytes), send: entry.Send, startTLS: entry.StartTLS}
+		t := turn{expect: entry.Expect, expectBytes: []byte(entry.ExpectBytes), send: entry.Send, sendBytes: entry.SendBytes, startTLS: entry.StartTLS}
 		if entry.StartTLS {
 			if secured {
 				errs = append(errs, option.Unusablef(at+".starttls", "the connection is encrypted already at this point; accepted: either tls: true, or one starttls: true"))
@@ -89,7 +91,7 @@ func (c conversation) reads() bool {
 
 // sends reports whether a turn says anything.
 func (c conversation) sends() bool {
-	return slices.ContainsFunc(c, func(t turn) bool { return t.send != "" })
+	return slices.ContainsFunc(c, func(t turn) bool { return t.send != "" || t.sendBytes != "" })
 }
 
 // run holds the conversation on conn, which ends with ctx. startTLS makes the stream a secure one. What was found
@@ -141,25 +143,34 @@ func (t *turn) run(s *stream, m *option.Matcher, facts *probe.TCPFacts, trace *p
 		}
 		trace.Step("the expected bytes arrived")
 	}
+	end := "\n"
+	if send == "" {
+		send, end = t.sendBytes, ""
+	}
 	if send == "" {
 		return nil
 	}
 	if trace != nil {
 		trace.Step("sending %s", probe.Quoted(send))
 	}
-	_, err := io.WriteString(s.conn, send+"\n")
+	_, err := io.WriteString(s.conn, send+end)
 	return err
 }
 
-// await reads lines until one matches. The line is valid until the next read.
+// await reads lines until one matches. The line is valid until the next read. An error says what came instead.
 func (t *turn) await(s *stream, m *option.Matcher, trace *probe.Trace) (line []byte, match []int, err error) {
+	var others otherLines
 	for {
 		line, err := s.line()
 		if err == io.EOF {
-			return nil, nil, probe.Failf(probe.StageConversation, probe.ReasonNoMatch, "waiting for a line that matches %q: the peer ended the stream before", t.expect)
+			return nil, nil, probe.Failf(probe.StageConversation, probe.ReasonNoMatch, "waiting for a line that matches %q: got %s, then the peer ended the stream", t.expect, &others)
 		}
 		if err != nil {
-			return nil, nil, err
+			prompt := ""
+			if s.buffered() > 0 {
+				prompt = fmt.Sprintf(", and %s without a newline, which is no line; accepted: expect_bytes", probe.Quoted(s.take(s.buffered())))
+			}
+			return nil, nil, fmt.Errorf("waiting for a line that matches %q: got %s%s: %w", t.expect, &others, prompt, err)
 		}
 		match, err := m.Find(t.expect, line)
 		if err != nil {
@@ -171,6 +182,34 @@ func (t *turn) await(s *stream, m *option.Matcher, trace *probe.Trace) (line []b
 		if match != nil {
 			return line, match, nil
 		}
+		others.add(line)
+	}
+}
+
+// otherLines are the lines that came and did not match: the first and the last of them, and how many there were.
+type otherLines struct {
+	count       int
+	first, last []byte // their beginnings
+}
+
+func (l *otherLines) add(line []byte) {
+	line = line[:min(len(line), 256)] // more than Quoted shows
+	if l.count++; l.count == 1 {
+		l.first = bytes.Clone(line)
+	} else {
+		l.last = append(l.last[:0], line...)
+	}
+}
+
+// String shows them for a message.
+func (l *otherLines) String() string {
+	switch l.count {
+	case 0:
+		return "no line"
+	case 1:
+		return probe.Quoted(l.first)
+	default:
+		return fmt.Sprintf("%d lines, from %s to %s", l.count, probe.Quoted(l.first), probe.Quoted(l.last))
 	}
 }
 
@@ -178,7 +217,7 @@ func (t *turn) await(s *stream, m *option.Matcher, trace *probe.Trace) (line []b
 func (t *turn) awaitBytes(s *stream) error {
 	for want := t.expectBytes; len(want) > 0; {
 		if err := s.fill(); err != nil {
-			return err
+			return fmt.Errorf("waiting for the bytes %s: got %d of %d: %w", probe.Quoted(t.expectBytes), len(t.expectBytes)-len(want), len(t.expectBytes), err)
 		}
 		n := min(len(want), s.buffered())
 		got := s.take(n)

@@ -30,16 +30,21 @@ type QueryResponse struct {
 	Expect      option.Regexp `yaml:"expect,omitempty"`
 	ExpectBytes string        `yaml:"expect_bytes,omitempty"`
 	Labels      []ExpectLabel `yaml:"labels,omitempty"`
-	Send        string        `yaml:"send,omitempty"`
+	Send        string        `yaml:"send,omitempty"`       // a line: a newline is added
+	SendBytes   string        `yaml:"send_bytes,omitempty"` // as they are
 	StartTLS    bool          `yaml:"starttls,omitempty"`
 }
 
-// Validate warns of labels that no match fills.
+// Validate refuses two ways to send, and warns of labels that no match fills.
 func (q *QueryResponse) Validate() error {
-	if q.Labels != nil && q.Expect.Regexp == nil {
-		return &option.Error{Path: "labels", Err: &option.Warning{Err: errors.New("has no effect without an expect in the same entry, whose match it reports")}}
+	var errs option.Collector
+	if q.Send != "" && q.SendBytes != "" {
+		errs.Addf("send_bytes", "stands beside send; accepted: one of them")
 	}
-	return nil
+	if q.Labels != nil && q.Expect.Regexp == nil {
+		errs.Add("labels", &option.Warning{Err: errors.New("has no effect without an expect in the same entry, whose match it reports")})
+	}
+	return errs.Err()
 }
 
 // ExpectLabel is a label of probe_expect_info; its value may hold captures of expect as ${1}.

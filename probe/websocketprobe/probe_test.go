@@ -99,6 +99,17 @@ func TestConversations(t *testing.T) {
 	}
 }
 
+// TestSendBytesIsABinaryMessage: the bytes as they are, while send is text.
+func TestSendBytesIsABinaryMessage(t *testing.T) {
+	s := serve(t, nil, func(ctx context.Context, c *websocket.Conn) {
+		kind, message, _ := c.Read(ctx)
+		c.Write(ctx, websocket.MessageText, fmt.Appendf(nil, "%v %x", kind, message))
+	})
+	s.Start()
+	send := tcpprobe.QueryResponse{SendBytes: "\x00${1}\xff"}
+	probetest.WantUp(t, probetest.Ask(t, module(t, turns(send, expect(`^MessageBinary 00247b317dff$`, ""))), probe.Request{Target: s.URL}))
+}
+
 func TestCredentialsAndHeaders(t *testing.T) {
 	var seen http.Header
 	s := serve(t, func(h http.Header) bool { seen = h; return h.Get("Authorization") == "Bearer canary" }, nil)

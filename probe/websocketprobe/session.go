@@ -163,13 +163,17 @@ func (s *session) converse(ctx context.Context, conn *websocket.Conn) error {
 			}
 			send = string(turn.Expect.Expand(nil, []byte(send), message, match))
 		}
+		kind := websocket.MessageText
+		if send == "" {
+			send, kind = turn.SendBytes, websocket.MessageBinary
+		}
 		if send == "" {
 			continue
 		}
 		if s.trace != nil {
 			s.trace.Step("sending %s", s.shown(send))
 		}
-		if err := conn.Write(ctx, websocket.MessageText, []byte(send)); err != nil {
+		if err := conn.Write(ctx, kind, []byte(send)); err != nil {
 			return s.broken(ctx, err)
 		}
 	}
