@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"time"
@@ -25,7 +26,9 @@ type moduleOptions struct {
 	Prober  string         `yaml:"prober,omitempty"`
 	Timeout timeout        `yaml:"timeout,omitempty"`
 	Guard   *guard.Options `yaml:"guard,omitempty"` // narrows the configuration's own
-	Probers `yaml:",inline"`
+	// Resolver is the name server for the names that its probes look up; empty: the system's.
+	Resolver nameServer `yaml:"resolver,omitempty"`
+	Probers  `yaml:",inline"`
 }
 
 // Probers is the table of probers: the name of each in the file, and its options, a pointer to a struct with
@@ -94,7 +97,7 @@ func (p *Probers) builtIn() string {
 // compile makes the module ready to probe; it reads the files that the module names. The module is of use only without
 // errors. Its guard is its own within outer; nil: it has none.
 func (o *moduleOptions) compile(section strictyaml.Section, outer *guard.Guard) (*probe.Module, strictyaml.Errors) {
-	m := &probe.Module{Name: section.Name, Kind: o.Prober, Timeout: time.Duration(o.Timeout)}
+	m := &probe.Module{Name: section.Name, Kind: o.Prober, Timeout: time.Duration(o.Timeout), NameServer: string(o.Resolver)}
 	var errs strictyaml.Errors
 	switch options, known := o.find(o.Prober); {
 	case options != nil:
@@ -144,3 +147,21 @@ func (t *timeout) UnmarshalText(text []byte) error {
 
 // MarshalText implements encoding.TextMarshaler.
 func (t timeout) MarshalText() ([]byte, error) { return option.Duration(t).MarshalText() }
+
+// nameServer is the address of a name server with its port, 53 unless the text says another.
+type nameServer string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (n *nameServer) UnmarshalText(text []byte) error {
+	at, err := netip.ParseAddrPort(string(text))
+	if err != nil {
+		var addr netip.Addr
+		addr, err = netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(string(text), "["), "]"))
+		at = netip.AddrPortFrom(addr, 53)
+	}
+	if err != nil || at.Port() == 0 || at.Addr().IsUnspecified() || at.Addr().IsMulticast() {
+		return fmt.Errorf("%q is not the address of a name server; accepted: an IP address with or without a port, e.g. 192.0.2.53 or [2001:db8::53]:5353", text)
+	}
+	*n = nameServer(at.String())
+	return nil
+}

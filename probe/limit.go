@@ -19,6 +19,8 @@ type Limit struct {
 	over   bool
 	memory *Memory // nil: no bound
 	held   int64   // of memory, until Release
+
+	nameServer string // host:port; empty: the system's
 }
 
 // NewLimit limits caller to span from now. Call release when the probe is over.

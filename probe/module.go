@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -17,7 +18,9 @@ type Module struct {
 	Kind    string        // the prober's name: "http", "tcp", "icmp", "dns", "unix", "grpc", "websocket"
 	Timeout time.Duration // 0: only the caller limits
 	Prober  Prober
-	Guard   Guard // judges each address of a probe; nil: every address is allowed
+	// NameServer is asked for the names that a probe looks up, e.g. 192.0.2.53:53; empty: the system's are.
+	NameServer string
+	Guard      Guard // judges each address of a probe; nil: every address is allowed
 }
 
 // ErrUnknownModule is wrapped by the error of a lookup for a module that the configuration does not have.
@@ -80,4 +83,12 @@ type Destination struct {
 	Path       string // of a Unix socket, as Guard.AllowPath takes it; empty: the target is a host
 	// Via chooses the proxy on the way to an address of Host. A nil func, or a nil URL: none.
 	Via func(netip.AddrPort) (*url.URL, error)
+}
+
+// NameServerOf is the name server of the module whose probe ctx belongs to, e.g. 192.0.2.53:53. Empty: the system's.
+func NameServerOf(ctx context.Context) string {
+	if limit := LimitOf(ctx); limit != nil {
+		return limit.nameServer
+	}
+	return ""
 }

@@ -46,6 +46,7 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	req.Guard, req.Memory = m.Guard, r.Memory
 	probing := NewLimit(ctx, req.Timeout-req.Late)
 	probing.HoldFrom(r.Memory)
+	probing.nameServer = m.NameServer
 	defer probing.Release()
 
 	start, stalls := time.Now(), r.Stalls.Total()

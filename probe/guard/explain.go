@@ -33,7 +33,7 @@ func Explain(ctx context.Context, m *probe.Module, target string) ([]Verdict, er
 	if addr, err := netip.ParseAddr(d.Host); err == nil {
 		addrs[0] = addr
 	} else if !d.Unresolved {
-		if addrs, err = (network.Resolver{Fallback: true}).Lookup(ctx, "ip", d.Host); err != nil {
+		if addrs, err = (network.Resolver{Fallback: true, Server: m.NameServer}).Lookup(ctx, "ip", d.Host); err != nil {
 			return nil, err
 		}
 	}

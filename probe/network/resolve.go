@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -20,7 +21,7 @@ import (
 type Resolver struct {
 	Prefer   option.IPProtocol // empty: ip6
 	Fallback bool              // the other family will do when there is no address of the preferred one
-	Server   string            // host:port of the name server to ask; empty: the system's
+	Server   string            // host:port of the name server to ask; empty: the module's, or the system's
 }
 
 // BindTo reads the option source_ip_address: the address that packets come from. Empty, and so the zero Addr, lets the
@@ -201,11 +202,12 @@ func (p Resolver) explain(ctx context.Context, host string, err error) error {
 // is unspecified: a server that answers 0.0.0.0 blocks the name, and dialling that would reach this machine.
 func (p Resolver) Lookup(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	var notes dnsNotes
+	own := cmp.Or(p.Server, probe.NameServerOf(ctx))
 	// A Resolver of its own, because net's shared one would answer several probes with one lookup, and because it
 	// does not tell a name that does not exist from one without addresses: the notes do.
 	resolver := net.Resolver{PreferGo: true, Dial: func(dialing context.Context, network, server string) (net.Conn, error) {
-		if p.Server != "" {
-			server = p.Server
+		if own != "" {
+			server = own
 		} else if chosen, err := systemServers.choose(server); err != nil {
 			notes.unconfigured.Store(&err)
 		} else {
