@@ -97,6 +97,7 @@ var servers = map[string]func(testing.TB) string{
 	"secureh3":    quick(zoo.Good),
 	"expiredh3":   quick(zoo.Expired),
 	"silentudp":   zoo.SilentUDP,
+	"secureproxy": func(t testing.TB) string { return zoo.NewSecureProxy(t, starttls(zoo.Good)).Addr },
 	"proxy":       func(t testing.TB) string { return zoo.NewProxy(t).Addr },
 	"token":       func(t testing.TB) string { return zoo.HTTP(t, zoo.Token()) },
 	"refuser":     func(t testing.TB) string { return zoo.HTTP(t, http.HandlerFunc(http.NotFound)) },
@@ -173,7 +174,8 @@ var servers = map[string]func(testing.TB) string{
 	"injecting": func(t testing.TB) string {
 		return zoo.STARTTLS(t, starttls(zoo.Good), "250 mail.zoo.test\r\n")
 	},
-	"refused": zoo.Refused,
+	"postgresql": raw(zoo.PostgreSQL(starttls(zoo.Good))),
+	"refused":    zoo.Refused,
 
 	// WebSocket servers.
 	"websocket":       func(t testing.TB) string { return zoo.WebSocket(t, nil) },

@@ -22,6 +22,7 @@ import (
 //	loop              a CNAME for itself
 //	servfail, refused the response code of that name
 //	silent            no answer
+//	sinkhole          A 0.0.0.0, as name servers block names
 //	rebind            127.0.0.1 for the first query, 127.0.0.2 for later ones
 //	nonsense          bytes that are not a DNS message
 //
@@ -140,6 +141,8 @@ func (d *DNS) answer(query []byte, limit int) []byte {
 	case "empty.zoo.test.", "loop.zoo.test.":
 	case "up.zoo.test.", "down.zoo.test.", "good.zoo.test.":
 		addrs = []string{"127.0.0.1"}
+	case "sinkhole.zoo.test.":
+		addrs = []string{"0.0.0.0"}
 	case "v6.zoo.test.":
 		addrs = []string{"::1"}
 	case "dual.zoo.test.":

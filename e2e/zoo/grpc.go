@@ -15,10 +15,11 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Health starts a gRPC server with a health service: the server and "up" are serving, "down" is not, and "wants-key" is for
+// Health starts a gRPC server with a health service: the server, "up" and "service1" are serving, "down" is not, and "wants-key" is for
 // calls with the metadata x-key: sesame. config nil: without TLS.
 func Health(t testing.TB, config *tls.Config) string {
 	h := keyed{health.NewServer()}
+	h.SetServingStatus("service1", grpc_health_v1.HealthCheckResponse_SERVING)
 	h.SetServingStatus("up", grpc_health_v1.HealthCheckResponse_SERVING)
 	h.SetServingStatus("down", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	var options []grpc.ServerOption

@@ -168,6 +168,7 @@ func encoded(w http.ResponseWriter, r *http.Request) {
 //	/want/bearer           token "secret" (otherwise 401)
 //	/want/cookie           the cookie that /cookie sets
 //	/want/host?is=NAME     the Host header without its port
+//	/want/coding?is=NAME   the Accept-Encoding (otherwise 400; 204 without a body)
 //	/want/close            Connection: close and no Accept
 func want(w http.ResponseWriter, r *http.Request) {
 	ok, refuse := false, http.StatusBadRequest
@@ -202,6 +203,11 @@ func want(w http.ResponseWriter, r *http.Request) {
 			host = r.Host
 		}
 		ok = host == query.Get("is")
+	case "coding":
+		if r.Header.Get("Accept-Encoding") == query.Get("is") {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 	case "close":
 		ok = r.Close && r.Header.Get("Accept") == ""
 	}

@@ -14,7 +14,7 @@ import (
 // behaviour:
 //
 //	www           two addresses, an authority, an additional record
-//	zone          an SOA record, whose mailbox has a dot in a label
+//	zone          (also prometheus) an SOA record, whose mailbox has a dot in a label
 //	empty         no record
 //	absent        NXDOMAIN, with the SOA record as authority
 //	refused       REFUSED
@@ -76,7 +76,7 @@ func nameReplies(query []byte) [][]byte {
 	switch behaviour {
 	case "www":
 		return [][]byte{build(wwwRecords)}
-	case "zone":
+	case "zone", "prometheus":
 		return [][]byte{dotted(build(func(b *dnsmessage.Builder, h dnsmessage.ResourceHeader) { b.SOAResource(h, soa) }))}
 	case "empty":
 		return [][]byte{build(func(*dnsmessage.Builder, dnsmessage.ResourceHeader) {})}

@@ -2,6 +2,7 @@ package zoo
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -18,10 +19,13 @@ type Proxy struct {
 }
 
 // NewProxy starts a Proxy.
-func NewProxy(t testing.TB) *Proxy {
+func NewProxy(t testing.TB) *Proxy { return NewSecureProxy(t, nil) }
+
+// NewSecureProxy starts a Proxy that is reached over TLS; config nil: without.
+func NewSecureProxy(t testing.TB, config *tls.Config) *Proxy {
 	p := &Proxy{}
 	p.Seen.Handler = http.HandlerFunc(p.serve)
-	p.Addr = HTTP(t, &p.Seen)
+	p.Addr = HTTPOn(t, "127.0.0.1", config, &p.Seen)
 	return p
 }
 

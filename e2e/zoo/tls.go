@@ -60,6 +60,18 @@ func TLSPeer(config *tls.Config, handle func(net.Conn)) func(net.Conn) {
 	}
 }
 
+// PostgreSQL starts TLS after an SSLRequest of exactly eight bytes, as PostgreSQL does: a byte more is an error there.
+func PostgreSQL(config *tls.Config) func(net.Conn) {
+	return func(c net.Conn) {
+		request := make([]byte, 64)
+		if n, err := c.Read(request); err != nil || string(request[:n]) != "\x00\x00\x00\x08\x04\xd2\x16\x2f" {
+			return
+		}
+		io.WriteString(c, "S")
+		TLSPeer(config, hold)(c)
+	}
+}
+
 // STARTTLS starts a server that speaks like a mail server and supports STARTTLS. It sends the bytes in injected in plain text
 // after the reply to STARTTLS, like an attacker on the path.
 func STARTTLS(t testing.TB, config *tls.Config, injected string) string {
