@@ -28,7 +28,8 @@ var versions = []difference{
 	{what: "the label serialnumber", in: `tls|https|secure|tunnel`, diff: `^probe_ssl_last_chain_info .*, rollcall: .*serialnumber=`},
 	{what: "hostname names the certificate for tcp as well", in: `^tcp_tls_name_by_hostname_parameter$`, diff: `.`},
 	{what: "grpc shows an expiry only of certificates", in: `^grpc_`, diff: `^probe_ssl_earliest_cert_expiry (only in blackbox_exporter|\{\} 0)`},
-	{what: "a reload by PUT", in: `^reload by PUT$`, diff: `^status 405, rollcall: 200`},
+	{what: "probers are checked when loading", in: `^(a missing|an unknown) prober$`, diff: `^config accepted, rollcall: refused`},
+	{what: "logs without an id are 400", in: `^logs without id$`, diff: `^status 500, rollcall: 400`},
 	{what: "tcp has no regexp metric before it is connected", in: `^(tcp|name)_`, diff: `^probe_failed_due_to_regex only in blackbox_exporter`},
 }
 

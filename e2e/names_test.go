@@ -36,6 +36,8 @@ func nameVisits() []visit {
 		{name: "name_that_is_its_own_alias", module: `{prober: tcp}`, target: "loop.zoo.test:12345"},
 		{name: "name_with_4000_addresses", module: `{prober: tcp}`, target: "many.zoo.test:<silent port>"},
 		{name: "name_with_the_other_family_only", module: `{prober: tcp, tcp: {preferred_ip_protocol: ip4, ip_protocol_fallback: false}}`, target: "v6.zoo.test:12345"},
+		{name: "name_that_is_blocked", module: `{prober: tcp}`, target: "sinkhole.zoo.test:<silent port>"},
+		{name: "name_source_address_decides_the_family", module: `{prober: tcp, tcp: {source_ip_address: 127.0.0.3}}`, target: "dual.zoo.test:<silent port>"},
 		{name: "name_prefers_ipv6", module: `{prober: tcp}`, target: "dual.zoo.test:<site6 port>"},
 		{name: "name_prefers_ipv4", module: `{prober: tcp, tcp: {preferred_ip_protocol: ip4}}`, target: "dual.zoo.test:<silent port>"},
 		{name: "name_ipv6_first_and_blackholed", module: `{prober: tcp, timeout: 1s}`, target: "dual.zoo.test:<blackhole6 port>"},

@@ -26,6 +26,7 @@ const (
 	newer    = "the option is newer than 0.23"
 	endless  = "0.23 reads until its deadline, which the hostile suite shows"
 	named    = "0.23 refuses the file or the request with an HTTP error"
+	ours     = "blackbox_exporter has no such option"
 )
 
 // visits returns all visits: every stage at which an http, tcp, dns, unix, grpc or websocket probe can succeed or fail. Angle brackets name servers
@@ -63,6 +64,7 @@ func webVisits() []visit {
 		{name: "http_up_content_length_unknown", module: `{prober: http}`, target: "http://<site>/unsized"},
 		{name: "http_up_last_modified", module: `{prober: http}`, target: "http://<site>/modified"},
 		{name: "http_up_http10", module: `{prober: http}`, target: "http://<http10>/"},
+		{name: "http_up_blank_in_query", module: `{prober: http}`, target: "http://<site>/?a b"},
 		{name: "http_up_one_interim_response", module: `{prober: http}`, target: "http://<oneinterim>/"},
 
 		// Requests.
@@ -88,6 +90,8 @@ func webVisits() []visit {
 		{name: "http_redirect_with_cookie", module: `{prober: http}`, target: "http://<site>/cookie"},
 		{name: "http_redirect_ten_are_followed", module: `{prober: http}`, target: "http://<site>/hops/10"},
 		{name: "http_redirect_eleventh_stops", module: `{prober: http}`, target: "http://<site>/hops/11"},
+		{name: "http_redirect_eleventh_is_not_the_answer", module: `{prober: http, http: {valid_status_codes: [200, 302]}}`, target: "http://<site>/hops/11"},
+		{name: "http_redirect_absolute_keeps_host", module: `{prober: http, http: {headers: {Host: good.zoo.test}}}`, target: "http://<site>/redirect?to=http://<site>/want/host?is=good.zoo.test"},
 		{name: "http_redirect_loop", module: `{prober: http}`, target: "http://<site>/loop"},
 		{name: "http_redirect_not_followed", module: `{prober: http, http: {follow_redirects: false}}`, target: "http://<site>/hops/1"},
 		{name: "http_redirect_not_followed_and_valid", module: `{prober: http, http: {follow_redirects: false, valid_status_codes: [302]}}`, target: "http://<site>/hops/1"},
@@ -134,6 +138,9 @@ func webVisits() []visit {
 		{name: "http_body_deflate_zlib", module: `{prober: http, http: {compression: deflate, fail_if_body_not_matches_regexp: [hello]}}`, target: "http://<site>/encoded/deflate"},
 		{name: "http_body_identity", module: `{prober: http, http: {compression: identity}}`, target: "http://<site>/"},
 		{name: "http_body_gzip_not_asked_for", module: `{prober: http}`, target: "http://<site>/encoded/gzip"},
+		{name: "http_body_gzip_not_asked_for_and_matched", module: `{prober: http, http: {fail_if_body_not_matches_regexp: [hello]}}`, target: "http://<site>/encoded/gzip"},
+		{name: "http_body_gzip_asked_for", module: `{prober: http, http: {compression: gzip, valid_status_codes: [204]}}`, target: "http://<site>/want/coding?is=gzip"},
+		{name: "http_body_gzip_of_no_body", module: `{prober: http, http: {compression: gzip}}`, target: "http://<site>/status/204"},
 		{name: "http_body_broken_gzip", module: `{prober: http, http: {compression: gzip}}`, target: "http://<badgzip>/"},
 
 		// Addresses and proxies.
@@ -141,6 +148,8 @@ func webVisits() []visit {
 		{name: "http_address_other_family_refused", module: `{prober: http, http: {preferred_ip_protocol: ip6, ip_protocol_fallback: false}}`, target: "http://<site>/"},
 		{name: "http_proxy_plain", module: `{prober: http, http: {proxy_url: "http://<proxy>"}}`, target: "http://<site>/"},
 		{name: "http_proxy_tunnel", module: `{prober: http, http: {proxy_url: "http://<proxy>", tls_config: {ca_file: "<ca>"}}}`, target: "https://<secure>/"},
+		{name: "http_proxy_over_tls", module: `{prober: http, http: {proxy_url: "https://<secureproxy>", enable_http2: false, tls_config: {ca_file: "<ca>"}}}`, target: "http://<site>/"},
+		{name: "http_proxy_demands_credentials", module: `{prober: http, http: {proxy_url: "http://<site>"}}`, target: "http://<othersite>/status/407"},
 		{name: "http_proxy_resolves", module: `{prober: http, http: {proxy_url: "http://<proxy>", skip_resolve_phase_with_proxy: true}}`, target: "http://<site>/"},
 		{name: "http_proxy_refuses_tunnel", module: `{prober: http, http: {proxy_url: "http://<refuser>"}}`, target: "https://<secure>/"},
 		{name: "http_proxy_is_not_there", module: `{prober: http, http: {proxy_url: "http://<refused>"}}`, target: "http://<site>/"},
@@ -171,6 +180,7 @@ func webBreakages() []visit {
 		{name: "http_body_longer_than_content_length", module: `{prober: http}`, target: "http://<longbody>/"},
 		{name: "http_body_cut_short", module: `{prober: http}`, target: "http://<shortbody>/"},
 		{name: "http_body_cut_short_before_a_regexp", module: `{prober: http, http: {fail_if_body_not_matches_regexp: [hello]}}`, target: "http://<shortbody>/"},
+		{name: "http_body_cut_short_before_cel", module: `{prober: http, http: {fail_if_body_json_not_matches_cel: "body.status == 'ok'"}}`, target: "http://<shortbody>/", alone: newer},
 		{name: "http_body_reset", module: `{prober: http}`, target: "http://<resetbody>/"},
 		{name: "http_body_broken_chunk", module: `{prober: http}`, target: "http://<badchunk>/"},
 		{name: "http_body_cut_chunk", module: `{prober: http}`, target: "http://<cutchunk>/"},
@@ -183,6 +193,7 @@ func tlsVisits() []visit {
 	return []visit{
 		{name: "https_up", module: `{prober: http, http: {tls_config: {ca_file: "<ca>"}}}`, target: "https://<secure>/"},
 		{name: "https_up_http2", module: `{prober: http, http: {tls_config: {ca_file: "<ca>"}}}`, target: "https://<secureh2>/"},
+		{name: "https_up_http2_by_its_short_name", module: `{prober: http, http: {valid_http_versions: [HTTP/2], tls_config: {ca_file: "<ca>"}}}`, target: "https://<secureh2>/"},
 		{name: "https_up_http2_switched_off", module: `{prober: http, http: {enable_http2: false, tls_config: {ca_file: "<ca>"}}}`, target: "https://<secureh2>/"},
 		{name: "https_up_tls13", module: `{prober: http, http: {tls_config: {ca_file: "<ca>"}}}`, target: "https://<secure13>/"},
 		{name: "https_up_chain", module: `{prober: http, http: {tls_config: {ca_file: "<ca>"}}}`, target: "https://<chained>/"},
@@ -219,6 +230,7 @@ func tcpVisits() []visit {
 	return []visit{
 		{name: "tcp_up", module: `{prober: tcp}`, target: "<silent>"},
 		{name: "tcp_up_source_address", module: `{prober: tcp, tcp: {source_ip_address: 127.0.0.3}}`, target: "<silent>"},
+		{name: "tcp_up_target_with_scheme", module: `{prober: tcp}`, target: "tcp://<silent>"},
 		{name: "tcp_up_reset_after_accept", module: `{prober: tcp}`, target: "<reset>", alone: "0.23 sometimes takes the RST for a failed connect"},
 		{name: "tcp_up_ipv6", module: `{prober: tcp}`, target: "<site6>"},
 		{name: "tcp_up_other_family_by_fallback", module: `{prober: tcp, tcp: {preferred_ip_protocol: ip6}}`, target: "<silent>"},
@@ -242,6 +254,8 @@ func tcpVisits() []visit {
 		{name: "tcp_expect_bytes", module: `{prober: tcp, tcp: {query_response: [{expect_bytes: "SSH-2.0"}]}}`, target: "<ssh>", alone: newer},
 		{name: "tcp_expect_bytes_byte_by_byte", module: `{prober: tcp, tcp: {query_response: [{expect_bytes: "SSH-2.0"}]}}`, target: "<dripssh>", alone: newer},
 		{name: "tcp_expect_bytes_mismatch", module: `{prober: tcp, tcp: {query_response: [{expect_bytes: "SSH-1.9"}]}}`, target: "<ssh>", alone: newer},
+		{name: "tcp_send_bytes", module: `{prober: tcp, tcp: {query_response: [{send_bytes: "\x00\x01ping"}, {expect_bytes: "\x00\x01ping"}]}}`, target: "<echo>", alone: ours},
+		{name: "tcp_send_bytes_starttls", module: `{prober: tcp, tcp: {tls_config: {ca_file: "<ca>"}, query_response: [{send_bytes: !!binary AAAACATSFi8=}, {expect_bytes: S}, {starttls: true}]}}`, target: "<postgresql>", alone: ours},
 		{name: "tcp_tls_up", module: `{prober: tcp, tcp: {tls: true, tls_config: {ca_file: "<ca>"}}}`, target: "<securessh>"},
 		{name: "tcp_tls_expect", module: `{prober: tcp, tcp: {tls: true, tls_config: {ca_file: "<ca>"}, query_response: [{expect: "^SSH"}]}}`, target: "<securessh>"},
 		{name: "tcp_tls_not_verified", module: `{prober: tcp, tcp: {tls: true, tls_config: {insecure_skip_verify: true}}}`, target: "<securessh>"},
