@@ -87,6 +87,12 @@ func TestEveryPageIsValidInEveryFormat(t *testing.T) {
 	e := NewExporter(func() int { return 3 })
 	e.ReportReloads(func() (bool, time.Time) { return true, time.UnixMilli(1700000000500) })
 	e.ReportUnusableModules(func() int { return 1 })
+	e.ReportHistory(func() HistoryStats { return HistoryStats{Results: 1, Writable: true, LastWrite: time.Now()} })
+	e.ReportDiscovery(func() DiscoveryStats { return DiscoveryStats{Refused: 1} })
+	e.ReportAlerts(func(put func(name string, value float64, labels ...string)) {
+		put("incidents", 2)
+		put("summed", 9, "email")
+	})
 	var targets Targets
 	configured := every(time.Minute, "http_2xx", "https://www.example.com/", "https://old.example.com/")
 	configured[0].Labels, configured[0].Name, configured[0].Group = map[string]string{"team": "web", "service.name": "größe"}, "Shop", "web"

@@ -133,3 +133,14 @@ func TestProxyGetsTheNameAsHost(t *testing.T) {
 		t.Errorf("the proxy got %q", head)
 	}
 }
+
+func TestSchemeOfAnotherProberIsNamed(t *testing.T) {
+	for target, want := range map[string]string{
+		"icmp://192.0.2.1": "the target has the scheme icmp://, which is for a module of the prober icmp; an http module takes http://, https:// or no scheme",
+		"tcp://h:25":       "prober tcp;", "gopher://h/": "gopher://, which no prober takes;",
+	} {
+		if _, err := parseTarget(target); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", target, err, want)
+		}
+	}
+}

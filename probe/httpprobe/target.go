@@ -31,7 +31,7 @@ func parseTarget(target string) (*url.URL, error) {
 		scheme = "http"
 	case "http", "https":
 	default:
-		return nil, probe.BadTarget(network.SchemeHint(scheme, "http") + "; a http module takes http://, https:// or no scheme")
+		return nil, probe.BadTarget(network.SchemeHint(scheme, "http") + "; an http module takes http://, https:// or no scheme")
 	}
 	u, err := url.Parse(scheme + "://" + numericPort(authority) + network.EscapeURL(rest))
 	if err != nil {

@@ -6,6 +6,21 @@ import (
 	"testing"
 )
 
+// TestSchemeHints: a target for another prober is answered with the one that takes it, and what may be a password is not
+// repeated.
+func TestSchemeHints(t *testing.T) {
+	for scheme, want := range map[string]string{
+		"icmp": "has the scheme icmp://, which is for a module of the prober icmp", "PING": "has the scheme ping://, which is for a module of the prober icmp",
+		"wss": "prober websocket", "grpcs": "prober grpc", "dns": "prober dns", "unix": "prober unix", "tcp": "prober tcp",
+		"http": "has the scheme http://, which is left out", "ssh": "has the scheme ssh://, which no prober takes",
+		"user:secret": "has a scheme", "": "has a scheme", strings.Repeat("s", 21): "has a scheme",
+	} {
+		if got := SchemeHint(scheme, "http"); !strings.HasSuffix(got, want) || strings.Contains(got, "secret") {
+			t.Errorf("%s: %q, want %q", scheme, got, want)
+		}
+	}
+}
+
 func TestHostHasOneForm(t *testing.T) {
 	for host, want := range map[string]string{
 		"example.com":       "example.com",
