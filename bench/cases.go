@@ -34,6 +34,17 @@ const config = `modules:
   icmp:
     prober: icmp
     icmp: {preferred_ip_protocol: ip4}
+  grpc:
+    prober: grpc
+    grpc: {preferred_ip_protocol: ip4}
+`
+
+// laterConfig are the modules whose probers the peer's 0.23 does not have; they follow config.
+const laterConfig = `  unix:
+    prober: unix
+  websocket:
+    prober: websocket
+    websocket: {preferred_ip_protocol: ip4}
 `
 
 // checkCase is one kind of probe with its known outcome.
@@ -41,10 +52,11 @@ type checkCase struct {
 	name    string
 	module  string
 	server  string // name of the loopback server; empty: the host itself
-	scheme  string // "", "http://", "https://"
+	scheme  string // "", "http://", "https://", "ws://", "unix://"
 	success string
 	paced   bool // also measured at a fixed rate
 	noFloor bool // the floor cannot do it
+	noPeer  bool // blackbox_exporter 0.23 has no such prober
 
 	// Goals for the ratio peer/rollcall with one connection, with 32 and paced; 0: no goal.
 	goals [3]float64
@@ -57,10 +69,13 @@ var (
 	https200   = checkCase{name: "https, full handshake, verified", module: "https", server: "https", scheme: "https://", success: "1", goals: [3]float64{2, 2, 0}}
 	dnsAnswer  = checkCase{name: "dns over UDP, with a regexp", module: "dns", server: "dns", success: "1"}
 	icmpReply  = checkCase{name: "icmp", module: "icmp", success: "1", noFloor: true}
+	grpcHealth = checkCase{name: "grpc health", module: "grpc", server: "grpc", success: "1", noFloor: true}
+	unixUp     = checkCase{name: "unix up", module: "unix", scheme: "unix://", success: "1", noPeer: true}
+	webSocket  = checkCase{name: "websocket", module: "websocket", server: "websocket", scheme: "ws://", success: "1", noPeer: true}
 )
 
 // checkCases are the probes that are compared. Measurements with one case only use http200, the most common.
-var checkCases = []checkCase{tcpUp, tcpRefused, http200, https200, dnsAnswer, icmpReply}
+var checkCases = []checkCase{tcpUp, tcpRefused, http200, https200, dnsAnswer, icmpReply, grpcHealth, unixUp, webSocket}
 
 // silentCases are probes of a server that sends nothing: each ends with a timeout.
 var silentCases = []checkCase{
@@ -71,11 +86,19 @@ var silentCases = []checkCase{
 
 // target is the address of the case's server. Different hosts are different targets to an exporter; any address
 // in 127.0.0.0/8 reaches the server.
-func (c checkCase) target(ports map[string]int, host string) string {
-	if c.server == "" {
+func (c checkCase) target(t *targets, host string) string {
+	switch {
+	case c.module == "unix":
+		return c.scheme + t.socket
+	case c.server == "":
 		return host
 	}
-	return fmt.Sprintf("%s%s:%d", c.scheme, host, ports[c.server])
+	return fmt.Sprintf("%s%s:%d", c.scheme, host, t.ports[c.server])
+}
+
+// leavesOut reports whether the exporter cannot do the case.
+func (c checkCase) leavesOut(e *exporter) bool {
+	return c.noFloor && e.name == nameFloor || c.noPeer && e.name == nameBlackbox
 }
 
 // rollcallFamilies are the families of a reply of rollcall, sorted by name.
@@ -87,10 +110,12 @@ func rollcallFamilies(c checkCase) []string {
 	switch {
 	case c.module == "dns":
 		families = append(families, "probe_dns_truncated")
-	case c.module == "icmp":
+	case c.module == "icmp", c.module == "websocket":
+	case c.module == "grpc": // 0.23 has an expiry also without TLS
+		families = slices.DeleteFunc(families, func(name string) bool { return name == "probe_ssl_earliest_cert_expiry" })
 	case c.server == "refused": // without a connection there is no conversation
 		families = slices.DeleteFunc(families, func(name string) bool { return name == "probe_failed_due_to_regex" })
-	case c.scheme == "":
+	case c.scheme == "", c.module == "unix":
 		families = append(families, "probe_failed_due_to_bytes")
 	case c.module == "https":
 		families = append(families, "probe_tls_cipher_info")
@@ -99,10 +124,20 @@ func rollcallFamilies(c checkCase) []string {
 	return families
 }
 
-// blackboxFamilies are those of blackbox_exporter 0.23 (HEAD has more), sorted by name.
+// blackboxFamilies are those of blackbox_exporter 0.23 (HEAD has more; of unix and websocket, which 0.23 lacks, HEAD's),
+// sorted by name.
 func blackboxFamilies(c checkCase) []string {
-	families := []string{"probe_dns_lookup_time_seconds", "probe_duration_seconds", "probe_ip_addr_hash", "probe_ip_protocol", "probe_success"}
+	families := []string{"probe_duration_seconds", "probe_success"}
+	if c.module != "unix" {
+		families = append(families, "probe_dns_lookup_time_seconds", "probe_ip_addr_hash", "probe_ip_protocol")
+	}
 	switch c.module {
+	case "grpc":
+		families = append(families, "probe_grpc_duration_seconds", "probe_grpc_healthcheck_response", "probe_grpc_ssl",
+			"probe_grpc_status_code", "probe_ssl_earliest_cert_expiry")
+	case "websocket":
+		families = append(families, "probe_websocket_connection_upgraded", "probe_websocket_duration_seconds",
+			"probe_websocket_failed_due_to_regex", "probe_websocket_status_code")
 	case "dns":
 		families = append(families, "probe_dns_additional_rrs", "probe_dns_answer_rrs", "probe_dns_authority_rrs",
 			"probe_dns_duration_seconds", "probe_dns_query_succeeded")
@@ -115,7 +150,7 @@ func blackboxFamilies(c checkCase) []string {
 		families = append(families, "probe_http_content_length", "probe_http_duration_seconds", "probe_http_redirects",
 			"probe_http_ssl", "probe_http_status_code", "probe_http_uncompressed_body_length", "probe_http_version")
 	}
-	if c.success == "1" && c.scheme != "" {
+	if c.success == "1" && (c.module == "http" || c.module == "https") {
 		families = append(families, "probe_http_last_modified_timestamp_seconds")
 	}
 	if c.module == "https" {

@@ -81,7 +81,7 @@ func (b *bench) compareOne(ctx context.Context, c checkCase, mode load) (compari
 	}
 	for round := -1; round < b.options.rounds; round++ {
 		for _, e := range b.exporters {
-			if c.noFloor && e.name == nameFloor {
+			if c.leavesOut(e) {
 				continue
 			}
 			l := e.load(c, b.one(c))
@@ -121,7 +121,7 @@ func (b *bench) compareOne(ctx context.Context, c checkCase, mode load) (compari
 
 // one uses a single target for every probe.
 func (b *bench) one(c checkCase) func(int) string {
-	target := c.target(b.targets.ports, "127.0.0.1")
+	target := c.target(b.targets, "127.0.0.1")
 	return func(int) string { return target }
 }
 
@@ -129,6 +129,6 @@ func (b *bench) one(c checkCase) func(int) string {
 func (b *bench) many(c checkCase, n int) func(int) string {
 	return func(i int) string {
 		i %= n
-		return c.target(b.targets.ports, fmt.Sprintf("127.%d.%d.%d", 1+i>>16, i>>8&0xff, i&0xff))
+		return c.target(b.targets, fmt.Sprintf("127.%d.%d.%d", 1+i>>16, i>>8&0xff, i&0xff))
 	}
 }

@@ -45,7 +45,7 @@ func newExporter(name, program string) (*exporter, error) {
 		e.families = rollcallFamilies
 	case nameBlackbox:
 		e.args = func(b *bench, addr string) []string {
-			return []string{"--config.file=" + b.configFile, "--web.listen-address=" + addr}
+			return []string{"--config.file=" + b.peerConfigFile, "--web.listen-address=" + addr}
 		}
 		e.families = blackboxFamilies
 	case nameFloor:

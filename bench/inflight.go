@@ -91,7 +91,7 @@ func (b *bench) burst(ctx context.Context, c checkCase, e *exporter, row *inFlig
 	defer all.close()
 	var (
 		expect  = expectation{success: c.success, families: e.families(c)}
-		target  = c.target(b.targets.ports, "127.0.0.1")
+		target  = c.target(b.targets, "127.0.0.1")
 		begin   = make(chan struct{})
 		wg      sync.WaitGroup
 		mu      sync.Mutex

@@ -50,11 +50,12 @@ func (o *options) smoke() {
 
 // bench is one run of the benchmark.
 type bench struct {
-	options    options
-	configFile string
-	targets    *targets
-	exporters  []*exporter
-	report     *report
+	options        options
+	configFile     string
+	peerConfigFile string // without the modules whose probers the peer does not have
+	targets        *targets
+	exporters      []*exporter
+	report         *report
 }
 
 // steps are the measurements in their order.
@@ -188,11 +189,15 @@ func (b *bench) prepare(ctx context.Context, dir, rollcall, peer string, without
 	if err != nil {
 		return err
 	}
-	if b.targets, err = startTargets(program, filepath.Join(dir, "ca.pem")); err != nil {
+	if b.targets, err = startTargets(program, filepath.Join(dir, "ca.pem"), filepath.Join(dir, "socket")); err != nil {
 		return err
 	}
-	b.configFile = filepath.Join(dir, "modules.yml")
-	if err := os.WriteFile(b.configFile, fmt.Appendf(nil, config, b.targets.caFile), 0o644); err != nil {
+	b.configFile, b.peerConfigFile = filepath.Join(dir, "modules.yml"), filepath.Join(dir, "peer.yml")
+	both := fmt.Appendf(nil, config, b.targets.caFile)
+	if err := os.WriteFile(b.peerConfigFile, both, 0o644); err != nil {
+		return err
+	}
+	if err := os.WriteFile(b.configFile, append(both, laterConfig...), 0o644); err != nil {
 		return err
 	}
 	b.report = newReport(b.options)

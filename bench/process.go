@@ -96,10 +96,11 @@ type targets struct {
 	ports  map[string]int
 	stdin  io.Closer
 	caFile string
+	socket string // path of the Unix socket
 }
 
 // startTargets starts the servers and reads their ports.
-func startTargets(program, caFile string) (*targets, error) {
+func startTargets(program, caFile, socket string) (*targets, error) {
 	in, stdin, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -111,13 +112,13 @@ func startTargets(program, caFile string) (*targets, error) {
 		return nil, err
 	}
 	defer stdout.Close()
-	p, err := start("targets", in, out, []string{"GOGC=400"}, program, "-ca-file", caFile)
+	p, err := start("targets", in, out, []string{"GOGC=400"}, program, "-ca-file", caFile, "-socket", socket)
 	out.Close()
 	if err != nil {
 		stdin.Close()
 		return nil, err
 	}
-	t := &targets{process: p, stdin: stdin, caFile: caFile}
+	t := &targets{process: p, stdin: stdin, caFile: caFile, socket: socket}
 	if err := stdout.SetReadDeadline(time.Now().Add(15 * time.Second)); err != nil {
 		return nil, errors.Join(err, t.end())
 	}

@@ -1,5 +1,5 @@
-// Command floor is a minimal prober in Go: a net/http server whose handler dials the target, sends one raw HTTP/1.1 request or
-// DNS query or makes one full TLS handshake if the module says so, and writes three lines. It resolves no names, has no options and gives
+// Command floor is a minimal prober in Go: a net/http server whose handler dials the target, sends one raw HTTP/1.1 request
+// (that of a WebSocket, too) or DNS query or makes one full TLS handshake if the module says so, and writes three lines. It resolves no names, has no options and gives
 // no reasons. The benchmark compares the cost of rollcall with it.
 package main
 
@@ -49,7 +49,7 @@ type floor struct {
 	roots *x509.CertPool
 }
 
-// ServeHTTP probes target with the module tcp, tcp_expect, tls, http, https or dns.
+// ServeHTTP probes target with the module tcp, tcp_expect, tls, http, https, dns, unix or websocket.
 func (f *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	timeout := 10 * time.Second
@@ -75,14 +75,15 @@ func (f *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (f *floor) probe(ctx context.Context, module, target string) error {
 	secure := module == "https" || module == "tls"
-	if rest, ok := strings.CutPrefix(target, "http://"); ok {
-		target = rest
-	} else if rest, ok := strings.CutPrefix(target, "https://"); ok {
+	if _, rest, ok := strings.Cut(target, "://"); ok {
 		target = rest
 	}
 	network := "tcp"
-	if module == "dns" {
+	switch module {
+	case "dns":
 		network = "udp"
+	case "unix":
+		network = "unix"
 	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, network, target)
@@ -107,6 +108,8 @@ func (f *floor) probe(ctx context.Context, module, target string) error {
 	switch module {
 	case "http", "https":
 		return exchange(conn, target)
+	case "websocket":
+		return upgrade(conn, target)
 	case "dns":
 		return ask(conn)
 	case "tcp_expect":
@@ -137,9 +140,24 @@ func ask(conn net.Conn) error {
 	return err
 }
 
+// upgrade makes the opening handshake of a WebSocket.
+func upgrade(conn net.Conn, host string) error {
+	const header = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n"+header, host); err != nil {
+		return err
+	}
+	buf := buffers.Get().(*[512]byte)
+	defer buffers.Put(buf)
+	n, err := conn.Read(buf[:])
+	if err == nil && !strings.HasPrefix(string(buf[:n]), "HTTP/1.1 101 ") {
+		err = errStatus
+	}
+	return err
+}
+
 var errAnswer = errors.New("the answer is not one to the query")
 
-var errStatus = errors.New("the status is not 200")
+var errStatus = errors.New("the status is not 200 or 101")
 
 // exchange sends one request and reads to the end of the answer.
 func exchange(conn net.Conn, host string) error {

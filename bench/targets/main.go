@@ -24,13 +24,14 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("targets: ")
 	caFile := flag.String("ca-file", "", "file to write the certificate of the https servers' authority to")
+	socket := flag.String("socket", "", "path of a Unix socket to listen on; empty: none")
 	flag.Parse()
-	if err := run(*caFile); err != nil {
+	if err := run(*caFile, *socket); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(caFile string) error {
+func run(caFile, socket string) error {
 	certificate, ca, err := newCertificate()
 	if err != nil {
 		return fmt.Errorf("making a certificate: %w", err)
@@ -67,6 +68,16 @@ func run(caFile string) error {
 	}
 	if err := serve("silent", func(conn net.Conn) { go holdOpen(conn) }); err != nil {
 		return err
+	}
+	if err := serveProtocols(ports); err != nil {
+		return err
+	}
+	if socket != "" {
+		listener, err := net.Listen("unix", socket)
+		if err != nil {
+			return fmt.Errorf("listening on a Unix socket: %w", err)
+		}
+		go accept(listener, func(conn net.Conn) { go holdOpen(conn) })
 	}
 	names, err := net.ListenUDP("udp4", nil)
 	if err != nil {
@@ -154,7 +165,9 @@ func holdOpen(conn net.Conn) {
 			break
 		}
 	}
-	_ = conn.(*net.TCPConn).SetLinger(0) // the connection may be closed already
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // the connection may be closed already
+	}
 }
 
 // reservePort binds a port without listening on it: connections are refused, and no other process can use it.
