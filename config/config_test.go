@@ -46,6 +46,28 @@ func load01(t *testing.T) *Config {
 	return c
 }
 
+func TestResolverIsAnAddress(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.53": "192.0.2.53:53", "192.0.2.53:5353": "192.0.2.53:5353", "2001:db8::53": "[2001:db8::53]:53",
+		"[2001:db8::53]": "[2001:db8::53]:53", "[2001:db8::53]:5353": "[2001:db8::53]:5353",
+		"ns.example.com": "", "192.0.2.53:0": "", "192.0.2.53:x": "", "0.0.0.0": "", "ff02::1": "", "192.0.2.53, 192.0.2.54": "",
+	} {
+		c, err := Parse("test.yml", []byte("modules: {m: {prober: tcp, resolver: \""+text+"\"}}\n"))
+		switch {
+		case want == "" && (err == nil || !strings.Contains(err.Error(), "test.yml:1: modules.m.resolver: ") || !strings.Contains(err.Error(), "accepted: an IP address")):
+			t.Errorf("%q: %v", text, err)
+		case want == "":
+		case err != nil:
+			t.Errorf("%q: %v", text, err)
+		default:
+			m, err := c.Module("m")
+			if err != nil || m.NameServer != want || !strings.Contains(string(c.YAML()), want) {
+				t.Errorf("%q: %+v, %v, want %s", text, m, err, want)
+			}
+		}
+	}
+}
+
 func TestModuleNamesWhatItCannotGive(t *testing.T) {
 	c := load(t, "modules:\n  ping:\n    prober: grpc\n")
 	if _, err := c.Module("pong"); !errors.Is(err, probe.ErrUnknownModule) || !strings.Contains(err.Error(), `"pong"; accepted: ping`) {

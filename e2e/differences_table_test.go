@@ -283,6 +283,10 @@ var differences = []difference{
 		held: `e2e/visits_grpc_test.go: "grpc_response_timeout"`,
 	},
 	{
+		what: "`guard`, `resolver` and `send_bytes`, and the sections beside `modules`", peer: "refused as unknown keys", ours: "options of Rollcall, see the [reference](reference.md#the-configuration-file)", because: "they are new",
+		held: "config/blackbox_test.go: func TestBlackboxFileUsesEveryOption",
+	},
+	{
 		what: "`timeout: 1d`", peer: "refused", ours: "accepted", because: "Prometheus durations have days",
 		in: `^a day as timeout$`, diff: `^config refused, rollcall: accepted`,
 	},

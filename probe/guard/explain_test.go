@@ -5,9 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/net/dns/dnsmessage"
+
 	"rollcall/probe"
 	"rollcall/probe/guard"
 	"rollcall/probe/httpprobe"
+	"rollcall/probe/probetest"
 	"rollcall/probe/tcpprobe"
 	"rollcall/probe/unixprobe"
 )
@@ -67,5 +70,18 @@ func TestModuleExplainsWhatItsGuardSays(t *testing.T) {
 	free := &probe.Module{Prober: tcp}
 	if v, err := guard.Explain(t.Context(), free, "127.0.0.1:1"); err != nil || !v[0].Allowed {
 		t.Errorf("without a guard: %v, %v", v, err)
+	}
+}
+
+// TestModulesNameServerIsAskedForTheAddresses: a guard is explained for the addresses that a probe would find.
+func TestModulesNameServerIsAskedForTheAddresses(t *testing.T) {
+	tcp, err := new(tcpprobe.Options).Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := probetest.NameServer(t, func(q dnsmessage.Question) *dnsmessage.Message { return probetest.Answering(q, "192.0.2.7") })
+	verdicts, err := guard.Explain(t.Context(), &probe.Module{Prober: tcp, NameServer: server}, "inside.rollcall.test:25")
+	if err != nil || len(verdicts) != 1 || verdicts[0].Addr.String() != "192.0.2.7:25" {
+		t.Errorf("%v, %v", verdicts, err)
 	}
 }
