@@ -136,7 +136,7 @@ func (e *Exporter) Handler() http.Handler {
 	others := promhttp.HandlerFor(e.registry, options)
 	open := promhttp.HandlerFor(openMetrics{e.registry}, options)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if expfmt.NegotiateIncludingOpenMetrics(r.Header).FormatType() == expfmt.TypeOpenMetrics {
+		if expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...).FormatType() == expfmt.TypeOpenMetrics {
 			open.ServeHTTP(w, r)
 		} else {
 			others.ServeHTTP(w, r)
