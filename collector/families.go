@@ -332,7 +332,6 @@ func number(condition bool) float64 {
 	return 0
 }
 
-
 // address returns the FNV-1a hash of the address' 4 or 16 bytes and its protocol, both 0 for no address.
 // IPv4 in IPv6's clothes counts as IPv4.
 func address(addr netip.Addr) (hash uint32, protocol int) {
