@@ -50,7 +50,7 @@ func TestDamagedFileIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, damage = mustOpen(t, path)
-	defer f.Close()
+	t.Cleanup(func() { f.Close() })
 	if !errors.Is(damage, ErrDamaged) {
 		t.Errorf("the damage is %v", damage)
 	}

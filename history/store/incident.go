@@ -188,8 +188,8 @@ func (q *incidentQuery) run(ctx context.Context, tx *bbolt.Tx, fresh map[string]
 		index, prefix = bucketByTarget, numbers(nil, rowID(q.filter.TargetID))
 	}
 	c := tx.Bucket(index).Cursor()
-	k, end := c.Seek(numbers(prefix, uint64(max(q.to, 0))))
-	if k == nil {
+	var k, end []byte
+	if at, _ := c.Seek(numbers(prefix, uint64(max(q.to, 0)))); at == nil {
 		k, end = c.Last()
 	} else {
 		k, end = c.Prev()
