@@ -214,7 +214,25 @@ func (s *soak) visit(ctx context.Context, client *http.Client, v visit) (verdict
 	if err != nil {
 		return err.Error()
 	}
-	return families.verdict()
+	verdict = families.verdict()
+	if !strings.HasPrefix(verdict, s.wanted[v.name]) {
+		verdict += s.cause(ctx, v)
+	}
+	return verdict
+}
+
+// cause is what the newest result of the visit says about why it failed.
+func (s *soak) cause(ctx context.Context, v visit) string {
+	reply, err := s.e.get(ctx, "/logs"+strings.TrimPrefix(v.query(s.p), "/probe"))
+	if err != nil {
+		return err.Error()
+	}
+	for line := range strings.Lines(reply.Body) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "cause "); ok {
+			return " (" + strings.TrimSpace(text) + ")"
+		}
+	}
+	return ""
 }
 
 func (s *soak) note(name, verdict string) {
