@@ -229,7 +229,7 @@ type Evidence struct {
 	DNS      *probe.DNSFacts
 	TLS      *probe.TLSFacts
 	Chain    []Certificate // what the peer presented, the leaf first; nil: nothing, or a good probe
-	Steps    []probe.Step // of the trace, if the probe carried one
+	Steps    []probe.Step  // of the trace, if the probe carried one
 }
 
 // Certificate is one of a chain.

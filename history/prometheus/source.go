@@ -123,7 +123,9 @@ func (s *Source) note(err error) error {
 // targetKey is what the series of a target have in common.
 type targetKey struct{ module, target, hostname string }
 
-func keyOf(m model.Metric) targetKey { return targetKey{string(m["module"]), string(m["target"]), string(m["hostname"])} }
+func keyOf(m model.Metric) targetKey {
+	return targetKey{string(m["module"]), string(m["target"]), string(m["hostname"])}
+}
 
 func (k targetKey) id() string { return history.TargetID(k.module, k.target, k.hostname) }
 
