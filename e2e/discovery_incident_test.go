@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -40,7 +41,13 @@ func TestIncidentsFollowDiscovery(t *testing.T) {
 	const down, other = "127.0.0.1:1", "127.0.0.1:2"
 	list.Store(found(down))
 	mail := newMailbox(t)
+	up, err := net.Listen("tcp", "127.0.0.1:0") // the history is open before the source answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer up.Close()
 	file := writeFile(t, "rollcall.yml", "modules: {tcp_connect: {prober: tcp}}\ntargets:\n"+
+		fmt.Sprintf("- {module: tcp_connect, target: %q, interval: 1s}\n", up.Addr())+
 		fmt.Sprintf("- {job_name: found, scrape_interval: 1s, params: {module: [tcp_connect]}, http_sd_configs: [{url: %q, refresh_interval: 1s}]}\n", server.URL)+
 		mail.section()+"  probe_requests: false\n")
 	data := t.TempDir()

@@ -41,8 +41,8 @@ func newArchive(o Options) *archive {
 	}
 }
 
-// apply follows a configuration and the targets that it schedules here. The first one that wants the store opens it; from then on it stays open.
-func (a *archive) apply(c *config.Config, scheduled []schedule.Target) {
+// apply follows a configuration and the targets that it schedules here; all says that none is missing. The first one that wants the store opens it; from then on it stays open.
+func (a *archive) apply(c *config.Config, scheduled []schedule.Target, all bool) {
 	targets := kept(scheduled)
 	server := c.History()
 	a.server.Store(server)
@@ -50,7 +50,11 @@ func (a *archive) apply(c *config.Config, scheduled []schedule.Target) {
 		server.Apply(targets)
 		targets = nil // the store keeps what it has
 	}
-	a.store.Apply(targets)
+	if all || server != nil {
+		a.store.Apply(targets)
+	} else {
+		a.store.ApplyPart(targets)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(targets) == 0 || a.stop != nil || a.stopped {

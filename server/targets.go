@@ -102,7 +102,7 @@ func (c *components) applyTargets(ctx context.Context, present *config.Config, f
 	targets := c.watchlist.of(present)
 	collectOften(len(targets))
 	c.targets.Apply(configured(targets)) // before a result can come
-	c.archive.apply(present, targets)
+	c.archive.apply(present, targets, c.watchlist.manager.Answered(present.Sources()))
 	c.scheduler.Apply(targets)
 	if !found {
 		return

@@ -294,3 +294,44 @@ func TestIncidentsOfOneRow(t *testing.T) {
 		}
 	}
 }
+
+// TestIncidentsOutliveAPartOfTheTargets: as long as not all configured targets are known, none has left.
+func TestIncidentsOutliveAPartOfTheTargets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, both := t.TempDir(), crashTargets[:2]
+		s, stop := runStore(t, Options{Dir: dir})
+		s.Apply(both)
+		flush(t, s)
+		s.Observe(testRecord(both[1], time.Now(), history.StateDown, time.Second))
+		flush(t, s)
+		stop()
+		time.Sleep(time.Minute)
+
+		s, stop = runStore(t, Options{Dir: dir})
+		defer func() { stop() }()
+		open := func(want bool) (id string) {
+			t.Helper()
+			flush(t, s)
+			all, err := s.Incidents(t.Context(), history.IncidentFilter{}, time.Time{}, time.Now(), 10)
+			if err != nil || len(all) != 1 {
+				t.Fatalf("%v, %v", all, err)
+			}
+			if all[0].To.IsZero() != want || all[0].Left == want {
+				t.Errorf("open: %t, left: %t", all[0].To.IsZero(), all[0].Left)
+			}
+			return all[0].ID
+		}
+		s.ApplyPart(both[:1])
+		id := open(true)
+		s.ApplyPart(both)
+		flush(t, s)
+		s.Observe(testRecord(both[1], time.Now(), history.StateDown, time.Second))
+		if again := open(true); again != id {
+			t.Errorf("the incident is %s, want %s", again, id)
+		}
+		s.ApplyPart(both[:1]) // a reload, with a new source that has yet to answer
+		open(true)
+		s.Apply(both[:1])
+		open(false)
+	})
+}

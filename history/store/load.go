@@ -131,7 +131,7 @@ func (l *live) restore(row *targetRow) {
 // install takes the targets over that Apply was called with.
 func (d *disk) install(now time.Time) {
 	d.mu.Lock()
-	wanted := d.wanted
+	wanted, all := d.wanted, d.wantedAll
 	if !d.changed {
 		d.mu.Unlock()
 		return
@@ -165,12 +165,17 @@ func (d *disk) install(now time.Time) {
 		d.byKey[key{t.Module, t.Target, t.Hostname}] = l
 	}
 	for _, l := range old {
-		if !kept[l] {
+		switch {
+		case kept[l]:
+		case all:
 			d.leave(l, now)
+		default:
+			d.order = append(d.order, l)
+			d.byKey[key{l.info.Module, l.info.Target, l.info.Hostname}] = l
 		}
 	}
 	d.mu.Unlock()
-	if !d.applied {
+	if all && !d.applied {
 		d.leaveOthers(now)
 	}
 }

@@ -43,6 +43,7 @@ type Store struct {
 
 	mu        sync.Mutex
 	wanted    []history.Target // of Apply; installed by the disk goroutine
+	wantedAll bool             // there are no other configured targets
 	changed   bool             // wanted is not installed yet
 	order     []*live          // configured
 	byKey     map[key]*live
@@ -108,9 +109,15 @@ func (s *Store) Run(ctx context.Context) {
 // Apply replaces the configured targets. One that was there before keeps its state; what is kept of one that left stays
 // until it is too old. Observe ignores targets that are not configured. It may be called before and during Run, and
 // takes effect soon after; Flush waits for it.
-func (s *Store) Apply(targets []history.Target) {
+func (s *Store) Apply(targets []history.Target) { s.want(targets, true) }
+
+// ApplyPart is Apply while not all configured targets are known, because a source of targets has not answered yet: none
+// leaves by it.
+func (s *Store) ApplyPart(targets []history.Target) { s.want(targets, false) }
+
+func (s *Store) want(targets []history.Target, all bool) {
 	s.mu.Lock()
-	s.wanted, s.changed = targets, true
+	s.wanted, s.wantedAll, s.changed = targets, all, true
 	s.mu.Unlock()
 	select {
 	case s.work <- struct{}{}:
