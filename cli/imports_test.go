@@ -25,9 +25,9 @@ var layers = []layer{
 	{packages: []string{"cli"}},
 	{packages: []string{"server"}},
 	{
-		packages: []string{"web", "web/chart", "web/badge", "config", "history/store", "history/prometheus", "collector", "schedule", "alert"},
+		packages: []string{"web", "web/chart", "web/badge", "web/port", "config", "history/store", "history/prometheus", "collector", "schedule", "alert"},
 		with: map[string][]string{
-			"web":    {"collector", "web/chart", "web/badge"},
+			"web":    {"collector", "web/chart", "web/badge", "web/port"},
 			"config": {"alert", "schedule", "history/prometheus"},
 		},
 	},

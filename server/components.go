@@ -19,6 +19,7 @@ import (
 	"rollcall/probe"
 	"rollcall/schedule"
 	"rollcall/web"
+	"rollcall/web/port"
 )
 
 // components are the parts of a running exporter.
@@ -32,7 +33,7 @@ type components struct {
 	stalls      *probe.StallMeter
 	scheduler   *schedule.Scheduler
 	watchlist   *watchlist
-	connections *web.Connections
+	connections *port.Connections
 	applying    sync.Mutex // of targets
 }
 
@@ -106,7 +107,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	runner.Isolated, targets.Maintenance, archive.hook = hook.Isolated, hook.Maintenance, hook
 	exporter.ReportAlerts(func(put func(name string, value float64, labels ...string)) { hook.Stats().Each(put) })
 	runner.Observers = []probe.Observer{exporter, app, hook, targets, archive}
-	connections := web.NewConnections(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
+	connections := port.New(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
 	watchlist := newWatchlist(o.Shard, o.Logger)
 	exporter.ReportDiscovery(watchlist.stats)
 	return &components{

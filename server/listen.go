@@ -20,6 +20,7 @@ import (
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 
 	"rollcall/web"
+	"rollcall/web/port"
 )
 
 // drainTime limits how long requests in flight may go on after SIGTERM. A probe ends by its own deadline before.
@@ -117,7 +118,7 @@ type servers struct {
 	failed        chan error // capacity 1: why a server ended
 }
 
-func (s *servers) start(l net.Listener, handler http.Handler, connections *web.Connections) {
+func (s *servers) start(l net.Listener, handler http.Handler, connections *port.Connections) {
 	server := web.HTTPServer(handler, connections, s.logger)
 	l = connections.Listen(l)
 	s.all = append(s.all, server)

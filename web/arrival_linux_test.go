@@ -67,7 +67,7 @@ func TestTimeLimitStartsAtArrival(t *testing.T) {
 			request := func(target string) string {
 				return "GET /probe?target=" + target + "&module=" + c.module + " HTTP/1.1\r\nHost: x\r\n" + scrapeTimeoutHeader + ": " + c.timeout + "\r\n\r\n"
 			}
-			replies := bufio.NewReader(connect(t, port(t, 10, h), request("first")+request("second")))
+			replies := bufio.NewReader(connect(t, listening(t, 10, h), request("first")+request("second")))
 			for _, want := range []int{http.StatusOK, c.want} {
 				reply, err := http.ReadResponse(replies, nil)
 				if err != nil {

@@ -19,13 +19,14 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"rollcall/probe"
+	"rollcall/web/port"
 )
 
-// port is a served listener of few connections.
-func port(t *testing.T, limit int, h *fixture) (addr string) {
+// listening is a served listener of few connections.
+func listening(t *testing.T, limit int, h *fixture) (addr string) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
-	connections := NewConnections(limit, func(err error) { t.Error(err) })
+	connections := port.New(limit, func(err error) { t.Error(err) })
 	server.Config = HTTPServer(h.handler, connections, quiet())
 	server.Listener = connections.Listen(server.Listener)
 	server.Start()
@@ -63,7 +64,7 @@ func status(c net.Conn) int {
 const healthy = "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
 
 func TestIdleConnectionsMakeRoom(t *testing.T) {
-	addr := port(t, 3, newFixture(t, nil))
+	addr := listening(t, 3, newFixture(t, nil))
 	first := connect(t, addr, healthy)
 	for range 10 {
 		if got := status(connect(t, addr, healthy)); got != http.StatusOK {
@@ -76,7 +77,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 }
 
 func TestSlowRequestsMakeRoom(t *testing.T) {
-	addr := port(t, 3, newFixture(t, nil))
+	addr := listening(t, 3, newFixture(t, nil))
 	start := time.Now()
 	for _, request := range []string{"", healthy[:20], "POST /probe HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"} {
 		connect(t, addr, request)
@@ -84,7 +85,7 @@ func TestSlowRequestsMakeRoom(t *testing.T) {
 	if got := status(connect(t, addr, healthy)); got != http.StatusOK {
 		t.Errorf("status %d", got)
 	}
-	if took := time.Since(start); took < readPatience {
+	if took := time.Since(start); took < port.ReadPatience {
 		t.Errorf("one that was not slow yet was closed after %v", took)
 	}
 }
@@ -93,7 +94,7 @@ func TestAnsweringConnectionsAreKept(t *testing.T) {
 	h := newFixture(t, nil)
 	asked, finish := make(chan struct{}), make(chan struct{})
 	h.prober.during = func(context.Context) { asked <- struct{}{}; <-finish }
-	addr := port(t, 2, h)
+	addr := listening(t, 2, h)
 	probes := []net.Conn{
 		connect(t, addr, "GET /probe?target=x HTTP/1.1\r\nHost: x\r\n\r\n"),
 		connect(t, addr, "GET /probe?target=y HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -101,7 +102,7 @@ func TestAnsweringConnectionsAreKept(t *testing.T) {
 	<-asked
 	<-asked // both places are taken
 	waiting := connect(t, addr, healthy)
-	waiting.SetReadDeadline(time.Now().Add(readPatience + 500*time.Millisecond))
+	waiting.SetReadDeadline(time.Now().Add(port.ReadPatience + 500*time.Millisecond))
 	if got := status(waiting); got != 0 {
 		t.Fatalf("status %d: there was no room", got)
 	}
@@ -122,7 +123,7 @@ func TestClosedListenerDoesNotWait(t *testing.T) {
 	finish := make(chan struct{})
 	h.prober.during = func(context.Context) { <-finish }
 	server := httptest.NewUnstartedServer(nil)
-	connections := NewConnections(1, func(err error) { t.Error(err) })
+	connections := port.New(1, func(err error) { t.Error(err) })
 	server.Config = HTTPServer(h.handler, connections, quiet())
 	server.Listener = connections.Listen(server.Listener)
 	server.Start()
@@ -148,7 +149,7 @@ func (exhausted) Accept() (net.Conn, error) {
 
 func TestAcceptWithoutDescriptorsIsExporterError(t *testing.T) {
 	var faults []error
-	l := NewConnections(9, func(err error) { faults = append(faults, err) }).Listen(exhausted{})
+	l := port.New(9, func(err error) { faults = append(faults, err) }).Listen(exhausted{})
 	_, err := l.Accept()
 	var temporary net.Error
 	if !errors.As(err, &temporary) || !strings.Contains(err.Error(), "too many open files") {
@@ -167,8 +168,8 @@ func TestUnreadRepliesMakeRoom(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := httptest.NewUnstartedServer(nil)
-			connections := NewConnections(3, func(err error) { t.Error(err) })
-			server.Config = HTTPServer(answering(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			connections := port.New(3, func(err error) { t.Error(err) })
+			server.Config = HTTPServer(port.Answering(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/long" {
 					w.Write(long)
 				}
@@ -236,9 +237,9 @@ func TestReserveAnswersWhenAllIsFull(t *testing.T) {
 	h := newFixture(t, nil)
 	asked, finish := make(chan struct{}), make(chan struct{})
 	h.prober.during = func(context.Context) { asked <- struct{}{}; <-finish }
-	connections := NewConnections(1, func(err error) { t.Error(err) })
+	connections := port.New(1, func(err error) { t.Error(err) })
 	var addresses []string
-	for _, c := range []*Connections{connections, connections.Reserve(1)} {
+	for _, c := range []*port.Connections{connections, connections.Reserve(1)} {
 		server := httptest.NewUnstartedServer(nil)
 		server.Config = HTTPServer(h.handler, c, quiet())
 		server.Listener = c.Listen(server.Listener)

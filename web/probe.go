@@ -10,6 +10,7 @@ import (
 	"rollcall/alert/witness"
 	"rollcall/probe"
 	"rollcall/redact"
+	"rollcall/web/port"
 )
 
 // probe answers /probe: it checks one target with one module and replies with the metrics. A reply that is not a
@@ -85,7 +86,7 @@ func (s *Server) query(r *http.Request) (*query, error) {
 		Timeout: timeLimit(allowed, s.options.TimeoutOffset, q.module.Timeout),
 	}
 	if patience := allowed - s.options.TimeoutOffset; patience > 0 && s.options.Runner.InFlight() >= crowd {
-		q.request.Late = max(0, q.request.Timeout-(patience-sinceArrived(r)))
+		q.request.Late = max(0, q.request.Timeout-(patience-port.SinceArrived(r)))
 	}
 	if q.report || s.logsSteps(r.Context()) {
 		q.request.Trace = &probe.Trace{ShowSent: s.options.ShowSent}
@@ -136,7 +137,7 @@ func (s *Server) refuseProbe(w http.ResponseWriter, r *http.Request, err error) 
 	var denied *probe.DeniedError
 	var ours *probe.ExporterError
 	if errors.As(err, &ours) && ours.Fault == probe.FaultMemory {
-		relieve(r)
+		port.Relieve(r)
 	}
 	switch {
 	case errors.As(err, &target):

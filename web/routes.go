@@ -7,6 +7,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"rollcall/web/port"
 )
 
 // cleanPrefix makes "", "/", "x" and "/x/" into what a path can be appended to: "" or "/x".
@@ -58,7 +60,7 @@ func (s *Server) handler(admin bool) http.Handler {
 			s.addPprof(mux)
 		}
 	}
-	return s.counted(bounded(answering(mux)))
+	return s.counted(bounded(port.Answering(mux)))
 }
 
 func (s *Server) addPprof(mux *http.ServeMux) {
@@ -123,7 +125,7 @@ func (s *Server) held(n int64, handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := s.options.Memory.Take(n); err != nil {
 			s.options.Exporter.Failed(err)
-			relieve(r)
+			port.Relieve(r)
 			w.Header().Set("Retry-After", "1")
 			if r.ProtoMajor > 1 { // a body would wait for the client's window
 				w.WriteHeader(http.StatusServiceUnavailable)

@@ -14,6 +14,7 @@ import (
 	"rollcall/collector"
 	"rollcall/history"
 	"rollcall/probe"
+	"rollcall/web/port"
 )
 
 // Config is one loaded configuration. It never changes: a reload replaces it, so a request that asks for it once sees one
@@ -106,7 +107,7 @@ func (s *Server) AdminHandler() http.Handler { return s.handler(true) }
 
 // HTTPServer returns a server with limits that protect it from slow and large requests and let the longest probe finish.
 // It has to serve listeners of connections, which may be nil.
-func HTTPServer(handler http.Handler, connections *Connections, errors *slog.Logger) *http.Server {
+func HTTPServer(handler http.Handler, connections *port.Connections, errors *slog.Logger) *http.Server {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -120,7 +121,7 @@ func HTTPServer(handler http.Handler, connections *Connections, errors *slog.Log
 		},
 	}
 	if connections != nil {
-		connections.attach(server)
+		connections.Attach(server)
 	}
 	return server
 }

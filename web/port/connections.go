@@ -1,4 +1,6 @@
-package web
+// Package port keeps the connections of our ports within a limit: slow and idle clients make room for others, and a request is
+// known to have waited. It knows nothing of what a request asks for.
+package port
 
 import (
 	"container/list"
@@ -31,9 +33,9 @@ type Connections struct {
 	room    chan struct{} // capacity 1: a connection closed or became idle
 }
 
-// readPatience is how long a request may take to arrive when others wait for its connection's place. Among ten thousand
+// ReadPatience is how long a request may take to arrive when others wait for its connection's place. Among ten thousand
 // at once on a busy machine a good one may take more than a second.
-const readPatience = 3 * time.Second
+const ReadPatience = 3 * time.Second
 
 // writePatience is how long a client may take to read the next writePiece of a reply when others wait for its connection's
 // place. Where there are few places it is patiencePerPlace for each, so that 50 clients a second that read nothing keep
@@ -48,27 +50,27 @@ func (c *Connections) writePatience() time.Duration {
 	return min(writePatience, time.Duration(c.limit)*patiencePerPlace)
 }
 
-// NewConnections returns a limit for the connections of all listeners together. failed is called on the listener's
+// New returns a limit for the connections of all listeners together. failed is called on the listener's
 // goroutine with the *probe.ExporterError that keeps us from accepting one.
-func NewConnections(limit int, failed func(error)) *Connections {
+func New(limit int, failed func(error)) *Connections {
 	return &Connections{limit: limit, failed: failed, room: make(chan struct{}, 1)}
 }
 
 // Reserve returns a limit for the connections of a listener that must answer also when c is full. When no descriptor is left
 // for one, it takes that of a connection in c.
 func (c *Connections) Reserve(limit int) *Connections {
-	reserve := NewConnections(limit, c.failed)
+	reserve := New(limit, c.failed)
 	reserve.main = c
 	return reserve
 }
 
-// Listen returns l with its connections counted. They must be served by a server from HTTPServer.
+// Listen returns l with its connections counted. They must be served by a server that is attached, and by handlers under Answering.
 func (c *Connections) Listen(l net.Listener) net.Listener {
 	return &listener{Listener: l, connections: c, closed: make(chan struct{})}
 }
 
-// attach follows the state of server's connections.
-func (c *Connections) attach(server *http.Server) {
+// Attach follows the state of server's connections.
+func (c *Connections) Attach(server *http.Server) {
 	server.ConnState = func(conn net.Conn, state http.ConnState) {
 		if known := counted(conn); known != nil {
 			c.changed(known, state)
@@ -93,8 +95,8 @@ func counted(conn net.Conn) *connection {
 	return known
 }
 
-// answering runs next and keeps the request's connection from being closed meanwhile.
-func answering(next http.Handler) http.Handler {
+// Answering runs next and keeps the request's connection from being closed meanwhile.
+func Answering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 			conn.pool.begin(conn)
@@ -127,8 +129,8 @@ func (w *replyWriter) Write(p []byte) (n int, err error) {
 	}
 }
 
-// sinceArrived is how long ago r reached this machine: how long it waited for a processor.
-func sinceArrived(r *http.Request) time.Duration {
+// SinceArrived is how long ago r reached this machine: how long it waited for a processor.
+func SinceArrived(r *http.Request) time.Duration {
 	if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 		return sinceArrival(conn.Conn)
 	}
@@ -171,7 +173,7 @@ func (c *Connections) admit(conn *connection, closed <-chan struct{}) {
 	if c.add(conn) {
 		return
 	}
-	retry := time.NewTicker(min(readPatience, c.writePatience()) / 10)
+	retry := time.NewTicker(min(ReadPatience, c.writePatience()) / 10)
 	defer retry.Stop()
 	for !c.add(conn) {
 		select {
@@ -219,7 +221,7 @@ func (c *Connections) victim(now time.Time) *connection {
 	if conn := longest(&c.idle, now, 0); conn != nil {
 		return conn
 	}
-	if conn := longest(&c.reading, now, readPatience); conn != nil {
+	if conn := longest(&c.reading, now, ReadPatience); conn != nil {
 		return conn
 	}
 	return longest(&c.writing, now, c.writePatience())
@@ -235,9 +237,9 @@ func longest(in *list.List, now time.Time, patience time.Duration) *connection {
 	return nil
 }
 
-// relieve closes the connection of the port of r whose client has read nothing for longest, because there is no memory for
+// Relieve closes the connection of the port of r whose client has read nothing for longest, because there is no memory for
 // r's reply.
-func relieve(r *http.Request) {
+func Relieve(r *http.Request) {
 	conn, ok := r.Context().Value(connectionKey{}).(*connection)
 	if !ok {
 		return
