@@ -118,7 +118,8 @@ func rollcallFamilies(c checkCase) []string {
 	case c.scheme == "", c.module == "unix":
 		families = append(families, "probe_failed_due_to_bytes")
 	case c.module == "https":
-		families = append(families, "probe_tls_cipher_info")
+		families = append(families, "probe_tls_cipher_info", "probe_http_hops_earliest_cert_expiry_timestamp_seconds",
+			"probe_ssl_earliest_cert_not_before_timestamp_seconds")
 	}
 	slices.Sort(families)
 	return families
@@ -154,7 +155,7 @@ func blackboxFamilies(c checkCase) []string {
 		families = append(families, "probe_http_last_modified_timestamp_seconds")
 	}
 	if c.module == "https" {
-		families = append(families, "probe_http_hops_earliest_cert_expiry_timestamp_seconds", "probe_ssl_earliest_cert_expiry", "probe_ssl_earliest_cert_not_before_timestamp_seconds", "probe_ssl_last_chain_expiry_timestamp_seconds",
+		families = append(families, "probe_ssl_earliest_cert_expiry", "probe_ssl_last_chain_expiry_timestamp_seconds",
 			"probe_ssl_last_chain_info", "probe_tls_version_info")
 	}
 	slices.Sort(families)
