@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"mime/quotedprintable"
+	"net"
 	"net/mail"
 	"strings"
 	"testing"
@@ -274,6 +275,25 @@ func TestSenderIsThisMachineUnlessNamed(t *testing.T) {
 	o.From = "me@example.com"
 	if m := New(o); m.from != "me@example.com" {
 		t.Errorf("from %s", m.from)
+	}
+}
+
+// TestSenderWithoutAFullNameIsALiteral: a server may refuse a sender whose domain is no full name. The mail that has the
+// literal is one that a strict reader takes.
+func TestSenderWithoutAFullNameIsALiteral(t *testing.T) {
+	s := *sender
+	s.from = Address("rollcall@" + literal(net.IPv4(192, 0, 2, 7)))
+	down, _ := sample()
+	m, _ := compose(t, &s, "ops@example.com", digest(isDownNow(down)))
+	from, err := mail.ParseAddress(m.header.Get("From"))
+	if err != nil || from.Address != "rollcall@[192.0.2.7]" || !strings.HasSuffix(m.header.Get("Message-Id"), "@[192.0.2.7]>") {
+		t.Errorf("from %v, %v; Message-ID %s", from, err, m.header.Get("Message-Id"))
+	}
+	if domain := senderDomain("no-such-host"); !strings.HasPrefix(domain, "[") && domain != "no-such-host" {
+		t.Errorf("this machine is %s", domain)
+	}
+	if domain := senderDomain("probe.example.com"); domain != "probe.example.com" {
+		t.Errorf("a full name became %s", domain)
 	}
 }
 

@@ -49,12 +49,35 @@ func hello(host string, conn net.Conn) string {
 		return host
 	}
 	local, ok := conn.LocalAddr().(*net.TCPAddr)
-	switch {
-	case !ok:
+	if !ok {
 		return host
-	case local.IP.To4() != nil:
-		return "[" + local.IP.To4().String() + "]"
-	default:
-		return "[IPv6:" + local.IP.String() + "]"
 	}
+	return literal(local.IP)
+}
+
+// senderDomain is what the sender's address ends in by default: this machine's full name, or the literal of an IPv4 address
+// of its own, because servers refuse a sender whose domain is no full name. host: it has neither, and literals of IPv6 are
+// what many readers of mail do not know.
+func senderDomain(host string) string {
+	if full := qualified(host); strings.Contains(full, ".") {
+		return full
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return host
+	}
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+			return literal(n.IP)
+		}
+	}
+	return host
+}
+
+// literal is an address in the place of a domain (RFC 5321, section 4.1.3).
+func literal(ip net.IP) string {
+	if ip.To4() != nil {
+		return "[" + ip.String() + "]"
+	}
+	return "[IPv6:" + ip.String() + "]"
 }

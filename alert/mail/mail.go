@@ -33,8 +33,12 @@ type transport interface {
 func New(o *Options) *Mailer {
 	host := hostname()
 	m := &Mailer{host: host, from: o.From, subjectPrefix: o.SubjectPrefix, short: o.Subject == SubjectShort}
-	if m.from == "" {
+	switch {
+	case m.from != "":
+	case o.SMTP == nil: // the local mail system completes a name that is not full
 		m.from = Address("rollcall@" + qualified(host))
+	default:
+		m.from = Address("rollcall@" + senderDomain(host))
 	}
 	if o.SMTP == nil {
 		m.transport = &sendmail{path: o.Sendmail, from: m.from, timeout: sendmailTimeout}
