@@ -3,6 +3,7 @@ package config
 import (
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"rollcall/config/strictyaml"
@@ -49,7 +50,7 @@ var (
 // isSent reports whether an option holds what is sent to a target or a token server, which may be a password as well as a
 // greeting.
 func isSent(option string) bool {
-	return option == "send" || option == "body" || option == "claims" || option == "endpoint_params"
+	return slices.Contains([]string{"send", "send_bytes", "body", "claims", "endpoint_params"}, option)
 }
 
 // withoutQuery hides the parameters of a token server's URL.

@@ -77,7 +77,11 @@ func TestHostilePeers(t *testing.T) {
 		"silence":              {probetest.Drain, probetest.Soon, response, probe.ReasonTimeout},
 		"silence after frames": {raw(func(*http2.Framer, uint32) {}), probetest.Soon, response, probe.ReasonTimeout},
 		"never reads":          {func(net.Conn) { <-t.Context().Done() }, probetest.Soon, response, probe.ReasonTimeout},
-		"closes":               {func(c net.Conn) { c.Read(make([]byte, 1<<16)) }, 0, response, probe.ReasonConnectionClosed},
+		"closes": {func(c net.Conn) {
+			c.Read(make([]byte, 1<<16))
+			c.(*net.TCPConn).CloseWrite()
+			probetest.Drain(c) // what is left unread would make it a reset
+		}, 0, response, probe.ReasonConnectionClosed},
 		"resets":               {func(c net.Conn) { c.Read(make([]byte, 10)); probetest.Reset(c) }, 0, response, probe.ReasonConnectionReset},
 		"another protocol":     {probetest.Says("SSH-2.0-OpenSSH_9.2p1\r\n"), 0, response, protocol},
 		"HTTP/1":               {probetest.Says("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"), 0, response, protocol},

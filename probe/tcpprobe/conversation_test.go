@@ -51,7 +51,7 @@ func TestTCPSaysWhatCameInstead(t *testing.T) {
 		"a line, then silence": {stay("554 \x1b[31m\xff\n"), expect("^220"), probetest.Soon, []string{`got "554 \x1b[31m\xff": `, "timeout"}},
 		"a prompt":             {stay("login: "), expect("login"), probetest.Soon, []string{`got no line, and "login: " without a newline, which is no line; accepted: expect_bytes: `, "timeout"}},
 		"a long line":          {probetest.Says(strings.Repeat("x", 5000) + "\n"), expect("^220"), probetest.Enough, []string{`"` + strings.Repeat("x", 200) + `"…, then`}},
-		"a reset":              {probetest.Reset, expect("^220"), probetest.Enough, []string{"got no line: "}},
+		"a reset":              {resetLater, expect("^220"), probetest.Enough, []string{"got no line: "}},
 		"too few bytes":        {probetest.Says("ab"), QueryResponse{ExpectBytes: "abc"}, probetest.Enough, []string{`waiting for the bytes "abc": got 2 of 3: EOF`}},
 		"no bytes":             {stay(""), QueryResponse{ExpectBytes: "abc"}, probetest.Soon, []string{`got 0 of 3: `, "timeout"}},
 	} {

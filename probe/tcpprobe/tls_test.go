@@ -86,6 +86,10 @@ func TestTLSFacts(t *testing.T) {
 			SubjectAlternative: "localhost,test.example", SerialNumber: "beef",
 		},
 	}
+	if len(r.TLS.Presented) != 1 || !r.TLS.Presented[0].Equal(cert.Leaf) {
+		t.Errorf("%d certificates were presented", len(r.TLS.Presented))
+	}
+	want.Presented = r.TLS.Presented
 	if diff := cmp.Diff(want, r.TLS); diff != "" {
 		t.Errorf("facts (-want +got):\n%s", diff)
 	}
