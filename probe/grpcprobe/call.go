@@ -124,7 +124,7 @@ type handOver struct {
 	conn     *countedConn
 	secured  bool
 	given    atomic.Bool
-	repeated atomic.Bool // the library wanted another connection: it repeats a call that was not processed
+	repeated atomic.Bool // the library repeats a call that was not processed, and may want another connection for it
 	answered atomic.Bool // the server ended the call with a status
 }
 
@@ -162,8 +162,13 @@ func (h *handOver) OverrideServerName(string) error { return errors.ErrUnsupport
 func (h *handOver) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
 
 func (h *handOver) HandleRPC(_ context.Context, event stats.RPCStats) {
-	if _, ok := event.(*stats.InTrailer); ok {
+	switch event := event.(type) {
+	case *stats.InTrailer:
 		h.answered.Store(true)
+	case *stats.Begin:
+		if event.IsTransparentRetryAttempt { // also on a connection that may not be used any more
+			h.repeated.Store(true)
+		}
 	}
 }
 

@@ -82,9 +82,9 @@ func TestHostilePeers(t *testing.T) {
 			c.(*net.TCPConn).CloseWrite()
 			probetest.Drain(c) // what is left unread would make it a reset
 		}, 0, response, probe.ReasonConnectionClosed},
-		"resets":               {func(c net.Conn) { c.Read(make([]byte, 10)); probetest.Reset(c) }, 0, response, probe.ReasonConnectionReset},
-		"another protocol":     {probetest.Says("SSH-2.0-OpenSSH_9.2p1\r\n"), 0, response, protocol},
-		"HTTP/1":               {probetest.Says("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"), 0, response, protocol},
+		"resets":           {func(c net.Conn) { c.Read(make([]byte, 10)); probetest.Reset(c) }, 0, response, probe.ReasonConnectionReset},
+		"another protocol": {probetest.Says("SSH-2.0-OpenSSH_9.2p1\r\n"), 0, response, protocol},
+		"HTTP/1":           {probetest.Says("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"), 0, response, protocol},
 		"no gRPC": {raw(func(f *http2.Framer, s uint32) {
 			headers(f, s, true, ":status", "404", "content-type", "text/html")
 		}), 0, response, protocol},

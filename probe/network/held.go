@@ -2,6 +2,7 @@ package network
 
 import (
 	"net"
+	"sync/atomic"
 
 	"rollcall/probe"
 )
@@ -14,7 +15,7 @@ type HeldConn struct {
 	Free  int
 	Cost  int64
 
-	read int
+	read atomic.Int64 // also by a writer that looks for the peer's last word
 }
 
 func (c *HeldConn) Read(p []byte) (int, error) {
@@ -22,7 +23,7 @@ func (c *HeldConn) Read(p []byte) (int, error) {
 	if c.Limit == nil {
 		return n, err
 	}
-	if c.read += n; c.read > c.Free && err == nil {
+	if c.read.Add(int64(n)) > int64(c.Free) && err == nil {
 		err = c.Limit.Hold(c.Cost * int64(n))
 	}
 	return n, err

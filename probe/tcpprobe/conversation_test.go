@@ -32,6 +32,12 @@ func TestTCPSendsBytesAsTheyAre(t *testing.T) {
 	}
 }
 
+// resetLater resets when the client has most likely noticed that it is connected.
+func resetLater(c net.Conn) {
+	time.Sleep(300 * time.Millisecond)
+	probetest.Reset(c)
+}
+
 // TestTCPSaysWhatCameInstead: the cause of a failed expect names what the peer did send, cut and quoted.
 func TestTCPSaysWhatCameInstead(t *testing.T) {
 	hold := make(chan struct{})
