@@ -20,8 +20,12 @@ const (
 	maxChain         = 10
 )
 
-// evidenceEvery is how often evidence of a target is kept. An incident that begins sooner refers to the former one.
-const evidenceEvery = 10 * block.Minute
+// evidenceEvery is how often evidence of a target is kept, and newReasonEvery when the reason is another than the last one's.
+// An incident that begins sooner refers to the former one.
+const (
+	evidenceEvery  = 10 * block.Minute
+	newReasonEvery = 30 * block.Second
+)
 
 // newEvidence takes from a Record what explains it, without what must not be shown.
 func newEvidence(r *probe.Record) *history.Evidence {
@@ -128,11 +132,15 @@ func decodeEvidence(packed []byte) (*evidenceRow, error) {
 // evidenceFor decides what to keep of the first failing probe of an incident that has just begun; r is nil when the file has
 // it already.
 func (l *live) evidenceFor(r *probe.Record, at int64) *evidenceRow {
-	if l.EvidenceOf != "" && at >= l.EvidenceAt && at-l.EvidenceAt < evidenceEvery {
+	pause := int64(evidenceEvery)
+	if l.EvidenceReason != l.Incident.Reason {
+		pause = newReasonEvery
+	}
+	if l.EvidenceOf != "" && at >= l.EvidenceAt && at-l.EvidenceAt < pause {
 		l.Incident.EvidenceOf = l.EvidenceOf
 		return nil
 	}
-	l.EvidenceAt, l.EvidenceOf = at, l.Incident.ID
+	l.EvidenceAt, l.EvidenceOf, l.EvidenceReason = at, l.Incident.ID, l.Incident.Reason
 	if r == nil {
 		return nil
 	}

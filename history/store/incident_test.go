@@ -335,3 +335,30 @@ func TestIncidentsOutliveAPartOfTheTargets(t *testing.T) {
 		open(false)
 	})
 }
+
+// TestAnotherReasonHasEvidenceOfItsOwn: what the first failing probe of a former incident saw says nothing about it.
+func TestAnotherReasonHasEvidenceOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := crashTargets[0]
+		s, stop := runStore(t, Options{Dir: t.TempDir()})
+		defer stop()
+		s.Apply([]history.Target{target})
+		flush(t, s)
+		outage := func(reason probe.Reason) {
+			time.Sleep(time.Minute)
+			down := testRecord(target, time.Now(), history.StateDown, time.Second)
+			down.Result.Failure.Reason = reason
+			s.Observe(down)
+			time.Sleep(time.Minute)
+			s.Observe(testRecord(target, time.Now(), history.StateUp, time.Second))
+		}
+		outage(probe.ReasonStatusCode)
+		outage(probe.ReasonConnectionRefused)
+		outage(probe.ReasonConnectionRefused)
+		flush(t, s)
+		all, err := s.Incidents(t.Context(), history.IncidentFilter{}, time.Time{}, time.Now(), 10) // the latest first
+		if err != nil || len(all) != 3 || all[2].EvidenceOf != "" || all[1].EvidenceOf != "" || all[0].EvidenceOf != all[1].ID {
+			t.Errorf("%+v, %v", all, err)
+		}
+	})
+}

@@ -44,9 +44,10 @@ type state struct {
 	Day              int64
 	Today, Yesterday block.Histogram
 
-	Incident   *history.Incident // open
-	EvidenceAt int64             // when evidence was last kept,
-	EvidenceOf string            // and of which incident
+	Incident       *history.Incident // open
+	EvidenceAt     int64             // when evidence was last kept,
+	EvidenceOf     string            // of which incident,
+	EvidenceReason probe.Reason      // and its reason
 }
 
 func newState() state {
