@@ -96,7 +96,7 @@ var differences = []difference{
 	},
 	{
 		what: "the default port of a URL in the Host header, e.g. `http://host:80/`", peer: "sent", ours: "left out", because: "RFC 9110 and browsers leave it out",
-		held: `probe/httpprobe/verdict_test.go: "http://h:80/": "h"`,
+		held: `probe/httpprobe/weburl/weburl_test.go: "http://h:80/": "h"`,
 	},
 	{
 		what: "an eleventh redirect whose 3xx is in `valid_status_codes`", peer: "up", ours: "`too_many_redirects`", because: "the redirects did not end",
@@ -336,7 +336,7 @@ var differences = []difference{
 	},
 	{
 		what: "`debug` with another value than `true`", peer: "no effect", ours: "no effect, which a comment in the reply says", because: "a person meant something by it",
-		held: `web/probe_test.go: func TestOtherDebugValuesAreExplained`,
+		held: `web/params_test.go: func TestOtherDebugValuesAreExplained`,
 	},
 	{
 		what: "`/-/reload` by PUT", peer: "405", ours: "reloads", because: "Prometheus takes both",

@@ -28,6 +28,7 @@ func TestExemplarLeadsToTheIncident(t *testing.T) {
 	prometheus := start(t, find(t, "prometheus", "prometheus"), "--config.file="+config, "--storage.tsdb.path="+t.TempDir(),
 		"--web.listen-address=127.0.0.1:0", "--enable-feature=exemplar-storage")
 	api := "http://" + prometheus.await(t, `msg="Listening on" address=(\S+)`)[1]
+	prometheus.await(t, "Server is ready to receive web requests")
 	eventually(t, func() (bool, string) {
 		text := get(t, "http://"+address+"/metrics/targets")
 		return strings.Contains(text, `result="up"} 1`), text

@@ -41,14 +41,17 @@ func (l *log) Probe(ctx context.Context, req probe.Request) (probe.Result, error
 	l.last = req
 	takes := l.takes
 	l.mu.Unlock()
-	select {
-	case <-time.After(takes):
-		if l.fails.Load() {
-			return probe.Result{Failure: &probe.Failure{Stage: probe.StageConnect, Reason: probe.ReasonConnectionRefused}}, nil
-		}
-		return probe.Result{}, nil
-	case <-ctx.Done():
+	// Not time.After: with the race detector of Go 1.26, ten thousand channels of timers in a bubble now and then crash the runtime.
+	over, cancel := context.WithTimeout(ctx, takes)
+	defer cancel()
+	<-over.Done()
+	switch {
+	case ctx.Err() != nil:
 		return probe.Result{Failure: &probe.Failure{Stage: probe.StageConnect, Reason: probe.ReasonTimeout, Err: ctx.Err()}}, nil
+	case l.fails.Load():
+		return probe.Result{Failure: &probe.Failure{Stage: probe.StageConnect, Reason: probe.ReasonConnectionRefused}}, nil
+	default:
+		return probe.Result{}, nil
 	}
 }
 

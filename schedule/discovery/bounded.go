@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync/atomic"
 
 	promconfig "github.com/prometheus/common/config"
 )
@@ -29,19 +30,19 @@ func dialBounded(ctx context.Context, network, address string) (net.Conn, error)
 // boundedConn reads at most maxReply bytes after each write, i.e. for each request.
 type boundedConn struct {
 	net.Conn
-	read int
+	read atomic.Int64 // one goroutine of the client writes, another reads
 }
 
 func (c *boundedConn) Write(p []byte) (int, error) {
-	c.read = 0
+	c.read.Store(0)
 	return c.Conn.Write(p)
 }
 
 func (c *boundedConn) Read(p []byte) (int, error) {
-	if c.read >= maxReply {
+	if c.read.Load() >= maxReply {
 		return 0, fmt.Errorf("the reply is longer than %d MiB; accepted: several sources that are shorter", maxReply>>20)
 	}
 	n, err := c.Conn.Read(p)
-	c.read += n
+	c.read.Add(int64(n))
 	return n, err
 }
