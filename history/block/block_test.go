@@ -93,7 +93,8 @@ func FuzzBlock(f *testing.F) {
 func FuzzChunk(f *testing.F) {
 	bl := &Block{Points: []Point{{Time: 5000, Interval: 1000, State: Up, Duration: 300}, {Time: 90_000, Interval: 1000, State: Down}}}
 	f.Add(unpacked(f, NewChunk(bl, 0, 5*Minute).Encode()))
-	f.Add([]byte("\x01\x00\x00N\n\xd0\x0f\xc0\xcf$\x01\x01T\x00\xbe\x02\xd9\xf5\x00\x00\x00\x00\x00\x02\x00\x01 \x01")) // an impossible maximum
+	f.Add([]byte("\x01\x00\x00N\n\xd0\x0f\xc0\xcf$\x01\x01T\x00\xbe\x02\xd9\xf5\x00\x00\x00\x00\x00\x02\x00\x01 \x01"))                                    // an impossible maximum
+	f.Add([]byte("\x01\x00\x00N\n\xd0\x0f\xc0\xcf$\x01\x02\x00\xbe\xd9T\x01\xf5\x00\xf3\xf3\xf3\xf3\xf3\xf3\xf3\xf3\x00\x00\x00\x1b\x02\x00\x01\x01\x01")) // an impossible sum
 	f.Fuzz(func(t *testing.T, row []byte) {
 		ch, err := readChunk(row, 0)
 		if err != nil {

@@ -237,7 +237,10 @@ func (r *reader) readCell(c *Cell) {
 		return
 	}
 	c.min, c.max = r.code().micros(Fine), r.code().micros(Fine)
-	c.sum = int64(r.number(1<<62 - 1))
+	if c.sum = int64(r.number(1<<62 - 1)); c.sum/n > maxMicros { // no mean is longer than the longest duration
+		r.fail()
+		return
+	}
 	for i := range c.phases {
 		c.phases[i] = r.code().micros(Fine) * n
 	}
