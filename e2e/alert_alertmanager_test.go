@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -272,7 +273,12 @@ func TestDeployedAlertingFilesPassTheirTools(t *testing.T) {
 		{amtool, "check-config", "../deploy/alertmanager/alertmanager.yml"},
 		{amtool, "config", "routes", "test", "--config.file=../deploy/alertmanager/alertmanager.yml", "--verify.receivers=operators", "alertname=TargetDown"},
 	} {
-		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+		out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput()
+		for again := 0; err != nil && again < 2 && slices.Contains(args, "test"); again++ {
+			// promtool's store compacts three days of samples beside the evaluation, which on a busy machine finds nothing then.
+			out, err = exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput()
+		}
+		if err != nil {
 			t.Errorf("%s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}

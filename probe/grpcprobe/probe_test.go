@@ -28,7 +28,10 @@ import (
 	"rollcall/probe/probetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	silence() // before a server of a test logs
+	goleak.VerifyTestMain(m)
+}
 
 func options(change ...func(*Options)) *Options {
 	o := new(Options)
