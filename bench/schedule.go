@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -63,11 +64,11 @@ func (b *bench) scheduleOnce(ctx context.Context, dir, name string, count int, i
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	list := filepath.Join(dir, "targets")
-	if err := os.WriteFile(list, b.targetList(name, count, interval), 0o644); err != nil {
+	list, err := b.writeTargets(dir, name, count, interval)
+	if err != nil {
 		return err
 	}
-	args := []string{"--config.file=" + list, "--web.listen-address=127.0.0.1:0", "--storage.path=" + filepath.Join(dir, "data")}
+	args := []string{"--config.file=" + filepath.Join(dir, "rollcall.yml"), "--web.listen-address=127.0.0.1:0", "--storage.path=" + filepath.Join(dir, "data")}
 	if name == nameFloor {
 		args = []string{"-targets", list, "-every", interval.String()}
 	}
@@ -110,24 +111,28 @@ func (b *bench) scheduleOnce(ctx context.Context, dir, name string, count int, i
 	return nil
 }
 
-// targetList is the configuration of rollcall with that many targets, or the list of the floor.
-func (b *bench) targetList(name string, count int, interval time.Duration) []byte {
-	var list bytes.Buffer
+// writeTargets writes the list of the floor, or a configuration of rollcall with a file of discovery, for that many targets.
+func (b *bench) writeTargets(dir, name string, count int, interval time.Duration) (list string, err error) {
 	target := b.many(checkCase{server: "timed", scheme: "http://"}, count)
+	targets := make([]string, count)
+	for i := range targets {
+		targets[i] = target(i)
+	}
 	if name == nameFloor {
-		for i := range count {
-			fmt.Fprintln(&list, target(i))
-		}
-		return list.Bytes()
+		list = filepath.Join(dir, "targets")
+		return list, os.WriteFile(list, []byte(strings.Join(targets, "\n")), 0o644)
 	}
+	text, err := json.Marshal([]map[string]any{{"targets": targets}})
+	if err != nil {
+		return "", err
+	}
+	list = filepath.Join(dir, "targets.json")
+	config := fmt.Sprintf("modules: {http: {prober: http, http: {preferred_ip_protocol: ip4}}}\n"+
+		"targets: [{job_name: bench, scrape_interval: %s, params: {module: [http]}, file_sd_configs: [{files: [%q]}]}]\n", interval, list)
 	if name == nameRollcall {
-		fmt.Fprintln(&list, "history: {prometheus: {url: 'http://127.0.0.1:1'}}")
+		config += "history: {prometheus: {url: 'http://127.0.0.1:1'}}\n"
 	}
-	fmt.Fprintf(&list, "modules: {http: {prober: http, http: {preferred_ip_protocol: ip4}}}\ntargets:\n")
-	for i := range count {
-		fmt.Fprintf(&list, "- {module: http, target: %q, interval: %s}\n", target(i), interval)
-	}
-	return list.Bytes()
+	return list, errors.Join(os.WriteFile(list, text, 0o644), os.WriteFile(filepath.Join(dir, "rollcall.yml"), []byte(config), 0o644))
 }
 
 // arrivals are the connections to the timed server since it was asked last.
