@@ -85,6 +85,7 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	if req.Scheduled && result.Up() {
 		record.Trace = nil
 	}
+	record.Trace.finish()
 	for _, o := range r.Observers {
 		o.Observe(record)
 	}

@@ -181,8 +181,9 @@ func TestRunnerRefusesWhatIsTooMuchOrTooLate(t *testing.T) {
 // TestScheduledProbeKeepsStepsOfAFailure: they are the evidence of an incident; those of a good probe are not kept.
 func TestScheduledProbeKeepsStepsOfAFailure(t *testing.T) {
 	var up bool
+	var made int
 	module := &probe.Module{Timeout: time.Second, Prober: proberFunc(func(_ context.Context, r probe.Request) (probe.Result, error) {
-		r.Trace.Step("a step")
+		r.Trace.Later(func() []string { made++; return []string{"a step"} })
 		if up {
 			return probe.Result{}, nil
 		}
@@ -192,8 +193,11 @@ func TestScheduledProbeKeepsStepsOfAFailure(t *testing.T) {
 		scheduled, up bool
 		steps         int
 	}{{true, false, 1}, {true, true, 0}, {false, false, 0}} {
-		up = c.up
+		up, made = c.up, 0
 		record, err := new(probe.Runner).Do(t.Context(), module, probe.Request{Scheduled: c.scheduled})
+		if made != c.steps { // what keeps the record keeps text, and not the answer that it is made of
+			t.Errorf("%+v: lines were made %d times", c, made)
+		}
 		if err != nil || len(record.Trace.Steps()) != c.steps {
 			t.Errorf("%+v: %d steps: %v", c, len(record.Trace.Steps()), err)
 		}

@@ -59,8 +59,8 @@ func (t *Trace) Step(format string, args ...any) {
 	t.steps = append(t.steps, step{Step: Step{Time: time.Now(), Text: text}})
 }
 
-// Later adds lines that are made when the steps are read, if they ever are: a scheduled probe keeps its steps only when it
-// fails. What lines uses must not change any more.
+// Later adds lines that are made when the probe has ended, or the steps are read, if they are kept at all: a scheduled probe
+// keeps its steps only when it fails. What lines uses must not change any more.
 func (t *Trace) Later(lines func() []string) {
 	if t == nil {
 		return
@@ -110,23 +110,43 @@ func (t *Trace) Steps() []Step {
 	if t == nil {
 		return nil
 	}
+	t.finish()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	steps := make([]Step, 0, len(t.steps))
-	bytes := 0
+	steps := make([]Step, len(t.steps))
+	for i, s := range t.steps {
+		steps[i] = s.Step
+	}
+	return steps
+}
+
+// finish makes the lines that were left for later. What keeps the Trace then keeps only text, and no answer that the text is
+// about.
+func (t *Trace) finish() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !slices.ContainsFunc(t.steps, func(s step) bool { return s.later != nil }) {
+		return
+	}
+	var made []step
+	t.bytes = 0
 	for _, s := range t.steps {
 		lines := []string{s.Text}
 		if s.later != nil {
 			lines = s.later()
 		}
 		for _, text := range lines {
-			if bytes += len(text); bytes > maxTraceBytes {
-				return append(steps, Step{Time: s.Time, Text: traceIsFull})
+			if t.bytes += len(text); t.bytes > maxTraceBytes {
+				t.steps = append(made, step{Step: Step{Time: s.Time, Text: traceIsFull}})
+				return
 			}
-			steps = append(steps, Step{Time: s.Time, Text: text})
+			made = append(made, step{Step: Step{Time: s.Time, Text: text}})
 		}
 	}
-	return steps
+	t.steps = made
 }
 
 // Quoted shows the beginning of what a peer sent.

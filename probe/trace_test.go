@@ -49,6 +49,9 @@ func TestLaterLines(t *testing.T) {
 	if last := steps[len(steps)-1].Text; len(steps) != 5 || !strings.Contains(last, "left out") {
 		t.Errorf("%d steps, the last is %.40q", len(steps), last)
 	}
+	if again := trace.Steps(); len(again) != 5 || made != 1 {
+		t.Errorf("read again there are %d steps, and lines are made %d times", len(again), made)
+	}
 	var none *Trace
 	none.Later(func() []string { t.Error("called for a nil Trace"); return nil })
 }

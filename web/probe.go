@@ -170,8 +170,10 @@ func (s *Server) logVerdict(r probe.Record) {
 		return
 	}
 	log := s.options.ProbeLog.With("module", r.Module, "target", redact.Target(r.Target))
-	for _, step := range r.Trace.Steps() {
-		log.Log(ctx, slog.LevelDebug, step.Text)
+	if s.logsSteps(ctx) {
+		for _, step := range r.Trace.Steps() {
+			log.Log(ctx, slog.LevelDebug, step.Text)
+		}
 	}
 	attributes := []any{"duration_seconds", r.Result.Duration.Seconds(), "timeout_seconds", r.Timeout.Seconds()}
 	if f := r.Result.Failure; f != nil {
