@@ -41,16 +41,16 @@ func newArchive(o Options) *archive {
 	}
 }
 
-// apply follows a configuration and the targets that it schedules here; all says that none is missing. The first one that wants the store opens it; from then on it stays open.
-func (a *archive) apply(c *config.Config, scheduled []schedule.Target, all bool) {
-	targets := kept(scheduled)
+// apply follows a configuration and the targets that it schedules here. The first one that wants the store opens it; from then on it stays open.
+func (a *archive) apply(c *config.Config, selected selection) {
+	targets := kept(selected.targets)
 	server := c.History()
 	a.server.Store(server)
 	if server != nil {
 		server.Apply(targets)
 		targets = nil // the store keeps what it has
 	}
-	if all || server != nil {
+	if selected.all || server != nil {
 		a.store.Apply(targets)
 	} else {
 		a.store.ApplyPart(targets)

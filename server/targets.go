@@ -43,15 +43,22 @@ func newWatchlist(shard schedule.Shard, logger *slog.Logger) *watchlist {
 	return w
 }
 
+// selection is the targets that this process probes.
+type selection struct {
+	targets []schedule.Target
+	all     bool // none is missing because its source has not answered yet
+}
+
 // of returns the targets of a configuration with what its sources found last, and logs what is refused when that is new.
-func (w *watchlist) of(c *config.Config) []schedule.Target {
-	all, refused := c.Discover(w.manager.Found)
+func (w *watchlist) of(c *config.Config) selection {
+	answered := w.manager.Answered(c.Sources()) // asked first: what a source finds meanwhile may be missing below
+	found, refused := c.Discover(w.manager.Found)
 	w.refused.Store(int64(len(refused)))
 	w.logRefused(refused)
-	if w.shard.Of <= 1 {
-		return all
+	if w.shard.Of > 1 {
+		found = slices.DeleteFunc(slices.Clone(found), func(t schedule.Target) bool { return !w.shard.Keeps(t.Identity()) })
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(t schedule.Target) bool { return !w.shard.Keeps(t.Identity()) })
+	return selection{found, answered}
 }
 
 // mostRefusals is how many refused targets are logged one by one.
@@ -99,26 +106,26 @@ func (c *components) followDiscovery(ctx context.Context, current func() *config
 func (c *components) applyTargets(ctx context.Context, present *config.Config, found bool) {
 	c.applying.Lock()
 	defer c.applying.Unlock()
-	targets := c.watchlist.of(present)
-	collectOften(len(targets))
-	c.targets.Apply(configured(targets)) // before a result can come
-	c.archive.apply(present, targets, c.watchlist.manager.Answered(present.Sources()))
-	c.scheduler.Apply(targets)
+	selected := c.watchlist.of(present)
+	collectOften(len(selected.targets))
+	c.targets.Apply(configured(selected.targets)) // before a result can come
+	c.archive.apply(present, selected)
+	c.scheduler.Apply(selected.targets)
 	if !found {
 		return
 	}
-	if err := c.applyAlerts(ctx, present, targets); err != nil {
+	if err := c.applyAlerts(ctx, present, selected); err != nil {
 		LogError(c.scheduler.Logger, "alerts do not follow what discovery found", err)
 	}
 }
 
-func (c *components) applyAlerts(ctx context.Context, present *config.Config, targets []schedule.Target) error {
-	section, err := present.AlertFor(targets)
+func (c *components) applyAlerts(ctx context.Context, present *config.Config, selected selection) error {
+	section, err := present.AlertFor(selected.targets)
 	if err != nil {
 		return err
 	}
 	if section != nil {
-		section.Incomplete = !c.watchlist.manager.Answered(present.Sources())
+		section.Incomplete = !selected.all
 	}
 	ctx, cancel := context.WithTimeout(ctx, mailPatience)
 	defer cancel()
