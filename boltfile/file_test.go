@@ -3,8 +3,11 @@ package boltfile
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -123,4 +126,69 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	if _, _, err := OpenOrReplace(filepath.Join(path, "file.db"), format, nothing); err == nil || !strings.Contains(err.Error(), "--storage.path") {
 		t.Errorf("a directory that is a file: %v", err)
 	}
+}
+
+// TestForget: what was read stays readable when its memory was given back.
+func TestForget(t *testing.T) {
+	f, _ := mustOpen(t, filepath.Join(t.TempDir(), "file.db"))
+	t.Cleanup(func() { f.Close() })
+	const many = 2000
+	err := f.Update(func(tx *bbolt.Tx) error {
+		for n := range many {
+			if err := tx.Bucket(rows).Put(fmt.Appendf(nil, "%06d", n), bytes.Repeat([]byte{byte(n)}, 1<<10)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func() {
+		t.Helper()
+		n := 0
+		err := f.View(func(tx *bbolt.Tx) error {
+			return tx.Bucket(rows).ForEach(func(_, value []byte) error {
+				if len(value) != 1<<10 || value[0] != byte(n) {
+					t.Errorf("row %d is %.10x…", n, value)
+				}
+				n++
+				return nil
+			})
+		})
+		if err != nil || n != many {
+			t.Fatalf("%d rows: %v", n, err)
+		}
+	}
+	read()
+	before := mapped(t, "file.db")
+	if err := f.Forget(); err != nil {
+		t.Fatal(err)
+	}
+	if after := mapped(t, "file.db"); runtime.GOOS == "linux" && (before < many || after > before/10) {
+		t.Errorf("%d KiB of the file are in memory, %d before", after, before)
+	}
+	read()
+}
+
+// mapped is how much of a mapped file is in the process's memory, in KiB; 0 where that is not known.
+func mapped(t *testing.T, name string) (kib int) {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		return 0
+	}
+	inside := false
+	for line := range strings.Lines(string(maps)) {
+		if fields := strings.Fields(line); strings.Contains(fields[0], "-") {
+			inside = strings.HasSuffix(fields[len(fields)-1], "/"+name)
+		} else if inside && fields[0] == "Rss:" {
+			n, err := strconv.Atoi(fields[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			kib += n
+		}
+	}
+	return kib
 }

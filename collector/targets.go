@@ -3,10 +3,12 @@ package collector
 import (
 	"cmp"
 	"maps"
+	"math/bits"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/prometheus/common/model"
 
@@ -64,11 +66,24 @@ func (i identity) compare(other identity) int {
 
 // verdict is what is kept of a Record. It never changes, so that replies share it.
 type verdict struct {
-	at            int64  // when the probe ended, in Unix nanoseconds: the monotonic clock stands still while a machine sleeps
-	has           uint32 // which of the values there are, a bit for each
-	values        [len(shownSeries)]float64
+	at     int64     // when the probe ended, in Unix nanoseconds: the monotonic clock stands still while a machine sleeps
+	has    uint32    // which of shownSeries there are, a bit for each
+	values []float64 // of those alone
+	words  unique.Handle[words]
+}
+
+// words are what a verdict says in words. There are few different ones, which all verdicts share.
+type words struct {
 	stage, reason string // empty: up
 	tlsVersion    string
+}
+
+// value is that of one of shownSeries.
+func (v *verdict) value(series int) (value float64, ok bool) {
+	if v.has&(1<<series) == 0 {
+		return 0, false
+	}
+	return v.values[bits.OnesCount32(v.has&(1<<series-1))], true
 }
 
 // Apply replaces the configured targets. One that was there before keeps its verdict.
@@ -193,18 +208,24 @@ func (t *Targets) NoVerdict(module, target, hostname string) {
 func newVerdict(b *builder, r *probe.Record) *verdict {
 	b.build(r)
 	v := &verdict{at: r.Result.Start.Add(r.Result.Duration).UnixNano()}
+	var values [len(shownSeries)]float64
+	n := 0
 	for i, s := range shownSeries {
 		if value, ok := b.value(s.family, s.phase); ok {
 			v.has |= 1 << i
-			v.values[i] = value
+			values[n] = value
+			n++
 		}
 	}
+	v.values = slices.Clone(values[:n])
+	var said words
 	if f := r.Result.Failure; f != nil {
-		v.stage, v.reason = string(f.Stage), string(f.Reason)
+		said.stage, said.reason = string(f.Stage), string(f.Reason)
 	}
 	if r.Result.TLS != nil {
-		v.tlsVersion = b.version[0]
+		said.tlsVersion = b.version[0]
 	}
+	v.words = unique.Make(said)
 	return v
 }
 

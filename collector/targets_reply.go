@@ -167,10 +167,14 @@ func eachShown(first, last int) func(*view, func(*targetSeries) bool) {
 			shown := shownSeries[i]
 			for place := range v.targets {
 				verdict := v.verdict(place)
-				if verdict == nil || verdict.has&(1<<i) == 0 {
+				if verdict == nil {
 					continue
 				}
-				s = targetSeries{target: &v.targets[place], value: verdict.values[i], extra: shownLabels(shown.family, shown.phase, verdict)}
+				value, there := verdict.value(i)
+				if !there {
+					continue
+				}
+				s = targetSeries{target: &v.targets[place], value: value, extra: shownLabels(shown.family, shown.phase, verdict)}
 				if !emit(&s) {
 					return
 				}
@@ -183,14 +187,15 @@ func eachShown(first, last int) func(*view, func(*targetSeries) bool) {
 func shownLabels(f family, phase int, v *verdict) (extra [2]struct{ name, value string }) {
 	switch f {
 	case failureInfo:
-		extra[0].name, extra[0].value = failureLabels[0], v.reason
-		extra[1].name, extra[1].value = failureLabels[1], v.stage
+		said := v.words.Value()
+		extra[0].name, extra[0].value = failureLabels[0], said.reason
+		extra[1].name, extra[1].value = failureLabels[1], said.stage
 	case httpDuration:
 		extra[0].name, extra[0].value = phaseLabels[0], phaseNames[phase]
 	case icmpDuration:
 		extra[0].name, extra[0].value = phaseLabels[0], icmpPhases[phase]
 	case tlsVersionInfo:
-		extra[0].name, extra[0].value = versionLabels[0], v.tlsVersion
+		extra[0].name, extra[0].value = versionLabels[0], v.words.Value().tlsVersion
 	}
 	return extra
 }

@@ -34,14 +34,14 @@ targets:
 // TestDiscoveredTargetsAreJudgedOneByOne: one that cannot be probed is refused, not the others.
 func TestDiscoveredTargetsAreJudgedOneByOne(t *testing.T) {
 	c := load(t, grouped)
-	found := []*targetgroup.Group{{Targets: []model.LabelSet{
+	found := discovery.NewGroup(&targetgroup.Group{Targets: []model.LabelSet{
 		{model.AddressLabel: "mail.example.com:25"}, {model.AddressLabel: "192.0.2.1:25"}, {model.AddressLabel: "no-port"},
 		{model.AddressLabel: "x:1", "__param_module": "missing"}, {model.AddressLabel: "x:1", "__param_module": "broken"},
 		{model.AddressLabel: "single.example.com:25"}, {model.AddressLabel: "y:1", "__scrape_interval__": "1ms"},
 		{model.AddressLabel: "a:1", "__param_hostname": "one"}, {model.AddressLabel: "a:1", "__param_hostname": "two"},
 		{model.AddressLabel: model.LabelValue(strings.Repeat("a", 8190) + ":25")},
-	}}}
-	targets, refused := c.Discover(func(discovery.Source) []*targetgroup.Group { return found })
+	}})
+	targets, refused := c.Discover(func(discovery.Source) []discovery.Group { return []discovery.Group{found} })
 	var got, why []string
 	for _, target := range targets {
 		got = append(got, target.Module+" "+target.Identity().String())

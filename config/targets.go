@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/prometheus/prometheus/discovery/targetgroup"
-
 	"rollcall/alert"
 	"rollcall/probe/guard"
 	"rollcall/probe/option"
@@ -114,7 +112,7 @@ type Refused struct {
 
 // Discover returns the targets of the entries and of their groups; groups is what a source found last. A target that
 // was found is judged as an entry is, and one that cannot be probed is refused, not the others.
-func (c *Config) Discover(groups func(discovery.Source) []*targetgroup.Group) (targets []schedule.Target, refused []Refused) {
+func (c *Config) Discover(groups func(discovery.Source) []discovery.Group) (targets []schedule.Target, refused []Refused) {
 	targets = slices.Clip(c.targets)
 	seen := make(map[schedule.Identity]string, len(targets))
 	for _, t := range targets {
@@ -129,6 +127,7 @@ func (c *Config) Discover(groups func(discovery.Source) []*targetgroup.Group) (t
 		if err != nil { // the steps were compiled when they were judged
 			refused = append(refused, Refused{Err: err})
 		}
+		targets = slices.Grow(targets, len(found))
 		for _, f := range found {
 			t, err := entry.ResolveFound(f, c.file.Defaults)
 			if err == nil {

@@ -26,7 +26,7 @@ type Scheduler struct {
 	Logger    *slog.Logger // never nil
 
 	mu      sync.Mutex
-	targets []Target
+	targets []Target      // of Apply, until Run takes them over
 	doubted []*entry      // by probes that ended, to be probed again soon
 	hurried []Identity    // to be probed at once
 	changed chan struct{} // capacity 1: targets or doubted differ from what Run works with
@@ -38,8 +38,8 @@ type Scheduler struct {
 // timers, so all probes of ten milliseconds start together.
 const grid = 10 * time.Millisecond
 
-// Apply replaces the targets. Those that were there before, with the same interval, keep their phase and state. It may
-// be called before and during Run.
+// Apply replaces the targets, which are not changed afterwards. Those that were there before, with the same interval, keep
+// their phase and state. It may be called before and during Run.
 func (s *Scheduler) Apply(targets []Target) {
 	s.mu.Lock()
 	s.targets, s.applied = targets, true
@@ -107,7 +107,7 @@ func untilGrid(at, now time.Time) time.Duration {
 func (s *Scheduler) update(due queue, now time.Time) queue {
 	s.mu.Lock()
 	targets, applied, doubted, hurried := s.targets, s.applied, s.doubted, s.hurried
-	s.applied, s.doubted, s.hurried = false, nil, nil
+	s.targets, s.applied, s.doubted, s.hurried = nil, false, nil, nil
 	s.mu.Unlock()
 	if applied {
 		due = plan(due, targets, now)
@@ -148,7 +148,8 @@ func plan(before queue, targets []Target, now time.Time) queue {
 		known[e.Identity()] = e
 	}
 	after := make(queue, 0, len(targets))
-	for _, t := range targets {
+	for i := range targets {
+		t := &targets[i]
 		e := &entry{Target: t, place: len(after)}
 		old := known[t.Identity()]
 		if old != nil {
@@ -159,7 +160,7 @@ func plan(before queue, targets []Target, now time.Time) queue {
 		if old != nil && old.Interval == t.Interval {
 			e.next, e.confirm = old.next, old.confirm
 		} else {
-			e.next = Next(t, now)
+			e.next = Next(*t, now)
 		}
 		after = append(after, e)
 	}
@@ -189,7 +190,7 @@ func (s *Scheduler) probe(ctx context.Context, e *entry) {
 	m, err := s.Module(e.Module)
 	if err != nil {
 		s.Failed(err) // it cannot be used, or a reload took it away a moment ago, together with the target
-		s.noVerdict(e.Target, start)
+		s.noVerdict(*e.Target, start)
 		return
 	}
 	timeout := min(e.Interval, probe.DefaultTimeout)
@@ -206,7 +207,7 @@ func (s *Scheduler) probe(ctx context.Context, e *entry) {
 		s.confirm(e, record.Result.Up())
 	case ctx.Err() == nil:
 		s.Failed(err)
-		s.noVerdict(e.Target, start)
+		s.noVerdict(*e.Target, start)
 	}
 	// There is no client to answer, and a target that is not probed is never down: the log says it, once.
 	denied := (*probe.DeniedError)(nil)
@@ -240,7 +241,7 @@ func (s *Scheduler) confirm(e *entry, up bool) {
 
 // entry is a target and its next time.
 type entry struct {
-	Target
+	*Target           // never changed
 	next    time.Time // of its interval
 	confirm time.Time // in between, because its state is in doubt; zero: none
 	place   int       // in the queue

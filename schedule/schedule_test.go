@@ -374,7 +374,7 @@ func TestSwapOf10000Targets(t *testing.T) {
 
 // TestLateTurnsAreLeftOut: turns that are late by more than a tenth of the interval are left out.
 func TestLateTurnsAreLeftOut(t *testing.T) {
-	e := &entry{Target: Target{Interval: time.Minute}}
+	e := &entry{Target: &Target{Interval: time.Minute}}
 	if e.tolerance() != 6*time.Second {
 		t.Errorf("tolerance %v", e.tolerance())
 	}

@@ -25,6 +25,7 @@ type archive struct {
 	dir    string
 	hook   *alert.Hook                       // has what pages note beside a target's state
 	server atomic.Pointer[prometheus.Source] // nil: the store
+	keeps  atomic.Bool                       // the store runs
 
 	mu      sync.Mutex
 	stop    context.CancelFunc // nil: the store does not run
@@ -62,6 +63,7 @@ func (a *archive) apply(c *config.Config, selected selection) {
 	}
 	ctx, stop := context.WithCancel(context.Background()) // ends with close: the last probes end after the process's own
 	a.stop, a.ended = stop, make(chan struct{})
+	a.keeps.Store(true)
 	go func() {
 		defer close(a.ended)
 		a.store.Run(ctx)
@@ -90,11 +92,17 @@ func (a *archive) close() {
 const historyPatience = 10 * time.Second
 
 // Observe keeps a scheduled Record. It implements probe.Observer.
-func (a *archive) Observe(r probe.Record) { a.store.Observe(r) }
+func (a *archive) Observe(r probe.Record) {
+	if a.keeps.Load() { // otherwise its queue would fill up
+		a.store.Observe(r)
+	}
+}
 
 // noVerdict keeps a turn without one.
 func (a *archive) noVerdict(t schedule.Target, at time.Time) {
-	a.store.ObserveUnknown(t.Module, t.Target, t.Hostname, at)
+	if a.keeps.Load() {
+		a.store.ObserveUnknown(t.Module, t.Target, t.Hostname, at)
+	}
 }
 
 // source is what pages read now; nil: there is nothing.

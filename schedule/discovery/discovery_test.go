@@ -45,7 +45,7 @@ func blackboxSteps() []RelabelConfig {
 	}
 }
 
-func none(Source) []*targetgroup.Group { return nil }
+func none(Source) []Group { return nil }
 
 func TestBlackboxJobMeansTheSame(t *testing.T) {
 	o := Options{
@@ -165,10 +165,10 @@ func manage(t *testing.T, sources ...Source) (m *Manager, said *log, next func()
 	}
 }
 
-func addresses(groups []*targetgroup.Group) (all []string) {
+func addresses(groups []Group) (all []string) {
 	for _, g := range groups {
 		for _, target := range g.Targets {
-			all = append(all, string(target[model.AddressLabel]))
+			all = append(all, target.Get(model.AddressLabel))
 		}
 	}
 	return all
@@ -326,6 +326,14 @@ func TestEqualSourcesAreOne(t *testing.T) {
 	}
 }
 
+// TestLongLabelIsCut: package labels panics over one.
+func TestLongLabelIsCut(t *testing.T) {
+	g := NewGroup(&targetgroup.Group{Targets: []model.LabelSet{{model.AddressLabel: model.LabelValue(strings.Repeat("a", 17<<20))}}})
+	if n := len(g.Targets[0].Get(model.AddressLabel)); n != maxLabel {
+		t.Errorf("%d bytes are kept, want %d", n, maxLabel)
+	}
+}
+
 // FuzzGroups: whatever a source says, relabelling makes targets of it or says why not.
 func FuzzGroups(f *testing.F) {
 	f.Add(`[{"targets": ["a:1"], "labels": {"__scrape_interval__": "5s", "é": "x"}}]`, "(.*)", "$1")
@@ -335,11 +343,12 @@ func FuzzGroups(f *testing.F) {
 		if json.Unmarshal([]byte(text), &groups) != nil {
 			return
 		}
-		for i, g := range groups {
+		var kept []Group
+		for _, g := range groups {
 			if g == nil {
 				return
 			}
-			g.Source = fmt.Sprint(i)
+			kept = append(kept, NewGroup(g))
 		}
 		c := step(func(c *RelabelConfig) {
 			c.SourceLabels, c.Regex, c.Replacement, c.TargetLabel = []string{"__address__"}, regex, replacement, "${1}"
@@ -348,7 +357,7 @@ func FuzzGroups(f *testing.F) {
 			return
 		}
 		o := Options{FileSDConfigs: []FileSDConfig{{Files: []string{"x.json"}}}, RelabelConfigs: append(blackboxSteps(), c)}
-		found, err := o.Targets(func(Source) []*targetgroup.Group { return groups })
+		found, err := o.Targets(func(Source) []Group { return kept })
 		if err != nil {
 			t.Fatal(err)
 		}

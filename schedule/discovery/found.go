@@ -26,9 +26,44 @@ type Found struct {
 	Err      error // why this is no target; Target says which it is, as far as known
 }
 
+// Group is a list of targets with the labels that all of them have. Each set of labels is one string: as the maps of a
+// targetgroup.Group, those of 100,000 targets take 40 MB.
+type Group struct {
+	Targets []labels.Labels
+	Labels  labels.Labels
+}
+
+// NewGroup keeps what a library found.
+func NewGroup(found *targetgroup.Group) Group {
+	b := labels.NewScratchBuilder(len(found.Labels))
+	pack := func(set model.LabelSet) labels.Labels {
+		b.Reset()
+		for name, value := range set {
+			b.Add(short(name), short(value))
+		}
+		b.Sort()
+		return b.Labels()
+	}
+	g := Group{Targets: make([]labels.Labels, len(found.Targets)), Labels: pack(found.Labels)}
+	for i, target := range found.Targets {
+		g.Targets[i] = pack(target)
+	}
+	return g
+}
+
+// maxLabel is how long the name or value of a label may be before it is cut. A target has 8 KiB, and package labels panics
+// from 16 MiB on.
+const maxLabel = 1 << 20
+
+func short[S ~string](s S) string { return string(s[:min(len(s), maxLabel)]) }
+
+func (g Group) equal(other Group) bool {
+	return labels.Equal(g.Labels, other.Labels) && slices.EqualFunc(g.Targets, other.Targets, labels.Equal)
+}
+
 // Targets returns the targets of the options after relabelling, those of the file first. groups returns what a source
 // found last.
-func (o *Options) Targets(groups func(Source) []*targetgroup.Group) ([]Found, error) {
+func (o *Options) Targets(groups func(Source) []Group) ([]Found, error) {
 	steps := make([]*relabel.Config, len(o.RelabelConfigs))
 	for i := range o.RelabelConfigs {
 		var err error
@@ -40,7 +75,11 @@ func (o *Options) Targets(groups func(Source) []*targetgroup.Group) ([]Found, er
 	for _, s := range o.Sources() {
 		all = append(all, groups(s)...)
 	}
-	var found []Found
+	most := 0
+	for _, group := range all {
+		most += len(group.Targets)
+	}
+	found := make([]Found, 0, most)
 	builder := labels.NewBuilder(labels.EmptyLabels())
 	for _, group := range all {
 		for _, target := range group.Targets {
@@ -54,13 +93,9 @@ func (o *Options) Targets(groups func(Source) []*targetgroup.Group) ([]Found, er
 }
 
 // populate sets the labels that a target has before relabelling, as Prometheus does.
-func (o *Options) populate(b *labels.Builder, target, group model.LabelSet) {
-	b.Reset(labels.EmptyLabels())
-	for _, set := range []model.LabelSet{group, target} {
-		for name, value := range set {
-			b.Set(string(name), string(value))
-		}
-	}
+func (o *Options) populate(b *labels.Builder, target, group labels.Labels) {
+	b.Reset(group)
+	target.Range(func(l labels.Label) { b.Set(l.Name, l.Value) })
 	preset := func(name, value string) {
 		if value != "" && b.Get(name) == "" {
 			b.Set(name, value)
@@ -86,7 +121,7 @@ func (o *Options) populate(b *labels.Builder, target, group model.LabelSet) {
 func readLabels(b *labels.Builder) Found {
 	f := Found{
 		Target: b.Get(model.ParamLabelPrefix + "target"), Module: b.Get(model.ParamLabelPrefix + "module"),
-		Hostname: b.Get(model.ParamLabelPrefix + "hostname"), Job: b.Get(model.JobLabel), Labels: map[string]string{},
+		Hostname: b.Get(model.ParamLabelPrefix + "hostname"), Job: b.Get(model.JobLabel),
 	}
 	if f.Target == "" {
 		f.Target = b.Get(model.AddressLabel)
@@ -115,6 +150,9 @@ func readLabels(b *labels.Builder) Found {
 		case !model.LabelValue(l.Value).IsValid():
 			f.Err = fmt.Errorf("the label %q is no valid text", l.Name)
 		default:
+			if f.Labels == nil {
+				f.Labels = map[string]string{}
+			}
 			f.Labels[strings.Clone(l.Name)] = strings.Clone(l.Value)
 		}
 	})
@@ -122,8 +160,8 @@ func readLabels(b *labels.Builder) Found {
 }
 
 // sorted returns groups in the order of their sources.
-func sorted(groups map[string]*targetgroup.Group) []*targetgroup.Group {
-	all := make([]*targetgroup.Group, 0, len(groups))
+func sorted(groups map[string]Group) []Group {
+	all := make([]Group, 0, len(groups))
 	for _, source := range slices.Sorted(maps.Keys(groups)) {
 		all = append(all, groups[source])
 	}

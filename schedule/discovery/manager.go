@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,7 +55,7 @@ type source struct {
 
 	mu     sync.Mutex
 	seen   bool
-	groups []*targetgroup.Group // what it found last
+	groups []Group // what it found last
 }
 
 // Apply starts the sources that are new, until ctx ends, and stops those that are not in all. The others go on.
@@ -123,7 +124,7 @@ func (m *Manager) start(ctx context.Context, wanted Source) (*source, error) {
 
 // collect keeps what a source finds until ctx ends.
 func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Group, changed func()) {
-	groups := map[string]*targetgroup.Group{}
+	groups := map[string]Group{}
 	believe := time.NewTimer(time.Hour)
 	believe.Stop()
 	defer believe.Stop()
@@ -140,7 +141,7 @@ func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Grou
 				if len(group.Targets) == 0 {
 					delete(groups, group.Source)
 				} else {
-					groups[group.Source] = group
+					groups[group.Source] = NewGroup(group)
 				}
 			}
 			if failures := s.failures.Load(); failures == failuresBefore {
@@ -163,10 +164,10 @@ func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Grou
 }
 
 // publish makes groups what the source found last.
-func (s *source) publish(groups map[string]*targetgroup.Group, changed func()) {
+func (s *source) publish(groups map[string]Group, changed func()) {
 	next := sorted(groups)
 	s.mu.Lock()
-	same := s.seen && reflect.DeepEqual(s.groups, next)
+	same := s.seen && slices.EqualFunc(s.groups, next, Group.equal)
 	s.groups, s.seen = next, true
 	s.mu.Unlock()
 	if !same {
@@ -174,7 +175,7 @@ func (s *source) publish(groups map[string]*targetgroup.Group, changed func()) {
 	}
 }
 
-func (s *source) last() []*targetgroup.Group {
+func (s *source) last() []Group {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.groups
@@ -194,7 +195,7 @@ func (s *source) recovered() {
 }
 
 // Found returns what a source found last; nil when it does not run or has not answered. The groups must not be changed.
-func (m *Manager) Found(wanted Source) []*targetgroup.Group {
+func (m *Manager) Found(wanted Source) []Group {
 	m.mu.Lock()
 	s := find(m.sources, wanted)
 	m.mu.Unlock()

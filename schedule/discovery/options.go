@@ -245,7 +245,7 @@ func (o *Options) Sources() (all []Source) {
 }
 
 // static returns the groups that the file itself has.
-func (o *Options) static() (groups []*targetgroup.Group) {
+func (o *Options) static() (groups []Group) {
 	for _, c := range o.StaticConfigs {
 		group := &targetgroup.Group{Labels: make(model.LabelSet, len(c.Labels))}
 		for _, address := range c.Targets {
@@ -254,7 +254,7 @@ func (o *Options) static() (groups []*targetgroup.Group) {
 		for name, value := range c.Labels {
 			group.Labels[model.LabelName(name)] = model.LabelValue(value)
 		}
-		groups = append(groups, group)
+		groups = append(groups, NewGroup(group))
 	}
 	return groups
 }
