@@ -178,9 +178,9 @@ func TestSubjectsSayWhatHappened(t *testing.T) {
 		"expiry":    {&outbox.Notification{Key: cert.Key(), Cert: &cert}, at(0) + ": the certificate of host:9000 expires " + at(48*time.Hour), "certificate expires"},
 		"unwatched": {news(outbox.Outage{Incident: &left, Up: true, Down: true}), at(7*time.Minute) + ": TCP host:9000 is no longer reported", "no longer reported: it left the configuration"},
 		"flaps, down now": {news(outbox.Outage{Incident: before, Up: true, MessageID: "id@x"}, outbox.Outage{Incident: down, Down: true}),
-			at(0) + ": TCP host:9000 flaps: 2 outages in 1h, 11 % down, is down now", "The server flaps: 2 outages"},
+			at(0) + ": TCP host:9000 flaps: 2 outages in 1h, 12 % down, is down now", "The server flaps: 2 outages"},
 		"flaps, up now": {news(outbox.Outage{Incident: before, Down: true, Up: true}, outbox.Outage{Incident: up, Down: true, Up: true}),
-			at(7*time.Minute) + ": TCP host:9000 flaps: 2 outages in 1h7m, 20 % down, is up now", "The server flaps: 2 outages"},
+			at(7*time.Minute) + ": TCP host:9000 flaps: 2 outages in 1h7m, 21 % down, is up now", "The server flaps: 2 outages"},
 	} {
 		m, _ := compose(t, sender, "ops@example.com", digest(c.news))
 		first, rest, _ := strings.Cut(m.body, "\n\n")
