@@ -47,11 +47,10 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 		}
 	}
 	e.note(t, rec)
-	urgent = e.noteReference(key, rec, now)
 	policy := e.config.policyOf(key)
 	event, i, changed := t.Observe(&rec.Result, policy)
 	if changed {
-		e.mark(t.Key())
+		e.mark(t.Key(), nil)
 	}
 	if event == incident.Down {
 		e.hold(t, rec, now)
@@ -59,7 +58,6 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 	}
 	if event != incident.None {
 		e.report(t, event, i, now)
-		e.count(t)
 	}
 	warned := t.Warned
 	expiring := t.WarnOfExpiry(&rec.Result, policy)
@@ -67,10 +65,10 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 		expiring, t.Warned = nil, warned
 	}
 	if expiring != nil {
-		e.mark(t.Key())
+		e.mark(t.Key(), nil)
 		e.notify(incident.CertExpiring, expiring, now)
 	}
-	return urgent || event != incident.None || expiring != nil
+	return event != incident.None || expiring != nil
 }
 
 // schedules reports whether the schedule probes the target of a request: callers of /probe must not change its state by a
@@ -103,9 +101,6 @@ func (e *engine) insert(t *target) {
 	if !t.Scheduled {
 		e.requested++
 	}
-	if t.Incident != nil {
-		e.count(t)
-	}
 }
 
 // note keeps what a record says of its target beside the result.
@@ -115,7 +110,7 @@ func (e *engine) note(t *target, rec *probe.Record) {
 		t.again, t.asked = !t.asked.IsZero(), rec.Result.Start
 		if t.leaving { // on as one that is only asked for
 			t.leaving = false
-			e.mark(t.Key())
+			e.mark(t.Key(), nil)
 		}
 		return
 	}
@@ -126,41 +121,6 @@ func (e *engine) note(t *target, rec *probe.Record) {
 	t.Labels, t.leaving = rec.Labels, false
 	if w := e.config.targets[t.Key()]; w != nil {
 		t.Name, t.Group = w.Name, w.Group
-	}
-}
-
-// count keeps the numbers of open incidents, by reason and group, after t's began, ended or changed.
-func (e *engine) count(t *target) {
-	if t.doubted {
-		e.doubtful--
-		t.doubted = false
-	}
-	if t.reason != "" {
-		e.down--
-		add(e.reasons, t.reason, -1)
-		add(e.groups, t.group, -1)
-		add(e.scopes, t.scope, -1)
-		t.reason, t.group, t.scope = "", "", ""
-	}
-	if t.Incident != nil {
-		t.reason, t.group, t.scope = t.Incident.Reason, t.Incident.Group, t.Incident.Scope
-		add(e.scopes, t.scope, 1)
-		if t.doubted = t.Incident.Held && !t.Incident.HeldUntil.IsZero(); t.doubted {
-			e.doubtful++
-		}
-		e.down++
-		add(e.reasons, t.reason, 1)
-		add(e.groups, t.group, 1)
-	}
-}
-
-// add counts n more of what has a name.
-func add[K ~string](counts map[K]int, name K, n int) {
-	if name == "" {
-		return
-	}
-	if counts[name] += n; counts[name] == 0 {
-		delete(counts, name)
 	}
 }
 
@@ -241,10 +201,9 @@ func (e *engine) drop(t *target, place int, why string, now time.Time) {
 	if !t.Scheduled {
 		e.requested--
 	}
-	e.mark(t.Key())
+	e.mark(t.Key(), nil)
 	if i := t.Abandon(why, now); i != nil {
 		t.Incident = nil
-		e.count(t)
 		e.report(t, incident.Unwatched, i, now)
 	}
 }

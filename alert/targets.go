@@ -28,9 +28,8 @@ type Target struct {
 // watched is a compiled Target.
 type watched struct {
 	maintenance.Target
-	policy    incident.Policy
-	to        map[string]bool // the addresses that get its mails; nil: those of the section
-	reference time.Duration   // for how long a result of it speaks of our own line; 0: it is no reference
+	policy incident.Policy
+	to     map[string]bool // the addresses that get its mails; nil: those of the section
 }
 
 // maxOfTargets bounds the addresses that targets name themselves.
@@ -39,15 +38,12 @@ const maxOfTargets = 1000
 // compileTargets makes the configured targets ready and returns the addresses that they add to the section's.
 func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Address, err error) {
 	var errs []error
-	references := make(map[string]bool, len(o.References))
-	for _, name := range o.References {
-		references[name] = true
-	}
+	c.references = make(map[incident.Key]Target, len(o.References))
 	for _, t := range targets {
-		w := &watched{Target: maintenance.Target{Target: incident.KeyOf("", t.Target, "").Target, Name: t.Name, Group: t.Group, Labels: t.Labels}, policy: c.policy}
-		if references[t.Target] || references[t.Name] {
-			w.reference = referenceIntervals * t.Interval
-			c.references = append(c.references, t)
+		key := incident.KeyOf(t.Module, t.Target, t.Hostname)
+		w := &watched{Target: maintenance.Target{Target: key.Target, Name: t.Name, Group: t.Group, Labels: t.Labels}, policy: c.policy}
+		if slices.Contains(o.References, t.Target) || slices.Contains(o.References, t.Name) {
+			c.references[key] = t
 		}
 		if t.DownAfter > 0 {
 			w.policy.DownAfter = t.DownAfter
@@ -66,7 +62,7 @@ func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Addre
 			w.to = set(to)
 			more = append(more, to...)
 		}
-		c.targets[incident.KeyOf(t.Module, t.Target, t.Hostname)] = w
+		c.targets[key] = w
 	}
 	if len(set(more)) > maxOfTargets {
 		errs = append(errs, &option.Error{Path: "email", Err: fmt.Errorf("targets name more than %d addresses; accepted: mailing lists beyond that", maxOfTargets)})

@@ -98,10 +98,8 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	}
 	hook := alert.NewHook(alert.HookOptions{
 		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
-		Hurry: func(targets []alert.Target) {
-			for _, t := range targets {
-				scheduler.Hurry(schedule.Identity{Module: t.Module, Target: t.Target, Hostname: t.Hostname})
-			}
+		Hurry: func(t alert.Target) {
+			scheduler.Hurry(schedule.Identity{Module: t.Module, Target: t.Target, Hostname: t.Hostname})
 		},
 	})
 	runner.Isolated, targets.Maintenance, archive.hook = hook.Isolated, hook.Maintenance, hook

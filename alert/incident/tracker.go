@@ -57,6 +57,9 @@ func NewTracker(key Key) *Tracker {
 	return &Tracker{Module: key.Module, Target: key.Target, Hostname: key.Hostname}
 }
 
+// Latest is when the newest result began; zero: none came since a restart.
+func (t *Tracker) Latest() time.Time { return t.latest }
+
 // Key names the target.
 func (t *Tracker) Key() Key { return Key{t.Module, t.Target, t.Hostname} }
 

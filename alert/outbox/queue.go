@@ -47,8 +47,7 @@ type Queue struct {
 	tried     time.Time   // when the last attempt ended; zero: none did in this process
 	notBefore time.Time   // of the next attempt
 
-	dirty map[incident.Key]bool // what differs from the disk
-	// RowDirty reports whether the queue's own row does.
+	// RowDirty reports whether the queue's own row differs from the disk.
 	RowDirty bool
 	// OnChange is called with each target of which the queue's row on disk begins to differ; nil: nothing is.
 	OnChange func(incident.Key)
@@ -58,7 +57,7 @@ type Queue struct {
 func NewQueue(channel, name string) *Queue {
 	return &Queue{
 		Channel: channel, Name: name, targets: make(map[incident.Key]*Notification),
-		queued: make(map[incident.Key]*list.Element), dirty: make(map[incident.Key]bool),
+		queued: make(map[incident.Key]*list.Element),
 	}
 }
 
@@ -130,7 +129,9 @@ func (q *Queue) says(id string) bool {
 
 // put has n take the place of what was known of its target.
 func (q *Queue) put(key incident.Key, n *Notification) {
-	q.MarkDirty(key)
+	if q.OnChange != nil {
+		q.OnChange(key)
+	}
 	if q.targets[key] = n; len(n.Outages) == 0 && !n.owed() {
 		delete(q.targets, key)
 	}
@@ -344,19 +345,5 @@ func (q *Queue) Oldest() time.Time {
 	}
 }
 
-// TakeDirty reports whether what the disk has of a target differs, and returns what it should have: nil, nothing.
-// It differs no longer then.
-func (q *Queue) TakeDirty(key incident.Key) (n *Notification, dirty bool) {
-	if !q.dirty[key] {
-		return nil, false
-	}
-	delete(q.dirty, key)
-	return q.targets[key], true
-}
-
-// MarkDirty has what the disk has of a target written again.
-func (q *Queue) MarkDirty(key incident.Key) {
-	if q.dirty[key] = true; q.OnChange != nil {
-		q.OnChange(key)
-	}
-}
+// Notification is what the recipient knows of a target and has yet to get; nil: nothing.
+func (q *Queue) Notification(key incident.Key) *Notification { return q.targets[key] }

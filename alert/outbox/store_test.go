@@ -88,8 +88,7 @@ func TestMessageOfAnEarlierProcessIsInDoubt(t *testing.T) {
 	down, _ := story("host:1", 0)
 	q.Add(incident.Down, down, epoch)
 	begin(q)
-	n, _ := q.TakeDirty(down.Key())
-	if err := s.Commit([]Write{q.NotificationRow(down.Key(), n), q.Row()()}); err != nil {
+	if err := s.Commit([]Write{q.NotificationRow(down.Key(), q.Notification(down.Key())), q.Row()()}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
