@@ -2,7 +2,6 @@ package alert
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -37,7 +36,7 @@ const maxOfTargets = 1000
 
 // compileTargets makes the configured targets ready and returns the addresses that they add to the section's.
 func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Address, err error) {
-	var errs []error
+	var errs option.Collector
 	c.references = make(map[incident.Key]Target, len(o.References))
 	for _, t := range targets {
 		key := incident.KeyOf(t.Module, t.Target, t.Hostname)
@@ -56,7 +55,7 @@ func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Addre
 		}
 		to, err := t.recipients(o.Email)
 		if err != nil {
-			errs = append(errs, &option.Error{Path: "email", Err: fmt.Errorf("recipients of the target %s: %w", incident.Clean(t.Target, 300), err)})
+			errs.Addf("email", "recipients of the target %s: %w", incident.Clean(t.Target, 300), err)
 		}
 		if to != nil {
 			w.to = set(to)
@@ -65,9 +64,9 @@ func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Addre
 		c.targets[key] = w
 	}
 	if len(set(more)) > maxOfTargets {
-		errs = append(errs, &option.Error{Path: "email", Err: fmt.Errorf("targets name more than %d addresses; accepted: mailing lists beyond that", maxOfTargets)})
+		errs.Addf("email", "targets name more than %d addresses; accepted: mailing lists beyond that", maxOfTargets)
 	}
-	return more, errors.Join(errs...)
+	return more, errs.Err()
 }
 
 // recipients are the addresses that the target names itself; nil: it names none.
@@ -98,16 +97,6 @@ func set(addresses []mail.Address) map[string]bool {
 		all[string(to)] = true
 	}
 	return all
-}
-
-// compileWindows makes the maintenance windows ready.
-func (c *Config) compileWindows(o *Options) (errs []error) {
-	for n, options := range o.Maintenance {
-		w, err := options.Compile()
-		errs = append(errs, option.Under(option.Index("maintenance", n), err))
-		c.windows = append(c.windows, w)
-	}
-	return errs
 }
 
 // policyOf is when results of the target become events.

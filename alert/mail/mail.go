@@ -29,7 +29,7 @@ type transport interface {
 	deliver(ctx context.Context, to Address, data []byte) outbox.Outcome
 }
 
-// New makes a mailer of options that Validate has nothing against.
+// New makes a mailer of options that Check has nothing against.
 func New(o *Options) *Mailer {
 	host := hostname()
 	m := &Mailer{host: host, from: o.From, subjectPrefix: o.SubjectPrefix, short: o.Subject == SubjectShort}

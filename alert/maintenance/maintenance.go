@@ -3,7 +3,6 @@
 package maintenance
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,35 +42,30 @@ type Window struct {
 // Compile makes the options ready. Its errors are joined *option.Errors with paths relative to them.
 func (o Options) Compile() (*Window, error) {
 	w := &Window{of: o, zone: time.Local}
-	var errs []error
-	add := func(path string, err error) {
-		if err != nil {
-			errs = append(errs, &option.Error{Path: path, Err: err})
-		}
-	}
+	var errs option.Collector
 	if o.Timezone != "" {
 		zone, err := time.LoadLocation(o.Timezone)
 		if err != nil {
-			add("timezone", fmt.Errorf("%q is not a time zone; accepted: e.g. Europe/Berlin, UTC", o.Timezone))
+			errs.Addf("timezone", "%q is not a time zone; accepted: e.g. Europe/Berlin, UTC", o.Timezone)
 			zone = time.UTC
 		}
 		w.zone = zone
 	}
 	if weekly := o.Weekly != ""; weekly == (o.From != "" || o.Until != "") {
-		add("weekly", errors.New("one of two is needed; accepted: from and until, or weekly"))
+		errs.Addf("weekly", "one of two is needed; accepted: from and until, or weekly")
 	} else if weekly {
-		add("weekly", w.parseWeekly(o.Weekly))
+		errs.Add("weekly", w.parseWeekly(o.Weekly))
 	} else {
 		var err error
 		w.from, err = parseDate(o.From, w.zone)
-		add("from", err)
+		errs.Add("from", err)
 		w.until, err = parseDate(o.Until, w.zone)
-		add("until", err)
-		if len(errs) == 0 && !w.from.Before(w.until) {
-			add("until", fmt.Errorf("%q is not after from", o.Until))
+		errs.Add("until", err)
+		if errs.Err() == nil && !w.from.Before(w.until) {
+			errs.Addf("until", "%q is not after from", o.Until)
 		}
 	}
-	return w, errors.Join(errs...)
+	return w, errs.Err()
 }
 
 func parseDate(s string, zone *time.Location) (time.Time, error) {
