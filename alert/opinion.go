@@ -45,7 +45,7 @@ func (e *engine) hold(t *target, rec *probe.Record, now time.Time) {
 		e.sweepBy(t.Incident.HeldUntil)
 		e.questions = append(e.questions, question{
 			Question: witness.Question{Module: rec.Module, Target: rec.Target, Hostname: rec.Hostname, Timeout: rec.Timeout},
-			key:      t.Key(), id: t.Incident.ID, secret: t.Target != rec.Target,
+			key:      t.Key, id: t.Incident.ID, secret: t.Target != rec.Target,
 		})
 	}
 }
@@ -126,12 +126,12 @@ func (e *engine) reconsider(t *target, now time.Time) {
 	isolated := e.isolated(now)
 	switch {
 	case i.HeldUntil.IsZero(): // maintenance is over
-	case isolated && e.config.isReference(t.Key()):
+	case isolated && e.config.isReference(t.Key):
 		t.Judge(incident.ScopeIsolated, nil, nil)
 	case isolated && i.Scope != incident.ScopeEverywhere:
 		e.happened(incident.None, i)
 		t.Withdraw()
-		e.mark(t.Key(), nil)
+		e.mark(t.Key, nil)
 		return
 	case !now.Before(i.HeldUntil):
 	case i.Scope == incident.ScopeHere || t.heard != i.ID:
@@ -143,7 +143,7 @@ func (e *engine) reconsider(t *target, now time.Time) {
 		return
 	}
 	t.Release(now)
-	e.mark(t.Key(), nil)
+	e.mark(t.Key, nil)
 	e.notify(incident.Down, t.Incident, now)
 }
 

@@ -26,7 +26,7 @@ type Target struct {
 
 // watched is a compiled Target.
 type watched struct {
-	maintenance.Target
+	incident.Subject
 	policy incident.Policy
 	to     map[string]bool // the addresses that get its mails; nil: those of the section
 }
@@ -40,7 +40,7 @@ func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Addre
 	c.references = make(map[incident.Key]Target, len(o.References))
 	for _, t := range targets {
 		key := incident.KeyOf(t.Module, t.Target, t.Hostname)
-		w := &watched{Target: maintenance.Target{Target: key.Target, Name: t.Name, Group: t.Group, Labels: t.Labels}, policy: c.policy}
+		w := &watched{Subject: incident.Subject{Key: key, Name: t.Name, Group: t.Group, Labels: t.Labels}, policy: c.policy}
 		if slices.Contains(o.References, t.Target) || slices.Contains(o.References, t.Name) {
 			c.references[key] = t
 		}
@@ -118,8 +118,7 @@ func (c *Config) sendsTo(r *outbox.Queue, key incident.Key) bool {
 
 // inMaintenance reports whether notifications about the target wait now.
 func (c *Config) inMaintenance(t *target, now time.Time) bool {
-	is := maintenance.Target{Target: t.Target, Name: t.Name, Group: t.Group, Labels: t.Labels}
-	return slices.ContainsFunc(c.windows, func(w *maintenance.Window) bool { return w.Covers(is, now) })
+	return slices.ContainsFunc(c.windows, func(w *maintenance.Window) bool { return w.Covers(t.Subject, now) })
 }
 
 // Maintenance returns what reports whether a configured target is under maintenance at now; nil: no window is open.
@@ -142,6 +141,6 @@ func (h *Hook) Maintenance(now time.Time) func(module, target, hostname string) 
 	}
 	return func(module, target, hostname string) bool {
 		is := c.targets[incident.KeyOf(module, target, hostname)]
-		return is != nil && slices.ContainsFunc(open, func(w *maintenance.Window) bool { return w.Names(is.Target) })
+		return is != nil && slices.ContainsFunc(open, func(w *maintenance.Window) bool { return w.Names(is.Subject) })
 	}
 }

@@ -1,5 +1,5 @@
 // Package maintenance says which targets are under planned maintenance at a time: by windows between two dates, or weekly
-// ones. It knows nothing of incidents and of what is sent.
+// ones. It knows nothing of what is sent.
 package maintenance
 
 import (
@@ -9,6 +9,7 @@ import (
 	"time"
 	_ "time/tzdata" // time zones also where the system has none, as in a container from scratch
 
+	"rollcall/alert/incident"
 	"rollcall/probe/option"
 )
 
@@ -22,12 +23,6 @@ type Options struct {
 	Targets  []string          `yaml:"targets,omitempty"`  // by target or name
 	Groups   []string          `yaml:"groups,omitempty"`
 	Labels   map[string]string `yaml:"labels,omitempty"` // all of them
-}
-
-// Target is what a window may name a target by.
-type Target struct {
-	Target, Name, Group string
-	Labels              map[string]string
 }
 
 // Window is a compiled Options. It is never changed.
@@ -109,7 +104,7 @@ func parseClock(s string) (time.Duration, error) {
 }
 
 // Covers reports whether the target is under maintenance at now.
-func (w *Window) Covers(t Target, now time.Time) bool { return w.IsOpen(now) && w.Names(t) }
+func (w *Window) Covers(t incident.Subject, now time.Time) bool { return w.IsOpen(now) && w.Names(t) }
 
 // IsOpen reports whether the window is open at now, for its targets.
 func (w *Window) IsOpen(now time.Time) bool {
@@ -139,7 +134,7 @@ func at(day time.Time, plus int, clock time.Duration) time.Time {
 }
 
 // Names reports whether the window is for the target.
-func (w *Window) Names(t Target) bool {
+func (w *Window) Names(t incident.Subject) bool {
 	o := w.of
 	if len(o.Targets)+len(o.Groups)+len(o.Labels) == 0 {
 		return true

@@ -63,7 +63,7 @@ func NewQueue(channel, name string) *Queue {
 
 // Add takes in an event. It reports whether an outage is now only counted, for want of room.
 func (q *Queue) Add(e incident.Event, i *incident.Incident, now time.Time) (counted bool) {
-	key := i.Key()
+	key := i.Key
 	n := q.targets[key]
 	switch over := e == incident.Up || e == incident.Unwatched; {
 	case n != nil:
