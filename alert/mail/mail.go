@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"mime"
 	"strings"
 
@@ -43,7 +44,7 @@ func New(o *Options) *Mailer {
 	if o.SMTP == nil {
 		m.transport = &sendmail{path: o.Sendmail, from: m.from, timeout: sendmailTimeout}
 	} else {
-		m.transport = &smtpServer{options: *o.SMTP, from: m.from, host: host, limits: rfcLimits}
+		m.transport = &smtpServer{options: *o.SMTP, from: m.from, host: host, limits: rfcLimits, shown: io.Discard}
 	}
 	return m
 }
