@@ -80,6 +80,15 @@ func (h *Hook) Observe(r probe.Record) {
 	}
 }
 
+// read calls f under the lock while the hook watches.
+func (h *Hook) read(f func(e *engine)) {
+	if e := h.active.Load(); e != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		f(e)
+	}
+}
+
 // engine is the hook while it watches. One lock guards all of its state. Nothing that waits for a disk, a network or a
 // log, and nothing that takes longer than a fraction of a millisecond, happens under it.
 type engine struct {

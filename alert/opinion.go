@@ -171,28 +171,21 @@ func (e *engine) lineWorks(since time.Time) bool {
 }
 
 // Isolated reports whether a failure of the target says nothing about it, because all references fail and it is none.
-func (h *Hook) Isolated(module, target, hostname string) bool {
-	e := h.active.Load()
-	if e == nil {
-		return false
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.isolated(time.Now()) && !e.config.isReference(incident.KeyOf(module, target, hostname))
+func (h *Hook) Isolated(module, target, hostname string) (isolated bool) {
+	h.read(func(e *engine) {
+		isolated = e.isolated(time.Now()) && !e.config.isReference(incident.KeyOf(module, target, hostname))
+	})
+	return isolated
 }
 
 // Opinion is what the second opinion on the open incident of a target says; empty: there is none.
-func (h *Hook) Opinion(module, target, hostname string) string {
-	e := h.active.Load()
-	if e == nil {
-		return ""
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if t := e.targets[incident.KeyOf(module, target, hostname)]; t != nil && t.Incident != nil {
-		return t.Incident.Opinion()
-	}
-	return ""
+func (h *Hook) Opinion(module, target, hostname string) (opinion string) {
+	h.read(func(e *engine) {
+		if t := e.targets[incident.KeyOf(module, target, hostname)]; t != nil && t.Incident != nil {
+			opinion = t.Incident.Opinion()
+		}
+	})
+	return opinion
 }
 
 // isReference reports whether the target stands for our own line.

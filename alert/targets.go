@@ -123,19 +123,9 @@ func (c *Config) inMaintenance(t *target, now time.Time) bool {
 
 // Maintenance returns what reports whether a configured target is under maintenance at now; nil: no window is open.
 func (h *Hook) Maintenance(now time.Time) func(module, target, hostname string) bool {
-	e := h.active.Load()
-	if e == nil {
-		return nil
-	}
-	e.mu.Lock()
-	c := e.config
-	e.mu.Unlock()
-	var open []*maintenance.Window
-	for _, w := range c.windows {
-		if w.IsOpen(now) {
-			open = append(open, w)
-		}
-	}
+	c := new(Config)
+	h.read(func(e *engine) { c = e.config })
+	open := slices.DeleteFunc(slices.Clone(c.windows), func(w *maintenance.Window) bool { return !w.IsOpen(now) })
 	if len(open) == 0 {
 		return nil
 	}

@@ -168,8 +168,8 @@ func TestRecipientThatDoesNotExistIsGivenUp(t *testing.T) {
 	q.Add(incident.Down, down, epoch)
 	begin(q)
 	end(q, NoRecipient, epoch)
-	if q.Pending() != 0 || !q.gone || !q.Knows(down.Key, down.ID) {
-		t.Errorf("%d are owed, gone is %t", q.Pending(), q.gone)
+	if q.Pending() != 0 || q.refusal != NoRecipient || !q.Knows(down.Key, down.ID) {
+		t.Errorf("%d are owed, the refusal is %s", q.Pending(), q.refusal.Name())
 	}
 	other, _ := story("host:2", 0)
 	q.Add(incident.Down, other, epoch)
