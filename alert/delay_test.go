@@ -93,7 +93,7 @@ func BenchmarkHold(b *testing.B) {
 			measure("observe", func() { e.observe(rec, time.Now()) })
 		}
 		for more := true; more; {
-			measure("collect", func() { more = len(e.collectPart()) > 0 })
+			measure("collect", func() { _, more = e.collect(nil) })
 		}
 		for from, more := 0, true; more; {
 			measure("sweep", func() { from, more = e.sweepPart(from, time.Now()) })

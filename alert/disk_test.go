@@ -71,7 +71,7 @@ func TestReloadDoesNotWaitForADiskThatHangs(t *testing.T) {
 func marks(h *Hook) int {
 	synctest.Wait()
 	e := h.active.Load()
-	return len(e.dirty) + len(e.isDirty) + len(e.dropped)
+	return len(e.dirty) + len(e.dropped)
 }
 
 // TestDiskThatIsFullForWeeksFillsNoMemory: targets come, go down, come up and leave, mails leave, and the store takes

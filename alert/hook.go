@@ -12,6 +12,7 @@ package alert
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,10 +24,10 @@ import (
 
 // HookOptions is what the hook needs beside its configuration.
 type HookOptions struct {
-	StoragePath string         // the directory of the store; it is not touched before a configuration is applied
-	ExternalURL string         // of the exporter's pages, for links in mails, without a slash at the end; empty: no links
-	Logger      *slog.Logger   // not nil
-	Hurry       func([]Target) // has targets probed out of turn; nil: they wait for their turn
+	StoragePath string       // the directory of the store; it is not touched before a configuration is applied
+	ExternalURL string       // of the exporter's pages, for links in mails, without a slash at the end; empty: no links
+	Logger      *slog.Logger // not nil
+	Hurry       func(Target) // has a target probed out of turn; nil: it waits for its turn
 }
 
 // Hook is a probe.Observer that watches nothing until Apply gives it a configuration. All methods may be called
@@ -79,6 +80,15 @@ func (h *Hook) Observe(r probe.Record) {
 	}
 }
 
+// read calls f under the lock while the hook watches.
+func (h *Hook) read(f func(e *engine)) {
+	if e := h.active.Load(); e != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		f(e)
+	}
+}
+
 // engine is the hook while it watches. One lock guards all of its state. Nothing that waits for a disk, a network or a
 // log, and nothing that takes longer than a fraction of a millisecond, happens under it.
 type engine struct {
@@ -92,22 +102,16 @@ type engine struct {
 	requested  int       // how many of them only /probe asked for
 	hand       int       // place in all where makeRoom goes on
 	refusals   refusals
-	recipients []*recipient         // of all channels
-	down       int                  // open incidents
-	reasons    map[probe.Reason]int // of them
-	groups     map[string]int       // of those that have a group
-	dirty      []incident.Key       // of which a row on disk differs
-	isDirty    map[incident.Key]bool
-	dropped    []outbox.Write         // rows of recipients that are no longer configured
-	journal    []happening            // to be logged
-	scopes     map[incident.Scope]int // of open incidents
+	recipients []*recipient                  // of all channels
+	dirty      map[incident.Key][]*recipient // targets whose row on disk differs, and what these know of them there
+	order      []incident.Key                // of them
+	dropped    []outbox.Write                // rows of recipients that are no longer configured
+	journal    []happening                   // to be logged
 	sweepAt    time.Time
 
-	questions  []question // to witnesses, yet to be asked
-	asking     int        // those under way
-	hurry      bool       // something waits for the references
-	doubtful   int        // incidents that are held back for a second opinion
-	references map[incident.Key]reference
+	questions []question // to witnesses, yet to be asked
+	asking    int        // those under way
+	hurry     bool       // something waits for the references
 
 	refused       uint64 // results of targets beyond the bounds
 	storeFailures uint64
@@ -127,15 +131,11 @@ type engine struct {
 // target is what is watched.
 type target struct {
 	incident.Tracker
-	seen    time.Time    // when a result last came
-	asked   time.Time    // when the last one came that /probe had asked for
-	again   bool         // /probe had asked for one before
-	leaving bool         // it left the configuration, and /probe has not asked for it since
-	reason  probe.Reason // under which its open incident is counted
-	group   string       // the same
-	scope   incident.Scope
-	doubted bool   // and counted as doubtful
-	heard   string // the incident on which the witnesses were heard
+	seen    time.Time // when a result last came
+	asked   time.Time // when the last one came that /probe had asked for
+	again   bool      // /probe had asked for one before
+	leaving bool      // it left the configuration, and /probe has not asked for it since
+	heard   string    // the incident on which the witnesses were heard
 }
 
 // recipient is one address, or one Alertmanager.
@@ -180,9 +180,8 @@ func openEngine(o HookOptions, c *Config) (*engine, error) {
 func newEngine(o HookOptions, store *outbox.Store) *engine {
 	return &engine{
 		options: o, store: store, refusals: newRefusals(),
-		targets: make(map[incident.Key]*target), reasons: make(map[probe.Reason]int), groups: make(map[string]int),
-		scopes: make(map[incident.Scope]int), references: make(map[incident.Key]reference), isDirty: make(map[incident.Key]bool),
-		counts: make(map[string]*ChannelStats), wake: make(chan struct{}, 1), stopping: make(chan struct{}), stopped: make(chan struct{}),
+		targets: make(map[incident.Key]*target), dirty: make(map[incident.Key][]*recipient), counts: make(map[string]*ChannelStats),
+		wake: make(chan struct{}, 1), stopping: make(chan struct{}), stopped: make(chan struct{}),
 	}
 }
 
@@ -198,14 +197,13 @@ func (e *engine) configure(c *Config) {
 		known[name{r.Channel, r.Name}] = r
 	}
 	e.config, e.recipients, e.sweepAt = c, nil, time.Time{}
-	clear(e.references)
 	for _, ch := range c.channels {
 		for _, to := range ch.recipients {
 			r := known[name{ch.name, to}]
 			if delete(known, name{ch.name, to}); r == nil {
 				r = &recipient{Queue: outbox.NewQueue(ch.name, to)}
 			}
-			r.channel, r.OnChange = ch, e.mark
+			r.channel, r.OnChange = ch, func(key incident.Key) { e.mark(key, r) }
 			r.Retry()
 			e.recipients = append(e.recipients, r)
 		}
@@ -225,10 +223,15 @@ func (e *engine) wakeUp() {
 	}
 }
 
-// mark notes that a row of the target differs from what is on disk. The caller holds the lock.
-func (e *engine) mark(key incident.Key) {
-	if !e.isDirty[key] {
-		e.isDirty[key] = true
-		e.dirty = append(e.dirty, key)
+// mark notes that the target's row differs from what is on disk, and so does what r knows of it; nil: nothing else does.
+// The caller holds the lock.
+func (e *engine) mark(key incident.Key, r *recipient) {
+	of, is := e.dirty[key]
+	if !is {
+		e.order = append(e.order, key)
 	}
+	if r != nil && !slices.Contains(of, r) {
+		of = append(of, r)
+	}
+	e.dirty[key] = of
 }

@@ -47,11 +47,10 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 		}
 	}
 	e.note(t, rec)
-	urgent = e.noteReference(key, rec, now)
 	policy := e.config.policyOf(key)
 	event, i, changed := t.Observe(&rec.Result, policy)
 	if changed {
-		e.mark(t.Key())
+		e.mark(t.Key, nil)
 	}
 	if event == incident.Down {
 		e.hold(t, rec, now)
@@ -59,7 +58,6 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 	}
 	if event != incident.None {
 		e.report(t, event, i, now)
-		e.count(t)
 	}
 	warned := t.Warned
 	expiring := t.WarnOfExpiry(&rec.Result, policy)
@@ -67,10 +65,10 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 		expiring, t.Warned = nil, warned
 	}
 	if expiring != nil {
-		e.mark(t.Key())
+		e.mark(t.Key, nil)
 		e.notify(incident.CertExpiring, expiring, now)
 	}
-	return urgent || event != incident.None || expiring != nil
+	return event != incident.None || expiring != nil
 }
 
 // schedules reports whether the schedule probes the target of a request: callers of /probe must not change its state by a
@@ -89,9 +87,8 @@ func (e *engine) admit(key incident.Key, scheduled bool, now time.Time) *target 
 		return nil
 	}
 	// The record's strings may be parts of a request that would stay in memory with them.
-	t := &target{Tracker: *incident.NewTracker(incident.Key{
-		Module: strings.Clone(key.Module), Target: strings.Clone(key.Target), Hostname: strings.Clone(key.Hostname),
-	})}
+	t := new(target)
+	t.Key = incident.Key{Module: strings.Clone(key.Module), Target: strings.Clone(key.Target), Hostname: strings.Clone(key.Hostname)}
 	t.Scheduled = scheduled
 	e.insert(t)
 	return t
@@ -99,12 +96,9 @@ func (e *engine) admit(key incident.Key, scheduled bool, now time.Time) *target 
 
 func (e *engine) insert(t *target) {
 	e.all = append(e.all, t)
-	e.targets[t.Key()] = t
+	e.targets[t.Key] = t
 	if !t.Scheduled {
 		e.requested++
-	}
-	if t.Incident != nil {
-		e.count(t)
 	}
 }
 
@@ -115,7 +109,7 @@ func (e *engine) note(t *target, rec *probe.Record) {
 		t.again, t.asked = !t.asked.IsZero(), rec.Result.Start
 		if t.leaving { // on as one that is only asked for
 			t.leaving = false
-			e.mark(t.Key())
+			e.mark(t.Key, nil)
 		}
 		return
 	}
@@ -124,43 +118,8 @@ func (e *engine) note(t *target, rec *probe.Record) {
 		e.requested--
 	}
 	t.Labels, t.leaving = rec.Labels, false
-	if w := e.config.targets[t.Key()]; w != nil {
+	if w := e.config.targets[t.Key]; w != nil {
 		t.Name, t.Group = w.Name, w.Group
-	}
-}
-
-// count keeps the numbers of open incidents, by reason and group, after t's began, ended or changed.
-func (e *engine) count(t *target) {
-	if t.doubted {
-		e.doubtful--
-		t.doubted = false
-	}
-	if t.reason != "" {
-		e.down--
-		add(e.reasons, t.reason, -1)
-		add(e.groups, t.group, -1)
-		add(e.scopes, t.scope, -1)
-		t.reason, t.group, t.scope = "", "", ""
-	}
-	if t.Incident != nil {
-		t.reason, t.group, t.scope = t.Incident.Reason, t.Incident.Group, t.Incident.Scope
-		add(e.scopes, t.scope, 1)
-		if t.doubted = t.Incident.Held && !t.Incident.HeldUntil.IsZero(); t.doubted {
-			e.doubtful++
-		}
-		e.down++
-		add(e.reasons, t.reason, 1)
-		add(e.groups, t.group, 1)
-	}
-}
-
-// add counts n more of what has a name.
-func add[K ~string](counts map[K]int, name K, n int) {
-	if name == "" {
-		return
-	}
-	if counts[name] += n; counts[name] == 0 {
-		delete(counts, name)
 	}
 }
 
@@ -189,7 +148,7 @@ func (e *engine) notify(event incident.Event, i *incident.Incident, now time.Tim
 			continue // it is no incident, and there is no end to post
 		}
 		isEnd := event == incident.Up || event == incident.Unwatched
-		if !e.config.sendsTo(r.Queue, i.Key()) && !(isEnd && r.Knows(i.Key(), i.ID)) {
+		if !e.config.sendsTo(r.Queue, i.Key) && !(isEnd && r.Knows(i.Key, i.ID)) {
 			continue
 		}
 		if r.Add(event, i, now) {
@@ -223,7 +182,7 @@ func (e *engine) sweepPart(from int, now time.Time) (next int, more bool) {
 			continue
 		}
 		for _, r := range e.recipients {
-			if work++; r.channel.resend == 0 && e.config.sendsTo(r.Queue, t.Key()) && !r.Knows(t.Key(), t.Incident.ID) {
+			if work++; r.channel.resend == 0 && e.config.sendsTo(r.Queue, t.Key) && !r.Knows(t.Key, t.Incident.ID) {
 				r.Add(incident.Down, t.Incident, now)
 			}
 		}
@@ -237,14 +196,13 @@ func (e *engine) drop(t *target, place int, why string, now time.Time) {
 	last := len(e.all) - 1
 	e.all[place] = e.all[last]
 	e.all = e.all[:last]
-	delete(e.targets, t.Key())
+	delete(e.targets, t.Key)
 	if !t.Scheduled {
 		e.requested--
 	}
-	e.mark(t.Key())
+	e.mark(t.Key, nil)
 	if i := t.Abandon(why, now); i != nil {
 		t.Incident = nil
-		e.count(t)
 		e.report(t, incident.Unwatched, i, now)
 	}
 }
@@ -252,7 +210,7 @@ func (e *engine) drop(t *target, place int, why string, now time.Time) {
 // over says why a target is no longer watched; empty: it is. One that left the configuration may still be asked for by
 // /probe; whether it is shows within the time between two scrapes.
 func (e *engine) over(t *target, now time.Time) (why string) {
-	if t.Scheduled && e.config.targets[t.Key()] == nil && !e.config.Incomplete {
+	if t.Scheduled && e.config.targets[t.Key] == nil && !e.config.Incomplete {
 		t.Scheduled, t.leaving = false, true
 		e.requested++
 	}

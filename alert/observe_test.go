@@ -80,8 +80,8 @@ func TestForgettingMakesRoom(t *testing.T) {
 	for from, more := 0, true; more; {
 		from, more = e.sweepPart(from, time.Now().Add(forgetAfter+time.Minute))
 	}
-	if watched, _ := e.watched(); watched != 0 || e.requested != 0 || e.down != 0 || len(e.reasons) != 0 || len(e.targets) != 0 {
-		t.Errorf("%d are left, %d of them asked for, %d down", watched, e.requested, e.down)
+	if watched, _ := e.watched(); watched != 0 || e.requested != 0 || e.stats(time.Now()).Incidents != 0 || len(e.targets) != 0 {
+		t.Errorf("%d are left, %d of them asked for", watched, e.requested)
 	}
 }
 
@@ -93,8 +93,8 @@ func TestTwoHostnamesAreTwoTargets(t *testing.T) {
 		r.Hostname = hostname
 		e.observe(r, time.Now())
 	}
-	if watched, _ := e.watched(); watched != 2 || e.down != 1 {
-		t.Errorf("%d are watched, %d down", watched, e.down)
+	if s := e.stats(time.Now()); s.Watched != 2 || s.Incidents != 1 {
+		t.Errorf("%d are watched, %d down", s.Watched, s.Incidents)
 	}
 }
 
@@ -105,11 +105,11 @@ func TestSteadyTargetNeedsNoDiskAndNoAllocation(t *testing.T) {
 	for range 5 {
 		e.observe(rec, now)
 	}
-	e.collect()
+	e.collect(nil)
 	if n := testing.AllocsPerRun(100, func() { e.observe(rec, now) }); n != 0 {
 		t.Errorf("a steady result allocates %v times", n)
 	}
-	if changes, _ := e.collect(); len(changes) != 0 {
+	if changes, _ := e.collect(nil); len(changes) != 0 {
 		t.Errorf("a steady target wants %d rows written", len(changes))
 	}
 }
@@ -144,8 +144,8 @@ func TestMailServerThatIsAwayForDaysFillsNothing(t *testing.T) {
 		}
 		scheduled(h, "db:5432", false)
 		time.Sleep(6 * time.Hour)
-		synctest.Wait() // the hook's own fields are looked at
-		if first, last := sizes[0], sizes[days-1]; last > first*3/2 || last > 64<<20 {
+		synctest.Wait()                                                                   // the hook's own fields are looked at
+		if first, last := sizes[0], sizes[days-1]; last > first+24<<20 || last > 64<<20 { // the file grows in steps of 16 MB
 			t.Errorf("the store grew day by day: %d bytes", sizes)
 		}
 		if n := known(h.active.Load().recipients[0].Queue); n != maxRequested+1 {

@@ -22,13 +22,13 @@ func (c *Config) MailDown(ctx context.Context, to Address, r probe.Record) error
 	if mailer == nil {
 		mailer = mail.Local()
 	}
-	t := incident.NewTracker(incident.KeyOf(r.Module, r.Target, r.Hostname))
-	t.Prober, t.Labels = r.Prober, r.Labels
+	var t incident.Tracker
+	t.Key, t.Prober, t.Labels = incident.KeyOf(r.Module, r.Target, r.Hostname), r.Prober, r.Labels
 	_, i, _ := t.Observe(&r.Result, incident.Policy{DownAfter: 1, UpAfter: 1})
 	if i == nil {
 		return errors.New("the target is up: there is nothing to mail")
 	}
-	down := &outbox.Notification{Key: i.Key(), Outages: []outbox.Outage{{Incident: i, Down: true}}}
+	down := &outbox.Notification{Key: i.Key, Outages: []outbox.Outage{{Incident: i, Down: true}}}
 	m, err := mailer.Compose(string(to), &outbox.Digest{Notifications: []*outbox.Notification{down}, At: time.Now()})
 	if err != nil {
 		return err

@@ -35,12 +35,6 @@ type question struct {
 	secret bool // the target holds a password, which no witness gets
 }
 
-// reference is the latest result of a target that stands for our own line.
-type reference struct {
-	up bool
-	at time.Time // when the probe began
-}
-
 // hold holds an incident that began back: in a maintenance window until its end, else until there is a second opinion.
 func (e *engine) hold(t *target, rec *probe.Record, now time.Time) {
 	switch {
@@ -51,7 +45,7 @@ func (e *engine) hold(t *target, rec *probe.Record, now time.Time) {
 		e.sweepBy(t.Incident.HeldUntil)
 		e.questions = append(e.questions, question{
 			Question: witness.Question{Module: rec.Module, Target: rec.Target, Hostname: rec.Hostname, Timeout: rec.Timeout},
-			key:      t.Key(), id: t.Incident.ID, secret: t.Target != rec.Target,
+			key:      t.Key, id: t.Incident.ID, secret: t.Target != rec.Target,
 		})
 	}
 }
@@ -68,11 +62,13 @@ func (e *engine) consult(ctx context.Context) {
 		e.questions = e.questions[1:]
 	}
 	panel, references := e.config.witnesses, e.config.references
-	hurry := (e.hurry || len(next) > 0) && len(references) > 0 && e.options.Hurry != nil
+	hurry := (e.hurry || len(next) > 0) && e.options.Hurry != nil
 	e.hurry = false
 	e.mu.Unlock()
-	if hurry {
-		e.options.Hurry(references)
+	for _, r := range references {
+		if hurry {
+			e.options.Hurry(r)
+		}
 	}
 	for _, q := range next {
 		e.deliveries.Go(func() {
@@ -117,9 +113,8 @@ func (e *engine) hear(ctx context.Context, q question, a *witness.Answer, now ti
 	default:
 		t.Judge(incident.ScopeUnknown, nil, nil)
 	}
-	e.mark(q.key)
+	e.mark(q.key, nil)
 	e.reconsider(t, now)
-	e.count(t)
 }
 
 // reconsider reports an incident that is held back when nothing holds it any more, or withdraws it.
@@ -131,13 +126,12 @@ func (e *engine) reconsider(t *target, now time.Time) {
 	isolated := e.isolated(now)
 	switch {
 	case i.HeldUntil.IsZero(): // maintenance is over
-	case isolated && e.config.isReference(t.Key()):
+	case isolated && e.config.isReference(t.Key):
 		t.Judge(incident.ScopeIsolated, nil, nil)
 	case isolated && i.Scope != incident.ScopeEverywhere:
 		e.happened(incident.None, i)
 		t.Withdraw()
-		e.count(t)
-		e.mark(t.Key())
+		e.mark(t.Key, nil)
 		return
 	case !now.Before(i.HeldUntil):
 	case i.Scope == incident.ScopeHere || t.heard != i.ID:
@@ -149,44 +143,27 @@ func (e *engine) reconsider(t *target, now time.Time) {
 		return
 	}
 	t.Release(now)
-	e.count(t)
-	e.mark(t.Key())
+	e.mark(t.Key, nil)
 	e.notify(incident.Down, t.Incident, now)
 }
 
 // sweepBy has the next sweep be at a time at the latest.
 func (e *engine) sweepBy(at time.Time) { e.sweepAt = incident.Earlier(e.sweepAt, at) }
 
-// noteReference keeps a result of a reference. It reports whether incidents were waiting for it.
-func (e *engine) noteReference(key incident.Key, rec *probe.Record, now time.Time) (urgent bool) {
-	if !rec.Scheduled || !e.config.isReference(key) || rec.Result.Start.Before(e.references[key].at) {
-		return false
-	}
-	e.references[key] = reference{rec.Result.Up(), rec.Result.Start}
-	if e.doubtful == 0 {
-		return false
-	}
-	e.sweepBy(now)
-	return true
-}
-
 // isolated reports whether all references are down: what fails then says nothing about its target.
 func (e *engine) isolated(now time.Time) bool {
-	if len(e.references) == 0 || len(e.references) < len(e.config.references) {
-		return false
-	}
-	for key, r := range e.references {
-		if r.up || now.Sub(r.at) > e.config.targets[key].reference {
+	for key, r := range e.config.references {
+		if t := e.targets[key]; t == nil || t.Streak.Up || now.Sub(t.Latest()) > referenceIntervals*r.Interval {
 			return false
 		}
 	}
-	return true
+	return len(e.config.references) > 0
 }
 
 // lineWorks reports whether a reference was up after that time.
 func (e *engine) lineWorks(since time.Time) bool {
-	for _, r := range e.references {
-		if r.up && !r.at.Before(since) {
+	for key := range e.config.references {
+		if t := e.targets[key]; t != nil && t.Streak.Up && !t.Latest().Before(since) {
 			return true
 		}
 	}
@@ -194,32 +171,25 @@ func (e *engine) lineWorks(since time.Time) bool {
 }
 
 // Isolated reports whether a failure of the target says nothing about it, because all references fail and it is none.
-func (h *Hook) Isolated(module, target, hostname string) bool {
-	e := h.active.Load()
-	if e == nil {
-		return false
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.isolated(time.Now()) && !e.config.isReference(incident.KeyOf(module, target, hostname))
+func (h *Hook) Isolated(module, target, hostname string) (isolated bool) {
+	h.read(func(e *engine) {
+		isolated = e.isolated(time.Now()) && !e.config.isReference(incident.KeyOf(module, target, hostname))
+	})
+	return isolated
 }
 
 // Opinion is what the second opinion on the open incident of a target says; empty: there is none.
-func (h *Hook) Opinion(module, target, hostname string) string {
-	e := h.active.Load()
-	if e == nil {
-		return ""
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if t := e.targets[incident.KeyOf(module, target, hostname)]; t != nil && t.Incident != nil {
-		return t.Incident.Opinion()
-	}
-	return ""
+func (h *Hook) Opinion(module, target, hostname string) (opinion string) {
+	h.read(func(e *engine) {
+		if t := e.targets[incident.KeyOf(module, target, hostname)]; t != nil && t.Incident != nil {
+			opinion = t.Incident.Opinion()
+		}
+	})
+	return opinion
 }
 
 // isReference reports whether the target stands for our own line.
 func (c *Config) isReference(key incident.Key) bool {
-	w := c.targets[key]
-	return w != nil && w.reference > 0
+	_, is := c.references[key]
+	return is
 }

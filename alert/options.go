@@ -1,7 +1,6 @@
 package alert
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -126,9 +125,9 @@ type Config struct {
 	to            map[string]bool           // the addresses that get mails about targets that name none; nil: all
 	windows       []*maintenance.Window
 	channels      []channel
-	mailer        *mail.Mailer // nil: no mail
-	witnesses     witnesses    // nil: none
-	references    []Target     // the targets that stand for our own line
+	mailer        *mail.Mailer            // nil: no mail
+	witnesses     witnesses               // nil: none
+	references    map[incident.Key]Target // the targets that stand for our own line
 	hold          time.Duration
 }
 
@@ -165,8 +164,15 @@ func (o Options) Compile(targets []Target, g probe.Guard) (*Config, error) {
 		targets:       make(map[incident.Key]*watched, len(targets)),
 		hold:          time.Duration(o.Hold),
 	}
+	errs := o.validate()
+	for n, options := range o.Maintenance {
+		w, err := options.Compile()
+		errs.Join(option.Under(option.Index("maintenance", n), err))
+		c.windows = append(c.windows, w)
+	}
 	panel, err := witness.New(o.Witnesses, g)
-	if err := errors.Join(append(append(o.validate(), c.compileWindows(&o)...), err)...); err != nil {
+	errs.Join(err)
+	if err := errs.Err(); err != nil {
 		return nil, err
 	}
 	if len(panel) > 0 {
@@ -201,36 +207,29 @@ func (o Options) Compile(targets []Target, g probe.Guard) (*Config, error) {
 	return c, nil
 }
 
-func (o *Options) validate() []error {
-	var errs []error
-	under := func(section string) mail.Report {
-		return func(path, format string, args ...any) {
-			errs = append(errs, &option.Error{Path: section + path, Err: fmt.Errorf(format, args...)})
-		}
-	}
-	report := under("")
+func (o *Options) validate() (errs option.Collector) {
 	if o.Email == nil && o.Alertmanager == nil {
-		report("", "names no recipients; accepted: email, alertmanager, or both")
+		errs.Addf("", "names no recipients; accepted: email, alertmanager, or both")
 	}
 	for _, threshold := range []struct {
 		name string
 		n    int
 	}{{"down_after", o.DownAfter}, {"up_after", o.UpAfter}} {
 		if threshold.n < 1 || threshold.n > maxThreshold {
-			report(threshold.name, "%d is out of range; accepted: 1 to %d consecutive results", threshold.n, maxThreshold)
+			errs.Addf(threshold.name, "%d is out of range; accepted: 1 to %d consecutive results", threshold.n, maxThreshold)
 		}
 	}
 	if v := o.MaxMailsPerHour; v < 1 || v > maxMailsPerHour {
-		report("max_mails_per_hour", "%d is out of range; accepted: 1 to %d", v, maxMailsPerHour)
+		errs.Addf("max_mails_per_hour", "%d is out of range; accepted: 1 to %d", v, maxMailsPerHour)
 	}
 	if o.RepeatEvery != 0 && time.Duration(o.RepeatEvery) < time.Minute {
-		report("repeat_every", "%s is too often; accepted: 0s (no reminders), or at least 1m", time.Duration(o.RepeatEvery))
+		errs.Addf("repeat_every", "%s is too often; accepted: 0s (no reminders), or at least 1m", time.Duration(o.RepeatEvery))
 	}
 	if o.Email != nil {
-		o.Email.Validate(under("email."))
+		errs.Join(option.Under("email", o.Email.Check()))
 	}
 	if o.Alertmanager != nil {
-		o.Alertmanager.Validate(under("alertmanager."))
+		errs.Join(option.Under("alertmanager", o.Alertmanager.Check()))
 	}
 	return errs
 }

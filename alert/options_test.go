@@ -71,15 +71,29 @@ func TestOptionsAreJudgedAtLoad(t *testing.T) {
 			if err != nil && strings.Contains(err.Error(), "u:p") {
 				t.Errorf("the error tells the password: %v", err)
 			}
-			if joined, ok := err.(interface{ Unwrap() []error }); ok {
-				for _, e := range joined.Unwrap() {
-					if _, ok := e.(*option.Error); !ok {
-						t.Errorf("%v has no path", e)
-					}
+			for _, e := range each(err) {
+				if _, ok := e.(*option.Error); !ok {
+					t.Errorf("%v has no path", e)
 				}
 			}
 		})
 	}
+}
+
+// each is the errors that are joined in err.
+func each(err error) (all []error) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil
+	}
+	for _, e := range joined.Unwrap() {
+		if below := each(e); below != nil {
+			all = append(all, below...)
+		} else {
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 func TestAlertsArePostedToTheAPI(t *testing.T) {

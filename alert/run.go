@@ -2,12 +2,12 @@ package alert
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"time"
 
 	"rollcall/alert/incident"
 	"rollcall/alert/outbox"
+	"rollcall/probe"
 )
 
 // How often run does what no event demands.
@@ -45,13 +45,13 @@ func (e *engine) turn(ctx context.Context, now time.Time) time.Duration {
 			from, more = e.sweepPart(from, now)
 		}
 	}
-	composed := e.compose(now)
+	composed, next := e.compose(now)
 	e.save(now)
 	for _, d := range composed {
 		e.start(ctx, d)
 	}
 	e.log()
-	return e.wait(now)
+	return e.wait(now, next)
 }
 
 func (e *engine) sweepDue(now time.Time) bool {
@@ -64,27 +64,16 @@ func (e *engine) sweepDue(now time.Time) bool {
 	return due
 }
 
-// wait is how long there will be nothing to do that no event announces.
-func (e *engine) wait(now time.Time) time.Duration {
+// wait is how long there will be nothing to do that no event announces; next is when a message is due.
+func (e *engine) wait(now, next time.Time) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	at := e.sweepAt
-	sooner := func(t time.Time) {
-		if t.Before(at) {
-			at = t
-		}
-	}
+	at := incident.Earlier(e.sweepAt, next)
 	if len(e.dirty) > 0 {
-		sooner(now.Add(saveInterval))
+		at = incident.Earlier(at, now.Add(saveInterval))
 	}
 	if e.storeFails {
-		sooner(e.retryStore)
-	}
-	busy := e.busy()
-	for _, r := range e.recipients {
-		if t, due := e.due(r, now); due && busy[r.Channel] < r.channel.sessions {
-			sooner(t)
-		}
+		at = incident.Earlier(at, e.retryStore)
 	}
 	return max(0, at.Sub(now))
 }
@@ -96,30 +85,10 @@ type delivery struct {
 	message  *outbox.Message
 }
 
-// due is when the next message to a recipient may leave; ok is false when there is none, or one is on its way.
-func (e *engine) due(r *recipient, now time.Time) (at time.Time, ok bool) {
-	at, ok = r.Due(r.channel.pacing, now)
-	if r.channel.resend > 0 && e.down > 0 && !r.Sending() && (!ok || r.nextResend.Before(at)) {
-		return r.nextResend, true
-	}
-	return at, ok
-}
-
-// busy is how many messages are on their way, by channel.
-func (e *engine) busy() map[string]int {
-	busy := make(map[string]int)
-	for _, r := range e.recipients {
-		if r.Sending() {
-			busy[r.Channel]++
-		}
-	}
-	return busy
-}
-
 // compose makes the messages that are due. From here until the outcome is known they count as being on their way.
-func (e *engine) compose(now time.Time) []delivery {
-	var composed []delivery
-	for _, r := range e.dueRecipients(now) {
+func (e *engine) compose(now time.Time) (composed []delivery, next time.Time) {
+	due, next := e.due(now)
+	for _, r := range due {
 		e.mu.Lock()
 		d := delivery{r, r.channel.notifier, r.Message()}
 		resend := r.channel.resend > 0 && !now.Before(r.nextResend)
@@ -128,8 +97,12 @@ func (e *engine) compose(now time.Time) []delivery {
 		}
 		e.mu.Unlock()
 		if d.message == nil {
+			digest := e.digest(r, resend, now)
+			if len(digest.Notifications)+len(digest.Open)+digest.Overflow == 0 {
+				continue // nothing is down that would be said again
+			}
 			var err error
-			if d.message, err = d.notifier.Compose(r.Name, e.digest(r, resend, now)); err != nil {
+			if d.message, err = d.notifier.Compose(r.Name, digest); err != nil {
 				e.options.Logger.Error("a message cannot be composed; this is a bug in rollcall", "channel", r.Channel, "to", r.Name, "err", err)
 				e.mu.Lock()
 				r.Delay(now)
@@ -144,33 +117,45 @@ func (e *engine) compose(now time.Time) []delivery {
 		}
 		e.mu.Unlock()
 	}
-	return composed
+	return composed, next
 }
 
-// dueRecipients are those whose turn it is, those first that waited the longest, as many as may be served at once.
-func (e *engine) dueRecipients(now time.Time) []*recipient {
+// due are the recipients whose turn it is, those first that waited the longest, as many as may be served at once; next is
+// when another's turn comes by itself.
+func (e *engine) due(now time.Time) (due []*recipient, next time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var due []*recipient
+	next = now.Add(sweepInterval)
+	busy := make(map[string]int) // messages on their way, by channel
 	for _, r := range e.recipients {
-		if at, ok := e.due(r, now); ok && !now.Before(at) {
+		at, ok := r.Due(r.channel.pacing, now)
+		switch repeats := r.channel.resend > 0 && (!ok || r.nextResend.Before(at)); {
+		case r.Sending():
+			busy[r.Channel]++
+			continue
+		case repeats:
+			at = r.nextResend
+		case !ok:
+			continue
+		}
+		if now.Before(at) {
+			next = incident.Earlier(next, at)
+		} else {
 			due = append(due, r)
 		}
 	}
 	slices.SortStableFunc(due, func(a, b *recipient) int { return a.Tried().Compare(b.Tried()) })
-	busy := e.busy()
 	return slices.DeleteFunc(due, func(r *recipient) bool {
 		busy[r.Channel]++
 		return busy[r.Channel] > r.channel.sessions
-	})
+	}), next
 }
 
 // digest is what a message to r has to say. It is read in parts, so that no probe waits for all of it.
 func (e *engine) digest(r *recipient, all bool, now time.Time) *outbox.Digest {
-	d := &outbox.Digest{ExternalURL: e.options.ExternalURL, At: now}
+	d := &outbox.Digest{ExternalURL: e.options.ExternalURL, At: now, Reasons: make(map[probe.Reason]int), Groups: make(map[string]int)}
 	e.mu.Lock()
-	d.Overflow, d.Down, d.Targets = r.Overflow(), e.down, len(e.all)
-	d.Reasons, d.Groups = maps.Clone(e.reasons), maps.Clone(e.groups)
+	d.Overflow, d.Targets = r.Overflow(), len(e.all)
 	e.mu.Unlock()
 	var read outbox.Cursor
 	for more := true; more; {
@@ -180,17 +165,31 @@ func (e *engine) digest(r *recipient, all bool, now time.Time) *outbox.Digest {
 		d.Notifications = append(d.Notifications, part...)
 		more = len(part) > 0
 	}
-	for from, more := 0, all; more; from += visits {
+	e.eachOpen(func(i *incident.Incident) {
+		d.Down++
+		d.Reasons[i.Reason]++
+		if i.Group != "" {
+			d.Groups[i.Group]++
+		}
+		if all && !i.Held {
+			d.Open = append(d.Open, i)
+		}
+	})
+	return d
+}
+
+// eachOpen calls f with every open incident, under the lock, and in parts, too.
+func (e *engine) eachOpen(f func(i *incident.Incident)) {
+	for from, more := 0, true; more; from += visits {
 		e.mu.Lock()
 		for n := from; n < from+visits && n < len(e.all); n++ {
-			if i := e.all[n].Incident; i != nil && !i.Held {
-				d.Open = append(d.Open, i)
+			if i := e.all[n].Incident; i != nil {
+				f(i)
 			}
 		}
 		more = from+visits < len(e.all)
 		e.mu.Unlock()
 	}
-	return d
 }
 
 // start delivers a message on a goroutine of its own.

@@ -10,10 +10,10 @@ import (
 // rowsPerWrite keeps a write small enough to be held in memory, and the writes few: each waits for the disk.
 const rowsPerWrite = 1000
 
-// change is a row to be written, and what to do under the lock if that fails.
+// change is a row to be written, which takes too long to encode under the lock, and what to do under it if that fails.
 type change struct {
-	write outbox.Write
-	undo  func()
+	encode func() outbox.Write
+	undo   func()
 }
 
 // save puts everything that changed on the disk. When that fails, memory stays the truth: messages leave all the same,
@@ -24,12 +24,15 @@ func (e *engine) save(now time.Time) {
 	}
 	for more := true; more; {
 		var changes []change
-		if changes, more = e.collect(); len(changes) == 0 {
+		for more && len(changes) < rowsPerWrite {
+			changes, more = e.collect(changes)
+		}
+		if len(changes) == 0 {
 			break
 		}
 		writes := make([]outbox.Write, len(changes))
 		for n, c := range changes {
-			writes[n] = c.write
+			writes[n] = c.encode()
 		}
 		if err := e.store.Commit(writes); err != nil {
 			e.notSaved(changes, writes, err, now)
@@ -58,86 +61,43 @@ func (e *engine) restore() {
 	e.options.Logger.Error("the alert store's file was removed while rollcall runs; all of it is written again", "file", outbox.StoreFile)
 }
 
-// collect takes what is to be written next; more is false when that is all. The messages come last, with or after what
-// they say. All rows of a target are of the same instant: a tracker on disk that is ahead of its notifications would lose
-// them, and one that is behind would send them twice.
-func (e *engine) collect() (changes []change, more bool) {
-	e.mu.Lock()
-	for _, w := range e.dropped { // first: the same recipient may be configured again
-		changes = append(changes, change{w, func() { e.dropped = append(e.dropped, w) }})
-	}
-	e.dropped = nil
-	e.mu.Unlock()
-	for len(changes) < rowsPerWrite {
-		rows := e.collectPart()
-		if len(rows) == 0 {
-			return e.collectMessages(changes), false
-		}
-		changes = append(changes, encode(rows)...)
-	}
-	return changes, true
-}
-
-// row is a change whose value is yet to be encoded, which takes too long under the lock.
-type row struct {
-	key          incident.Key
-	tracker      *incident.Tracker // a copy; nil: there is none any more
-	of           *recipient        // nil: the row is the tracker's
-	notification *outbox.Notification
-	undo         func()
-}
-
-func encode(rows []row) []change {
-	changes := make([]change, len(rows))
-	for n, r := range rows {
-		if changes[n].undo = r.undo; r.of == nil {
-			changes[n].write = outbox.TargetRow(r.key, r.tracker)
-		} else {
-			changes[n].write = r.of.NotificationRow(r.key, r.notification)
-		}
-	}
-	return changes
-}
-
-func (e *engine) collectPart() (rows []row) {
+// collect adds a part of what is to be written; more is false when that is all. The messages come last, with or after
+// what they say. All rows of a target are of the same instant: a tracker on disk that is ahead of its notifications would
+// lose them, and one that is behind would send them twice.
+func (e *engine) collect(changes []change) (_ []change, more bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for len(rows) < copies && len(e.dirty) > 0 {
-		last := len(e.dirty) - 1
-		key := e.dirty[last]
-		e.dirty = e.dirty[:last]
-		delete(e.isDirty, key)
-		tracker := row{key: key, undo: func() { e.mark(key) }}
+	for _, w := range e.dropped { // first: the same recipient may be configured again
+		changes = append(changes, change{func() outbox.Write { return w }, func() { e.dropped = append(e.dropped, w) }})
+	}
+	e.dropped = nil
+	for range min(copies, len(e.order)) {
+		key := e.order[0]
+		of := e.dirty[key]
+		delete(e.dirty, key)
+		e.order = e.order[1:]
+		var tracker *incident.Tracker
 		if t := e.targets[key]; t != nil {
 			c := t.Tracker
-			tracker.tracker = &c
+			tracker = &c
 		}
-		rows = append(rows, tracker)
-		for _, r := range e.recipients {
-			if n, dirty := r.TakeDirty(key); dirty {
-				rows = append(rows, row{key: key, of: r, notification: n, undo: func() { r.MarkDirty(key) }})
+		changes = append(changes, change{func() outbox.Write { return outbox.TargetRow(key, tracker) }, func() { e.mark(key, nil) }})
+		for _, r := range of {
+			if n := r.Notification(key); !r.removed {
+				changes = append(changes, change{func() outbox.Write { return r.NotificationRow(key, n) }, func() { e.mark(key, r) }})
 			}
 		}
 	}
-	return rows
-}
-
-// collectMessages adds the recipients' own rows, with the messages that are about to leave.
-func (e *engine) collectMessages(changes []change) []change {
-	var encode []func() outbox.Write
-	var of []*recipient
-	e.mu.Lock()
+	if len(e.order) > 0 {
+		return changes, true
+	}
 	for _, r := range e.recipients {
 		if r.RowDirty {
 			r.RowDirty = false
-			encode, of = append(encode, r.Row()), append(of, r)
+			changes = append(changes, change{r.Row(), func() { r.RowDirty = true }})
 		}
 	}
-	e.mu.Unlock()
-	for n, r := range of {
-		changes = append(changes, change{encode[n](), func() { r.RowDirty = true }})
-	}
-	return changes
+	return changes, false
 }
 
 // notSaved has the changes written at the next attempt. Those that would take away what never came to the disk are

@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"maps"
 	"time"
 
 	"rollcall/alert/incident"
@@ -51,17 +52,6 @@ func (s Stats) Each(put func(name string, value float64, labels ...string)) {
 	}
 }
 
-// outcomes are the names under which attempts are counted.
-var outcomes = []outbox.Verdict{outbox.Delivered, outbox.Postponed, outbox.Refused, outbox.InDoubt}
-
-func newChannelStats(name string) *ChannelStats {
-	s := &ChannelStats{Channel: name, Attempts: make(map[string]uint64)}
-	for _, v := range outcomes {
-		s.Attempts[v.Name()] = 0
-	}
-	return s
-}
-
 // Stats returns the present numbers.
 func (h *Hook) Stats() Stats {
 	e := h.active.Load()
@@ -71,16 +61,23 @@ func (h *Hook) Stats() Stats {
 	return e.stats(time.Now())
 }
 
-func (e *engine) stats(now time.Time) Stats {
+func (e *engine) stats(now time.Time) (s Stats) {
+	scopes := map[incident.Scope]int{incident.ScopeHere: 0, incident.ScopeEverywhere: 0, incident.ScopeUnknown: 0, incident.ScopeIsolated: 0}
+	e.eachOpen(func(i *incident.Incident) {
+		s.Incidents++
+		if i.Scope != "" {
+			scopes[i.Scope]++
+		}
+	})
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := Stats{Incidents: e.down, Scopes: e.scopesNow(), Watched: len(e.all), Refused: e.refused, StoreFailures: e.storeFailures}
+	if e.config.witnesses != nil || len(e.config.references) > 0 {
+		s.Scopes = scopes
+	}
+	s.Watched, s.Refused, s.StoreFailures = len(e.all), e.refused, e.storeFailures
 	for _, ch := range e.config.channels {
 		c := *e.channelStats(ch.name)
-		c.Attempts = make(map[string]uint64, len(outcomes))
-		for name, n := range e.channelStats(ch.name).Attempts {
-			c.Attempts[name] = n
-		}
+		c.Attempts = maps.Clone(c.Attempts)
 		for _, r := range e.recipients {
 			if r.channel.name != ch.name {
 				continue
@@ -98,21 +95,14 @@ func (e *engine) stats(now time.Time) Stats {
 	return s
 }
 
-// scopesNow are the open incidents by scope; nil where no second opinion is asked for.
-func (e *engine) scopesNow() map[incident.Scope]int {
-	if e.config.witnesses == nil && len(e.config.references) == 0 {
-		return nil
-	}
-	all := make(map[incident.Scope]int)
-	for _, scope := range []incident.Scope{incident.ScopeHere, incident.ScopeEverywhere, incident.ScopeUnknown, incident.ScopeIsolated} {
-		all[scope] = e.scopes[scope]
-	}
-	return all
-}
-
+// channelStats are the numbers of a channel that only grow. Each outcome is there from the start.
 func (e *engine) channelStats(name string) *ChannelStats {
 	if e.counts[name] == nil {
-		e.counts[name] = newChannelStats(name)
+		s := &ChannelStats{Channel: name, Attempts: make(map[string]uint64)}
+		for _, v := range []outbox.Verdict{outbox.Delivered, outbox.Postponed, outbox.Refused, outbox.InDoubt} {
+			s.Attempts[v.Name()] = 0
+		}
+		e.counts[name] = s
 	}
 	return e.counts[name]
 }

@@ -2,7 +2,6 @@ package alert
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -27,10 +26,9 @@ type Target struct {
 
 // watched is a compiled Target.
 type watched struct {
-	maintenance.Target
-	policy    incident.Policy
-	to        map[string]bool // the addresses that get its mails; nil: those of the section
-	reference time.Duration   // for how long a result of it speaks of our own line; 0: it is no reference
+	incident.Subject
+	policy incident.Policy
+	to     map[string]bool // the addresses that get its mails; nil: those of the section
 }
 
 // maxOfTargets bounds the addresses that targets name themselves.
@@ -38,16 +36,13 @@ const maxOfTargets = 1000
 
 // compileTargets makes the configured targets ready and returns the addresses that they add to the section's.
 func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Address, err error) {
-	var errs []error
-	references := make(map[string]bool, len(o.References))
-	for _, name := range o.References {
-		references[name] = true
-	}
+	var errs option.Collector
+	c.references = make(map[incident.Key]Target, len(o.References))
 	for _, t := range targets {
-		w := &watched{Target: maintenance.Target{Target: incident.KeyOf("", t.Target, "").Target, Name: t.Name, Group: t.Group, Labels: t.Labels}, policy: c.policy}
-		if references[t.Target] || references[t.Name] {
-			w.reference = referenceIntervals * t.Interval
-			c.references = append(c.references, t)
+		key := incident.KeyOf(t.Module, t.Target, t.Hostname)
+		w := &watched{Subject: incident.Subject{Key: key, Name: t.Name, Group: t.Group, Labels: t.Labels}, policy: c.policy}
+		if slices.Contains(o.References, t.Target) || slices.Contains(o.References, t.Name) {
+			c.references[key] = t
 		}
 		if t.DownAfter > 0 {
 			w.policy.DownAfter = t.DownAfter
@@ -60,18 +55,18 @@ func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Addre
 		}
 		to, err := t.recipients(o.Email)
 		if err != nil {
-			errs = append(errs, &option.Error{Path: "email", Err: fmt.Errorf("recipients of the target %s: %w", incident.Clean(t.Target, 300), err)})
+			errs.Addf("email", "recipients of the target %s: %w", incident.Clean(t.Target, 300), err)
 		}
 		if to != nil {
 			w.to = set(to)
 			more = append(more, to...)
 		}
-		c.targets[incident.KeyOf(t.Module, t.Target, t.Hostname)] = w
+		c.targets[key] = w
 	}
 	if len(set(more)) > maxOfTargets {
-		errs = append(errs, &option.Error{Path: "email", Err: fmt.Errorf("targets name more than %d addresses; accepted: mailing lists beyond that", maxOfTargets)})
+		errs.Addf("email", "targets name more than %d addresses; accepted: mailing lists beyond that", maxOfTargets)
 	}
-	return more, errors.Join(errs...)
+	return more, errs.Err()
 }
 
 // recipients are the addresses that the target names itself; nil: it names none.
@@ -104,16 +99,6 @@ func set(addresses []mail.Address) map[string]bool {
 	return all
 }
 
-// compileWindows makes the maintenance windows ready.
-func (c *Config) compileWindows(o *Options) (errs []error) {
-	for n, options := range o.Maintenance {
-		w, err := options.Compile()
-		errs = append(errs, option.Under(option.Index("maintenance", n), err))
-		c.windows = append(c.windows, w)
-	}
-	return errs
-}
-
 // policyOf is when results of the target become events.
 func (c *Config) policyOf(key incident.Key) incident.Policy {
 	if w := c.targets[key]; w != nil {
@@ -133,30 +118,19 @@ func (c *Config) sendsTo(r *outbox.Queue, key incident.Key) bool {
 
 // inMaintenance reports whether notifications about the target wait now.
 func (c *Config) inMaintenance(t *target, now time.Time) bool {
-	is := maintenance.Target{Target: t.Target, Name: t.Name, Group: t.Group, Labels: t.Labels}
-	return slices.ContainsFunc(c.windows, func(w *maintenance.Window) bool { return w.Covers(is, now) })
+	return slices.ContainsFunc(c.windows, func(w *maintenance.Window) bool { return w.Covers(t.Subject, now) })
 }
 
 // Maintenance returns what reports whether a configured target is under maintenance at now; nil: no window is open.
 func (h *Hook) Maintenance(now time.Time) func(module, target, hostname string) bool {
-	e := h.active.Load()
-	if e == nil {
-		return nil
-	}
-	e.mu.Lock()
-	c := e.config
-	e.mu.Unlock()
-	var open []*maintenance.Window
-	for _, w := range c.windows {
-		if w.IsOpen(now) {
-			open = append(open, w)
-		}
-	}
+	c := new(Config)
+	h.read(func(e *engine) { c = e.config })
+	open := slices.DeleteFunc(slices.Clone(c.windows), func(w *maintenance.Window) bool { return !w.IsOpen(now) })
 	if len(open) == 0 {
 		return nil
 	}
 	return func(module, target, hostname string) bool {
 		is := c.targets[incident.KeyOf(module, target, hostname)]
-		return is != nil && slices.ContainsFunc(open, func(w *maintenance.Window) bool { return w.Names(is.Target) })
+		return is != nil && slices.ContainsFunc(open, func(w *maintenance.Window) bool { return w.Names(is.Subject) })
 	}
 }

@@ -34,8 +34,8 @@ var layers = []layer{
 	{packages: []string{"alert/alertmanager"}}, // writes what a mail writes
 	{packages: []string{"alert/mail"}},
 	{packages: []string{"alert/outbox", "history/block"}},
-	{packages: []string{"alert/witness"}},
-	{packages: []string{"alert/incident", "alert/maintenance", "schedule/discovery", "config/strictyaml", "report", "history", "boltfile"}},
+	{packages: []string{"alert/witness", "alert/maintenance"}},
+	{packages: []string{"alert/incident", "schedule/discovery", "config/strictyaml", "report", "history", "boltfile"}},
 	{
 		packages: []string{
 			"probe/httpprobe", "probe/tcpprobe", "probe/dnsprobe", "probe/icmpprobe",

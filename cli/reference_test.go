@@ -22,6 +22,7 @@ import (
 	"rollcall/alert/incident"
 	"rollcall/collector"
 	"rollcall/config"
+	"rollcall/history/store"
 	"rollcall/probe"
 )
 
@@ -170,12 +171,13 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 	exporter.ReportAlerts(alert.Stats{Scopes: map[incident.Scope]int{incident.ScopeHere: 1}, Channels: []alert.ChannelStats{{
 		Channel: "email", Attempts: map[string]uint64{"sent": 1}, LastSuccess: time.Now(),
 	}}}.Each)
-	exporter.ReportDiscovery(func() collector.DiscoveryStats {
-		return collector.DiscoveryStats{Mechanisms: map[string]collector.MechanismStats{"file": {}}}
+	exporter.ReportDiscovery(func(put func(name string, value float64, labels ...string)) {
+		put("refused", 0)
+		for _, name := range []string{"sources", "failing", "failures", "targets"} {
+			put(name, 0, "file")
+		}
 	})
-	exporter.ReportHistory(func() collector.HistoryStats {
-		return collector.HistoryStats{LastWrite: time.Now(), Oldest: time.Now()}
-	})
+	exporter.ReportHistory(store.Stats{LastWrite: time.Now(), Oldest: time.Now()}.Each)
 	exporter.Observe(*everyFact())
 	exporter.Observe(*down)
 	w := httptest.NewRecorder()

@@ -18,9 +18,8 @@ import (
 type builder struct {
 	built     []family // those that the last build filled in, in order
 	families  [familyCount]dto.MetricFamily
-	single    [familyCount]series // the series of a family that has one
-	phases    [phaseCount]series  // those of probe_http_duration_seconds
-	shown     [phaseCount]*dto.Metric
+	single    [familyCount]series    // the series of a family that has one
+	phases    [phaseCount]series     // those of probe_http_duration_seconds
 	icmp      [icmpPhaseCount]series // those of probe_icmp_duration_seconds
 	dns       [dnsPhaseCount]series  // those of probe_dns_duration_seconds
 	grpc      [grpcPhaseCount]series // those of probe_grpc_duration_seconds
@@ -69,33 +68,19 @@ func newBuilder() *builder {
 		}
 		s.wire(labels[first:next:next])
 	}
-	for i := range b.phases {
-		label(&b.phases[i], phaseLabels[:], phaseNames[i:i+1])
+	several := func(f family, all []series, names, values []string) {
+		b.families[f].Metric = make([]*dto.Metric, len(all))
+		for i := range all {
+			label(&all[i], names, values[i:i+1])
+			b.families[f].Metric[i] = &all[i].metric
+		}
 	}
-	b.families[icmpDuration].Metric = make([]*dto.Metric, icmpPhaseCount)
-	for i := range b.icmp {
-		label(&b.icmp[i], phaseLabels[:], icmpPhases[i:i+1])
-		b.families[icmpDuration].Metric[i] = &b.icmp[i].metric
-	}
-	b.families[dnsDuration].Metric = make([]*dto.Metric, dnsPhaseCount)
-	for i := range b.dns {
-		label(&b.dns[i], phaseLabels[:], dnsPhases[i:i+1])
-		b.families[dnsDuration].Metric[i] = &b.dns[i].metric
-	}
-	b.families[grpcDuration].Metric = make([]*dto.Metric, grpcPhaseCount)
-	for i := range b.grpc {
-		label(&b.grpc[i], phaseLabels[:], grpcPhases[i:i+1])
-		b.families[grpcDuration].Metric[i] = &b.grpc[i].metric
-	}
-	b.families[websocketDuration].Metric = make([]*dto.Metric, 0, websocketPhaseCount)
-	for i := range b.websocket {
-		label(&b.websocket[i], phaseLabels[:], websocketPhases[i:i+1])
-	}
-	b.families[grpcHealthcheckResponse].Metric = make([]*dto.Metric, len(servingStates))
-	for i := range b.serving {
-		label(&b.serving[i], servingLabels[:], servingStates[i:i+1])
-		b.families[grpcHealthcheckResponse].Metric[i] = &b.serving[i].metric
-	}
+	several(httpDuration, b.phases[:], phaseLabels[:], phaseNames[:])
+	several(icmpDuration, b.icmp[:], phaseLabels[:], icmpPhases[:])
+	several(dnsDuration, b.dns[:], phaseLabels[:], dnsPhases[:])
+	several(grpcDuration, b.grpc[:], phaseLabels[:], grpcPhases[:])
+	several(grpcHealthcheckResponse, b.serving[:], servingLabels[:], servingStates[:])
+	several(websocketDuration, b.websocket[:], phaseLabels[:], websocketPhases[:])
 	label(&b.single[failureInfo], failureLabels[:], b.failure[:])
 	label(&b.single[sslLastChainInfo], certLabels[:], b.cert[:])
 	label(&b.single[tlsCipherInfo], cipherLabels[:], b.cipher[:])
@@ -208,7 +193,7 @@ func (b *builder) addDNS(result *probe.Result) {
 // addPhases adds the phases that the probe went into: resolve unless a proxy did it, the others once a connection
 // was tried. Without any the family is absent.
 func (b *builder) addPhases(result *probe.Result) {
-	shown := b.shown[:0]
+	shown := b.families[httpDuration].Metric[:0]
 	show := func(phase int, d time.Duration) {
 		b.phases[phase].value = d.Seconds()
 		shown = append(shown, &b.phases[phase].metric)

@@ -4,17 +4,18 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 func TestHistoryMetrics(t *testing.T) {
 	e := NewExporter(func() int { return 0 })
-	e.ReportHistory(func() HistoryStats {
-		return HistoryStats{
-			Results: 1, Dropped: 2, WriteFailures: 3, Damaged: 4, Writable: true, Bytes: 5, UsedBytes: 6, Pending: 7,
-			LastWrite: time.UnixMilli(1700000000500), WriteDuration: 1500 * time.Millisecond, Targets: 8, OpenIncidents: 9,
+	e.ReportHistory(func(put func(name string, value float64, labels ...string)) {
+		for name, value := range map[string]float64{
+			"results": 1, "dropped": 2, "write_failures": 3, "damaged": 4, "writable": 1, "bytes": 5, "used_bytes": 6, "pending": 7,
+			"last_write": 1700000000.5, "write_duration": 1.5, "targets": 8, "incidents": 9,
+		} {
+			put(name, value)
 		}
 	})
 	var got strings.Builder

@@ -87,8 +87,8 @@ func TestEveryPageIsValidInEveryFormat(t *testing.T) {
 	e := NewExporter(func() int { return 3 })
 	e.ReportReloads(func() (bool, time.Time) { return true, time.UnixMilli(1700000000500) })
 	e.ReportUnusableModules(func() int { return 1 })
-	e.ReportHistory(func() HistoryStats { return HistoryStats{Results: 1, Writable: true, LastWrite: time.Now()} })
-	e.ReportDiscovery(func() DiscoveryStats { return DiscoveryStats{Refused: 1} })
+	e.ReportHistory(func(put func(string, float64, ...string)) { put("results", 1) })
+	e.ReportDiscovery(func(put func(string, float64, ...string)) { put("failures", 1, "file") })
 	e.ReportAlerts(func(put func(name string, value float64, labels ...string)) {
 		put("incidents", 2)
 		put("summed", 9, "email")

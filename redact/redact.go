@@ -44,6 +44,28 @@ func Text(text string, secrets ...string) string {
 	return text
 }
 
+// Error is err with a text without the secrets (see Text); it wraps err. Without any, and of nil, it is err itself.
+func Error(err error, secrets ...string) error {
+	if err == nil || len(secrets) == 0 {
+		return err
+	}
+	text := Text(err.Error(), secrets...)
+	if text == err.Error() {
+		return err
+	}
+	return &redactedError{text, err}
+}
+
+// redactedError is an error whose text is without secrets.
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string { return e.text }
+
+func (e *redactedError) Unwrap() error { return e.err }
+
 // encoded is a word that may be Base64, of as many bytes as the shortest secret.
 var encoded = regexp.MustCompile(`[A-Za-z0-9+/_-]{6,}={0,2}`)
 

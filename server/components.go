@@ -61,7 +61,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	exporter.ReportUnusableModules(func() int { return len(manager.Current().Unusable()) })
 	targets := new(collector.Targets)
 	archive := newArchive(o)
-	exporter.ReportHistory(historyStats(archive.store))
+	exporter.ReportHistory(func(put func(string, float64, ...string)) { archive.store.Stats().Each(put) })
 	current := func() web.Config { return manager.Current() }
 	if o.ShowSent {
 		current = func() web.Config { return config.WithSent{Config: manager.Current()} }
@@ -98,18 +98,16 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	}
 	hook := alert.NewHook(alert.HookOptions{
 		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
-		Hurry: func(targets []alert.Target) {
-			for _, t := range targets {
-				scheduler.Hurry(schedule.Identity{Module: t.Module, Target: t.Target, Hostname: t.Hostname})
-			}
+		Hurry: func(t alert.Target) {
+			scheduler.Hurry(schedule.Identity{Module: t.Module, Target: t.Target, Hostname: t.Hostname})
 		},
 	})
 	runner.Isolated, targets.Maintenance, archive.hook = hook.Isolated, hook.Maintenance, hook
-	exporter.ReportAlerts(func(put func(name string, value float64, labels ...string)) { hook.Stats().Each(put) })
+	exporter.ReportAlerts(func(put func(string, float64, ...string)) { hook.Stats().Each(put) })
 	runner.Observers = []probe.Observer{exporter, app, hook, targets, archive}
 	connections := port.New(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
 	watchlist := newWatchlist(o.Shard, o.Logger)
-	exporter.ReportDiscovery(watchlist.stats)
+	exporter.ReportDiscovery(watchlist.numbers)
 	return &components{
 		routePrefix: routePrefix, app: app, runner: runner, hook: hook, targets: targets, archive: archive, stalls: stalls, scheduler: scheduler,
 		watchlist: watchlist, connections: connections,

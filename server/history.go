@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"rollcall/alert"
-	"rollcall/collector"
 	"rollcall/config"
 	"rollcall/history"
 	"rollcall/history/prometheus"
@@ -204,16 +203,4 @@ func kept(scheduled []schedule.Target) []history.Target {
 		}
 	}
 	return targets
-}
-
-// historyStats passes the store's numbers to collector: neither package imports the other.
-func historyStats(kept *store.Store) func() collector.HistoryStats {
-	return func() collector.HistoryStats {
-		s := kept.Stats()
-		return collector.HistoryStats{
-			Results: s.Results, Dropped: s.Dropped, WriteFailures: s.WriteFailures, Damaged: s.Damaged, Writable: s.Writable,
-			Bytes: s.Bytes, UsedBytes: s.UsedBytes, Pending: s.Pending, LastWrite: s.LastWrite, WriteDuration: s.WriteDuration,
-			Targets: s.Targets, OpenIncidents: s.OpenIncidents, Oldest: s.Oldest,
-		}
-	}
 }

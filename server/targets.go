@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"rollcall/collector"
 	"rollcall/config"
 	"rollcall/schedule"
 	"rollcall/schedule/discovery"
@@ -139,11 +138,13 @@ func (c *components) startDiscovery(ctx context.Context, present *config.Config)
 	}
 }
 
-// stats passes the manager's numbers to collector: neither package imports the other.
-func (w *watchlist) stats() collector.DiscoveryStats {
-	s := collector.DiscoveryStats{Refused: int(w.refused.Load()), Mechanisms: map[string]collector.MechanismStats{}}
+// numbers puts what there is to know about discovery.
+func (w *watchlist) numbers(put func(name string, value float64, labels ...string)) {
+	put("refused", float64(w.refused.Load()))
 	for mechanism, m := range w.manager.Stats() {
-		s.Mechanisms[mechanism] = collector.MechanismStats{Sources: m.Sources, Failing: m.Failing, Failures: m.Failures, Targets: m.Targets}
+		put("sources", float64(m.Sources), mechanism)
+		put("failing", float64(m.Failing), mechanism)
+		put("failures", float64(m.Failures), mechanism)
+		put("targets", float64(m.Targets), mechanism)
 	}
-	return s
 }

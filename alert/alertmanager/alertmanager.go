@@ -96,7 +96,7 @@ func (p *Poster) Compose(_ string, d *outbox.Digest) (*outbox.Message, error) {
 			return fmt.Errorf("encoding an alert: %w", err)
 		}
 		m.Parts = append(m.Parts, part)
-		posted[i.Key()] = true
+		posted[i.Key] = true
 		return nil
 	}
 	for _, n := range d.Notifications {
@@ -108,7 +108,7 @@ func (p *Poster) Compose(_ string, d *outbox.Digest) (*outbox.Message, error) {
 		}
 	}
 	for _, i := range d.Open {
-		if !posted[i.Key()] {
+		if !posted[i.Key] {
 			if err := add(i); err != nil {
 				return nil, err
 			}

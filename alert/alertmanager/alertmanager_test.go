@@ -26,7 +26,7 @@ var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // story is one incident of a target: its beginning and its end.
 func story(target string, n int) (down, up *incident.Incident) {
 	since := epoch.Add(time.Duration(n) * time.Hour)
-	down = &incident.Incident{ID: probe.IncidentID("m", target, "", since), Module: "m", Target: target, Prober: "tcp", Since: since, Reason: "connection_refused", Stage: "connect"}
+	down = &incident.Incident{ID: probe.IncidentID("m", target, "", since), Subject: incident.Subject{Key: incident.Key{Module: "m", Target: target}, Prober: "tcp"}, Since: since, Reason: "connection_refused", Stage: "connect"}
 	ended := *down
 	ended.Until, ended.Lasted = since.Add(7*time.Minute), 7*time.Minute
 	return down, &ended
@@ -125,7 +125,7 @@ func TestAlertsAreKeptApart(t *testing.T) {
 func TestLatestOutageOfATargetIsPosted(t *testing.T) {
 	_, first := story("host:1", 0)
 	second, _ := story("host:1", 1)
-	n := &outbox.Notification{Key: first.Key(), Outages: []outbox.Outage{{Incident: first, Up: true}, {Incident: second, Down: true}}}
+	n := &outbox.Notification{Key: first.Key, Outages: []outbox.Outage{{Incident: first, Up: true}, {Incident: second, Down: true}}}
 	other, _ := story("host:2", 0)
 	m, err := new(Poster).Compose("", &outbox.Digest{Notifications: []*outbox.Notification{n}, Open: []*incident.Incident{second, other}, At: epoch.Add(2 * time.Hour)})
 	if err != nil {

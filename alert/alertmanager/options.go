@@ -14,6 +14,7 @@ import (
 
 	"rollcall/alert/incident"
 	"rollcall/alert/mail"
+	"rollcall/probe/option"
 )
 
 // Options is the `alertmanager:` section: the Alertmanagers, of which every one gets every alert.
@@ -27,48 +28,46 @@ type Options struct {
 // maxAlertmanagers bounds what a configuration may ask for.
 const maxAlertmanagers = 16
 
-// Validate reports every error in the options.
-func (o *Options) Validate(report mail.Report) {
+// Check returns every error in the options, joined *option.Errors.
+func (o *Options) Check() error {
+	var errs option.Collector
 	if len(o.URLs) == 0 {
-		report("urls", "is empty; accepted: a list, e.g. http://127.0.0.1:9093")
+		errs.Addf("urls", "is empty; accepted: a list, e.g. http://127.0.0.1:9093")
 	}
 	if len(o.URLs) > maxAlertmanagers {
-		report("urls", "has %d addresses; accepted: at most %d", len(o.URLs), maxAlertmanagers)
+		errs.Addf("urls", "has %d addresses; accepted: at most %d", len(o.URLs), maxAlertmanagers)
 	}
 	seen := make(map[string]bool)
 	for i, s := range o.URLs {
-		path := fmt.Sprintf("urls[%d]", i)
+		path := option.Index("urls", i)
 		u, err := url.Parse(s)
 		switch {
 		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
-			report(path, "is not an http or https address; accepted: e.g. http://127.0.0.1:9093")
+			errs.Addf(path, "is not an http or https address; accepted: e.g. http://127.0.0.1:9093")
 		case u.User != nil:
-			report(path, "holds a user name; accepted: basic_auth beside it")
+			errs.Addf(path, "holds a user name; accepted: basic_auth beside it")
 		case seen[s]:
-			report(path, "%q is there twice", s)
+			errs.Addf(path, "%q is there twice", s)
 		}
 		seen[s] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Labels)) {
 		path := "labels." + name
 		if !model.LegacyValidation.IsValidLabelName(name) {
-			report(path, "%q is not a label name; accepted: letters, digits and _", name)
+			errs.Addf(path, "%q is not a label name; accepted: letters, digits and _", name)
 		}
 		if name == "alertname" || name == "target" || name == "module" {
-			report(path, "is set by rollcall")
+			errs.Addf(path, "is set by rollcall")
 		}
-		if err := mail.OneLine(o.Labels[name], maxLabel); err != nil {
-			report(path, "%w", err)
-		}
+		errs.Add(path, mail.OneLine(o.Labels[name], maxLabel))
 	}
-	mail.ValidateTLS(&o.TLSConfig, report)
+	errs.Add("tls_config", mail.ValidateTLS(&o.TLSConfig))
 	client := config.HTTPClientConfig{BasicAuth: o.BasicAuth}
-	if err := client.Validate(); err != nil {
-		report("basic_auth", "%w", err)
-	}
+	errs.Add("basic_auth", client.Validate())
+	return errs.Err()
 }
 
-// New makes a poster of options that Validate has nothing against, and returns the URLs that it posts to.
+// New makes a poster of options that Check has nothing against, and returns the URLs that it posts to.
 func New(o *Options) (p *Poster, urls []string, err error) {
 	client, err := config.NewClientFromConfig(config.HTTPClientConfig{
 		BasicAuth: o.BasicAuth, TLSConfig: o.TLSConfig, EnableHTTP2: true,

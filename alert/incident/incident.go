@@ -10,42 +10,49 @@ import (
 )
 
 // Key names what is watched: two probes with the same key are about the same thing.
-type Key struct{ Module, Target, Hostname string }
+type Key struct {
+	Module   string `json:"module"`
+	Target   string `json:"target"` // as probe.Identity has it
+	Hostname string `json:"hostname,omitempty"`
+}
 
 // KeyOf is the key of a target as a Record names it.
 func KeyOf(module, target, hostname string) Key {
 	return Key{module, probe.Identity(target), hostname}
 }
 
-// Incident is one target's time from down to up, as it stands after one result. It is never changed once it is made, so
-// that it may be read without a lock: what comes later is another Incident with the same ID.
-type Incident struct {
-	ID        string            `json:"id"`
-	Module    string            `json:"module"`
-	Target    string            `json:"target"`
-	Hostname  string            `json:"hostname,omitempty"`
+// Subject is what is watched, with what is known of it beside its results.
+type Subject struct {
+	Key
 	Name      string            `json:"name,omitempty"`  // for people; empty: the target
 	Group     string            `json:"group,omitempty"` // empty: none
 	Prober    string            `json:"prober"`
 	Labels    map[string]string `json:"labels,omitempty"`
 	Scheduled bool              `json:"scheduled,omitempty"` // a configured target
-	Since     time.Time         `json:"since"`               // the start of the first result that was down
-	Until     time.Time         `json:"until,omitzero"`      // zero: not over
-	Lasted    time.Duration     `json:"lasted,omitempty"`    // from Since to Until; by the monotonic clock unless a restart lay between
-	UpFor     time.Duration     `json:"upFor,omitempty"`     // how long it had been up; 0: unknown
-	Stage     probe.Stage       `json:"stage,omitempty"`
-	Reason    probe.Reason      `json:"reason,omitempty"`
-	Detail    string            `json:"detail,omitempty"`    // the cause in words, as the probe gave it, at most maxDetail bytes
-	Recent    []Outcome         `json:"recent,omitempty"`    // oldest first
-	Expiry    time.Time         `json:"expiry,omitzero"`     // not zero: this is no incident but a certificate that expires soon
-	Reminded  time.Time         `json:"reminded,omitzero"`   // when the last reminder (or the beginning) was due
-	Unwatched string            `json:"unwatched,omitempty"` // why it ended without a result that was up
-	Flaps     *Flaps            `json:"flaps,omitempty"`     // not nil: the target flapped when it began, or has since
-	Held      bool              `json:"held,omitempty"`      // it is not reported yet
-	HeldUntil time.Time         `json:"heldUntil,omitzero"`  // at the latest, for a second opinion; zero: until the end of maintenance
-	Scope     Scope             `json:"scope,omitempty"`
-	DownFrom  []string          `json:"downFrom,omitempty"` // the witnesses that see it down
-	UpFrom    []string          `json:"upFrom,omitempty"`   // and those that see it up
+}
+
+// Incident is one target's time from down to up, as it stands after one result. It is never changed once it is made, so
+// that it may be read without a lock: what comes later is another Incident with the same ID.
+type Incident struct {
+	ID string `json:"id"`
+	Subject
+	Since     time.Time     `json:"since"`            // the start of the first result that was down
+	Until     time.Time     `json:"until,omitzero"`   // zero: not over
+	Lasted    time.Duration `json:"lasted,omitempty"` // from Since to Until; by the monotonic clock unless a restart lay between
+	UpFor     time.Duration `json:"upFor,omitempty"`  // how long it had been up; 0: unknown
+	Stage     probe.Stage   `json:"stage,omitempty"`
+	Reason    probe.Reason  `json:"reason,omitempty"`
+	Detail    string        `json:"detail,omitempty"`    // the cause in words, as the probe gave it, at most maxDetail bytes
+	Recent    []Outcome     `json:"recent,omitempty"`    // oldest first
+	Expiry    time.Time     `json:"expiry,omitzero"`     // not zero: this is no incident but a certificate that expires soon
+	Reminded  time.Time     `json:"reminded,omitzero"`   // when the last reminder (or the beginning) was due
+	Unwatched string        `json:"unwatched,omitempty"` // why it ended without a result that was up
+	Flaps     *Flaps        `json:"flaps,omitempty"`     // not nil: the target flapped when it began, or has since
+	Held      bool          `json:"held,omitempty"`      // it is not reported yet
+	HeldUntil time.Time     `json:"heldUntil,omitzero"`  // at the latest, for a second opinion; zero: until the end of maintenance
+	Scope     Scope         `json:"scope,omitempty"`
+	DownFrom  []string      `json:"downFrom,omitempty"` // the witnesses that see it down
+	UpFrom    []string      `json:"upFrom,omitempty"`   // and those that see it up
 }
 
 // Scope is from where a target is down, by a second opinion; empty: there is none.
@@ -77,9 +84,6 @@ func (i *Incident) Opinion() string {
 		return ""
 	}
 }
-
-// Key is the target's.
-func (i *Incident) Key() Key { return Key{i.Module, i.Target, i.Hostname} }
 
 // Changed is when the latest of an incident happened.
 func (i *Incident) Changed() time.Time {

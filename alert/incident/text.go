@@ -23,16 +23,6 @@ func IsControl(r rune) bool {
 // Clean makes remote text safe to show on one line: invalid UTF-8 is replaced, control characters are spelled out
 // as Go escapes, and more than limit bytes are cut.
 func Clean(s string, limit int) string {
-	plain := true
-	for _, r := range s {
-		if r == utf8.RuneError || IsControl(r) {
-			plain = false
-			break
-		}
-	}
-	if plain {
-		return Cut(s, limit)
-	}
 	var b strings.Builder
 	for _, r := range Cut(s, limit) { // ranging yields U+FFFD for invalid bytes
 		if IsControl(r) {

@@ -25,21 +25,14 @@ const recentResults = 5
 
 // Tracker follows one target. Its exported fields are what a restart keeps.
 type Tracker struct {
-	Module    string                 `json:"module"`
-	Target    string                 `json:"target"`
-	Hostname  string                 `json:"hostname,omitempty"`
-	Prober    string                 `json:"prober"`
-	Labels    map[string]string      `json:"labels,omitempty"`
-	Scheduled bool                   `json:"scheduled,omitempty"`
-	Name      string                 `json:"name,omitempty"`
-	Group     string                 `json:"group,omitempty"`
-	Flaps     Flaps                  `json:"flaps,omitzero"`
-	Streak    Streak                 `json:"streak"`
-	UpSince   time.Time              `json:"upSince,omitzero"` // of the present time up; zero while down, or when never seen up
-	Warned    time.Time              `json:"warned,omitzero"`  // of its certificate
-	Incident  *Incident              `json:"incident,omitempty"`
-	Past      [recentResults]Outcome `json:"past"`
-	Next      uint                   `json:"next"` // where the next result goes in Past
+	Subject
+	Flaps    Flaps                  `json:"flaps,omitzero"`
+	Streak   Streak                 `json:"streak"`
+	UpSince  time.Time              `json:"upSince,omitzero"` // of the present time up; zero while down, or when never seen up
+	Warned   time.Time              `json:"warned,omitzero"`  // of its certificate
+	Incident *Incident              `json:"incident,omitempty"`
+	Past     [recentResults]Outcome `json:"past"`
+	Next     uint                   `json:"next"` // where the next result goes in Past
 
 	latest time.Time // the start of the newest result
 	down   time.Time // Incident.Since with the monotonic clock; zero after a restart
@@ -52,13 +45,8 @@ type Streak struct {
 	Since time.Time `json:"since"`
 }
 
-// NewTracker follows the target of key from its first result on.
-func NewTracker(key Key) *Tracker {
-	return &Tracker{Module: key.Module, Target: key.Target, Hostname: key.Hostname}
-}
-
-// Key names the target.
-func (t *Tracker) Key() Key { return Key{t.Module, t.Target, t.Hostname} }
+// Latest is when the newest result began; zero: none came since a restart.
+func (t *Tracker) Latest() time.Time { return t.latest }
 
 // Observe takes in one result. It returns what that changed, with the incident as it then stands, and whether the tracker
 // now differs from what a restart would need to know. A result that began before the newest one changes nothing: two
@@ -110,32 +98,32 @@ func (t *Tracker) followFlaps(up bool, p Policy) bool {
 	}
 	t.Flaps = f
 	if t.Incident != nil && t.Incident.Flaps != nil {
-		i := *t.Incident
-		i.Flaps = t.flaps()
-		t.Incident = &i
+		t.change(func(i *Incident) { i.Flaps = t.flaps() })
 	}
 	return true
 }
 
+// change has a changed one take the place of the open incident, which itself never changes.
+func (t *Tracker) change(f func(i *Incident)) *Incident {
+	i := *t.Incident
+	f(&i)
+	t.Incident = &i
+	return &i
+}
+
 // Hold has the open incident held back, until a time at the latest if that is not zero.
 func (t *Tracker) Hold(until time.Time) {
-	i := *t.Incident
-	i.Held, i.HeldUntil = true, until
-	t.Incident = &i
+	t.change(func(i *Incident) { i.Held, i.HeldUntil = true, until })
 }
 
 // Release ends that, as if the incident had begun now.
 func (t *Tracker) Release(now time.Time) {
-	i := *t.Incident
-	i.Held, i.HeldUntil, i.Reminded = false, time.Time{}, now
-	t.Incident = &i
+	t.change(func(i *Incident) { i.Held, i.HeldUntil, i.Reminded = false, time.Time{}, now })
 }
 
 // Judge notes the second opinion on the open incident.
 func (t *Tracker) Judge(s Scope, downFrom, upFrom []string) {
-	i := *t.Incident
-	i.Scope, i.DownFrom, i.UpFrom = s, downFrom, upFrom
-	t.Incident = &i
+	t.change(func(i *Incident) { i.Scope, i.DownFrom, i.UpFrom = s, downFrom, upFrom })
 }
 
 // Withdraw takes the open incident and the results that led to it back: they said nothing about the target.
@@ -240,14 +228,13 @@ func (t *Tracker) remindAt(now time.Time, p Policy) bool {
 }
 
 func (t *Tracker) remind(r *probe.Result) *Incident {
-	i := *t.Incident
-	if i.Flaps != nil {
-		i.Flaps = t.flaps()
-	}
-	i.Reminded, i.Recent = r.Start, t.past()
-	i.Stage, i.Reason, i.Detail = r.Failure.Stage, r.Failure.Reason, detail(r.Failure)
-	t.Incident = &i
-	return &i
+	return t.change(func(i *Incident) {
+		if i.Flaps != nil {
+			i.Flaps = t.flaps()
+		}
+		i.Reminded, i.Recent = r.Start, t.past()
+		i.Stage, i.Reason, i.Detail = r.Failure.Stage, r.Failure.Reason, detail(r.Failure)
+	})
 }
 
 func (t *Tracker) flaps() *Flaps {
@@ -257,10 +244,7 @@ func (t *Tracker) flaps() *Flaps {
 
 // incident is a new one of this target, as it stands after r.
 func (t *Tracker) incident(r *probe.Result) *Incident {
-	i := &Incident{
-		Module: t.Module, Target: t.Target, Hostname: t.Hostname, Prober: t.Prober, Labels: t.Labels, Scheduled: t.Scheduled, Recent: t.past(),
-		Name: t.Name, Group: t.Group,
-	}
+	i := &Incident{Subject: t.Subject, Recent: t.past()}
 	if r.Failure != nil {
 		i.Stage, i.Reason, i.Detail = r.Failure.Stage, r.Failure.Reason, detail(r.Failure)
 	}

@@ -57,22 +57,19 @@ func (s *smtpServer) authenticate(ctx context.Context, session *smtpSession, hos
 		return "", fmt.Errorf("the mail server offers AUTH %s, and it refused %q of it; known here: %s",
 			incident.Clean(strings.Join(offered, " "), 100), unusable, strings.Join(known, ", "))
 	}
-	session.secrets = append(session.secrets, loginForms(s.options.Username, password)...)
-	if s.trace != nil {
-		s.trace.secrets = session.secrets
-	}
+	session.trace.secrets = append(session.trace.secrets, loginForms(s.options.Username, password)...)
 	session.within(s.limits.command)
 	if err := session.client.Auth(auth); err != nil {
-		return mechanism, fmt.Errorf("logging in to the mail server as %q: %w", s.options.Username, redactReply(err, session.secrets))
+		return mechanism, fmt.Errorf("logging in to the mail server as %q: %w", s.options.Username, redactReply(err, session.trace.secrets))
 	}
 	return mechanism, nil
 }
 
 // mechanisms are the ways to log in that the server offers, also as servers before RFC 2554 wrote them: AUTH=LOGIN PLAIN.
 func (s *smtpSession) mechanisms() []string {
-	offered := s.listener.offered["AUTH"]
+	offered := s.trace.offered["AUTH"]
 	for _, m := range mechanisms {
-		if rest, ok := s.listener.offered["AUTH="+m]; ok {
+		if rest, ok := s.trace.offered["AUTH="+m]; ok {
 			offered += " " + m + " " + rest
 		}
 	}
@@ -103,26 +100,7 @@ func redactReply(err error, secrets []string) error {
 	if reply := (*textproto.Error)(nil); errors.As(err, &reply) {
 		return &textproto.Error{Code: reply.Code, Msg: cleanText(redact.Text(reply.Msg, secrets...))}
 	}
-	return redacted(err, secrets)
-}
-
-// redactedError is an error whose text is without secrets.
-type redactedError struct {
-	text string
-	err  error
-}
-
-func (e *redactedError) Error() string { return e.text }
-
-func (e *redactedError) Unwrap() error { return e.err }
-
-// redacted is err with a text without the secrets.
-func redacted(err error, secrets []string) error {
-	text := redact.Text(err.Error(), secrets...)
-	if text == err.Error() {
-		return err
-	}
-	return &redactedError{text, err}
+	return redact.Error(err, secrets...)
 }
 
 // maxAnswer bounds what an answer of a mail system takes in a log, in bytes.

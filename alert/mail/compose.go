@@ -196,14 +196,15 @@ func Text(i *incident.Incident, externalURL string) (subject, text string) {
 }
 
 // headings are the parts of a letter about several targets, in the order of their urgency, which is that of the statuses.
-var headings = [...]struct{ title, one, many string }{
-	isDown:      {"Down", "server is down", "servers are down"},
-	isStillDown: {"Still down", "server is still down", "servers are still down"},
-	flaps:       {"Flapping", "server flaps", "servers flap"},
-	expires:     {"Certificate expires soon", "certificate expires soon", "certificates expire soon"},
-	wasDown:     {"Was down, is up again", "server was down", "servers were down"},
-	isUnwatched: {"No longer reported", "server is no longer reported", "servers are no longer reported"},
-	isUp:        {"Up again", "server is up again", "servers are up again"},
+// Short subjects begin with a state.
+var headings = [...]struct{ state, title, one, many string }{
+	isDown:      {"DOWN", "Down", "server is down", "servers are down"},
+	isStillDown: {"STILL DOWN", "Still down", "server is still down", "servers are still down"},
+	flaps:       {"FLAPPING", "Flapping", "server flaps", "servers flap"},
+	expires:     {"EXPIRING", "Certificate expires soon", "certificate expires soon", "certificates expire soon"},
+	wasDown:     {"UP", "Was down, is up again", "server was down", "servers were down"},
+	isUnwatched: {"NOT REPORTED", "No longer reported", "server is no longer reported", "servers are no longer reported"},
+	isUp:        {"UP", "Up again", "server is up again", "servers are up again"},
 }
 
 // first is when the first of what a letter says happened.

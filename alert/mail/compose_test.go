@@ -29,7 +29,7 @@ var sender = &Mailer{host: "probe", from: "rollcall@example.com"}
 func story(target string, n int) (down, up *incident.Incident) {
 	since := epoch.Add(time.Duration(n) * time.Hour)
 	down = &incident.Incident{
-		ID: probe.IncidentID("m", target, "", since), Module: "m", Target: target, Prober: "tcp",
+		ID: probe.IncidentID("m", target, "", since), Subject: incident.Subject{Key: incident.Key{Module: "m", Target: target}, Prober: "tcp"},
 		Since: since, Reason: "connection_refused", Stage: "connect",
 	}
 	ended := *down
@@ -39,7 +39,7 @@ func story(target string, n int) (down, up *incident.Incident) {
 
 // news is what is owed of one target.
 func news(outages ...outbox.Outage) *outbox.Notification {
-	return &outbox.Notification{Key: outages[0].Incident.Key(), Outages: outages}
+	return &outbox.Notification{Key: outages[0].Incident.Key, Outages: outages}
 }
 
 func isDownNow(i *incident.Incident) *outbox.Notification {
@@ -175,12 +175,12 @@ func TestSubjectsSayWhatHappened(t *testing.T) {
 		"up":        {news(outbox.Outage{Incident: up, Up: true, MessageID: "id@x"}), at(7*time.Minute) + ": TCP host:9000 is up again", "The server is up again."},
 		"both":      {news(outbox.Outage{Incident: up, Up: true, Down: true}), at(7*time.Minute) + ": TCP host:9000 was down for 7m", "it was down from " + at(0) + " to " + at(7*time.Minute)},
 		"reminder":  {news(outbox.Outage{Incident: &reminded, Reminder: true, MessageID: "id@x"}), at(6*time.Hour) + ": TCP host:9000 is still down", "still down, since " + at(0)},
-		"expiry":    {&outbox.Notification{Key: cert.Key(), Cert: &cert}, at(0) + ": the certificate of host:9000 expires " + at(48*time.Hour), "certificate expires"},
+		"expiry":    {&outbox.Notification{Key: cert.Key, Cert: &cert}, at(0) + ": the certificate of host:9000 expires " + at(48*time.Hour), "certificate expires"},
 		"unwatched": {news(outbox.Outage{Incident: &left, Up: true, Down: true}), at(7*time.Minute) + ": TCP host:9000 is no longer reported", "no longer reported: it left the configuration"},
 		"flaps, down now": {news(outbox.Outage{Incident: before, Up: true, MessageID: "id@x"}, outbox.Outage{Incident: down, Down: true}),
-			at(0) + ": TCP host:9000 flaps: 2 outages in 1h, 11 % down, is down now", "The server flaps: 2 outages"},
+			at(0) + ": TCP host:9000 flaps: 2 outages in 1h, 12 % down, is down now", "The server flaps: 2 outages"},
 		"flaps, up now": {news(outbox.Outage{Incident: before, Down: true, Up: true}, outbox.Outage{Incident: up, Down: true, Up: true}),
-			at(7*time.Minute) + ": TCP host:9000 flaps: 2 outages in 1h7m, 20 % down, is up now", "The server flaps: 2 outages"},
+			at(7*time.Minute) + ": TCP host:9000 flaps: 2 outages in 1h7m, 21 % down, is up now", "The server flaps: 2 outages"},
 	} {
 		m, _ := compose(t, sender, "ops@example.com", digest(c.news))
 		first, rest, _ := strings.Cut(m.body, "\n\n")

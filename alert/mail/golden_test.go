@@ -78,7 +78,7 @@ func situations() map[string]*outbox.Digest {
 		"isolated":    whole(isDownNow(&cut), isDownNow(&cutToo)),
 		"flaps":       whole(isDownNow(&flapping)),
 		"settled":     whole(news(outbox.Outage{Incident: &settled, Up: true, MessageID: earlier})),
-		"certificate": whole(&outbox.Notification{Key: certificate.Key(), Cert: &certificate}),
+		"certificate": whole(&outbox.Notification{Key: certificate.Key, Cert: &certificate}),
 		"no-longer":   whole(news(outbox.Outage{Incident: &left, Up: true, MessageID: earlier})),
 		"few":         whole(few...),
 		"storm":       whole(storm...),

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"mime"
 	"strings"
 
@@ -29,7 +30,7 @@ type transport interface {
 	deliver(ctx context.Context, to Address, data []byte) outbox.Outcome
 }
 
-// New makes a mailer of options that Validate has nothing against.
+// New makes a mailer of options that Check has nothing against.
 func New(o *Options) *Mailer {
 	host := hostname()
 	m := &Mailer{host: host, from: o.From, subjectPrefix: o.SubjectPrefix, short: o.Subject == SubjectShort}
@@ -43,7 +44,7 @@ func New(o *Options) *Mailer {
 	if o.SMTP == nil {
 		m.transport = &sendmail{path: o.Sendmail, from: m.from, timeout: sendmailTimeout}
 	} else {
-		m.transport = &smtpServer{options: *o.SMTP, from: m.from, host: host, limits: rfcLimits}
+		m.transport = &smtpServer{options: *o.SMTP, from: m.from, host: host, limits: rfcLimits, shown: io.Discard}
 	}
 	return m
 }

@@ -120,102 +120,95 @@ func (m *TLSMode) UnmarshalText(text []byte) error {
 // maxRecipients bounds what a configuration may ask for: each recipient costs a transaction per mail.
 const maxRecipients = 100
 
-// Report takes one error in the options: where, as a path from the section downwards, and what is accepted there.
-type Report func(path, format string, args ...any)
-
-// Validate reports every error in the options.
-func (o *Options) Validate(report Report) {
+// Check returns every error in the options, joined *option.Errors.
+func (o *Options) Check() error {
+	var errs option.Collector
 	if len(o.To) == 0 {
-		report("to", "is empty; accepted: a list of user@domain, or local user names when sendmail delivers")
+		errs.Addf("to", "is empty; accepted: a list of user@domain, or local user names when sendmail delivers")
 	}
 	if n := max(len(o.To), len(o.Expand(o.To))); n > maxRecipients {
-		report("to", "has %d addresses; accepted: at most %d, use a mailing list beyond that", n, maxRecipients)
+		errs.Addf("to", "has %d addresses; accepted: at most %d, use a mailing list beyond that", n, maxRecipients)
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Groups)) {
 		path := "groups." + name
 		if a, err := ParseAddress(name); err != nil || !a.Local() {
-			report(path, "%q is not a group's name; accepted: letters, digits, - and _", name)
+			errs.Addf(path, "%q is not a group's name; accepted: letters, digits, - and _", name)
 		}
 		if len(o.Groups[name]) == 0 {
-			report(path, "is empty; accepted: a list of addresses")
+			errs.Addf(path, "is empty; accepted: a list of addresses")
 		}
 		for n, to := range o.Groups[name] {
 			if _, isGroup := o.Groups[string(to)]; isGroup {
-				report(fmt.Sprintf("%s[%d]", path, n), "%q is a group; accepted: addresses", to)
-			} else if err := o.CheckRecipient(to); err != nil {
-				report(fmt.Sprintf("%s[%d]", path, n), "%w", err)
+				errs.Addf(option.Index(path, n), "%q is a group; accepted: addresses", to)
+			} else {
+				errs.Add(option.Index(path, n), o.CheckRecipient(to))
 			}
 		}
 	}
 	seen := make(map[Address]bool)
 	for i, to := range o.To {
-		path := fmt.Sprintf("to[%d]", i)
+		path := option.Index("to", i)
 		switch {
 		case to == "":
-			report(path, "is empty; accepted: user@domain, or a local user name when sendmail delivers")
+			errs.Addf(path, "is empty; accepted: user@domain, or a local user name when sendmail delivers")
 		case seen[to]:
-			report(path, "%q is there twice", to)
+			errs.Addf(path, "%q is there twice", to)
 		default:
-			if err := o.CheckRecipient(to); err != nil {
-				report(path, "%w", err)
-			}
+			errs.Add(path, o.CheckRecipient(to))
 		}
 		seen[to] = true
 	}
-	if err := OneLine(o.SubjectPrefix, 100); err != nil {
-		report("subject_prefix", "%w", err)
-	}
+	errs.Add("subject_prefix", OneLine(o.SubjectPrefix, 100))
 	if o.SMTP == nil {
 		if !strings.HasPrefix(o.Sendmail, "/") {
-			report("sendmail", "%q is not an absolute path; accepted: e.g. %s", o.Sendmail, defaultSendmail)
+			errs.Addf("sendmail", "%q is not an absolute path; accepted: e.g. %s", o.Sendmail, defaultSendmail)
 		}
-		return
+		return errs.Err()
 	}
-	o.SMTP.validate(func(path, format string, args ...any) { report("smtp."+path, format, args...) })
+	errs.Join(option.Under("smtp", o.SMTP.validate()))
 	if o.From != "" && o.From.Local() {
-		report("from", "%q has no domain; accepted: user@domain", o.From)
+		errs.Addf("from", "%q has no domain; accepted: user@domain", o.From)
 	}
+	return errs.Err()
 }
 
-func (o *SMTPOptions) validate(report Report) {
+func (o *SMTPOptions) validate() error {
+	var errs option.Collector
 	host, port, err := net.SplitHostPort(o.Address)
 	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || perr != nil || n == 0 || OneLine(o.Address, 300) != nil {
-		report("address", "%q is not host:port; accepted: e.g. mail.example.com:587", o.Address)
+		errs.Addf("address", "%q is not host:port; accepted: e.g. mail.example.com:587", o.Address)
 	}
 	if o.TLS == TLSNone && (o.Username != "" || o.Password != "" || o.PasswordFile != "" || o.OAuth2 != nil) {
-		report("tls", "none would send the password in clear; accepted with a username: starttls, implicit")
+		errs.Addf("tls", "none would send the password in clear; accepted with a username: starttls, implicit")
 	}
 	if port == "465" && o.TLS == TLSStart {
-		report("tls", "starttls does not work on port 465, where the connection is encrypted from the first byte; accepted: implicit, or another port, e.g. 587")
+		errs.Addf("tls", "starttls does not work on port 465, where the connection is encrypted from the first byte; accepted: implicit, or another port, e.g. 587")
 	}
 	if o.Password != "" && o.PasswordFile != "" {
-		report("password_file", "cannot stand beside password")
-	} else if _, err := o.password(); err != nil {
-		report("password_file", "%w", err)
+		errs.Addf("password_file", "cannot stand beside password")
+	} else {
+		_, err := o.password()
+		errs.Add("password_file", err)
 	}
 	hasPassword := o.Password != "" || o.PasswordFile != ""
 	if (hasPassword || o.OAuth2 != nil) != (o.Username != "") {
-		report("username", "goes together with password, password_file or oauth2: both or neither")
+		errs.Addf("username", "goes together with password, password_file or oauth2: both or neither")
 	}
 	if o.OAuth2 != nil {
 		if hasPassword {
-			report("oauth2", "cannot stand beside password or password_file")
+			errs.Addf("oauth2", "cannot stand beside password or password_file")
 		}
 		client := config.HTTPClientConfig{OAuth2: o.OAuth2}
-		if err := client.Validate(); err != nil {
-			report("oauth2", "%w", err)
-		}
-		if _, err := o.clientSecret(); err != nil {
-			report("oauth2", "%w", err)
-		}
+		errs.Add("oauth2", client.Validate())
+		_, err := o.clientSecret()
+		errs.Add("oauth2", err)
 	}
-	if err := OneLine(o.Username, 300); err != nil {
-		report("username", "%w", err)
-	}
+	errs.Add("username", OneLine(o.Username, 300))
 	if err := OneLine(o.Hello, 255); err != nil || strings.ContainsAny(o.Hello, " \t") {
-		report("hello", "%q is not a host name", o.Hello)
+		errs.Addf("hello", "%q is not a host name", o.Hello)
 	}
-	ValidateTLS(&o.TLSConfig, report)
+	errs.Add("tls_config", ValidateTLS(&o.TLSConfig))
+	return errs.Err()
 }
 
 // password is read anew for every session, so that a changed file needs no reload.
@@ -232,13 +225,12 @@ func (o *SMTPOptions) password() (string, error) {
 
 // ValidateTLS reads the files that the options name. Options that contradict each other judge themselves when they are
 // decoded, and are not reported twice.
-func ValidateTLS(c *config.TLSConfig, report Report) {
+func ValidateTLS(c *config.TLSConfig) error {
 	if c.Validate() != nil {
-		return
+		return nil
 	}
-	if _, err := config.NewTLSConfig(c); err != nil {
-		report("tls_config", "%w", err)
-	}
+	_, err := config.NewTLSConfig(c)
+	return err
 }
 
 // OneLine refuses what could break out of a header or a command: control characters, and more than limit bytes.

@@ -8,34 +8,6 @@ import (
 	"rollcall/probe"
 )
 
-// states are the words that short subjects begin with.
-var states = [...]string{
-	isDown: "DOWN", isStillDown: "STILL DOWN", flaps: "FLAPPING", expires: "EXPIRING", wasDown: "UP", isUnwatched: "NOT REPORTED", isUp: "UP",
-}
-
-// shortSubject is the entry's subject for a phone: "DOWN shop.example.com: connection refused".
-func (e entry) shortSubject() string {
-	i := e.incident
-	head := states[e.status] + " " + name(i)
-	switch e.status {
-	case isStillDown:
-		return fmt.Sprintf("%s for %s: %s", head, span(i.Reminded.Sub(i.Since)), words(i.Reason))
-	case flaps:
-		return head + ": " + strings.TrimPrefix(e.flapping(), "flaps: ")
-	case expires:
-		return fmt.Sprintf("%s: certificate in %s", head, span(i.Expiry.Sub(i.Since)))
-	case wasDown, isUp:
-		return head + " after " + span(i.Lasted)
-	case isUnwatched:
-		return head + ": " + i.Unwatched
-	default:
-		if i.Scope == incident.ScopeIsolated {
-			return head + e.scope()
-		}
-		return head + e.scope() + ": " + words(i.Reason)
-	}
-}
-
 // maxNamed is how many targets of a state a short subject names.
 const maxNamed = 3
 
@@ -43,9 +15,9 @@ const maxNamed = 3
 func shortSummary(entries []entry) string {
 	var parts []string
 	for rest := entries; len(rest) > 0; {
-		state, n := states[rest[0].status], 0
+		state, n := headings[rest[0].status].state, 0
 		var names []string
-		for ; n < len(rest) && states[rest[n].status] == state; n++ {
+		for ; n < len(rest) && headings[rest[n].status].state == state; n++ {
 			if n < maxNamed {
 				names = append(names, name(rest[n].incident))
 			}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/textproto"
 	"strconv"
@@ -27,7 +28,7 @@ type smtpServer struct {
 	from    Address
 	host    string // this machine, for EHLO unless the options name another
 	limits  limits
-	trace   *transcript // nil: the dialogue is not shown
+	shown   io.Writer // gets the dialogue
 }
 
 // limits is how long each step may take.
@@ -96,18 +97,16 @@ func (s *smtpServer) connect(ctx context.Context, unusable []string) (_ *smtpSes
 	if err != nil {
 		return nil, "", fmt.Errorf("connecting to the mail server: %w", err)
 	}
-	session := &smtpSession{conn: conn, limits: s.limits, trace: s.trace, secrets: s.secrets(), stop: context.AfterFunc(ctx, func() { conn.Close() })}
-	if s.trace != nil { // refusal has no other place to learn it
-		s.trace.secrets = session.secrets
-	}
+	trace := &transcript{w: s.shown, secrets: s.secrets()}
+	session := &smtpSession{conn: conn, limits: s.limits, trace: trace, stop: context.AfterFunc(ctx, func() { conn.Close() })}
 	if err = s.greet(ctx, session, host, tlsConfig); err == nil {
 		mechanism, err = s.authenticate(ctx, session, host, unusable)
 	}
 	if err != nil {
-		s.trace.refusal(err)
+		trace.refusal(err)
 		session.stop()
 		conn.Close()
-		return nil, mechanism, redacted(err, session.secrets)
+		return nil, mechanism, redact.Error(err, trace.secrets...)
 	}
 	return session, mechanism, nil
 }
@@ -121,7 +120,7 @@ func (s *smtpServer) greet(ctx context.Context, session *smtpSession, host strin
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return fmt.Errorf("encrypting the connection to the mail server: %w", withHint(err))
 		}
-		s.trace.note("encrypted from the first byte, %s", tls.VersionName(secure.ConnectionState().Version))
+		session.trace.note("encrypted from the first byte, %s", tls.VersionName(secure.ConnectionState().Version))
 		conn = secure
 	}
 	client, err := smtp.NewClient(conn, host)
@@ -132,10 +131,9 @@ func (s *smtpServer) greet(ctx context.Context, session *smtpSession, host strin
 		return fmt.Errorf("waiting for the mail server's greeting: %w", err)
 	}
 	session.client = client
-	s.trace.note("the server greets")
+	session.trace.note("the server greets")
 	client.SkipSMTPUTF8(true) // addresses are ASCII here
-	session.listener.trace = s.trace
-	client.SetLogger(&session.listener)
+	client.SetLogger(session.trace)
 	client.SetDebugLog(true)
 	session.within(s.limits.command)
 	if err := client.Hello(cmp.Or(s.options.Hello, hello(s.host, session.conn))); err != nil {
@@ -144,7 +142,7 @@ func (s *smtpServer) greet(ctx context.Context, session *smtpSession, host strin
 	if s.options.TLS != TLSStart {
 		return nil
 	}
-	if _, ok := session.listener.offered["STARTTLS"]; !ok {
+	if _, ok := session.trace.offered["STARTTLS"]; !ok {
 		return errors.New("the mail server does not offer STARTTLS, which tls: starttls requires (a device in between may have removed it); one that is encrypted from the first byte wants tls: implicit, one on this machine may do with none")
 	}
 	session.within(s.limits.command)
@@ -152,21 +150,19 @@ func (s *smtpServer) greet(ctx context.Context, session *smtpSession, host strin
 		return fmt.Errorf("encrypting the connection to the mail server: %w", withHint(err))
 	}
 	if state, ok := client.TLSConnectionState(); ok {
-		s.trace.note("encrypted, %s", tls.VersionName(state.Version))
+		session.trace.note("encrypted, %s", tls.VersionName(state.Version))
 	}
 	return nil
 }
 
 // smtpSession is one conversation with a server.
 type smtpSession struct {
-	client   *smtp.Client
-	conn     net.Conn
-	listener listener
-	limits   limits
-	trace    *transcript
-	secrets  []string    // that no text may show
-	stop     func() bool // releases the watch on the context
-	broken   bool        // nothing more can be sent
+	client *smtp.Client
+	conn   net.Conn
+	limits limits
+	trace  *transcript
+	stop   func() bool // releases the watch on the context
+	broken bool        // nothing more can be sent
 }
 
 // within gives the next step its time.
@@ -176,7 +172,7 @@ func (s *smtpSession) within(d time.Duration) {
 
 // send is one transaction.
 func (s *smtpSession) send(from, to Address, data []byte) outbox.Outcome {
-	if size, err := strconv.Atoi(strings.TrimSpace(s.listener.offered["SIZE"])); err == nil && size > 0 && len(data) > size {
+	if size, err := strconv.Atoi(strings.TrimSpace(s.trace.offered["SIZE"])); err == nil && size > 0 && len(data) > size {
 		return outbox.Outcome{Verdict: outbox.TooLarge, Err: fmt.Errorf("the mail server takes messages of at most %d bytes, and this one has %d", size, len(data))}
 	}
 	s.within(s.limits.command)
@@ -215,7 +211,7 @@ func (s *smtpSession) send(from, to Address, data []byte) outbox.Outcome {
 		return outbox.Outcome{Verdict: outbox.InDoubt, Err: fmt.Errorf("waiting for the mail server to accept the message for %s: %w", to, err)}
 	}
 	if answered, ok := w.(*smtp.DataCloser); ok {
-		s.trace.note("accepted: %s", cleanText(redact.Text(answered.ServerResponse(), s.secrets...)))
+		s.trace.note("accepted: %s", cleanText(redact.Text(answered.ServerResponse(), s.trace.secrets...)))
 	}
 	return outbox.Outcome{Verdict: outbox.Delivered}
 }
@@ -223,7 +219,7 @@ func (s *smtpSession) send(from, to Address, data []byte) outbox.Outcome {
 // failed judges the error of a command.
 func (s *smtpSession) failed(command string, to Address, err error) outbox.Outcome {
 	s.trace.refusal(err)
-	outcome := outbox.Outcome{Err: fmt.Errorf("%s for %s: %w", command, to, redactReply(err, s.secrets))}
+	outcome := outbox.Outcome{Err: fmt.Errorf("%s for %s: %w", command, to, redactReply(err, s.trace.secrets))}
 	reply := (*textproto.Error)(nil)
 	switch {
 	case !errors.As(err, &reply), reply.Code == 421: // 421: the server closes the connection

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,7 +21,7 @@ import (
 var testMessage = []byte("Subject: x\r\n\r\nServer Monitor: one line\r\n.\r\nafter a lone dot\r\n")
 
 func client(s *mailServer, mode TLSMode) *smtpServer {
-	return &smtpServer{options: SMTPOptions{Address: s.address, TLS: mode}, from: "rollcall@example.com", host: "probe.example.com", limits: every(10 * time.Second)}
+	return &smtpServer{options: SMTPOptions{Address: s.address, TLS: mode}, from: "rollcall@example.com", host: "probe.example.com", limits: every(10 * time.Second), shown: io.Discard}
 }
 
 // every gives each step the same time.
@@ -51,7 +52,7 @@ func TestSMTPServerThatRepeatsThePassword(t *testing.T) {
 			server := (&mailServer{replies: map[string]string{step: says}, secure: secure, extension: []string{"STARTTLS", "AUTH PLAIN"}, user: "u", password: password}).start(t)
 			var shown bytes.Buffer
 			c := client(server, TLSStart)
-			c.trace = &transcript{w: &shown}
+			c.shown = &shown
 			c.options.TLSConfig.CA, c.options.Username, c.options.Password = ca, "u", password
 			r := c.deliver(t.Context(), "ops@example.com", testMessage)
 			if r.Err == nil || strings.Contains(r.Err.Error(), password) || strings.Contains(r.Err.Error(), basic) {

@@ -76,13 +76,23 @@ func (e entry) at() time.Time {
 	case isUp, wasDown, isUnwatched:
 		return i.Until
 	case flaps:
-		if i.Flaps != nil {
-			return i.Flaps.Latest
-		}
-		return i.Changed()
+		return e.flapping().Latest
 	default:
 		return i.Since
 	}
+}
+
+// flapping sums up the outages of a target that flaps.
+func (e entry) flapping() incident.Flaps {
+	if f := e.incident.Flaps; f != nil {
+		return *f
+	}
+	last := e.incident
+	f := incident.Flaps{Outages: len(e.outages), Since: e.outages[0].Incident.Since, Latest: last.Changed(), Up: last.Until}
+	for _, o := range e.outages {
+		f.Down += o.Incident.Lasted
+	}
+	return f
 }
 
 // test is the test's type as the old script writes it.
@@ -99,35 +109,89 @@ func serverInfo(i *incident.Incident) string {
 	return incident.Clean(info, maxTarget)
 }
 
-// subject is the old script's line, for one target.
-func (e entry) subject() string {
-	i := e.incident
-	if e.status == expires {
-		return fmt.Sprintf("%s: the certificate of %s expires %s", asctime(e.at()), serverInfo(i), asctime(i.Expiry))
-	}
-	return fmt.Sprintf("%s: %s %s", asctime(e.at()), server(i), e.says())
+// phrases are what a message says of a target in each place where it may stand.
+type phrases struct {
+	subject string // after the time, as the old script's
+	body    string // after "The server", as the old script's
+	line    string // in a list, after the name
+	short   string // in a short subject, after the state and the name
 }
 
-func (e entry) says() string {
+func (e entry) phrases() (p phrases) {
+	i, reason := e.incident, words(e.incident.Reason)
+	since := " since " + stamp(i.Since) + ": " + reason
 	switch e.status {
+	case isDown:
+		p = phrases{"is down" + scope(i), " is down.", since, scope(i) + ": " + reason}
+		switch opinion := i.Opinion(); {
+		case i.Scope == incident.ScopeIsolated:
+			p.body, p.short = " is down, and "+opinion+".", scope(i)
+		case opinion != "":
+			p.body = " is " + opinion + "."
+		}
 	case isStillDown:
-		return "is still down"
+		p = phrases{"is still down", " is still down, since " + asctime(i.Since) + ".", since, " for " + span(i.Reminded.Sub(i.Since)) + ": " + reason}
 	case isUp:
-		return "is up again"
+		p = phrases{"is up again", " is up again.", "", ""}
+		if i.Flaps != nil {
+			p.body = " is up again, after " + outagesIn(*i.Flaps, i.Until) + "."
+		}
 	case wasDown:
-		return "was down for " + span(e.incident.Lasted)
+		p = phrases{"was down for " + span(i.Lasted), " is up again; it was down from " + asctime(i.Since) + " to " + asctime(i.Until) + ".", "", ""}
 	case isUnwatched:
-		return "is no longer reported"
+		p = phrases{"is no longer reported", " is no longer reported: " + i.Unwatched + ". It was down since " + asctime(i.Since) + ".",
+			since + "; " + i.Unwatched, ": " + i.Unwatched}
 	case flaps:
-		return e.flapping()
-	default:
-		return "is down" + e.scope()
+		says := outagesIn(e.flapping(), e.at())
+		switch {
+		case i.Flaps != nil:
+		case i.Unwatched != "":
+			says += ", is no longer reported"
+		case i.Until.IsZero():
+			says += ", is down now"
+		default:
+			says += ", is up now"
+		}
+		p = phrases{"flaps: " + says, " flaps: " + says + ".", " flaps: " + says, ": " + says}
+	case expires:
+		return phrases{"the certificate of " + serverInfo(i) + " expires " + asctime(i.Expiry), "'s certificate expires " + asctime(i.Expiry) + ".",
+			" expires " + stamp(i.Expiry), ": certificate in " + span(i.Expiry.Sub(i.Since))}
 	}
+	switch {
+	case e.status == isUp || e.status == wasDown:
+		p.line, p.short = " "+stamp(i.Since)+" to "+stamp(i.Until)+": "+reason, " after "+span(i.Lasted)
+	case (e.status == isDown || e.status == isStillDown) && i.Scope == incident.ScopeHere:
+		p.line += "," + scope(i)
+	}
+	p.subject = server(i) + " " + p.subject
+	return p
+}
+
+// subject is the old script's line, for one target.
+func (e entry) subject() string { return asctime(e.at()) + ": " + e.phrases().subject }
+
+// shortSubject is that for a phone: "DOWN shop.example.com: connection refused".
+func (e entry) shortSubject() string {
+	return headings[e.status].state + " " + name(e.incident) + e.phrases().short
+}
+
+// firstLine is the old script's body.
+func (e entry) firstLine() string {
+	return fmt.Sprintf("Server Monitor: Performed a health-check running a %s test against %s. The server%s", test(e.incident), serverInfo(e.incident), e.phrases().body)
+}
+
+// line is the entry in a list, with its module where that is needed to tell it from another.
+func (e entry) line(module bool) string {
+	head := server(e.incident)
+	if module {
+		head += fmt.Sprintf(" (module %s)", incident.Clean(e.incident.Module, 100))
+	}
+	return head + e.phrases().line
 }
 
 // scope is what a subject adds about a target that is down when others do not see it so.
-func (e entry) scope() string {
-	switch i := e.incident; {
+func scope(i *incident.Incident) string {
+	switch {
 	case i.Scope == incident.ScopeHere && len(i.DownFrom) == 0:
 		return " from here only"
 	case i.Scope == incident.ScopeHere:
@@ -139,88 +203,9 @@ func (e entry) scope() string {
 	}
 }
 
-// flapping sums up several outages: "flaps: 11 outages in 20m, 43 % down, is up now".
-func (e entry) flapping() string {
-	if f := e.incident.Flaps; f != nil {
-		return fmt.Sprintf("flaps: %s", outagesIn(f, e.at()))
-	}
-	first, down := e.outages[0].Incident.Since, time.Duration(0)
-	for _, o := range e.outages {
-		down += o.Incident.Lasted
-	}
-	now := "is up now"
-	switch last := e.incident; {
-	case last.Until.IsZero():
-		now = "is down now"
-	case last.Unwatched != "":
-		now = "is no longer reported"
-	}
-	whole := e.at().Sub(first)
-	share := ""
-	if whole > 0 {
-		share = fmt.Sprintf(", %d %% down", min(100, 100*down/whole))
-	}
-	return fmt.Sprintf("flaps: %d outages in %s%s, %s", len(e.outages), span(whole), share, now)
-}
-
-// outagesIn says what a target did that flapped until at.
-func outagesIn(f *incident.Flaps, at time.Time) string {
+// outagesIn says what a target did that flapped until at: "11 outages in 20m, 43 % down".
+func outagesIn(f incident.Flaps, at time.Time) string {
 	return fmt.Sprintf("%d outages in %s, %.0f %% down", f.Outages, span(at.Sub(f.Since)), 100*f.Share(at))
-}
-
-// firstLine is the old script's body.
-func (e entry) firstLine() string {
-	i := e.incident
-	says := "The server is down."
-	if opinion := i.Opinion(); opinion != "" {
-		says = "The server is " + opinion + "."
-		if i.Scope == incident.ScopeIsolated {
-			says = "The server is down, and " + opinion + "."
-		}
-	}
-	switch e.status {
-	case isStillDown:
-		says = "The server is still down, since " + asctime(i.Since) + "."
-	case isUp:
-		says = "The server is up again."
-		if i.Flaps != nil {
-			says = "The server is up again, after " + outagesIn(i.Flaps, i.Until) + "."
-		}
-	case wasDown:
-		says = "The server is up again; it was down from " + asctime(i.Since) + " to " + asctime(i.Until) + "."
-	case isUnwatched:
-		says = "The server is no longer reported: " + i.Unwatched + ". It was down since " + asctime(i.Since) + "."
-	case flaps:
-		says = "The server " + e.flapping() + "."
-	case expires:
-		says = "The server's certificate expires " + asctime(i.Expiry) + "."
-	}
-	return fmt.Sprintf("Server Monitor: Performed a health-check running a %s test against %s. %s", test(i), serverInfo(i), says)
-}
-
-// line is the entry in a list, with its module where that is needed to tell it from another.
-func (e entry) line(module bool) string {
-	i := e.incident
-	head := fmt.Sprintf("%s (module %s)", server(i), incident.Clean(i.Module, 100))
-	if !module {
-		head = server(i)
-	}
-	switch e.status {
-	case expires:
-		return fmt.Sprintf("%s expires %s", head, stamp(i.Expiry))
-	case isUnwatched:
-		return fmt.Sprintf("%s since %s: %s; %s", head, stamp(i.Since), words(i.Reason), i.Unwatched)
-	case isUp, wasDown:
-		return fmt.Sprintf("%s %s to %s: %s", head, stamp(i.Since), stamp(i.Until), words(i.Reason))
-	case flaps:
-		return fmt.Sprintf("%s %s", head, e.flapping())
-	default:
-		reason := words(i.Reason)
-		if i.Scope == incident.ScopeHere {
-			reason += "," + e.scope()
-		}
-		return fmt.Sprintf("%s since %s: %s", head, stamp(i.Since), reason)
-	}
 }
 
 // history is a line for each outage of a target that flaps.

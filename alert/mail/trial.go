@@ -14,7 +14,7 @@ func (m *Mailer) Test(ctx context.Context, w io.Writer, to string) error {
 	switch plain := m.transport.(type) {
 	case *smtpServer:
 		server := *plain
-		server.trace = &transcript{w: w}
+		server.shown = w
 		talking.transport = &server
 		fmt.Fprintf(w, "mail to %s by SMTP at %s (tls: %s)\n", to, plain.options.Address, plain.options.TLS)
 	case *sendmail:

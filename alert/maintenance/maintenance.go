@@ -1,15 +1,15 @@
 // Package maintenance says which targets are under planned maintenance at a time: by windows between two dates, or weekly
-// ones. It knows nothing of incidents and of what is sent.
+// ones. It knows nothing of what is sent.
 package maintenance
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // time zones also where the system has none, as in a container from scratch
 
+	"rollcall/alert/incident"
 	"rollcall/probe/option"
 )
 
@@ -25,12 +25,6 @@ type Options struct {
 	Labels   map[string]string `yaml:"labels,omitempty"` // all of them
 }
 
-// Target is what a window may name a target by.
-type Target struct {
-	Target, Name, Group string
-	Labels              map[string]string
-}
-
 // Window is a compiled Options. It is never changed.
 type Window struct {
 	from, until time.Time // of a dated window
@@ -43,35 +37,30 @@ type Window struct {
 // Compile makes the options ready. Its errors are joined *option.Errors with paths relative to them.
 func (o Options) Compile() (*Window, error) {
 	w := &Window{of: o, zone: time.Local}
-	var errs []error
-	add := func(path string, err error) {
-		if err != nil {
-			errs = append(errs, &option.Error{Path: path, Err: err})
-		}
-	}
+	var errs option.Collector
 	if o.Timezone != "" {
 		zone, err := time.LoadLocation(o.Timezone)
 		if err != nil {
-			add("timezone", fmt.Errorf("%q is not a time zone; accepted: e.g. Europe/Berlin, UTC", o.Timezone))
+			errs.Addf("timezone", "%q is not a time zone; accepted: e.g. Europe/Berlin, UTC", o.Timezone)
 			zone = time.UTC
 		}
 		w.zone = zone
 	}
 	if weekly := o.Weekly != ""; weekly == (o.From != "" || o.Until != "") {
-		add("weekly", errors.New("one of two is needed; accepted: from and until, or weekly"))
+		errs.Addf("weekly", "one of two is needed; accepted: from and until, or weekly")
 	} else if weekly {
-		add("weekly", w.parseWeekly(o.Weekly))
+		errs.Add("weekly", w.parseWeekly(o.Weekly))
 	} else {
 		var err error
 		w.from, err = parseDate(o.From, w.zone)
-		add("from", err)
+		errs.Add("from", err)
 		w.until, err = parseDate(o.Until, w.zone)
-		add("until", err)
-		if len(errs) == 0 && !w.from.Before(w.until) {
-			add("until", fmt.Errorf("%q is not after from", o.Until))
+		errs.Add("until", err)
+		if errs.Err() == nil && !w.from.Before(w.until) {
+			errs.Addf("until", "%q is not after from", o.Until)
 		}
 	}
-	return w, errors.Join(errs...)
+	return w, errs.Err()
 }
 
 func parseDate(s string, zone *time.Location) (time.Time, error) {
@@ -115,7 +104,7 @@ func parseClock(s string) (time.Duration, error) {
 }
 
 // Covers reports whether the target is under maintenance at now.
-func (w *Window) Covers(t Target, now time.Time) bool { return w.IsOpen(now) && w.Names(t) }
+func (w *Window) Covers(t incident.Subject, now time.Time) bool { return w.IsOpen(now) && w.Names(t) }
 
 // IsOpen reports whether the window is open at now, for its targets.
 func (w *Window) IsOpen(now time.Time) bool {
@@ -145,7 +134,7 @@ func at(day time.Time, plus int, clock time.Duration) time.Time {
 }
 
 // Names reports whether the window is for the target.
-func (w *Window) Names(t Target) bool {
+func (w *Window) Names(t incident.Subject) bool {
 	o := w.of
 	if len(o.Targets)+len(o.Groups)+len(o.Labels) == 0 {
 		return true

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rollcall/alert/incident"
 )
 
 func TestWindows(t *testing.T) {
@@ -35,7 +37,7 @@ func TestWindows(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if got := w.Covers(Target{}, at.UTC()); got != want {
+					if got := w.Covers(incident.Subject{}, at.UTC()); got != want {
 						t.Errorf("at %s it is open: %t, want %t", s, got, want)
 					}
 				}
@@ -45,7 +47,7 @@ func TestWindows(t *testing.T) {
 }
 
 func TestWindowsNameTargets(t *testing.T) {
-	shop := Target{Target: "https://shop.example.com/", Name: "Shop", Group: "web", Labels: map[string]string{"env": "prod", "team": "shop"}}
+	shop := incident.Subject{Key: incident.Key{Target: "https://shop.example.com/"}, Name: "Shop", Group: "web", Labels: map[string]string{"env": "prod", "team": "shop"}}
 	for name, c := range map[string]struct {
 		options Options
 		want    bool

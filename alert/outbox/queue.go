@@ -42,13 +42,11 @@ type Queue struct {
 	sent      []time.Time // messages of the last hour that cost the recipient's server something, oldest first
 	accepted  time.Time   // when the last one was; zero: never
 	failures  int         // in a row
-	refused   bool        // the last attempt was
-	gone      bool        // there is no such recipient
+	refusal   Verdict     // of the last attempt: Refused or NoRecipient; Delivered: it was none
 	tried     time.Time   // when the last attempt ended; zero: none did in this process
 	notBefore time.Time   // of the next attempt
 
-	dirty map[incident.Key]bool // what differs from the disk
-	// RowDirty reports whether the queue's own row does.
+	// RowDirty reports whether the queue's own row differs from the disk.
 	RowDirty bool
 	// OnChange is called with each target of which the queue's row on disk begins to differ; nil: nothing is.
 	OnChange func(incident.Key)
@@ -58,13 +56,13 @@ type Queue struct {
 func NewQueue(channel, name string) *Queue {
 	return &Queue{
 		Channel: channel, Name: name, targets: make(map[incident.Key]*Notification),
-		queued: make(map[incident.Key]*list.Element), dirty: make(map[incident.Key]bool),
+		queued: make(map[incident.Key]*list.Element), refusal: Delivered,
 	}
 }
 
 // Add takes in an event. It reports whether an outage is now only counted, for want of room.
 func (q *Queue) Add(e incident.Event, i *incident.Incident, now time.Time) (counted bool) {
-	key := i.Key()
+	key := i.Key
 	n := q.targets[key]
 	switch over := e == incident.Up || e == incident.Unwatched; {
 	case n != nil:
@@ -88,7 +86,7 @@ func (q *Queue) Add(e incident.Event, i *incident.Incident, now time.Time) (coun
 		}
 	}
 	q.put(key, n)
-	if e == incident.Down && q.refused && !q.gone {
+	if e == incident.Down {
 		q.Hasten()
 	}
 	return counted
@@ -96,7 +94,7 @@ func (q *Queue) Add(e incident.Event, i *incident.Incident, now time.Time) (coun
 
 // Hasten has a recipient that refused the last message tried again soon: something happened, or another's was accepted.
 func (q *Queue) Hasten() {
-	if q.refused && !q.gone {
+	if q.refusal == Refused {
 		q.notBefore = incident.Earlier(q.notBefore, q.tried.Add(longestPause))
 	}
 }
@@ -106,7 +104,7 @@ func (q *Queue) Delay(now time.Time) { q.notBefore = now.Add(longestPause) }
 
 // Retry has the next attempt made at once, whatever the last ones came to: the configuration may be mended.
 func (q *Queue) Retry() {
-	q.failures, q.notBefore, q.limit, q.refused, q.gone = 0, time.Time{}, 0, false, false
+	q.failures, q.notBefore, q.limit, q.refusal = 0, time.Time{}, 0, Delivered
 }
 
 func (q *Queue) full(scheduled bool) bool {
@@ -116,11 +114,8 @@ func (q *Queue) full(scheduled bool) bool {
 // Knows reports whether the recipient got a message about the incident, or is owed one. A recipient that was given up need know
 // none.
 func (q *Queue) Knows(key incident.Key, id string) bool {
-	if q.gone {
-		return true
-	}
 	n := q.targets[key]
-	return n != nil && n.find(id) >= 0
+	return q.refusal == NoRecipient || n != nil && n.find(id) >= 0
 }
 
 // says reports whether the message on its way is about the incident.
@@ -130,7 +125,9 @@ func (q *Queue) says(id string) bool {
 
 // put has n take the place of what was known of its target.
 func (q *Queue) put(key incident.Key, n *Notification) {
-	q.MarkDirty(key)
+	if q.OnChange != nil {
+		q.OnChange(key)
+	}
 	if q.targets[key] = n; len(n.Outages) == 0 && !n.owed() {
 		delete(q.targets, key)
 	}
@@ -192,7 +189,7 @@ func (q *Queue) Message() *Message { return q.message }
 func (q *Queue) Tried() time.Time { return q.tried }
 
 // Refused reports whether the last attempt was refused.
-func (q *Queue) Refused() bool { return q.refused }
+func (q *Queue) Refused() bool { return q.refusal != Delivered }
 
 // Cursor is how far what is owed was read. The zero Cursor is at the beginning.
 type Cursor struct {
@@ -273,12 +270,12 @@ func (q *Queue) Settle(v Verdict, now time.Time) {
 	case Delivered, Rejected:
 		q.failures, q.notBefore, q.limit, q.accepted = 0, time.Time{}, 0, now
 		q.overflow -= m.Overflow
-		q.refused, q.gone = false, false
+		q.refusal = Delivered
 	case NoRecipient:
-		q.refused, q.gone = true, true
+		q.refusal = NoRecipient
 		q.forget(func(*Notification) bool { return true })
 	default:
-		q.refused, q.gone = true, false
+		q.refusal = Refused
 		// What is over for a day is no longer worth a message that is refused.
 		q.forget(func(n *Notification) bool { return now.Sub(n.changed()) > daily && !n.open() })
 	}
@@ -344,19 +341,5 @@ func (q *Queue) Oldest() time.Time {
 	}
 }
 
-// TakeDirty reports whether what the disk has of a target differs, and returns what it should have: nil, nothing.
-// It differs no longer then.
-func (q *Queue) TakeDirty(key incident.Key) (n *Notification, dirty bool) {
-	if !q.dirty[key] {
-		return nil, false
-	}
-	delete(q.dirty, key)
-	return q.targets[key], true
-}
-
-// MarkDirty has what the disk has of a target written again.
-func (q *Queue) MarkDirty(key incident.Key) {
-	if q.dirty[key] = true; q.OnChange != nil {
-		q.OnChange(key)
-	}
-}
+// Notification is what the recipient knows of a target and has yet to get; nil: nothing.
+func (q *Queue) Notification(key incident.Key) *Notification { return q.targets[key] }

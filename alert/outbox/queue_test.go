@@ -17,7 +17,7 @@ var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func story(target string, n int) (down, up *incident.Incident) {
 	since := epoch.Add(time.Duration(n) * time.Hour)
 	down = &incident.Incident{
-		ID: probe.IncidentID("m", target, "", since), Module: "m", Target: target, Prober: "tcp", Scheduled: true,
+		ID: probe.IncidentID("m", target, "", since), Subject: incident.Subject{Key: incident.Key{Module: "m", Target: target}, Prober: "tcp", Scheduled: true},
 		Since: since, Reason: "connection_refused", Stage: "connect",
 	}
 	ended := *down
@@ -168,15 +168,15 @@ func TestRecipientThatDoesNotExistIsGivenUp(t *testing.T) {
 	q.Add(incident.Down, down, epoch)
 	begin(q)
 	end(q, NoRecipient, epoch)
-	if q.Pending() != 0 || !q.gone || !q.Knows(down.Key(), down.ID) {
-		t.Errorf("%d are owed, gone is %t", q.Pending(), q.gone)
+	if q.Pending() != 0 || q.refusal != NoRecipient || !q.Knows(down.Key, down.ID) {
+		t.Errorf("%d are owed, the refusal is %s", q.Pending(), q.refusal.Name())
 	}
 	other, _ := story("host:2", 0)
 	q.Add(incident.Down, other, epoch)
 	if at, ok := q.Due(Pacing{}, epoch); !ok || at.Before(epoch.Add(12*time.Hour)) {
 		t.Errorf("it is asked for again after %v", at.Sub(epoch))
 	}
-	if q.Retry(); q.Knows(down.Key(), down.ID) {
+	if q.Retry(); q.Knows(down.Key, down.ID) {
 		t.Error("after a reload it is not owed what it missed")
 	}
 }
@@ -257,7 +257,7 @@ func TestStrangersCannotCrowdOutConfiguredTargets(t *testing.T) {
 	add("over:1", false, true)
 	open := add("open:1", false, false)
 	add("configured:1", true, false)
-	if len(q.targets) != maxRequestedTargets+1 || q.Overflow() != 1 || q.Knows(open.Key(), open.ID) {
+	if len(q.targets) != maxRequestedTargets+1 || q.Overflow() != 1 || q.Knows(open.Key, open.ID) {
 		t.Errorf("%d targets, %d only counted", len(q.targets), q.Overflow())
 	}
 	begin(q)

@@ -210,9 +210,7 @@ func load(f *boltfile.File) (*Loaded, error) {
 				if err := json.Unmarshal(v, n); err != nil {
 					return err
 				}
-				q := l.queue(queues, k)
-				q.put(n.Key, n)
-				delete(q.dirty, n.Key)
+				l.queue(queues, k).put(n.Key, n)
 				return nil
 			}),
 		)

@@ -88,8 +88,7 @@ func TestMessageOfAnEarlierProcessIsInDoubt(t *testing.T) {
 	down, _ := story("host:1", 0)
 	q.Add(incident.Down, down, epoch)
 	begin(q)
-	n, _ := q.TakeDirty(down.Key())
-	if err := s.Commit([]Write{q.NotificationRow(down.Key(), n), q.Row()()}); err != nil {
+	if err := s.Commit([]Write{q.NotificationRow(down.Key, q.Notification(down.Key)), q.Row()()}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -103,7 +102,7 @@ func TestMessageOfAnEarlierProcessIsInDoubt(t *testing.T) {
 		t.Errorf("of %+v the message is %+v", q, m)
 	}
 	end(q, Delivered, epoch)
-	if q.Pending() != 0 || !q.Knows(down.Key(), down.ID) {
+	if q.Pending() != 0 || !q.Knows(down.Key, down.ID) {
 		t.Error("what it said is still owed")
 	}
 }
@@ -117,7 +116,7 @@ func TestDroppedQueueLeavesNoRows(t *testing.T) {
 	var writes []Write
 	for _, q := range []*Queue{left, stays} {
 		q.Add(incident.Down, down, epoch)
-		writes = append(writes, q.NotificationRow(down.Key(), q.targets[down.Key()]), q.Row()())
+		writes = append(writes, q.NotificationRow(down.Key, q.targets[down.Key]), q.Row()())
 	}
 	if err := s.Commit(writes); err != nil {
 		t.Fatal(err)

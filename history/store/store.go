@@ -158,6 +158,26 @@ type Stats struct {
 	Oldest        time.Time // first time of which anything is known; zero: nothing yet
 }
 
+// Each calls put for every number, with its name, as the exporter of metrics wants them.
+func (s Stats) Each(put func(name string, value float64, labels ...string)) {
+	put("results", float64(s.Results))
+	put("dropped", float64(s.Dropped))
+	put("write_failures", float64(s.WriteFailures))
+	put("damaged", float64(s.Damaged))
+	put("writable", map[bool]float64{true: 1}[s.Writable])
+	put("bytes", float64(s.Bytes))
+	put("used_bytes", float64(s.UsedBytes))
+	put("pending", float64(s.Pending))
+	put("write_duration", s.WriteDuration.Seconds())
+	put("targets", float64(s.Targets))
+	put("incidents", float64(s.OpenIncidents))
+	for name, at := range map[string]time.Time{"last_write": s.LastWrite, "oldest": s.Oldest} {
+		if !at.IsZero() {
+			put(name, float64(at.UnixNano())/1e9)
+		}
+	}
+}
+
 // Stats returns the numbers. It does not wait for the disk.
 func (s *Store) Stats() Stats {
 	s.queueLock.Lock()

@@ -7,33 +7,15 @@ import (
 	"rollcall/redact"
 )
 
-// redactedError is an error whose text is without secrets.
-type redactedError struct {
-	text string
-	err  error
-}
-
-func (e *redactedError) Error() string { return e.text }
-
-func (e *redactedError) Unwrap() error { return e.err }
-
-// redactError takes the secrets out of err's text.
+// redactError takes the secrets out of err's text. What it says of the target, or of the exporter, stays.
 func redactError(err error, secrets []string) error {
-	if err == nil || len(secrets) == 0 {
-		return err
-	}
-	before := err.Error()
-	text := redact.Text(before, secrets...)
-	if text == before {
-		return err
-	}
 	if f, ok := err.(*probe.Failure); ok {
-		return probe.Fail(f.Stage, f.Reason, &redactedError{text, f.Err})
+		return probe.Fail(f.Stage, f.Reason, redact.Error(f.Err, secrets...))
 	}
 	if f, ok := err.(*probe.ExporterError); ok {
-		return &probe.ExporterError{Fault: f.Fault, Err: &redactedError{text, f.Err}}
+		return &probe.ExporterError{Fault: f.Fault, Err: redact.Error(f.Err, secrets...)}
 	}
-	return &redactedError{text, err}
+	return redact.Error(err, secrets...)
 }
 
 // redactions are the secrets that the run has sent so far. They are collected only when there is text to be shown, and before
