@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -230,13 +231,17 @@ type Evidence struct {
 	Phases   probe.Phases
 	Resolved bool   // a name or address was resolved
 	Address  string // which was dialled first; empty: none
-	HTTP     *probe.HTTPFacts
-	TCP      *probe.TCPFacts
-	ICMP     *probe.ICMPFacts
-	DNS      *probe.DNSFacts
-	TLS      *probe.TLSFacts
-	Chain    []Certificate // what the peer presented, the leaf first; nil: nothing, or a good probe
-	Steps    []probe.Step  // of the trace, if the probe carried one
+	// Addresses are all of a name that has several.
+	Addresses []netip.Addr `json:",omitempty"`
+	HTTP      *probe.HTTPFacts
+	TCP       *probe.TCPFacts
+	ICMP      *probe.ICMPFacts
+	DNS       *probe.DNSFacts
+	GRPC      *probe.GRPCFacts      `json:",omitempty"`
+	WebSocket *probe.WebSocketFacts `json:",omitempty"`
+	TLS       *probe.TLSFacts
+	Chain     []Certificate // what the peer presented, the leaf first; nil: nothing, or a good probe
+	Steps     []probe.Step  // of the trace, if the probe carried one
 }
 
 // Certificate is one of a chain.

@@ -197,7 +197,7 @@ func (p *targetPage) link(recent *recentResults) {
 			ids[r.record.Result.Start.UTC().Format(time.RFC3339)] = r.id
 			if len(p.CertificateRows) == 0 {
 				for _, section := range report.Sections(&r.record) {
-					if section.Title == "Certificate" {
+					if section.Title == report.CertificateTitle {
 						p.CertificateRows = section.Rows
 					}
 				}
