@@ -207,8 +207,8 @@ type Incident struct {
 	Good     *Evidence
 	// EvidenceOf is the ID of a former incident of the target, minutes ago, that has the evidence; empty: this one.
 	EvidenceOf string
-	// Opinion is how others see the open incident, from who alerts; empty: not known. It is not stored.
-	Opinion string `json:"-"`
+	// Opinion is how others saw the target, from who alerts; empty: not known.
+	Opinion string `json:",omitempty"`
 }
 
 // Duration is how long the incident lasted, or has lasted at now.

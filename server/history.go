@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -89,8 +90,16 @@ func (a *archive) close() {
 // historyPatience is how long a disk that hangs delays the end of the process.
 const historyPatience = 10 * time.Second
 
-// Observe keeps a scheduled Record. It implements probe.Observer.
-func (a *archive) Observe(r probe.Record) { a.store.Observe(r) }
+// Observe keeps a scheduled Record, and before it the second opinion on the open incident, which the hook forgets with the
+// incident. It implements probe.Observer.
+func (a *archive) Observe(r probe.Record) {
+	if r.Scheduled {
+		if opinion := a.hook.Opinion(r.Module, r.Target, r.Hostname); opinion != "" {
+			a.store.ObserveOpinion(r.Module, r.Target, r.Hostname, opinion)
+		}
+	}
+	a.store.Observe(r)
+}
 
 // noVerdict keeps a turn without one.
 func (a *archive) noVerdict(t schedule.Target, at time.Time) {
@@ -162,7 +171,7 @@ func (a *archive) Incident(ctx context.Context, id string) (history.Incident, er
 	}
 	i, err := s.Incident(ctx, id)
 	if err == nil && i.To.IsZero() {
-		i.Opinion = a.hook.Opinion(i.Target.Module, i.Target.Target, i.Target.Hostname)
+		i.Opinion = cmp.Or(a.hook.Opinion(i.Target.Module, i.Target.Target, i.Target.Hostname), i.Opinion)
 	}
 	return i, err
 }
