@@ -64,7 +64,7 @@ func (f *frame) watch(status history.Status, now time.Time) {
 	f.Refresh = 30
 	switch {
 	case status.Problem != "" && status.Kind == "embedded":
-		f.Notice = fmt.Sprintf("History is not kept since %s. Probing and alerting go on. %s", span(now.Sub(status.Since)), status.Problem)
+		f.Notice = fmt.Sprintf("History has not been kept for %s. Probing and alerting go on. %s", span(now.Sub(status.Since)), status.Problem)
 	case status.Problem != "":
 		f.Notice = "History cannot be read: " + status.Problem
 	case status.Loading:
