@@ -124,9 +124,8 @@ alert:
 	says("down from here only; up from paris", link)
 	far.ip("rule del from 10.9.9.1 to 10.0.1.1 lookup 99")
 	next("is up again")
-	if !strings.Contains(get(t, base+link), "was down") {
-		t.Error("the link in the mail does not lead to the incident that is over")
-	}
+	says("was down", link)
+	says("down from here only; up from paris", link)
 
 	// The target dies.
 	target.stop(t)

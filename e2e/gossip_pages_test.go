@@ -5,9 +5,15 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
+
+	"rollcall/history/block"
 )
 
 // historyPages are all pages, feeds, badges and JSON about the history of the targets and incidents of e.
@@ -48,4 +54,41 @@ func historyPages(t *testing.T, e *exporter) []string {
 		pages = append(pages, "/incident/"+id)
 	}
 	return pages
+}
+
+// stored is all that the databases of a storage directory hold: their bytes, and each row, also as it was before it was packed.
+func stored(t *testing.T, dir string) string {
+	t.Helper()
+	var text strings.Builder
+	files, err := filepath.Glob(filepath.Join(dir, "*.db"))
+	if err != nil || len(files) < 2 {
+		t.Fatalf("the storage has %q: %v", files, err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.Write(content)
+		db, err := bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true, Timeout: patience})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.View(func(tx *bbolt.Tx) error {
+			return tx.ForEach(func(_ []byte, rows *bbolt.Bucket) error {
+				return rows.ForEach(func(key, row []byte) error {
+					text.Write(key)
+					text.Write(row)
+					if unpacked, err := block.Unpack(row, nil); err == nil {
+						text.Write(unpacked)
+					}
+					return nil
+				})
+			})
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return text.String()
 }

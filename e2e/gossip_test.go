@@ -21,7 +21,7 @@ import (
 )
 
 // gossip is a web server that repeats the secrets it receives in every place of a response that can hold text; the path
-// selects the reason phrase, a header, a broken status line or a redirect.
+// selects the reason phrase, a header, a broken status line or a redirect. That of /given has secrets of the server's own.
 func gossip(t *testing.T) string {
 	return zoo.TCP(t, func(c net.Conn) {
 		r, err := http.ReadRequest(bufio.NewReader(c))
@@ -49,6 +49,9 @@ func gossip(t *testing.T) string {
 			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n", secret)
 		case "/redirect":
 			fmt.Fprintf(c, "HTTP/1.1 302 Found\r\nLocation: /?%s\r\nContent-Length: 0\r\n\r\n", url.QueryEscape(secret))
+		case "/given":
+			fmt.Fprintf(c, "HTTP/1.1 302 Found\r\nLocation: http://bob:canary-given@%s/?page=2&access_token=canary-given#id_token=canary-given\r\n"+
+				"Set-Cookie: session=canary-given\r\nX-Auth-Token: canary-given\r\nContent-Length: 0\r\n\r\n", r.Host)
 		default:
 			fmt.Fprintf(c, "HTTP/1.1 401 %s\r\nX-Echo: %s\r\nWWW-Authenticate: Basic realm=%q\r\nContent-Length: %d\r\n\r\n%s", secret, secret, secret, len(secret), secret)
 		}
@@ -122,20 +125,22 @@ targets:
 	for name := range modules {
 		fmt.Fprintf(&config, "- {target: 'http://alice:canary-target@%s/', module: %s, interval: 1s}\n- {target: 'http://%s/redirect', module: %s, interval: 1s}\n", talks, name, talks, name)
 	}
+	fmt.Fprintf(&config, "- {target: 'http://%s/given', module: plain, interval: 1s}\n", talks)
 
+	storage := t.TempDir()
 	path := writeFile(t, "rollcall.yml", config.String())
-	e := startWithFile(t, rollcall, path, []string{"--log.level=debug", "--log.prober=debug", "--history.limit=1000", "--web.enable-pprof", "--storage.path=" + t.TempDir()})
+	e := startWithFile(t, rollcall, path, []string{"--log.level=debug", "--log.prober=debug", "--history.limit=1000", "--web.enable-pprof", "--storage.path=" + storage})
 
 	said := map[string]string{}
 	ask := func(method, path string) {
-		reply, err := e.do(t.Context(), method, path)
+		reply, err := e.do(t.Context(), method, path, "Accept", "text/html")
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
 		said[method+" "+path] = fmt.Sprint(reply.Header, reply.Body)
 	}
 	targets := []string{
-		"http://" + talks + "/", "http://" + talks + "/broken", "http://" + talks + "/length", "http://" + talks + "/redirect",
+		"http://" + talks + "/", "http://" + talks + "/broken", "http://" + talks + "/length", "http://" + talks + "/redirect", "http://" + talks + "/given",
 		"http://alice:canary-target@" + talks + "/", "http://alice:canary-target@" + p.at("refused") + "/",
 		"http://" + p.at("refused") + "/", "https://" + p.at("wantsclient") + "/", "https://" + p.at("secure") + "/",
 		p.fill("http://<site>/redirect?to=http://" + talks + "/"),
@@ -173,11 +178,12 @@ targets:
 	printed, _ := check.CombinedOutput() // the target is down, and the mail refused
 	said["check"] = string(printed)
 	e.stop(t)
-	said["the log"] = e.text()
+	said["the log"], said["the storage"] = e.text(), stored(t, storage)
 
 	for where, want := range map[string]string{
 		"GET /config": "basic_auth", "the log": "reason=status_code", "GET /logs?id=50": "Steps", "GET /probes": "connection refused", "GET /": "check: status code", "GET /api/v1/targets": "status_code",
 		"GET /debug/pprof/goroutine?debug=2": "goroutine ", "POST /-/reload": "timeout", "check": "DOWN",
+		"the storage": `page=2\u0026access_token=***`,
 	} {
 		if !strings.Contains(said[where], want) {
 			t.Errorf("%s has no %q, so the test looks at the wrong text:\n%s", where, want, shorten(said[where]))

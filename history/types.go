@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -206,8 +207,8 @@ type Incident struct {
 	Good     *Evidence
 	// EvidenceOf is the ID of a former incident of the target, minutes ago, that has the evidence; empty: this one.
 	EvidenceOf string
-	// Opinion is how others see the open incident, from who alerts; empty: not known. It is not stored.
-	Opinion string `json:"-"`
+	// Opinion is how others saw the target, from who alerts; empty: not known.
+	Opinion string `json:",omitempty"`
 }
 
 // Duration is how long the incident lasted, or has lasted at now.
@@ -230,13 +231,17 @@ type Evidence struct {
 	Phases   probe.Phases
 	Resolved bool   // a name or address was resolved
 	Address  string // which was dialled first; empty: none
-	HTTP     *probe.HTTPFacts
-	TCP      *probe.TCPFacts
-	ICMP     *probe.ICMPFacts
-	DNS      *probe.DNSFacts
-	TLS      *probe.TLSFacts
-	Chain    []Certificate // what the peer presented, the leaf first; nil: nothing, or a good probe
-	Steps    []probe.Step  // of the trace, if the probe carried one
+	// Addresses are all of a name that has several.
+	Addresses []netip.Addr `json:",omitempty"`
+	HTTP      *probe.HTTPFacts
+	TCP       *probe.TCPFacts
+	ICMP      *probe.ICMPFacts
+	DNS       *probe.DNSFacts
+	GRPC      *probe.GRPCFacts      `json:",omitempty"`
+	WebSocket *probe.WebSocketFacts `json:",omitempty"`
+	TLS       *probe.TLSFacts
+	Chain     []Certificate // what the peer presented, the leaf first; nil: nothing, or a good probe
+	Steps     []probe.Step  // of the trace, if the probe carried one
 }
 
 // Certificate is one of a chain.

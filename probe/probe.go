@@ -102,7 +102,8 @@ type Phases struct {
 // Resolve is the first name-to-address step: of several hops it is the target's own.
 type Resolve struct {
 	Duration time.Duration
-	Addr     netip.Addr // the zero Addr: no address was found
+	Addr     netip.Addr   // the one that is dialled; the zero Addr: no address was found
+	All      []netip.Addr // of a name that has several, in the order of the answer, at most 16; else nil
 }
 
 // HTTPFacts is what an http probe saw. Zero values mean that the stage was not reached.

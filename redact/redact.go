@@ -130,8 +130,30 @@ func CredentialForms(value string) []string {
 // IsCredential reports by its name whether a header or parameter holds a credential.
 func IsCredential(name string) bool {
 	name = strings.ToLower(name)
-	return slices.ContainsFunc([]string{"auth", "cookie", "token", "secret", "pass", "key", "credential", "session", "signature", "assertion"},
+	return slices.ContainsFunc([]string{"auth", "cookie", "token", "secret", "pass", "pwd", "jwt", "key", "credential", "session", "signature", "assertion"},
 		func(word string) bool { return strings.Contains(name, word) })
+}
+
+// userinfo stands before the host of a URL in a text, and a parameter in its query or fragment.
+var (
+	userinfo  = regexp.MustCompile(`//[^/?#\s"'<>]+@`)
+	parameter = regexp.MustCompile(`[?&#;]([^=?&#;\s"'<>]*)=[^?&#;\s"'<>]+`)
+)
+
+// URLs takes userinfo, and the values of parameters that hold credentials by their name, out of the URLs in a text. A server
+// makes up both in a redirect.
+func URLs(text string) string {
+	if !strings.ContainsAny(text, "@=") {
+		return text
+	}
+	text = userinfo.ReplaceAllString(text, "//***@")
+	return parameter.ReplaceAllStringFunc(text, func(p string) string {
+		name, _, _ := strings.Cut(p, "=")
+		if !IsCredential(name) {
+			return p
+		}
+		return name + "=***"
+	})
 }
 
 // SplitTarget cuts a target as a URL is cut (RFC 3986, section 3): a scheme, empty without one; the authority, with

@@ -22,6 +22,20 @@ func TestTextLosesSecretsInEveryForm(t *testing.T) {
 	}
 }
 
+func TestURLsLoseCredentials(t *testing.T) {
+	for text, want := range map[string]string{
+		"/next?page=2&n=a@b": "/next?page=2&n=a@b",
+		"https://u:p@ss@e.org:8/a?access_token=x&page=2#id_token=y": "https://***@e.org:8/a?access_token=***&page=2#id_token=***",
+		"0; url=//u:p@e.org/?X-Amz-Signature=x;session=y":           "0; url=//***@e.org/?X-Amz-Signature=***;session=***",
+		`<https://e.org/?key=x>; rel="next"`:                        `<https://e.org/?key=***>; rel="next"`,
+		"text/html; charset=utf-8":                                  "text/html; charset=utf-8",
+	} {
+		if got := URLs(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 func FuzzText(f *testing.F) {
 	f.Add("you sent p@ss word …", "p@ss word")
 	f.Add("…………", "……")

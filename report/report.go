@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"rollcall/probe"
+	"rollcall/redact"
 )
 
 // Section is a group of rows. Only sections with rows are returned.
@@ -47,6 +48,9 @@ func verdict(result *probe.Result) (s Section) {
 	}
 	if resolve := result.Resolve; resolve != nil && resolve.Addr.IsValid() {
 		s.add("address", "%s", resolve.Addr)
+		if len(resolve.All) > 0 {
+			s.add("resolved to", "%s", strings.Trim(fmt.Sprint(resolve.All), "[]"))
+		}
 	}
 	return s
 }
@@ -56,7 +60,7 @@ func response(result *probe.Result) Section {
 	if http := result.HTTP; http != nil && http.StatusCode != 0 {
 		s.add("status", "%d, HTTP/%d.%d", http.StatusCode, http.VersionMajor, http.VersionMinor)
 		if http.Redirects > 0 {
-			s.add("redirects", "%d, to %s", http.Redirects, http.FinalURL)
+			s.add("redirects", "%d, to %s", http.Redirects, redact.URLs(http.FinalURL))
 		}
 		s.add("body", "%d bytes", http.UncompressedBodyLength)
 	}
@@ -101,8 +105,11 @@ func handshake(result *probe.Result) Section {
 	return s
 }
 
+// CertificateTitle is the title of the section about the certificate that the target presented.
+const CertificateTitle = "Certificate"
+
 func certificate(result *probe.Result) Section {
-	s := Section{Title: "Certificate"}
+	s := Section{Title: CertificateTitle}
 	t := result.TLS
 	if t == nil {
 		return s

@@ -104,7 +104,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	})
 	runner.Isolated, targets.Maintenance, archive.hook = hook.Isolated, hook.Maintenance, hook
 	exporter.ReportAlerts(func(put func(string, float64, ...string)) { hook.Stats().Each(put) })
-	runner.Observers = []probe.Observer{exporter, app, hook, targets, archive}
+	runner.Observers = []probe.Observer{exporter, app, targets, archive, hook} // the archive asks the hook about an incident that a result ends
 	connections := port.New(maxConnections(descriptorLimit(), memoryLimit(), runner.MaxInFlight), exporter.Failed)
 	watchlist := newWatchlist(o.Shard, o.Logger)
 	exporter.ReportDiscovery(watchlist.numbers)

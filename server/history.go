@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -90,11 +91,16 @@ func (a *archive) close() {
 // historyPatience is how long a disk that hangs delays the end of the process.
 const historyPatience = 10 * time.Second
 
-// Observe keeps a scheduled Record. It implements probe.Observer.
+// Observe keeps a scheduled Record, and before it the second opinion on the open incident, which the hook forgets with the
+// incident. It implements probe.Observer.
 func (a *archive) Observe(r probe.Record) {
-	if a.keeps.Load() { // otherwise its queue would fill up
-		a.store.Observe(r)
+	if !a.keeps.Load() || !r.Scheduled { // the queue of a store that does not run would fill up
+		return
 	}
+	if opinion := a.hook.Opinion(r.Module, r.Target, r.Hostname); opinion != "" {
+		a.store.ObserveOpinion(r.Module, r.Target, r.Hostname, opinion)
+	}
+	a.store.Observe(r)
 }
 
 // noVerdict keeps a turn without one.
@@ -169,7 +175,7 @@ func (a *archive) Incident(ctx context.Context, id string) (history.Incident, er
 	}
 	i, err := s.Incident(ctx, id)
 	if err == nil && i.To.IsZero() {
-		i.Opinion = a.hook.Opinion(i.Target.Module, i.Target.Target, i.Target.Hostname)
+		i.Opinion = cmp.Or(a.hook.Opinion(i.Target.Module, i.Target.Target, i.Target.Hostname), i.Opinion)
 	}
 	return i, err
 }

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,6 +75,7 @@ type apiIncident struct {
 	Stage    string     `json:"stage"`
 	Reason   string     `json:"reason"`
 	Failures int        `json:"failures"`
+	Opinion  string     `json:"second_opinion,omitempty"`
 	Link     string     `json:"link"`
 }
 
@@ -121,7 +121,7 @@ func (s *Server) api(handle func(r *http.Request) (any, error)) http.HandlerFunc
 		if refused := (apiError{}); errors.As(err, &refused) {
 			status = http.StatusBadRequest
 		} else if errors.Is(err, history.ErrNotFound) {
-			status = http.StatusNotFound
+			status, err = http.StatusNotFound, noSuchTarget
 		}
 		body, _ := json.Marshal(map[string]string{"error": err.Error()}) // a string can be encoded
 		w.Header().Set("Content-Type", "application/json")
@@ -182,15 +182,16 @@ func parsePeriod(query url.Values, now time.Time, span time.Duration) (p period,
 	if p.from, err = parseTime(query, "from", usual); err != nil {
 		return p, err
 	}
-	if !p.to.IsZero() && p.to.Before(p.from) {
-		return p, apiError{errors.New("to is before from")}
+	if !p.to.IsZero() && !p.to.After(p.from) {
+		return p, apiError{errors.New("to is not after from")}
 	}
 	if text := query.Get("step"); text != "" {
 		if p.step, err = parseStep(text); err != nil {
 			return p, err
 		}
-		if points := p.to.Sub(p.from) / p.step; points >= history.MaxPoints {
-			return p, apiError{fmt.Errorf("this step makes %d points; accepted: fewer than %d", points, history.MaxPoints)}
+		// Both ends are rounded to whole steps.
+		if points := p.to.Sub(p.from)/p.step + 2; points > history.MaxPoints {
+			return p, apiError{fmt.Errorf("this step makes %d points; accepted: up to %d", points, history.MaxPoints)}
 		}
 	}
 	if text := query.Get("limit"); text != "" {
@@ -223,45 +224,52 @@ func parseStep(text string) (time.Duration, error) {
 	if seconds, numeric := strconv.ParseFloat(text, 64); numeric == nil && seconds < 1e9 {
 		d, err = time.Duration(seconds*float64(time.Second)), nil
 	}
-	if err != nil || d < time.Second {
-		return 0, apiError{fmt.Errorf("step=%q is no step; accepted: a duration of at least 1s, e.g. 5m, or seconds", text)}
+	if err != nil || d < time.Second || d%time.Second != 0 {
+		return 0, apiError{fmt.Errorf("step=%q is no step; accepted: a duration of whole seconds, e.g. 5m, or their number", text)}
 	}
 	return d, nil
 }
 
 // results answers /api/v1/targets/{id}/results: single results, or with a step sums; as CSV when that is asked for.
 func (s *Server) results(w http.ResponseWriter, r *http.Request) {
-	if format := r.URL.Query().Get("format"); format == "csv" || format == "" && strings.Contains(r.Header.Get("Accept"), "text/csv") {
+	switch format := r.URL.Query().Get("format"); {
+	case format == "csv", format == "" && strings.Contains(r.Header.Get("Accept"), "text/csv"):
 		s.resultsCSV(w, r)
-		return
+	case format == "", format == "json":
+		s.api(s.resultsJSON)(w, r)
+	default:
+		s.api(func(*http.Request) (any, error) {
+			return nil, apiError{fmt.Errorf("%q is no format; accepted: json, csv", format)}
+		})(w, r)
 	}
-	s.api(func(r *http.Request) (any, error) {
-		id := r.PathValue("id")
-		p, err := parsePeriod(r.URL.Query(), time.Now(), 24*time.Hour)
+}
+
+func (s *Server) resultsJSON(r *http.Request) (any, error) {
+	id := r.PathValue("id")
+	p, err := parsePeriod(r.URL.Query(), time.Now(), 24*time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	if p.step > 0 {
+		series, err := s.options.History.Series(r.Context(), id, p.from, p.to, p.step)
 		if err != nil {
 			return nil, err
 		}
-		if p.step > 0 {
-			series, err := s.options.History.Series(r.Context(), id, p.from, p.to, p.step)
-			if err != nil {
-				return nil, err
-			}
-			points := make([]apiPoint, len(series.Points))
-			for i := range series.Points {
-				points[i] = newAPIPoint(&series.Points[i])
-			}
-			return map[string]any{"id": id, "step_seconds": series.Step.Seconds(), "points": points}, nil
+		points := make([]apiPoint, len(series.Points))
+		for i := range series.Points {
+			points[i] = newAPIPoint(&series.Points[i])
 		}
-		list, err := s.resultList(r, p)
-		if err != nil {
-			return nil, err
-		}
-		results := make([]apiResult, len(list))
-		for i := range list {
-			results[i] = newAPIResult(&list[i])
-		}
-		return map[string]any{"id": id, "results": results}, nil
-	})(w, r)
+		return map[string]any{"id": id, "step_seconds": series.Step.Seconds(), "points": points}, nil
+	}
+	list, err := s.resultList(r, p)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]apiResult, len(list))
+	for i := range list {
+		results[i] = newAPIResult(&list[i])
+	}
+	return map[string]any{"id": id, "results": results}, nil
 }
 
 // resultList reads single results; that of a target that is not known is an error.
@@ -287,39 +295,6 @@ func newAPIResult(r *history.Result) apiResult {
 	}
 }
 
-// resultsCSV is the same single results as lines.
-func (s *Server) resultsCSV(w http.ResponseWriter, r *http.Request) {
-	p, err := parsePeriod(r.URL.Query(), time.Now(), 24*time.Hour)
-	var list []history.Result
-	if err == nil {
-		list, err = s.resultList(r, p)
-	}
-	if err != nil {
-		s.api(func(*http.Request) (any, error) { return nil, err })(w, r)
-		return
-	}
-	var b strings.Builder
-	out := csv.NewWriter(&b)
-	_ = out.Write([]string{"time", "state", "duration_seconds", "stage", "reason", "status_code", "certificate_expiry"}) // a Builder does not fail
-	for i := range list {
-		one := &list[i]
-		duration, expiry, status := "", "", ""
-		if one.Duration > 0 {
-			duration = strconv.FormatFloat(one.Duration.Seconds(), 'f', -1, 64)
-		}
-		if !one.CertExpiry.IsZero() {
-			expiry = one.CertExpiry.UTC().Format(time.RFC3339)
-		}
-		if one.StatusCode != 0 {
-			status = strconv.Itoa(one.StatusCode)
-		}
-		_ = out.Write([]string{one.Time.UTC().Format(time.RFC3339Nano), string(one.State), duration, string(one.Stage), string(one.Reason), status, expiry})
-	}
-	out.Flush()
-	w.Header().Set("Content-Disposition", `inline; filename="results.csv"`)
-	writeTagged(w, r, "text/csv; charset=utf-8", []byte(b.String()))
-}
-
 // apiIncidents answers /api/v1/incidents.
 func (s *Server) apiIncidents(r *http.Request) (any, error) {
 	query := r.URL.Query()
@@ -327,7 +302,11 @@ func (s *Server) apiIncidents(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter := history.IncidentFilter{TargetID: query.Get("target"), Open: query.Get("open") == "true"}
+	open := query.Get("open")
+	if open != "" && open != "true" && open != "false" {
+		return nil, apiError{fmt.Errorf("open=%q; accepted: true, false", open)}
+	}
+	filter := history.IncidentFilter{TargetID: query.Get("target"), Open: open == "true"}
 	list, err := s.options.History.Incidents(r.Context(), filter, p.from, p.to, p.limit)
 	if err != nil {
 		return nil, err
@@ -338,7 +317,7 @@ func (s *Server) apiIncidents(r *http.Request) (any, error) {
 		incidents[i] = apiIncident{
 			ID: one.ID, TargetID: one.TargetID, Name: one.Target.Title(), Target: one.Target.Target, Module: one.Target.Module,
 			From: one.From.UTC(), To: optionalTime(one.To), Last: one.Last.UTC(), Stage: string(one.Stage), Reason: string(one.Reason),
-			Failures: one.Failures, Link: s.outside + "/incident/" + one.ID,
+			Failures: one.Failures, Opinion: one.Opinion, Link: s.base() + "/incident/" + one.ID,
 		}
 	}
 	return map[string]any{"incidents": incidents}, nil

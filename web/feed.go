@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/xml"
 	"net/http"
-	"strings"
 	"time"
 
 	"rollcall/history"
@@ -41,10 +40,7 @@ func (s *Server) feed(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	base := s.outside
-	if s.options.ExternalURL != nil {
-		base = strings.TrimSuffix(s.options.ExternalURL.String(), "/")
-	}
+	base := s.base()
 	f := atomFeed{
 		Title: "Rollcall: incidents", ID: base + "/incidents", Updated: time.Unix(0, 0).UTC().Format(time.RFC3339), Author: "Rollcall",
 		Links: []atomLink{{Rel: "self", Href: base + "/incidents.atom"}, {Rel: "alternate", Href: base + "/incidents"}},

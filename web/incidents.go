@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"slices"
 	"time"
 
 	"rollcall/history"
@@ -122,23 +124,25 @@ func newEvidenceView(heading string, e *history.Evidence, now time.Time) *eviden
 		return nil
 	}
 	record := probe.Record{Prober: e.Prober, Timeout: e.Timeout, Result: probe.Result{
-		Start: e.Time, Duration: e.Duration, Phases: e.Phases, HTTP: e.HTTP, TCP: e.TCP, ICMP: e.ICMP, DNS: e.DNS, TLS: e.TLS,
+		Start: e.Time, Duration: e.Duration, Phases: e.Phases,
+		HTTP: e.HTTP, TCP: e.TCP, ICMP: e.ICMP, DNS: e.DNS, GRPC: e.GRPC, WebSocket: e.WebSocket, TLS: e.TLS,
 	}}
+	if dialled, err := netip.ParseAddr(e.Address); err == nil {
+		record.Result.Resolve = &probe.Resolve{Addr: dialled, All: e.Addresses}
+	}
 	if e.Stage != "" {
 		record.Result.Failure = &probe.Failure{Stage: e.Stage, Reason: e.Reason, Err: errors.New(e.Error)}
 	}
 	v := &evidenceView{Heading: heading, Time: newMoment(e.Time, now), Sections: report.Sections(&record)}
-	if e.Address != "" {
-		v.Sections = append([]report.Section{{Rows: []report.Row{{Name: "address", Value: report.Printable(e.Address)}}}}, v.Sections...)
-	}
 	for i, c := range e.Chain {
 		v.Sections = append(v.Sections, certificateSection(fmt.Sprintf("Certificate %d of %d, as presented", i+1, len(e.Chain)), c))
 	}
 	if e.TLS != nil && e.TLS.Leaf.FingerprintSHA256 != "" && len(e.Chain) == 0 {
-		v.Sections = append(v.Sections, report.Section{Title: "Fingerprint", Rows: []report.Row{{Name: "SHA-256", Value: grouped(e.TLS.Leaf.FingerprintSHA256)}}})
+		n := slices.IndexFunc(v.Sections, func(s report.Section) bool { return s.Title == report.CertificateTitle })
+		v.Sections[n].Rows = append(v.Sections[n].Rows, report.Row{Name: "SHA-256", Value: grouped(e.TLS.Leaf.FingerprintSHA256)})
 	}
 	for _, step := range e.Steps {
-		v.Steps = append(v.Steps, stepRow{step.Time.Sub(e.Time).Round(time.Microsecond).String(), report.Printable(step.Text)})
+		v.Steps = append(v.Steps, stepRow{took(step.Time.Sub(e.Time)), report.Printable(step.Text)})
 	}
 	return v
 }

@@ -179,8 +179,10 @@ func newStates(all []history.Summary) states {
 		st.State, st.Sentence = history.StateUnknown, "No targets are configured"
 	case st.Down > 0:
 		st.State, st.Sentence = history.StateDown, fmt.Sprintf("%s of %s down", number(st.Down), number(st.All))
-	case st.Unknown == st.All:
+	case st.Unknown == st.All && total.up+total.down == 0:
 		st.State, st.Sentence = history.StateUnknown, "Nothing is known yet"
+	case st.Unknown == st.All:
+		st.State, st.Sentence = history.StateUnknown, "Nothing is known now"
 	case st.Unknown > 0:
 		st.State, st.Sentence = history.StateUnknown, fmt.Sprintf("None is down, %s unknown", number(st.Unknown))
 	case st.All == 1:

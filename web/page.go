@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rollcall/history"
+	"rollcall/redact"
 )
 
 //go:embed templates static
@@ -63,7 +64,7 @@ func (f *frame) watch(status history.Status, now time.Time) {
 	f.Refresh = 30
 	switch {
 	case status.Problem != "" && status.Kind == "embedded":
-		f.Notice = fmt.Sprintf("History is not kept since %s. Probing and alerting go on. %s", span(now.Sub(status.Since)), status.Problem)
+		f.Notice = fmt.Sprintf("History has not been kept for %s. Probing and alerting go on. %s", span(now.Sub(status.Since)), status.Problem)
 	case status.Problem != "":
 		f.Notice = "History cannot be read: " + status.Problem
 	case status.Loading:
@@ -110,7 +111,7 @@ type textPage struct {
 	frame
 	Text   string
 	Phases template.HTML // of a probe; empty: none
-	Plain  string        // link to the text alone
+	Plain  string        // link to the text alone; empty: none
 }
 
 // showText answers with the text, in the frame for a browser.
@@ -123,6 +124,9 @@ func (s *Server) showText(w http.ResponseWriter, r *http.Request, f frame, text 
 	plain := "?format=text"
 	if r.URL.RawQuery != "" {
 		plain = "?" + r.URL.RawQuery + "&format=text"
+	}
+	if target := r.URL.Query().Get("target"); redact.Target(target) != target {
+		plain = "" // the page would show the password
 	}
 	s.render(w, r, "text.html", textPage{frame: f, Text: string(text), Phases: phases, Plain: plain})
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,6 +89,14 @@ func New(options Options) *Server {
 		}
 	}
 	return s
+}
+
+// base is what comes before a path in links that leave the pages: in feeds and JSON.
+func (s *Server) base() string {
+	if s.options.ExternalURL == nil {
+		return s.outside
+	}
+	return strings.TrimSuffix(s.options.ExternalURL.String(), "/")
 }
 
 // SetReady decides what /-/ready says, and nothing else.

@@ -54,9 +54,8 @@ type uptimeOf struct{ Name, Uptime, UnknownShare, Link string }
 
 // plot is a chart.Plot with its labels as text.
 type plot struct {
-	SVG       template.HTML
+	SVG, Axis template.HTML
 	Top, Half string // empty: nothing is drawn
-	Times     []string
 }
 
 // phaseRow is a phase of the last probe.
@@ -133,7 +132,7 @@ func (p *targetPage) read(ctx context.Context, h history.Source, id string, now 
 		return err
 	}
 	p.P50, p.P95 = tookOrNone(series.P50), tookOrNone(series.P95)
-	p.Response, p.Phases = newPlot(chart.Response(series), p.Range), newPlot(chart.Phases(series), p.Range)
+	p.Response, p.Phases = newPlot(chart.Response(series)), newPlot(chart.Phases(series))
 	incidents, err := h.Incidents(ctx, history.IncidentFilter{TargetID: id}, time.Time{}, time.Time{}, maxTargetIncidents)
 	if err != nil {
 		return err
@@ -197,7 +196,7 @@ func (p *targetPage) link(recent *recentResults) {
 			ids[r.record.Result.Start.UTC().Format(time.RFC3339)] = r.id
 			if len(p.CertificateRows) == 0 {
 				for _, section := range report.Sections(&r.record) {
-					if section.Title == "Certificate" {
+					if section.Title == report.CertificateTitle {
 						p.CertificateRows = section.Rows
 					}
 				}
@@ -232,17 +231,10 @@ func seriesStep(r history.Range) time.Duration {
 	}
 }
 
-func newPlot(p chart.Plot, r history.Range) plot {
-	layout := "15:04"
-	if r != history.Range24h {
-		layout = "Jan 2"
-	}
-	drawn := plot{SVG: p.SVG}
+func newPlot(p chart.Plot) plot {
+	drawn := plot{SVG: p.SVG, Axis: p.Axis}
 	if p.Top > 0 {
 		drawn.Top, drawn.Half = short(p.Top), short(p.Top/2)
-	}
-	for _, t := range p.Times {
-		drawn.Times = append(drawn.Times, t.Format(layout))
 	}
 	return drawn
 }

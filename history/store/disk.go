@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -91,7 +90,7 @@ func (d *disk) reopen(now time.Time) bool {
 	}
 	if err != nil {
 		d.retryAt = now.Add(retryEvery)
-		d.failed(errors.Join(errors.New("opening the history"), err))
+		d.failed(fmt.Errorf("opening the history: %w", err))
 		return false
 	}
 	d.retryAt = time.Time{}

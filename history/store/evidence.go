@@ -33,20 +33,20 @@ func newEvidence(r *probe.Record) *history.Evidence {
 	clean := cleaner(r.Target)
 	e := &history.Evidence{
 		Time: result.Start.UTC().Round(0), Prober: r.Prober, Duration: result.Duration, Timeout: r.Timeout, Phases: result.Phases,
-		ICMP: result.ICMP, DNS: result.DNS, TLS: result.TLS,
+		ICMP: result.ICMP, DNS: result.DNS, GRPC: result.GRPC, WebSocket: result.WebSocket, TLS: result.TLS,
 	}
 	if f := result.Failure; f != nil {
 		e.Stage, e.Reason, e.Error = f.Stage, f.Reason, clean(f.Err.Error())
 	}
 	if result.Resolve != nil {
-		e.Resolved = true
+		e.Resolved, e.Addresses = true, result.Resolve.All
 		if result.Resolve.Addr.IsValid() {
 			e.Address = result.Resolve.Addr.String()
 		}
 	}
 	if result.HTTP != nil {
 		http := *result.HTTP
-		http.FinalURL = clean(redactURL(http.FinalURL))
+		http.FinalURL = clean(redact.URLs(http.FinalURL))
 		e.HTTP = &http
 	}
 	if result.TCP != nil {
@@ -92,26 +92,6 @@ func cleaner(target string) func(string) string {
 		}
 		return text
 	}
-}
-
-// redactURL takes the values of parameters that hold credentials by their name out of a URL.
-func redactURL(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return redact.Target(text)
-	}
-	query := u.Query()
-	changed := false
-	for name := range query {
-		if redact.IsCredential(name) {
-			query[name] = []string{"***"}
-			changed = true
-		}
-	}
-	if changed {
-		u.RawQuery = query.Encode()
-	}
-	return redact.Target(u.String())
 }
 
 // evidenceRow is what the file has of an incident's evidence.

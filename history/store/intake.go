@@ -14,10 +14,11 @@ const maxQueue = 1 << 16
 // turnsPerLock keeps pages from waiting for a long queue.
 const turnsPerLock = 1000
 
-// queued is an observed turn.
+// queued is an observed turn, or an opinion on the open incident.
 type queued struct {
-	record  probe.Record
-	unknown bool // it has no verdict: of the record only the target and the start are set
+	record  probe.Record // without a verdict only the target and the start are set, with an opinion only the target
+	unknown bool         // it has no verdict
+	opinion string       // empty: it is a turn
 }
 
 // key is a target as records name it.
@@ -35,6 +36,11 @@ func (s *Store) ObserveUnknown(module, target, hostname string, at time.Time) {
 	r := probe.Record{Module: module, Target: target, Hostname: hostname}
 	r.Result.Start = at
 	s.queue(queued{record: r, unknown: true})
+}
+
+// ObserveOpinion queues how others see a target that is down.
+func (s *Store) ObserveOpinion(module, target, hostname, opinion string) {
+	s.queue(queued{record: probe.Record{Module: module, Target: target, Hostname: hostname}, opinion: opinion})
 }
 
 func (s *Store) queue(q queued) {
@@ -86,6 +92,13 @@ func (s *Store) takeTurn(q *queued) {
 	l := s.byKey[key{r.Module, r.Target, r.Hostname}]
 	if l == nil {
 		return // a reload took the target away meanwhile
+	}
+	if q.opinion != "" {
+		if i := l.Incident; i != nil && i.Opinion != q.opinion {
+			i.Opinion = q.opinion
+			s.change(i, nil)
+		}
+		return
 	}
 	s.counters.results.Add(1)
 	interval := l.info.Interval.Milliseconds()

@@ -109,7 +109,7 @@ func (r *run) follow(ctx context.Context, target *url.URL) error {
 		}
 		secrets := r.redactions() // before the next request takes their place
 		if r.req.Trace != nil {
-			r.req.Trace.Step("the answer, %d, redirects to %s", resp.status, redact.Text(weburl.Shown(next.url), secrets...))
+			r.req.Trace.Step("the answer, %d, redirects to %s", resp.status, redact.URLs(redact.Text(weburl.Shown(next.url), secrets...)))
 		}
 		r.close(true)
 		r.result.TLS = nil // what the hop before presented is not about the answer
@@ -214,13 +214,13 @@ func (r *run) close(notify bool) {
 	r.session, r.link, r.http1 = nil, link{}, nil
 }
 
-// answerLines shows an answer's status and header, without cookies and without what it repeats of the secrets that it was
-// sent.
+// answerLines shows an answer's status and header, without the credentials that it gives out and without what it repeats of
+// the secrets that it was sent.
 func answerLines(method, url string, resp *response, secrets []string) []string {
-	lines := []string{fmt.Sprintf("%s %s: %d over %s", method, redact.Text(url, secrets...), resp.status, resp.proto)}
+	lines := []string{fmt.Sprintf("%s %s: %d over %s", method, redact.URLs(redact.Text(url, secrets...)), resp.status, resp.proto)}
 	for _, name := range slices.Sorted(maps.Keys(resp.header)) {
-		value := strings.Join(resp.header[name], ", ")
-		if name == "Set-Cookie" {
+		value := redact.URLs(strings.Join(resp.header[name], ", "))
+		if redact.IsCredential(name) && !strings.HasSuffix(name, "-Authenticate") { // a challenge says what is demanded
 			value = "…"
 		}
 		lines = append(lines, fmt.Sprintf("  %s: %s", name, cut(redact.Text(value, secrets...))))

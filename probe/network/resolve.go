@@ -64,48 +64,60 @@ func checkSource(source netip.Addr) error {
 // with an error, which is a *probe.Failure at StageResolve, an *probe.ExporterError or context.Canceled.
 func (p Resolver) Resolve(ctx context.Context, host string) (probe.Resolve, error) {
 	start := time.Now()
-	addr, err := p.choose(ctx, host)
-	return probe.Resolve{Duration: time.Since(start), Addr: addr}, err
+	if addr, err := netip.ParseAddr(host); err == nil {
+		addr, err = p.given(host, addr.Unmap()) // ::ffff:192.0.2.1 is dialled, and judged, as 192.0.2.1
+		return probe.Resolve{Duration: time.Since(start), Addr: addr}, err
+	}
+	addrs, err := p.choose(ctx, host)
+	found := probe.Resolve{Duration: time.Since(start)}
+	if err != nil {
+		return found, err
+	}
+	found.Addr = addrs[0].Unmap()
+	if len(addrs) > 1 {
+		found.All = slices.Clone(addrs[:min(len(addrs), maxFound)])
+	}
+	return found, nil
 }
 
-func (p Resolver) choose(ctx context.Context, host string) (netip.Addr, error) {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		addr = addr.Unmap() // ::ffff:192.0.2.1 is dialled, and judged, as 192.0.2.1
-		if !p.Fallback && !p.preferred(addr) {
-			return netip.Addr{}, probe.Failf(probe.StageResolve, probe.ReasonNoIPProtocol, "resolving %q: it is not an %s address, and the module allows no other", host, p.network())
-		}
-		return addr, nil
+// maxFound is how many addresses of a name are kept.
+const maxFound = 16
+
+func (p Resolver) given(host string, addr netip.Addr) (netip.Addr, error) {
+	if !p.Fallback && !p.preferred(addr) {
+		return netip.Addr{}, probe.Failf(probe.StageResolve, probe.ReasonNoIPProtocol, "resolving %q: it is not an %s address, and the module allows no other", host, p.network())
 	}
+	return addr, nil
+}
+
+// choose returns the addresses of the family to dial, at least one.
+func (p Resolver) choose(ctx context.Context, host string) ([]netip.Addr, error) {
 	if p.Fallback {
 		return p.eitherFamily(ctx, host)
 	}
 	addrs, err := p.Lookup(ctx, p.network(), host)
 	if err != nil {
-		return netip.Addr{}, p.explain(ctx, host, err)
+		return nil, p.explain(ctx, host, err)
 	}
-	return addrs[0].Unmap(), nil
+	return addrs, nil
 }
 
 // otherFamilyAfter is how long the preferred family's answer may take before the other family is asked as well: some name
 // servers answer for one family and drop queries for the other.
 const otherFamilyAfter = 300 * time.Millisecond
 
-// eitherFamily returns an address of the preferred family if the name has one, otherwise one of the other. It waits for
+// eitherFamily returns the addresses of the preferred family if the name has any, otherwise those of the other. It waits for
 // the preferred one for half of the time that ctx has left.
-func (p Resolver) eitherFamily(ctx context.Context, host string) (netip.Addr, error) {
+func (p Resolver) eitherFamily(ctx context.Context, host string) ([]netip.Addr, error) {
 	wait := time.NewTimer(otherFamilyAfter)
 	defer wait.Stop()
 	preferred := p.startLookup(ctx, p.network(), host)
 	select {
 	case found := <-preferred:
 		if !probe.HasReason(found.err, probe.ReasonNoAddress, probe.ReasonNoIPProtocol) {
-			return found.addr, found.err
+			return found.addrs, found.err
 		}
-		addrs, err := p.Lookup(ctx, "ip", host)
-		if err != nil {
-			return netip.Addr{}, err
-		}
-		return addrs[0].Unmap(), nil
+		return p.Lookup(ctx, "ip", host)
 	case <-wait.C:
 	}
 	other := p.startLookup(ctx, p.otherNetwork(), host)
@@ -113,21 +125,21 @@ func (p Resolver) eitherFamily(ctx context.Context, host string) (netip.Addr, er
 	select {
 	case found := <-preferred:
 		if found.err == nil {
-			return found.addr, nil
+			return found.addrs, nil
 		}
 		if found := <-other; found.err == nil {
-			return found.addr, nil
+			return found.addrs, nil
 		}
-		return netip.Addr{}, found.err
+		return nil, found.err
 	case <-wait.C:
-		return firstAddress(preferred, other)
+		return firstAddresses(preferred, other)
 	}
 }
 
-// lookedUp is the first address of a name in one family.
+// lookedUp are the addresses of a name in one family.
 type lookedUp struct {
-	addr netip.Addr
-	err  error
+	addrs []netip.Addr
+	err   error
 }
 
 // startLookup looks host up in the background. The channel takes the result also when it is no longer awaited.
@@ -135,17 +147,13 @@ func (p Resolver) startLookup(ctx context.Context, network, host string) <-chan 
 	found := make(chan lookedUp, 1)
 	go func() {
 		addrs, err := p.Lookup(ctx, network, host)
-		if err != nil {
-			found <- lookedUp{err: err}
-			return
-		}
-		found <- lookedUp{addr: addrs[0].Unmap()}
+		found <- lookedUp{addrs, err}
 	}()
 	return found
 }
 
-// firstAddress is the first address that arrives on a or b, or the error of the later one.
-func firstAddress(a, b <-chan lookedUp) (netip.Addr, error) {
+// firstAddresses are those that arrive first on a or b, or the error of the later one.
+func firstAddresses(a, b <-chan lookedUp) ([]netip.Addr, error) {
 	var found lookedUp
 	for range 2 {
 		select {
@@ -156,7 +164,7 @@ func firstAddress(a, b <-chan lookedUp) (netip.Addr, error) {
 			break
 		}
 	}
-	return found.addr, found.err
+	return found.addrs, found.err
 }
 
 // timeLeft is how long ctx lasts; without a deadline, as long as the longest probe.

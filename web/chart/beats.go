@@ -14,14 +14,14 @@ import (
 
 // The kinds of a bucket. Each has a height of its own, so that a bar can be read without colours.
 const (
-	none    = iota // nothing is known yet: no mark
+	none    = iota // no turn: a pale mark
 	unknown        // most turns are without a verdict: a thin line
 	up             // no failure
 	some           // failures, but fewer than half
 	down
 )
 
-var kinds = [...]string{none: "", unknown: "q", up: "u", some: "s", down: "d"}
+var kinds = [...]string{none: "n", unknown: "q", up: "u", some: "s", down: "d"}
 
 func kindOf(c history.Counts) int {
 	switch known := c.Known(); {
@@ -53,9 +53,7 @@ func Beats(buckets []history.Counts) template.HTML {
 		for i < len(buckets) && kindOf(buckets[i]) == kind {
 			i++
 		}
-		if kind != none {
-			fmt.Fprintf(&lines[kind], "M%d 10h%d", first*beatWidth, (i-first)*beatWidth)
-		}
+		fmt.Fprintf(&lines[kind], "M%d 10h%d", first*beatWidth, (i-first)*beatWidth)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="beats" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="%s">`,
@@ -100,12 +98,8 @@ func BigBeats(buckets []history.Counts, from time.Time, step time.Duration) temp
 		layout = "Jan 2"
 	}
 	for i, c := range buckets {
-		kind := kindOf(c)
-		if kind == none {
-			continue
-		}
 		fmt.Fprintf(&b, `<path class="%s" d="M%d 10h%d"><title>%s UTC: %d up, %d down, %d unknown</title></path>`,
-			kinds[kind], i*beatWidth, beatWidth, from.Add(time.Duration(i)*step).UTC().Format(layout), c.Up, c.Down, c.Unknown)
+			kinds[kindOf(c)], i*beatWidth, beatWidth, from.Add(time.Duration(i)*step).UTC().Format(layout), c.Up, c.Down, c.Unknown)
 	}
 	b.WriteString("</svg>")
 	return template.HTML(b.String())

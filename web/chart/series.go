@@ -17,11 +17,11 @@ const (
 	height = 200.0
 )
 
-// Plot is a drawing with the labels of its axes, which the page sets as text beside it, so that they keep their size.
+// Plot is a drawing with its axes. They are not in the drawing, so that their text is not stretched with it.
 type Plot struct {
-	SVG   template.HTML
-	Top   time.Duration // of the vertical axis; 0: there is nothing to draw
-	Times []time.Time   // of the horizontal axis, at equal distances
+	SVG  template.HTML
+	Top  time.Duration // of the vertical axis; 0: there is nothing to draw
+	Axis template.HTML // the horizontal one: another SVG, as wide as the drawing
 }
 
 // Response draws the median and up to the 95th percentile of the durations. Spans with failures and those without a
@@ -37,7 +37,7 @@ func Response(s history.Series) Plot {
 		s.From.UTC().Format(time.DateTime), s.To.UTC().Format(time.DateTime), s.P50.Round(time.Microsecond), s.P95.Round(time.Microsecond)))
 	shade(&b, s)
 	if p.Top > 0 {
-		grid(&b)
+		grid(&b, s)
 		eachRun(s, func(first, last int) {
 			var band, line strings.Builder
 			for i := first; i <= last; i++ {
@@ -68,7 +68,7 @@ func Phases(s history.Series) Plot {
 	var b strings.Builder
 	begin(&b, "Mean time of each phase, stacked")
 	if p.Top > 0 {
-		grid(&b)
+		grid(&b, s)
 		eachRun(s, func(first, last int) {
 			for phase := range phaseCount {
 				var area strings.Builder
@@ -118,21 +118,47 @@ func below(p probe.Phases, n int) (d time.Duration) {
 
 func sum(p probe.Phases) time.Duration { return below(p, phaseCount) }
 
-func newPlot(s history.Series) Plot {
-	const marks = 5
-	var p Plot
-	for i := range marks {
-		p.Times = append(p.Times, s.From.Add(s.To.Sub(s.From)*time.Duration(i)/(marks-1)).UTC())
+// eachTick calls visit with the round times of a series, in UTC, and how far they are along the axis, from 0 to 1. Those at the
+// ends are left out: their labels would be cut.
+func eachTick(s history.Series, visit func(at time.Time, place float64)) {
+	span, step := s.To.Sub(s.From), 15*24*time.Hour
+	switch {
+	case span <= 30*time.Hour:
+		step = 6 * time.Hour
+	case span <= 10*24*time.Hour:
+		step = 24 * time.Hour
+	case span <= 40*24*time.Hour:
+		step = 5 * 24 * time.Hour
 	}
-	return p
+	for at := s.From.UTC().Truncate(step).Add(step); at.Before(s.To); at = at.Add(step) {
+		if place := float64(at.Sub(s.From)) / float64(span); place > 0.04 && place < 0.96 {
+			visit(at, place)
+		}
+	}
+}
+
+func newPlot(s history.Series) Plot {
+	var b strings.Builder
+	b.WriteString(`<svg class="x" aria-hidden="true">`)
+	eachTick(s, func(at time.Time, place float64) {
+		layout := "Jan 2"
+		if at.Hour() > 0 {
+			layout = "15:04"
+		}
+		fmt.Fprintf(&b, `<text x="%.1f%%" y="1em">%s</text>`, place*100, at.Format(layout))
+	})
+	b.WriteString("</svg>")
+	return Plot{Axis: template.HTML(b.String())}
 }
 
 func begin(b *strings.Builder, label string) {
 	fmt.Fprintf(b, `<svg class="plot" viewBox="0 0 %g %g" preserveAspectRatio="none" role="img" aria-label="%s">`, width, height, label)
 }
 
-func grid(b *strings.Builder) {
-	fmt.Fprintf(b, `<path class="grid" d="M0 %g H%g M0 %g H%g M0 %g H%g"/>`, height/2, width, height-0.5, width, 0.5, width)
+func grid(b *strings.Builder, s history.Series) {
+	fmt.Fprintf(b, `<path class="grid" d="M0 %g H%g M0 %g H%g M0 %g H%g`, height/2, width, height-0.5, width, 0.5, width)
+	eachTick(s, func(_ time.Time, place float64) { fmt.Fprintf(b, " M%.1f 0 V%g", place*width, height) })
+	b.WriteString(`"/>`)
 }
 
 // shade marks the steps with failures and those of which nothing is known.
