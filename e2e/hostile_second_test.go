@@ -53,7 +53,7 @@ func secondRows() []row {
 		{66, "bytes that a URL may not hold", nil, heldBy("TestURLsAreEncodedWhereTheyMustBe")},
 		{67, "garbage over DNS by TCP", nil, heldBy("TestGarbageOverAStreamEndsTheProbeAtOnce")},
 		{68, "control characters in labels", nil, heldBy("TestLabelValueHasNoControlCharacters TestHostileTextStaysInItsLabel")},
-		{69, "a store that is removed", nil, heldBy("TestStoreThatIsRemovedIsWrittenAgain TestFileThatIsRemovedIsWrittenAgain")},
+		{69, "a store that is removed or replaced", nil, heldBy("TestStoreThatIsRemovedIsWrittenAgain TestFileThatIsRemovedIsWrittenAgain TestLostFileIsWrittenAgain")},
 		{70, "a page under a foreign name", nil, heldBy("TestPagesOfOtherSitesChangeNothing TestCrossSiteReloadIsRefused")},
 	}
 }
