@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"rollcall/redact"
 )
 
 // Stage is where a probe stopped. The list is fixed: the words are label values, log fields and mail text.
@@ -141,6 +143,35 @@ type ExporterError struct {
 func (e *ExporterError) Error() string { return e.Err.Error() }
 
 func (e *ExporterError) Unwrap() error { return e.Err }
+
+// redactedError is an error whose text is without secrets.
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string { return e.text }
+
+func (e *redactedError) Unwrap() error { return e.err }
+
+// Redact returns err with a text that is without the secrets, which may be in what it quotes of a peer. nil stays nil.
+func Redact(err error, secrets ...string) error {
+	if err == nil || len(secrets) == 0 {
+		return err
+	}
+	before := err.Error()
+	text := redact.Text(before, secrets...)
+	if text == before {
+		return err
+	}
+	switch e := err.(type) {
+	case *Failure:
+		return Fail(e.Stage, e.Reason, &redactedError{text, e.Err})
+	case *ExporterError:
+		return &ExporterError{Fault: e.Fault, Err: &redactedError{text, e.Err}}
+	}
+	return &redactedError{text, err}
+}
 
 // TargetError is a target that cannot be asked for: the caller's mistake.
 type TargetError struct{ Err error }

@@ -41,14 +41,18 @@ type reading struct {
 	marker string // what every escape has; empty: there are no escapes
 	escape *regexp.Regexp
 	decode func(string) string
+	again  int // how often what was decoded is read so once more
 }
+
+var quotes = regexp.MustCompile(`\\u[Dd][89ABab][0-9A-Fa-f]{2}\\u[0-9A-Fa-f]{4}|\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8}|\\x[0-9A-Fa-f]{2}|\\.`)
 
 var readings = []reading{
 	{},
-	{"%", regexp.MustCompile(`%[0-9A-Fa-f]{2}`), unescape(url.PathUnescape)},
-	{"+", regexp.MustCompile(`\+|%[0-9A-Fa-f]{2}`), unescape(url.QueryUnescape)},
-	{"&", regexp.MustCompile(`&#?[0-9A-Za-z]{1,31};`), html.UnescapeString},
-	{`\`, regexp.MustCompile(`\\u[Dd][89ABab][0-9A-Fa-f]{2}\\u[0-9A-Fa-f]{4}|\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8}|\\x[0-9A-Fa-f]{2}|\\.`), unquote},
+	{"%", regexp.MustCompile(`%[0-9A-Fa-f]{2}`), unescape(url.PathUnescape), 0},
+	{"+", regexp.MustCompile(`\+|%[0-9A-Fa-f]{2}`), unescape(url.QueryUnescape), 0},
+	{"&", regexp.MustCompile(`&#?[0-9A-Za-z]{1,31};`), html.UnescapeString, 0},
+	{`\`, quotes, unquote, 0},
+	{`\\`, quotes, unquote, 1}, // by the peer, and then by us
 }
 
 func unescape(by func(string) (string, error)) func(string) string {
@@ -72,6 +76,13 @@ func unquote(escape string) string {
 // hide replaces the secrets that text has when it is read so.
 func (r reading) hide(text string, secrets []string) string {
 	plain, at := r.read(text)
+	for range r.again {
+		outer := at
+		plain, at = r.read(plain)
+		for i := range at {
+			at[i] = outer[at[i]]
+		}
+	}
 	hidden := make([]bool, len(plain))
 	mark := func(start, end int) {
 		for i := start; i < end; i++ {
@@ -186,7 +197,7 @@ func CredentialForms(value string) []string {
 // IsCredential reports by its name whether a header or parameter holds a credential.
 func IsCredential(name string) bool {
 	name = strings.ToLower(name)
-	return slices.ContainsFunc([]string{"auth", "cookie", "token", "secret", "pass", "key", "credential", "session", "signature", "assertion"},
+	return slices.ContainsFunc([]string{"auth", "cookie", "token", "secret", "pass", "pw", "key", "credential", "session", "signature", "assertion"},
 		func(word string) bool { return strings.Contains(name, word) })
 }
 
