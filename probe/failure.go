@@ -144,16 +144,6 @@ func (e *ExporterError) Error() string { return e.Err.Error() }
 
 func (e *ExporterError) Unwrap() error { return e.Err }
 
-// redactedError is an error whose text is without secrets.
-type redactedError struct {
-	text string
-	err  error
-}
-
-func (e *redactedError) Error() string { return e.text }
-
-func (e *redactedError) Unwrap() error { return e.err }
-
 // Redact returns err with a text that is without the secrets, which may be in what it quotes of a peer. nil stays nil.
 func Redact(err error, secrets ...string) error {
 	if err == nil || len(secrets) == 0 {
@@ -166,11 +156,11 @@ func Redact(err error, secrets ...string) error {
 	}
 	switch e := err.(type) {
 	case *Failure:
-		return Fail(e.Stage, e.Reason, &redactedError{text, e.Err})
+		return Fail(e.Stage, e.Reason, redact.Error(e.Err, text))
 	case *ExporterError:
-		return &ExporterError{Fault: e.Fault, Err: &redactedError{text, e.Err}}
+		return &ExporterError{Fault: e.Fault, Err: redact.Error(e.Err, text)}
 	}
-	return &redactedError{text, err}
+	return redact.Error(err, text)
 }
 
 // TargetError is a target that cannot be asked for: the caller's mistake.

@@ -178,6 +178,18 @@ func markCut(text, form string, mark func(start, end int)) {
 	}
 }
 
+// Error returns err with another text, e.g. its own without secrets. What it wraps stays.
+func Error(err error, text string) error { return &redactedError{text, err} }
+
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string { return e.text }
+
+func (e *redactedError) Unwrap() error { return e.err }
+
 // CredentialForms is a header's value and what it is made of: "Basic" credentials hold a name and a password. The
 // longest come first, so that none is left over of another.
 func CredentialForms(value string) []string {

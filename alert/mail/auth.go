@@ -106,23 +106,13 @@ func redactReply(err error, secrets []string) error {
 	return redacted(err, secrets)
 }
 
-// redactedError is an error whose text is without secrets.
-type redactedError struct {
-	text string
-	err  error
-}
-
-func (e *redactedError) Error() string { return e.text }
-
-func (e *redactedError) Unwrap() error { return e.err }
-
 // redacted is err with a text without the secrets.
 func redacted(err error, secrets []string) error {
 	text := redact.Text(err.Error(), secrets...)
 	if text == err.Error() {
 		return err
 	}
-	return &redactedError{text, err}
+	return redact.Error(err, text)
 }
 
 // maxAnswer bounds what an answer of a mail system takes in a log, in bytes.
