@@ -127,9 +127,13 @@ type engine struct {
 // target is what is watched.
 type target struct {
 	incident.Tracker
-	seen    time.Time    // when a result last came
-	asked   time.Time    // when the last one came that /probe had asked for
-	again   bool         // /probe had asked for one before
+	seen  time.Time // when a result last came
+	asked time.Time // when the last one came that /probe had asked for
+	again bool      // /probe had asked for one before
+
+	patience   time.Duration // the longest limit of a request lately
+	patienceAt time.Time     // when that request was
+
 	leaving bool         // it left the configuration, and /probe has not asked for it since
 	reason  probe.Reason // under which its open incident is counted
 	group   string       // the same

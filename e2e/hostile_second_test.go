@@ -38,7 +38,7 @@ func secondRows() []row {
 			h.probe(t, probePath("module", "z_http", "target", "http://"+h.park.at("site")+"/redirect?to=http://2130706434/"), 4*time.Second, "down redirect/denied")
 		}},
 		{53, "a proxy gets the judged address", nil, heldBy("TestProxyGetsTheAddressThatWasJudged")},
-		{54, "requests change no configured target", nil, heldBy("TestRequestsDoNotChangeConfiguredTargets TestInventedTargetsKeepNoNewOneFromBeingWatched TestPagesOfOtherSitesChangeNothing")},
+		{54, "requests change no configured target", nil, heldBy("TestRequestsDoNotChangeConfiguredTargets TestShortTimeoutOfARequestIsNoDown TestInventedTargetsKeepNoNewOneFromBeingWatched TestPagesOfOtherSitesChangeNothing")},
 		{55, "userinfo is found by one parser", nil, heldBy("TestUserinfoIsShownNowhere FuzzRedactTarget FuzzHTTPTarget")},
 		{56, "peers repeat secrets", nil, heldBy("TestRepeatedSecretsAreNotShown TestSMTPServerThatRepeatsThePassword TestAnswersLoseThePassword TestOAuth2TokenServerThatRepeatsSecrets")},
 		{57, "unread replies keep no client out", nil, heldBy("TestUnreadTargetsKeepNoClientOut TestUnreadRepliesMakeRoom")},
