@@ -131,11 +131,15 @@ type engine struct {
 // target is what is watched.
 type target struct {
 	incident.Tracker
-	seen    time.Time // when a result last came
-	asked   time.Time // when the last one came that /probe had asked for
-	again   bool      // /probe had asked for one before
-	leaving bool      // it left the configuration, and /probe has not asked for it since
-	heard   string    // the incident on which the witnesses were heard
+	seen  time.Time // when a result last came
+	asked time.Time // when the last one came that /probe had asked for
+	again bool      // /probe had asked for one before
+
+	patience   time.Duration // the longest limit of a request lately
+	patienceAt time.Time     // when that request was
+
+	leaving bool   // it left the configuration, and /probe has not asked for it since
+	heard   string // the incident on which the witnesses were heard
 }
 
 // recipient is one address, or one Alertmanager.

@@ -47,6 +47,9 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 		}
 	}
 	e.note(t, rec)
+	if !rec.Scheduled && t.isHasty(rec, now) {
+		return false
+	}
 	policy := e.config.policyOf(key)
 	event, i, changed := t.Observe(&rec.Result, policy)
 	if changed {
@@ -69,6 +72,16 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 		e.notify(incident.CertExpiring, expiring, now)
 	}
 	return event != incident.None || expiring != nil
+}
+
+// isHasty reports whether rec is a timeout that says nothing about the target: the request had less than half of the time that
+// another one had lately, which a target that answers may need.
+func (t *target) isHasty(rec *probe.Record, now time.Time) bool {
+	if rec.Timeout >= t.patience || now.Sub(t.patienceAt) >= askedLately {
+		t.patience, t.patienceAt = rec.Timeout, now
+	}
+	f := rec.Result.Failure
+	return f != nil && f.Reason == probe.ReasonTimeout && rec.Timeout < t.patience/2
 }
 
 // schedules reports whether the schedule probes the target of a request: callers of /probe must not change its state by a

@@ -45,7 +45,7 @@ func (e *engine) save(now time.Time) {
 	}
 }
 
-// restore writes the store's file again when it was removed.
+// restore writes the store's file again when it was removed or replaced.
 func (e *engine) restore() {
 	removed, err := e.store.Restore()
 	if !removed {
@@ -55,10 +55,10 @@ func (e *engine) restore() {
 	e.storeFailures++
 	e.mu.Unlock()
 	if err != nil {
-		e.options.Logger.Error("the alert store's file was removed and cannot be written again; a restart now could lose or double mail", "err", err)
+		e.options.Logger.Error("the alert store's file was removed or replaced and cannot be written again; a restart now could lose or double mail", "err", err)
 		return
 	}
-	e.options.Logger.Error("the alert store's file was removed while rollcall runs; all of it is written again", "file", outbox.StoreFile)
+	e.options.Logger.Error("the alert store's file was removed or replaced while rollcall runs; all of it is written again", "file", outbox.StoreFile)
 }
 
 // collect adds a part of what is to be written; more is false when that is all. The messages come last, with or after

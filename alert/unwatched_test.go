@@ -124,6 +124,40 @@ func TestTargetThatLeavesBeforeItsDownMail(t *testing.T) {
 	})
 }
 
+// TestShortTimeoutOfARequestIsNoDown: it ends the probe of a server that answers others, and begins and ends no incident.
+func TestShortTimeoutOfARequestIsNoDown(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string, p *postman) {
+		h := openHook(t, dir, settings(p))
+		ask := func(limit time.Duration, reason probe.Reason) {
+			r := probe.Result{Start: time.Now(), Duration: limit}
+			if reason != "" {
+				r.Failure = probe.Failf(probe.StageResponse, reason, "x")
+			}
+			h.Observe(probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Timeout: limit, Result: r})
+			time.Sleep(time.Minute)
+		}
+		want := func(incidents int) {
+			t.Helper()
+			if m := h.Stats(); m.Incidents != incidents {
+				t.Errorf("%d incidents, want %d", m.Incidents, incidents)
+			}
+		}
+		ask(10*time.Second, "")
+		ask(10*time.Millisecond, probe.ReasonTimeout)
+		want(0)
+		ask(6*time.Second, probe.ReasonTimeout)
+		want(1)
+		ask(10*time.Second, "")
+		ask(10*time.Millisecond, probe.ReasonConnectionRefused) // which takes no time
+		want(1)
+		ask(10*time.Second, "")
+		time.Sleep(askedLately)
+		ask(10*time.Millisecond, probe.ReasonTimeout) // all others have gone
+		want(1)
+		closeHook(t, h)
+	})
+}
+
 // Callers of /probe can end a probe early by a short timeout, or ask under another hostname.
 func TestRequestsDoNotChangeConfiguredTargets(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {

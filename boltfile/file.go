@@ -23,6 +23,8 @@ var (
 	ErrDamaged = errors.New("the file is damaged")
 	// ErrClosed is returned for a file that is closed.
 	ErrClosed = errors.New("the file is closed")
+
+	errInUse = errors.New("in use by another rollcall")
 )
 
 // Format is what a file has to be.
@@ -36,11 +38,16 @@ type Format struct {
 type File struct {
 	db     *bbolt.DB
 	format Format
+	opened os.FileInfo           // what had the name then
 	broken atomic.Pointer[error] // damage that was found
 }
 
-// DamagedSuffix is what the name of a damaged file gets that is set aside. There is one at most.
-const DamagedSuffix = ".damaged"
+// DamagedSuffix is what the name of a damaged file gets that is set aside, replacedSuffix that of one that came into the
+// place of an open file. There is one of each at most.
+const (
+	DamagedSuffix  = ".damaged"
+	replacedSuffix = ".replaced"
+)
 
 // OpenOrReplace opens or makes a file, with the missing parts of its directory, and has read look at its content. When the
 // file is damaged, or read's error wraps ErrDamaged, it is set aside and an empty one takes its place; damage says what was
@@ -84,7 +91,7 @@ func openFile(path string, format Format) (*File, error) {
 	errno := syscall.Errno(0)
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("%s is in use by another rollcall; give each its own --storage.path", path)
+		return nil, fmt.Errorf("%s is %w; give each its own --storage.path", path, errInUse)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return nil, fmt.Errorf("%w; %s", err, advice)
 	case err != nil && !errors.As(err, &errno):
@@ -96,7 +103,10 @@ func openFile(path string, format Format) (*File, error) {
 		db.AllocSize = format.AllocSize
 	}
 	f := &File{db: db, format: format}
-	if err := f.prepare(format); err != nil {
+	if f.opened, err = os.Stat(path); err == nil {
+		err = f.prepare(format)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
 	return f, nil
@@ -168,13 +178,18 @@ func (f *File) do(transaction func(func(*bbolt.Tx) error) error, do func(*bbolt.
 	return err
 }
 
-// Restore looks whether the file is still in its place, and when it was removed writes all of it there again: until then it
-// goes on without a name, and would be gone with the process. It returns the new file, for which the caller is to close this
-// one; nil without an error: there was nothing to do.
+// Restore looks whether the file is still in its place, and when it was removed or replaced writes all of it there again:
+// until then it goes on without a name, and would be gone with the process. Another file is set aside, unless another process
+// uses it. Restore returns the new file, for which the caller is to close this one; nil without an error: there was nothing to do.
 func (f *File) Restore() (again *File, err error) {
 	path := f.db.Path()
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) || f.Damage() != nil {
+	switch found, err := os.Stat(path); {
+	case f.Damage() != nil, err == nil && os.SameFile(found, f.opened), err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, nil
+	case err == nil:
+		if err := setAsideOther(path, f.format); err != nil {
+			return nil, err
+		}
 	}
 	err = guarded(func() error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -190,6 +205,18 @@ func (f *File) Restore() (again *File, err error) {
 		return err
 	})
 	return again, err
+}
+
+// setAsideOther renames a file that is not the one that was opened under this name.
+func setAsideOther(path string, format Format) error {
+	other, err := open(path, format, func(*File) error { return nil })
+	if errors.Is(err, errInUse) {
+		return err
+	}
+	if err == nil {
+		_ = other.Close() // nothing was written
+	}
+	return os.Rename(path, path+replacedSuffix)
 }
 
 // Damage is what a transaction found to be damaged; nil: nothing.

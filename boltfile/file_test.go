@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -191,4 +192,87 @@ func mapped(t *testing.T, name string) (kib int) {
 		}
 	}
 	return kib
+}
+
+// TestLostFileIsWrittenAgain: a file that was removed, or that another one replaced, is there again with all of its rows. The
+// other one is kept, and stays in its place while another process uses it.
+func TestLostFileIsWrittenAgain(t *testing.T) {
+	replaceBy := func(t *testing.T, path string, content []byte) {
+		other := path + ".other"
+		if err := errors.Join(os.WriteFile(other, content, 0o600), os.Rename(other, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, lose := range map[string]func(t *testing.T, path string){
+		"removed": func(t *testing.T, path string) {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"replaced by garbage": func(t *testing.T, path string) { replaceBy(t, path, []byte("garbage")) },
+		"replaced by a backup": func(t *testing.T, path string) {
+			backup, _ := mustOpen(t, path+".backup")
+			put(t, backup, "old")
+			if err := errors.Join(backup.Close(), os.Rename(path+".backup", path)); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "file.db")
+			f, _ := mustOpen(t, path)
+			defer f.Close()
+			put(t, f, "a")
+			if again, err := f.Restore(); again != nil || err != nil {
+				t.Fatalf("nothing is lost: %v, %v", again, err)
+			}
+			lose(t, path)
+			lost, _ := os.ReadFile(path)
+			again, err := f.Restore()
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, again, "b")
+			if more, err := again.Restore(); more != nil || err != nil {
+				t.Errorf("it is in its place: %v, %v", more, err)
+			}
+			again.Close()
+			reopened, damage := mustOpen(t, path)
+			defer reopened.Close()
+			wantRows(t, reopened, "a", "b")
+			if aside, _ := os.ReadFile(path + replacedSuffix); damage != nil || !bytes.Equal(aside, lost) {
+				t.Errorf("damage %v; %d bytes are set aside, want %d", damage, len(aside), len(lost))
+			}
+		})
+	}
+	path := filepath.Join(t.TempDir(), "file.db")
+	f, _ := mustOpen(t, path)
+	defer f.Close()
+	put(t, f, "a")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	used, _ := mustOpen(t, path)
+	defer used.Close()
+	put(t, used, "b")
+	if again, err := f.Restore(); again != nil || !errors.Is(err, errInUse) {
+		t.Errorf("a file that is in use: %v, %v", again, err)
+	}
+	if again, err := used.Restore(); again != nil || err != nil {
+		t.Errorf("it is no longer in its place: %v, %v", again, err)
+	}
+}
+
+// wantRows holds that the rows are exactly those.
+func wantRows(t *testing.T, f *File, want ...string) {
+	t.Helper()
+	var got []string
+	if err := f.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(rows).ForEach(func(key, _ []byte) error { got = append(got, string(key)); return nil })
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the rows are %q, want %q", got, want)
+	}
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // YAML returns the configuration as it works: its sections with defaults in place of what they left out, "<secret>"
-// in place of secrets, of headers that look like one and of what is sent to targets, and "xxxxx" in place of the passwords
-// of URLs. Those aside it can be loaded again.
+// in place of secrets, of headers that look like one and of what is sent to targets, "***" in place of the userinfo of
+// targets, and "xxxxx" in place of the passwords of other URLs. Those aside it can be loaded again.
 func (c *Config) YAML() []byte { return c.yaml(withoutSent) }
 
 // ModuleYAML returns one module in the same way; nil when there is none of that name.
@@ -41,7 +41,7 @@ func (c *Config) moduleYAML(e strictyaml.Encoder, name string) []byte {
 }
 
 var (
-	encoder     = strictyaml.Encoder{Scalars: scalars, Hide: isSecret, Reveal: isFileName, Redact: redactURLs}
+	encoder     = strictyaml.Encoder{Scalars: scalars, Hide: isSecret, Reveal: isFileName, Redact: redactURLs, Shorten: withoutUserinfo}
 	withoutSent = strictyaml.Encoder{
 		Scalars: scalars, Hide: isSecret, Reveal: isFileName, Redact: redactURLs, HideOption: isSent, Shorten: withoutQuery,
 	}
@@ -53,12 +53,21 @@ func isSent(option string) bool {
 	return slices.Contains([]string{"send", "send_bytes", "body", "claims", "endpoint_params"}, option)
 }
 
-// withoutQuery hides the parameters of a token server's URL.
+// withoutUserinfo shows targets as all pages do. A target needs no scheme, and a user name may be a token.
+func withoutUserinfo(option, text string) string {
+	switch option {
+	case "target", "targets", "references":
+		return redact.Target(text)
+	}
+	return text
+}
+
+// withoutQuery also hides the parameters of a token server's URL.
 func withoutQuery(option, text string) string {
 	if before, _, ok := strings.Cut(text, "?"); ok && option == "token_url" {
 		return before + "?" + hiddenText
 	}
-	return text
+	return withoutUserinfo(option, text)
 }
 
 // isSecret reports whether a key of a map, e.g. a header, names a secret. The names of modules are no such keys.

@@ -52,6 +52,10 @@ func plant(v reflect.Value, name string) int {
 	n := 0
 	switch v.Kind() {
 	case reflect.String:
+		if name == "target" || name == "targets" || name == "references" {
+			v.SetString(canary + ":" + canary + "@example.com/login?next=https://x")
+			return 1
+		}
 		if strings.Contains(name, "url") {
 			v.SetString("https://user:" + canary + "@p@example.com/token")
 			return 1

@@ -38,7 +38,7 @@ func secondRows() []row {
 			h.probe(t, probePath("module", "z_http", "target", "http://"+h.park.at("site")+"/redirect?to=http://2130706434/"), 4*time.Second, "down redirect/denied")
 		}},
 		{53, "a proxy gets the judged address", nil, heldBy("TestProxyGetsTheAddressThatWasJudged")},
-		{54, "requests change no configured target", nil, heldBy("TestRequestsDoNotChangeConfiguredTargets TestInventedTargetsKeepNoNewOneFromBeingWatched TestPagesOfOtherSitesChangeNothing")},
+		{54, "requests change no configured target", nil, heldBy("TestRequestsDoNotChangeConfiguredTargets TestShortTimeoutOfARequestIsNoDown TestInventedTargetsKeepNoNewOneFromBeingWatched TestPagesOfOtherSitesChangeNothing")},
 		{55, "userinfo is found by one parser", nil, heldBy("TestUserinfoIsShownNowhere FuzzRedactTarget FuzzHTTPTarget")},
 		{56, "peers repeat secrets", nil, heldBy("TestRepeatedSecretsAreNotShown TestSMTPServerThatRepeatsThePassword TestAnswersLoseThePassword TestOAuth2TokenServerThatRepeatsSecrets")},
 		{57, "unread replies keep no client out", nil, heldBy("TestUnreadTargetsKeepNoClientOut TestUnreadRepliesMakeRoom")},
@@ -53,7 +53,7 @@ func secondRows() []row {
 		{66, "bytes that a URL may not hold", nil, heldBy("TestURLsAreEncodedWhereTheyMustBe")},
 		{67, "garbage over DNS by TCP", nil, heldBy("TestGarbageOverAStreamEndsTheProbeAtOnce")},
 		{68, "control characters in labels", nil, heldBy("TestLabelValueHasNoControlCharacters TestHostileTextStaysInItsLabel")},
-		{69, "a store that is removed", nil, heldBy("TestStoreThatIsRemovedIsWrittenAgain TestFileThatIsRemovedIsWrittenAgain")},
+		{69, "a store that is removed or replaced", nil, heldBy("TestStoreThatIsRemovedIsWrittenAgain TestFileThatIsRemovedIsWrittenAgain TestLostFileIsWrittenAgain")},
 		{70, "a page under a foreign name", nil, heldBy("TestPagesOfOtherSitesChangeNothing TestCrossSiteReloadIsRefused")},
 	}
 }

@@ -19,6 +19,8 @@ var statements = []statement{
 	{"set a header, body or method", "TestHTTPRequestIsWhatTheModuleSays TestHostile"},
 	{"have the credentials of a module sent to the host of a redirect", "TestRedirectToAnotherHostLeavesSecretsBehind TestHostile"},
 	{"keep new targets from being watched by inventing others", "TestInventedTargetsKeepNoNewOneFromBeingWatched TestWhatIsRequestedSteadilyIsWatched"},
+	{"change the state of a configured target", "TestRequestsDoNotChangeConfiguredTargets"},
+	{"have a target that others request reported", "TestShortTimeoutOfARequestIsNoDown"},
 	{"block others with half a request", "TestOurselves11SlowClients TestUnreadTargetsKeepNoClientOut TestReserveAnswersWhenAllIsFull"},
 	{"make replies that are not read fill the memory", "TestUnreadStreamsTogether TestRepliesShareTheMemory"},
 	{"keep the port busy with reloads", "TestStormOfReloads TestStormOfReloadsIsTwoReloads"},

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"rollcall/redact"
 )
 
 // Stage is where a probe stopped. The list is fixed: the words are label values, log fields and mail text.
@@ -141,6 +143,17 @@ type ExporterError struct {
 func (e *ExporterError) Error() string { return e.Err.Error() }
 
 func (e *ExporterError) Unwrap() error { return e.Err }
+
+// Redact returns err with a text that is without the secrets, which may be in what it quotes of a peer. nil stays nil.
+func Redact(err error, secrets ...string) error {
+	switch e := err.(type) {
+	case *Failure:
+		return Fail(e.Stage, e.Reason, redact.Error(e.Err, secrets...))
+	case *ExporterError:
+		return &ExporterError{Fault: e.Fault, Err: redact.Error(e.Err, secrets...)}
+	}
+	return redact.Error(err, secrets...)
+}
 
 // TargetError is a target that cannot be asked for: the caller's mistake.
 type TargetError struct{ Err error }

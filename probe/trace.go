@@ -2,6 +2,8 @@ package probe
 
 import (
 	"fmt"
+	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,14 +87,38 @@ func (t *Trace) Sending(text string) {
 	}
 }
 
-// SentSecrets are the parts of what a module sends that no text may show: all of it, and the words after one that announces a
-// credential, e.g. AUTH or PASS. A command alone, in capitals, is none.
+// maxRepeated bounds, in bytes, what is looked at of a text that is sent: what a peer repeats of it is shown cut.
+const maxRepeated = 4 << 10
+
+// SentSecrets are the parts of what a module sends that no text may show: all of it, and the Credentials in it. A command
+// alone, in capitals, is none.
 func SentSecrets(text string) []string {
-	text = strings.TrimSpace(text)
+	text = strings.TrimSpace(text[:min(len(text), maxRepeated)])
 	if isCommand(text) {
 		return nil
 	}
-	secrets := []string{text}
+	return append([]string{text}, Credentials(text)...)
+}
+
+// named is a name and its value in a form, JSON, XML or a header.
+var named = regexp.MustCompile(`([\w-]+)"?\s*[=:>]\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"&;,<}]+))`)
+
+// Credentials are the parts of what a module sends that are passwords or the like: the words after one that announces a
+// credential, e.g. AUTH or PASS, and the values whose names do, e.g. password=x or "token": "x".
+func Credentials(text string) (secrets []string) {
+	text = text[:min(len(text), maxRepeated)]
+	for _, m := range named.FindAllStringSubmatch(text, -1) {
+		if !redact.IsCredential(m[1]) {
+			continue
+		}
+		secrets = append(secrets, m[2]+m[3])
+		if plain, err := strconv.Unquote(`"` + m[2] + `"`); err == nil && m[2] != "" {
+			secrets = append(secrets, plain)
+		}
+		if plain, err := url.QueryUnescape(m[3]); err == nil {
+			secrets = append(secrets, plain)
+		}
+	}
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
 		announced := slices.IndexFunc(words, func(w string) bool { return redact.IsCredential(w) || strings.EqualFold(w, "login") })

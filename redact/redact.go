@@ -20,28 +20,124 @@ const hiddenText = "<secret>"
 const shortestSecret = 4
 
 // Text returns text, which quotes a remote side, without the secrets that were sent there: servers repeat what they do
-// not like. It knows them as they are, in Base64, alone or with more, as "Basic" credentials are, in a URL, in a quoted
-// string, in HTML, and cut off by an ellipsis.
+// not like. It knows them as they are, in Base64, alone or with more, as "Basic" credentials are, each of them also escaped
+// as in a URL, a quoted string, JSON or HTML, and cut off by an ellipsis.
 func Text(text string, secrets ...string) string {
+	secrets = slices.DeleteFunc(slices.Clone(secrets), func(secret string) bool { return len(secret) < shortestSecret })
 	if len(secrets) == 0 {
-		return text // a step of a probe's trace, of which few are read
+		return text
 	}
-	text = encoded.ReplaceAllStringFunc(text, func(word string) string {
-		if holdsEncoded(word, secrets) {
-			return hiddenText
-		}
-		return word
-	})
-	for _, secret := range secrets {
-		if len(secret) < shortestSecret {
-			continue
-		}
-		for _, form := range forms(secret) {
-			text = strings.ReplaceAll(text, form, hiddenText)
-			text = redactCut(text, form)
+	for _, read := range readings {
+		if strings.Contains(text, read.marker) {
+			text = read.hide(text, secrets)
 		}
 	}
 	return text
+}
+
+// A reading is one way in which a peer may have escaped what it repeats. Which characters it escapes, and in which case it
+// writes hexadecimal digits, does not matter.
+type reading struct {
+	marker string // what every escape has; empty: there are no escapes
+	escape *regexp.Regexp
+	decode func(string) string
+	again  int // how often what was decoded is read so once more
+}
+
+var quotes = regexp.MustCompile(`\\u[Dd][89ABab][0-9A-Fa-f]{2}\\u[0-9A-Fa-f]{4}|\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8}|\\x[0-9A-Fa-f]{2}|\\.`)
+
+var readings = []reading{
+	{},
+	{"%", regexp.MustCompile(`%[0-9A-Fa-f]{2}`), unescape(url.PathUnescape), 0},
+	{"+", regexp.MustCompile(`\+|%[0-9A-Fa-f]{2}`), unescape(url.QueryUnescape), 0},
+	{"&", regexp.MustCompile(`&#?[0-9A-Za-z]{1,31};`), html.UnescapeString, 0},
+	{`\`, quotes, unquote, 0},
+	{`\\`, quotes, unquote, 1}, // by the peer, and then by us
+}
+
+func unescape(by func(string) (string, error)) func(string) string {
+	return func(escape string) string {
+		plain, _ := by(escape) // readings has valid ones only
+		return plain
+	}
+}
+
+// unquote decodes an escape of a quoted string, of Go or JSON.
+func unquote(escape string) string {
+	if plain := ""; json.Unmarshal([]byte(`"`+escape+`"`), &plain) == nil {
+		return plain
+	}
+	if plain, err := strconv.Unquote(`"` + escape + `"`); err == nil {
+		return plain
+	}
+	return escape[1:] // e.g. \'
+}
+
+// hide replaces the secrets that text has when it is read so.
+func (r reading) hide(text string, secrets []string) string {
+	plain, at := r.read(text)
+	for range r.again {
+		outer := at
+		plain, at = r.read(plain)
+		for i := range at {
+			at[i] = outer[at[i]]
+		}
+	}
+	hidden := make([]bool, len(plain))
+	mark := func(start, end int) {
+		for i := start; i < end; i++ {
+			hidden[i] = true
+		}
+	}
+	for _, word := range encoded.FindAllStringIndex(plain, -1) {
+		if holdsEncoded(plain[word[0]:word[1]], secrets) {
+			mark(word[0], word[1])
+		}
+	}
+	for _, secret := range secrets {
+		for _, form := range forms(secret) {
+			for from := 0; ; {
+				next := strings.Index(plain[from:], form)
+				if next < 0 {
+					break
+				}
+				mark(from+next, from+next+len(form))
+				from += next + 1
+			}
+			markCut(plain, form, mark)
+		}
+	}
+	var b strings.Builder
+	for i := 0; i < len(plain); i++ {
+		if !hidden[i] {
+			b.WriteString(text[at[i]:at[i+1]])
+		} else if i == 0 || !hidden[i-1] {
+			b.WriteString(hiddenText)
+		}
+	}
+	return b.String()
+}
+
+// read decodes the escapes in text. at says where in text each byte of plain, and then the end, stands.
+func (r reading) read(text string) (plain string, at []int) {
+	var b strings.Builder
+	add := func(decoded string, start, step int) {
+		b.WriteString(decoded)
+		for range len(decoded) {
+			at = append(at, start)
+			start += step
+		}
+	}
+	done := 0
+	if r.escape != nil {
+		for _, escape := range r.escape.FindAllStringIndex(text, -1) {
+			add(text[done:escape[0]], done, 1)
+			add(r.decode(text[escape[0]:escape[1]]), escape[0], 0)
+			done = escape[1]
+		}
+	}
+	add(text[done:], done, 1)
+	return b.String(), append(at, len(text))
 }
 
 // Error is err with a text without the secrets (see Text); it wraps err. Without any, and of nil, it is err itself.
@@ -49,22 +145,11 @@ func Error(err error, secrets ...string) error {
 	if err == nil || len(secrets) == 0 {
 		return err
 	}
-	text := Text(err.Error(), secrets...)
-	if text == err.Error() {
-		return err
+	if text := Text(err.Error(), secrets...); text != err.Error() {
+		return WithText(err, text)
 	}
-	return &redactedError{text, err}
+	return err
 }
-
-// redactedError is an error whose text is without secrets.
-type redactedError struct {
-	text string
-	err  error
-}
-
-func (e *redactedError) Error() string { return e.text }
-
-func (e *redactedError) Unwrap() error { return e.err }
 
 // encoded is a word that may be Base64, of as many bytes as the shortest secret.
 var encoded = regexp.MustCompile(`[A-Za-z0-9+/_-]{6,}={0,2}`)
@@ -77,39 +162,44 @@ func holdsEncoded(word string, secrets []string) bool {
 		last, _ := base64.RawStdEncoding.DecodeString(rest) // of characters that are all of the alphabet
 		plain = append(plain, last...)
 	}
-	return err == nil && slices.ContainsFunc(secrets, func(secret string) bool {
-		return len(secret) >= shortestSecret && strings.Contains(string(plain), secret)
-	})
+	return err == nil && slices.ContainsFunc(secrets, func(secret string) bool { return strings.Contains(string(plain), secret) })
 }
 
-// forms are the ways in which a peer may write secret; the longer of two that begin alike comes first.
+// forms are a secret and its Base64.
 func forms(secret string) []string {
-	raw, quoted := []byte(secret), strconv.Quote(secret)
-	all := []string{
-		secret, base64.StdEncoding.EncodeToString(raw), base64.URLEncoding.EncodeToString(raw),
-		base64.RawStdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
-		url.QueryEscape(secret), url.PathEscape(secret), quoted[1 : len(quoted)-1], html.EscapeString(secret),
-	}
-	if inJSON, err := json.Marshal(secret); err == nil {
-		all = append(all, string(inJSON[1:len(inJSON)-1]))
-	}
-	return all
+	raw := []byte(secret)
+	return []string{secret, base64.RawStdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw)}
 }
 
-// redactCut replaces the beginning of secret where text was cut in the middle of it.
-func redactCut(text, secret string) string {
-	head, rest, found := strings.Cut(text, "…")
-	if !found {
-		return text
-	}
-	for n := len(secret) - 1; n >= shortestSecret; n-- {
-		if shorter, ok := strings.CutSuffix(head, secret[:n]); ok {
-			head = shorter + hiddenText
-			break
+// markCut marks the beginning of form where text was cut in the middle of it: before an ellipsis, or a quote and that.
+func markCut(text, form string, mark func(start, end int)) {
+	for from := 0; ; {
+		next := strings.Index(text[from:], "…")
+		if next < 0 {
+			return
 		}
+		head := strings.TrimSuffix(text[:from+next], `"`)
+		for n := len(form) - 1; n >= shortestSecret; n-- {
+			if strings.HasSuffix(head, form[:n]) {
+				mark(len(head)-n, len(head))
+				break
+			}
+		}
+		from += next + len("…")
 	}
-	return head + "…" + redactCut(rest, secret)
 }
+
+// WithText returns err with another text, e.g. its own without secrets; it wraps err.
+func WithText(err error, text string) error { return &redactedError{text, err} }
+
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string { return e.text }
+
+func (e *redactedError) Unwrap() error { return e.err }
 
 // CredentialForms is a header's value and what it is made of: "Basic" credentials hold a name and a password. The
 // longest come first, so that none is left over of another.
@@ -130,7 +220,7 @@ func CredentialForms(value string) []string {
 // IsCredential reports by its name whether a header or parameter holds a credential.
 func IsCredential(name string) bool {
 	name = strings.ToLower(name)
-	return slices.ContainsFunc([]string{"auth", "cookie", "token", "secret", "pass", "pwd", "jwt", "key", "credential", "session", "signature", "assertion"},
+	return slices.ContainsFunc([]string{"auth", "cookie", "token", "secret", "pass", "pw", "jwt", "key", "credential", "session", "signature", "assertion"},
 		func(word string) bool { return strings.Contains(name, word) })
 }
 

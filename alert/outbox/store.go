@@ -56,8 +56,8 @@ func Open(dir string) (s *Store, l *Loaded, damage error, err error) {
 // DamagedFile is the name under which a damaged store is set aside: one at most, whatever a dying disk does.
 const DamagedFile = StoreFile + boltfile.DamagedSuffix
 
-// Restore looks whether the file is still in its place, and when it was removed writes all of it there again. removed
-// reports that it was; the error says why it is not there again.
+// Restore looks whether the file is still in its place, and when it was removed or replaced writes all of it there again.
+// removed reports that it was; the error says why it is not there again.
 func (s *Store) Restore() (removed bool, err error) {
 	again, err := s.file.Restore()
 	if err != nil {

@@ -77,7 +77,7 @@ func (o *Options) compile(g probe.Guard) (w witness, err error) {
 	if err := o.HTTPClientConfig.Validate(); err != nil {
 		return w, err
 	}
-	w.url = strings.TrimSuffix(o.URL, "/") + "/probe"
+	w.url, w.options = strings.TrimSuffix(o.URL, "/")+"/probe", o.HTTPClientConfig
 	if w.client, err = config.NewClientFromConfig(o.HTTPClientConfig, "witness", config.WithDialContextFunc(dialer(g))); err != nil {
 		return w, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -14,9 +15,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/config"
 	"golang.org/x/oauth2"
 
 	"rollcall/alert/incident"
+	"rollcall/probe"
+	"rollcall/probe/option"
+	"rollcall/redact"
 )
 
 // Header marks a question. A Rollcall answers it as any request to /probe, but sends no notification about the result.
@@ -33,9 +38,10 @@ const (
 type Panel []witness
 
 type witness struct {
-	name   string
-	url    string // of its /probe
-	client *http.Client
+	name    string
+	url     string // of its /probe
+	client  *http.Client
+	options config.HTTPClientConfig // which client was made with
 }
 
 // Question is which target to probe, how, and for how long at most.
@@ -89,29 +95,32 @@ func (w witness) ask(ctx context.Context, q Question) (up bool, err error) {
 	req.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", strconv.FormatFloat((q.Timeout+reserve/2).Seconds(), 'f', -1, 64))
 	resp, err := w.client.Do(req)
 	if err != nil {
-		return false, plain(err)
+		return false, w.plain(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return false, fmt.Errorf("it answers with status %d: %s", resp.StatusCode, incident.Clean(strings.TrimSpace(string(body)), 200))
+		return false, fmt.Errorf("it answers with status %d: %s", resp.StatusCode, incident.Clean(option.RedactClient(&w.options, strings.TrimSpace(string(body))), 200))
 	case err != nil:
-		return false, plain(err)
+		return false, w.plain(err)
 	}
 	return success(string(body))
 }
 
 // plain leaves out what an error of the client quotes of the token server's reply, which may repeat our secret, and the
 // address, which is long.
-func plain(err error) error {
+func (w witness) plain(err error) error {
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		return fmt.Errorf("its OAuth 2.0 server answers with status %d", refused.Response.StatusCode)
 	}
 	if long, ok := errors.AsType[*url.Error](err); ok {
-		return long.Err
+		err = long.Err
 	}
-	return err
+	if probe.Is[net.Error](err) {
+		return err // it quotes no peer
+	}
+	return redact.WithText(err, option.RedactClient(&w.options, err.Error()))
 }
 
 // success reads the verdict of a reply in the text format.

@@ -112,6 +112,20 @@ func TestOptionsOfTheClient(t *testing.T) {
 		t.Errorf("the error is %v", a.Err)
 	}
 
+	for _, says := range []string{"HTTP/1.1 401 no\r\n\r\n%s", "HTTP/1.1 %s\r\n\r\n", "HTTP/1.1 200 no\r\nContent-Length: %s\r\n\r\n", "%s\r\n\r\n"} {
+		repeats := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			c, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				fmt.Fprintf(c, says, r.Header.Get("Authorization"))
+				c.Close()
+			}
+		})
+		repeats.HTTPClientConfig.Authorization = &config.Authorization{Type: "Bearer", Credentials: "canary"}
+		if a := ask(t, nil, repeats); a.Err == nil || strings.Contains(a.Err.Error(), "canary") {
+			t.Errorf("%q: the error is %v", says, a.Err)
+		}
+	}
+
 	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("another host was asked") })
 	moved := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) })
 	if a := ask(t, nil, moved); a.Err == nil {

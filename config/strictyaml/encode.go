@@ -23,7 +23,7 @@ type Encoder struct {
 	Hide func(key string, values reflect.Type) bool
 	// HideOption reports whether all of an option of a struct is secret; nil: none is.
 	HideOption func(option string) bool
-	// Shorten is what is shown of the text of an option of a struct; nil: all of it.
+	// Shorten is what is shown of the text of an option of a struct, or of each text in its list; nil: all of it.
 	Shorten func(option, text string) string
 	// Reveal reports whether an option, though below a hidden key, is none, e.g. the name of a file.
 	Reveal func(key string) bool
@@ -112,8 +112,13 @@ func (e *Encoder) structNode(v reflect.Value, hidden bool) *yaml.Node {
 		}
 		hide := (hidden || e.HideOption != nil && e.HideOption(f.name)) && !e.Reveal(f.name)
 		node := e.node(value, hide)
-		if e.Shorten != nil && node.Kind == yaml.ScalarNode && value.Kind() == reflect.String {
-			node = plain(e.Shorten(f.name, node.Value))
+		if e.Shorten != nil && value.Kind() == reflect.String {
+			e.shorten(f.name, node)
+		}
+		if _, ok := value.Interface().([]string); ok && e.Shorten != nil {
+			for _, item := range node.Content {
+				e.shorten(f.name, item)
+			}
 		}
 		m.Content = append(m.Content, plain(f.name), node)
 	}
@@ -121,6 +126,12 @@ func (e *Encoder) structNode(v reflect.Value, hidden bool) *yaml.Node {
 		m.Content = append(m.Content, e.mapNode(v.FieldByIndex(s.inlineMap), hidden).Content...)
 	}
 	return m
+}
+
+func (e *Encoder) shorten(option string, text *yaml.Node) {
+	if short := e.Shorten(option, text.Value); short != text.Value {
+		*text = *plain(short)
+	}
 }
 
 func (e *Encoder) mapNode(v reflect.Value, hidden bool) *yaml.Node {

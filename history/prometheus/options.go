@@ -48,7 +48,8 @@ func (o *FileOptions) Compile() (*Source, error) {
 		return nil, &option.Error{Path: "prometheus", Err: err}
 	}
 	client.Timeout = 30 * time.Second
-	source, err := New(Options{URL: o.Prometheus.URL, Client: client, Lag: time.Duration(o.Prometheus.Lag)})
+	redact := func(text string) string { return option.RedactClient(&o.Prometheus.HTTPClientConfig, text) }
+	source, err := New(Options{URL: o.Prometheus.URL, Client: client, Lag: time.Duration(o.Prometheus.Lag), Redact: redact})
 	if err != nil {
 		return nil, &option.Error{Path: "prometheus.url", Err: err}
 	}

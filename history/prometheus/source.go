@@ -29,12 +29,15 @@ type Options struct {
 	URL    string        // of the server, with its path prefix if it has one
 	Client *http.Client  // with credentials, TLS and proxy as configured; nil: http.DefaultClient
 	Lag    time.Duration // how far back the last sample of a target is looked for; 0: 5 minutes
+	// Redact takes secrets of Client out of a text that quotes the server; nil: there are none.
+	Redact func(text string) string
 }
 
 // Source is a history.Source. Many goroutines may use it at once.
 type Source struct {
-	api apiv1.API
-	lag time.Duration
+	api    apiv1.API
+	lag    time.Duration
+	redact func(text string) string
 
 	mu       sync.Mutex
 	targets  map[string]history.Target // of Apply, by ID
@@ -75,7 +78,7 @@ func New(o Options) (*Source, error) {
 		o.Lag = 5 * time.Minute
 	}
 	return &Source{
-		api: apiv1.NewAPI(client), lag: o.Lag,
+		api: apiv1.NewAPI(client), lag: o.Lag, redact: o.Redact,
 		targets: make(map[string]history.Target), cache: make(map[history.Range]cached),
 	}, nil
 }
@@ -113,6 +116,9 @@ func (s *Source) note(err error) error {
 		return nil
 	}
 	err = fmt.Errorf("asking the history of %w", err)
+	if s.redact != nil {
+		err = redact.WithText(err, s.redact(err.Error()))
+	}
 	if s.problem == nil {
 		s.since = time.Now()
 	}

@@ -142,18 +142,18 @@ func (d *disk) tick(now time.Time, flush bool) error {
 	return nil
 }
 
-// restore writes the file again when it was removed.
+// restore writes the file again when it was removed or replaced.
 func (d *disk) restore(f *boltfile.File) error {
 	again, err := f.Restore()
 	if err != nil {
-		return fmt.Errorf("writing the history again, whose file was removed: %w", err)
+		return fmt.Errorf("writing the history again, whose file was removed or replaced: %w", err)
 	}
 	if again == nil {
 		return nil
 	}
 	d.file.Store(again)
 	d.counters.failures.Add(1)
-	d.logger.Error("the history's file was removed while rollcall runs; all of it is written again", "file", d.path())
+	d.logger.Error("the history's file was removed or replaced while rollcall runs; all of it is written again", "file", d.path())
 	return f.Close() // when those who read it have ended
 }
 

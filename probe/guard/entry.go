@@ -186,16 +186,31 @@ func (e *entry) matchesName(host string, port uint16) bool {
 }
 
 // matchesPath reports whether a Unix socket is the entry's. A wildcard matches within a name; a pattern that ends with a
-// slash is for all below, and @ alone for all abstract names.
+// slash is for all below, and @ alone for all abstract names. A socket is judged by the path that is opened, so the entry's
+// links are followed, too: on most systems /var/run is /run.
 func (e *entry) matchesPath(socket string) bool {
 	if e.path == "" {
 		return false
 	}
 	if e.path == "@" || strings.HasSuffix(e.path, "/") {
-		return strings.HasPrefix(socket, e.path)
+		under, _ := network.UnixPath(strings.TrimSuffix(e.path, "/"))
+		return strings.HasPrefix(socket, e.path) || strings.HasPrefix(socket, under+"/")
 	}
-	matched, _ := path.Match(e.path, socket) // checkPath has seen the pattern
-	return matched
+	if matched, _ := path.Match(e.path, socket); matched || strings.HasPrefix(e.path, "@") { // checkPath has seen the pattern
+		return matched
+	}
+	base, pattern := e.path, ""
+	if wildcard := strings.IndexAny(base, `*?[\`); wildcard >= 0 {
+		slash := strings.LastIndexByte(base[:wildcard], '/')
+		base, pattern = base[:slash], base[slash:]
+	}
+	if base == "" {
+		return false
+	}
+	base, _ = network.UnixPath(base)
+	rest, under := strings.CutPrefix(socket, base)
+	matched, _ := path.Match(pattern, rest)
+	return under && matched
 }
 
 func (e *entry) matchesPort(port uint16) bool {

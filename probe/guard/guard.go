@@ -229,7 +229,7 @@ var nat64Local = netip.MustParsePrefix("64:ff9b:1::/48")
 
 // embedded are the addresses to which a connection to addr may be passed on: the own one behind the unspecified address, and
 // the IPv4 addresses inside those of NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380), ISATAP (RFC 5214) and
-// the old IPv4-compatible form.
+// the old IPv4-compatible and IPv4-translated (RFC 2765) forms.
 func embedded(addr netip.Addr) []netip.Addr {
 	if addr.IsUnspecified() {
 		return []netip.Addr{Reached(addr)}
@@ -240,7 +240,7 @@ func embedded(addr netip.Addr) []netip.Addr {
 	b := addr.As16()
 	at := func(i, j, k, l int) netip.Addr { return netip.AddrFrom4([4]byte{b[i], b[j], b[k], b[l]}) }
 	switch {
-	case [12]byte(b[:12]) == [12]byte{0, 0x64, 0xff, 0x9b}, [12]byte(b[:12]) == [12]byte{}:
+	case [12]byte(b[:12]) == [12]byte{0, 0x64, 0xff, 0x9b}, [12]byte(b[:12]) == [12]byte{}, [12]byte(b[:12]) == [12]byte{8: 0xff, 9: 0xff}:
 		return []netip.Addr{at(12, 13, 14, 15)}
 	case nat64Local.Contains(addr):
 		return []netip.Addr{at(6, 7, 9, 10), at(7, 9, 10, 11), at(9, 10, 11, 12), at(12, 13, 14, 15)}

@@ -3,6 +3,8 @@ package guard
 import (
 	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -147,6 +149,30 @@ func TestGuardJudgesSockets(t *testing.T) {
 	}
 }
 
+// TestGuardFollowsTheLinksOfItsEntries: /var/run/docker.sock is opened, and judged, as /run/docker.sock.
+func TestGuardFollowsTheLinksOfItsEntries(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "run", "app"), 0o755), os.Symlink("run", filepath.Join(dir, "var"))); err != nil {
+		t.Fatal(err)
+	}
+	for entry, socket := range map[string]string{
+		"var/docker.sock": "run/docker.sock", "var/": "run/app/x", "var/*.sock": "run/docker.sock", "var/*/x": "run/app/x",
+	} {
+		g := newGuard(t, Options{Deny: []string{"unix:" + filepath.ToSlash(dir) + "/" + entry}})
+		for _, other := range []string{"run", "running/docker.sock", "other/docker.sock"} {
+			if err := g.AllowPath(dir + "/" + other); err != nil {
+				t.Errorf("%s: %s: %v", entry, other, err)
+			}
+		}
+		if err := g.AllowPath(dir + "/" + socket); !probe.Is[*probe.DeniedError](err) {
+			t.Errorf("%s: %s is not denied: %v", entry, socket, err)
+		}
+	}
+}
+
 func TestGuardDeniesCloudMetadataByDefault(t *testing.T) {
 	var o Options
 	o.SetDefaults()
@@ -154,7 +180,7 @@ func TestGuardDeniesCloudMetadataByDefault(t *testing.T) {
 	for addr, denied := range map[string]bool{
 		"169.254.169.254:80": true, "[::ffff:169.254.169.254]:80": true, "[fd00:ec2::254]:80": true,
 		"[64:ff9b::169.254.169.254]:80": true, "[64:ff9b:1::169.254.169.254]:80": true, "[64:ff9b:1:a9fe:a9:fe00::]:80": true,
-		"[::169.254.169.254]:80": true, "[2002:a9fe:a9fe::1]:80": true, "[2001:0:a9fe:a9fe::1]:80": true,
+		"[::169.254.169.254]:80": true, "[::ffff:0:169.254.169.254]:80": true, "[2002:a9fe:a9fe::1]:80": true, "[2001:0:a9fe:a9fe::1]:80": true,
 		"[2001:0:1:2:3:4:5601:5601]:80": true, "[2001:db8::5efe:169.254.169.254]:80": true,
 		"169.254.170.2:80": true, "100.100.100.200:80": true, "168.63.129.16:80": true, "[fd20:ce::254]:80": true,
 		"168.63.129.16:53": false, "169.254.169.253:80": false, "127.0.0.1:80": false, "192.0.2.1:80": false, "[::1]:80": false,

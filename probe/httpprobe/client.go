@@ -92,7 +92,7 @@ func (c *Client) Open(ctx context.Context, req probe.Request, target *url.URL) (
 }
 
 // Redact takes the secrets that were sent out of err's text.
-func (o *Opened) Redact(err error) error { return redactError(err, o.Secrets()) }
+func (o *Opened) Redact(err error) error { return probe.Redact(err, o.Secrets()...) }
 
 // Secrets are what no text may show.
 func (o *Opened) Secrets() []string { return slices.Clone(o.run.redactions()) }

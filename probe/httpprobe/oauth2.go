@@ -184,7 +184,7 @@ func (s *tokenSource) fetch(ctx context.Context, g probe.Guard) (*oauth2.Token, 
 	}
 	token, err := s.grant(context.WithValue(ctx, oauth2.HTTPClient, client)).Token()
 	if err != nil {
-		return nil, redactError(tokenError(ctx, err), transport.sent)
+		return nil, probe.Redact(tokenError(ctx, err), transport.sent...)
 	}
 	if token.AccessToken == "" || !httpguts.ValidHeaderFieldValue(token.Type()+token.AccessToken) {
 		return nil, probe.Failf(probe.StageRequest, probe.ReasonTokenRefused, "fetching a token: the answer of the token server holds none")

@@ -115,7 +115,7 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	r.result.HTTP = &probe.HTTPFacts{HasCEL: p.checks.UsesCEL()}
 	defer r.close(false) // for a panic; otherwise it was done
 	if err = r.follow(ctx, target); err != nil {
-		err = redactError(err, r.redactions())
+		err = probe.Redact(err, r.redactions()...)
 	}
 	if len(r.secrets) > 0 {
 		r.result.HTTP.FinalURL = redact.Text(r.result.HTTP.FinalURL, r.secrets...)

@@ -83,7 +83,7 @@ func (r *run) request(h *hop) (*request, error) {
 	}
 	out.fields = fields
 	r.throughProxy(out)
-	r.sentFields = out.fields
+	r.sentFields, r.sentBody = out.fields, out.body
 	return out, nil
 }
 

@@ -72,6 +72,7 @@ type run struct {
 	http1Only   bool     // the server wants HTTP/1.1 for this request
 
 	sentFields []field  // the header of the last request
+	sentBody   []byte   // and its body
 	secrets    []string // of the requests before
 }
 

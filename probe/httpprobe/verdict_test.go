@@ -260,6 +260,9 @@ func TestEchoedSecretsAreRedacted(t *testing.T) {
 	const password = "pa/ss&w\"rd"
 	echo := func(w http.ResponseWriter, r *http.Request) {
 		_, pw, _ := r.BasicAuth()
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("X-Body", string(body))
+		w.Header().Set("X-Token", r.FormValue("token")+strings.TrimPrefix(string(body), "token="))
 		w.Header().Set("X-Plain", pw)
 		w.Header().Set("X-Basic", r.Header.Get("Authorization"))
 		w.Header().Set("X-Base64", base64.RawURLEncoding.EncodeToString([]byte(pw)))
@@ -274,7 +277,7 @@ func TestEchoedSecretsAreRedacted(t *testing.T) {
 	s := serve(t, echo)
 	for _, path := range []string{"/", "/down", "/up"} {
 		trace := new(probe.Trace)
-		r := probetest.Ask(t, httpModule(t, "basic_auth: {username: u, password: '"+password+"'}"), probe.Request{Target: s.URL + path, Trace: trace})
+		r := probetest.Ask(t, httpModule(t, "method: POST\nbody: token=body-secret\nbasic_auth: {username: u, password: '"+password+"'}"), probe.Request{Target: s.URL + path, Trace: trace})
 		text := r.HTTP.FinalURL
 		if r.Failure != nil {
 			text += r.Failure.Error()
@@ -283,7 +286,7 @@ func TestEchoedSecretsAreRedacted(t *testing.T) {
 			text += "\n" + step.Text
 		}
 		for _, secret := range []string{
-			password, fmt.Sprintf("%q", password)[1:10], base64.RawStdEncoding.EncodeToString([]byte(password)),
+			"body-secret", password, fmt.Sprintf("%q", password)[1:10], base64.RawStdEncoding.EncodeToString([]byte(password)),
 			base64.RawURLEncoding.EncodeToString([]byte(password)), base64.StdEncoding.EncodeToString([]byte("u:" + password)),
 		} {
 			if strings.Contains(text, secret) {

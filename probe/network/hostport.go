@@ -37,6 +37,8 @@ func Host(host string) (string, error) {
 	switch {
 	case strings.Trim(ascii, ".") == "":
 		return "", errors.New("is empty")
+	case strings.HasPrefix(ascii, "."), strings.Contains(ascii, ".."): // some resolvers, e.g. of a proxy, pass over it
+		return "", errors.New("has an empty label")
 	case strings.Contains(ascii, ":"):
 		return "", errors.New("is neither a name nor an IP address")
 	case strings.ContainsFunc(ascii, notInHost):

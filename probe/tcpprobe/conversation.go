@@ -14,6 +14,7 @@ import (
 	"rollcall/probe"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
+	"rollcall/redact"
 )
 
 const (
@@ -103,7 +104,7 @@ func (c conversation) run(ctx context.Context, conn net.Conn, facts *probe.TCPFa
 	for i := range c {
 		t := &c[i]
 		if err := t.run(s, &m, facts, trace); err != nil {
-			return network.Classify(ctx, probe.StageConversation, err)
+			return probe.Redact(network.Classify(ctx, probe.StageConversation, err), s.secrets(probe.SentSecrets)...)
 		}
 		if !t.startTLS {
 			continue
@@ -132,7 +133,7 @@ func (t *turn) run(s *stream, m *option.Matcher, facts *probe.TCPFacts, trace *p
 			return err
 		}
 		if t.labels != nil {
-			addLabels(facts, t.expand(line, match))
+			addLabels(facts, t.expand(line, match, s.secrets(probe.Credentials)))
 		}
 		if send != "" {
 			send = string(t.expect.Expand(nil, []byte(send), line, match))
@@ -153,6 +154,7 @@ func (t *turn) run(s *stream, m *option.Matcher, facts *probe.TCPFacts, trace *p
 		return nil
 	}
 	trace.Sending(send)
+	s.sent = append(s.sent, send)
 	_, err := io.WriteString(s.conn, send+end)
 	return err
 }
@@ -229,12 +231,12 @@ func (t *turn) awaitBytes(s *stream) error {
 	return nil
 }
 
-// expand makes the labels that a matching line yields.
-func (t *turn) expand(line []byte, match []int) probe.ExpectLabels {
+// expand makes the labels that a matching line yields, without the credentials that it may repeat.
+func (t *turn) expand(line []byte, match []int, credentials []string) probe.ExpectLabels {
 	labels := make(probe.ExpectLabels, 0, len(t.labels))
 	for _, l := range t.labels {
 		value := t.expect.Expand(nil, []byte(l.Value), line, match)
-		labels = append(labels, probe.Label{Name: l.Name, Value: probe.LabelValue(string(value))})
+		labels = append(labels, probe.Label{Name: l.Name, Value: probe.LabelValue(redact.Text(string(value), credentials...))})
 	}
 	return labels
 }

@@ -1,6 +1,8 @@
 package tcpprobe
 
 import (
+	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -72,5 +74,33 @@ func TestTCPSaysWhatCameInstead(t *testing.T) {
 				t.Errorf("the cause has %d bytes", len(r.Failure.Error()))
 			}
 		})
+	}
+}
+
+// TestRepeatedCredentialsAreNotShown: neither in the cause nor in a label; with another word, a label has what the peer says.
+func TestRepeatedCredentialsAreNotShown(t *testing.T) {
+	repeats := func(c net.Conn) {
+		line, err := bufio.NewReader(c).ReadString('\n')
+		if err == nil {
+			fmt.Fprintf(c, "535 %q is no %s", strings.TrimSpace(line), line)
+		}
+	}
+	wants := expect("^235")
+	said := expect("^535 (.*)$")
+	said.Labels = []ExpectLabel{{Name: "said", Value: "$1"}}
+	for sent, secret := range map[string]string{
+		"AUTH LOGIN hunter2/word": "hunter2/word", `{"user": "bob", "token": "hunter2\"word"}`: "hunter2", "user=bob&pw=hunter2%26word&x=y": "hunter2",
+		"<password>hunter2</password>": "hunter2", "hunter2 alone": "hunter2",
+	} {
+		target := probetest.Listen(t, repeats).String()
+		r := probeTCP(t, tcpOptions(QueryResponse{Send: sent}, wants), target, probetest.Enough)
+		if r.Up() || strings.Contains(r.Failure.Error(), secret) || !strings.Contains(r.Failure.Error(), "535") {
+			t.Errorf("%s: the cause is %v", sent, r.Failure)
+		}
+		r = probeTCP(t, tcpOptions(QueryResponse{Send: sent}, said), target, probetest.Enough)
+		label := r.TCP.Expects[0][0].Value
+		if announced := sent != "hunter2 alone"; strings.Contains(label, secret) == announced {
+			t.Errorf("%s: the label is %s", sent, label)
+		}
 	}
 }

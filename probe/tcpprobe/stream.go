@@ -17,6 +17,15 @@ type stream struct {
 	start int // buf[start:end] has been received and not been taken
 	end   int
 	total int // bytes received, also before TLS started
+	sent  []string
+}
+
+// secrets are the parts, by of, of what was sent.
+func (s *stream) secrets(of func(sent string) []string) (all []string) {
+	for _, sent := range s.sent {
+		all = append(all, of(sent)...)
+	}
+	return all
 }
 
 // buffered is how much was received and not taken.

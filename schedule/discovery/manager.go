@@ -280,7 +280,7 @@ func (f *failureLog) Handle(ctx context.Context, r slog.Record) error {
 	}
 	args := []any{"mechanism", s.Mechanism()}
 	r.Attrs(func(a slog.Attr) bool {
-		args = append(args, a)
+		args = append(args, slog.String(a.Key, s.redact(a.Value.String())))
 		return true
 	})
 	s.logger.Error("a source of targets fails; what it found last stays: "+r.Message, args...)

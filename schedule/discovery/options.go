@@ -230,6 +230,14 @@ type Source struct{ config discovery.Config }
 // Mechanism is file, http or dns.
 func (s Source) Mechanism() string { return s.config.Name() }
 
+// redact takes what the server of the source gets out of text, which may quote it.
+func (s Source) redact(text string) string {
+	if c, ok := s.config.(*http.SDConfig); ok {
+		return option.RedactClient(&c.HTTPClientConfig, text)
+	}
+	return text
+}
+
 // Sources returns the sources of the options, which are valid.
 func (o *Options) Sources() (all []Source) {
 	for i := range o.FileSDConfigs {

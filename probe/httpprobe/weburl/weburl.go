@@ -37,8 +37,8 @@ func Parse(target string) (*url.URL, error) {
 	}
 	u, err := url.Parse(scheme + "://" + numericPort(authority) + network.EscapeURL(rest))
 	if err != nil {
-		if strings.Contains(target, "@") {
-			return nil, &probe.TargetError{Err: errors.New("the target is not a URL (it is not shown, for it may hold a password)")}
+		if strings.ContainsAny(authority, ":@") { // the port may be a password before a misspelt @
+			return nil, &probe.TargetError{Err: errors.New("the target is not a URL: its host or port is not valid (they are not shown, for they may hold a password)")}
 		}
 		return nil, &probe.TargetError{Err: fmt.Errorf("the target is not a URL: %w", Cause(err))}
 	}
