@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"rollcall/history"
 	"rollcall/history/block"
 	"rollcall/probe"
 )
@@ -19,9 +20,6 @@ type queued struct {
 	record  probe.Record
 	unknown bool // it has no verdict: of the record only the target and the start are set
 }
-
-// key is a target as records name it.
-type key struct{ module, target, hostname string }
 
 // Observe queues a scheduled Record. It never blocks; when Run cannot keep up, the record is dropped and counted.
 func (s *Store) Observe(r probe.Record) {
@@ -83,8 +81,8 @@ func (s *Store) takeIn() {
 // takeTurn takes one turn in. s.mu is held.
 func (s *Store) takeTurn(q *queued) {
 	r := &q.record
-	l := s.byKey[key{r.Module, r.Target, r.Hostname}]
-	if l == nil {
+	l := s.byID[history.TargetNumber(r.Module, r.Target, r.Hostname)]
+	if l == nil || l.left != 0 {
 		return // a reload took the target away meanwhile
 	}
 	s.counters.results.Add(1)
