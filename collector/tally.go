@@ -37,11 +37,11 @@ type tally struct {
 	classic [len(classicBounds)]uint32
 	zero    uint32
 	schema  int8
+	up      bool           // the last verdict
 	native  []nativeBucket // by index
 
 	// The exemplar of the results that are down. An outage that was there before the first result that was up has none:
 	// when it began is not known here, and without it its incident.
-	up       bool   // the last verdict
 	incident string // probe.IncidentID of the last outage; empty: none
 	downAt   int64  // start of its last result, in Unix nanoseconds
 }

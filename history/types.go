@@ -2,7 +2,7 @@ package history
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -36,8 +36,13 @@ func (t Target) Title() string {
 
 // TargetID names a target in URLs: 16 hex digits. Userinfo in the target is no part of it.
 func TargetID(module, target, hostname string) string {
+	return fmt.Sprintf("%016x", TargetNumber(module, target, hostname))
+}
+
+// TargetNumber is TargetID as a number.
+func TargetNumber(module, target, hostname string) uint64 {
 	sum := sha256.Sum256([]byte(strings.Join([]string{module, redact.Target(target), hostname}, "\x00")))
-	return hex.EncodeToString(sum[:])[:16]
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // State is how a target is, and what a result says.

@@ -1,6 +1,9 @@
 package server
 
-import "testing"
+import (
+	"runtime/debug"
+	"testing"
+)
 
 func TestDefaultMaxInFlight(t *testing.T) {
 	for _, c := range []struct {
@@ -41,5 +44,22 @@ func TestMaxConnections(t *testing.T) {
 				t.Errorf("maxConnections(%d, %d, %d) = %d, want %d", c.descriptors, c.memory, c.maxInFlight, got, c.want)
 			}
 		})
+	}
+}
+
+// TestManyTargetsHaveGarbageCollectedOften: unless GOGC is set.
+func TestManyTargetsHaveGarbageCollectedOften(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	for _, c := range []struct {
+		gogc          string
+		targets, want int
+	}{{"", 999, 100}, {"", 1000, 50}, {"", 50_000, 33}, {"80", 50_000, 100}} {
+		t.Setenv("GOGC", c.gogc)
+		debug.SetGCPercent(100)
+		collectOften(c.targets)
+		if got := debug.SetGCPercent(100); got != c.want {
+			t.Errorf("GOGC=%q, %d targets: %d, want %d", c.gogc, c.targets, got, c.want)
+		}
 	}
 }

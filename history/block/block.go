@@ -140,9 +140,10 @@ func appendFailures(b []byte, points []Point) []byte {
 	list := []Failure{{}}
 	place := map[Failure]int64{{}: 0}
 	for i := range points {
-		if _, known := place[points[i].Failure]; !known {
-			place[points[i].Failure] = int64(len(list))
-			list = append(list, points[i].Failure)
+		cause := points[i].Cause()
+		if _, known := place[cause]; !known {
+			place[cause] = int64(len(list))
+			list = append(list, cause)
 		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(list)-1))
@@ -150,7 +151,7 @@ func appendFailures(b []byte, points []Point) []byte {
 		b = appendString(b, string(f.Stage))
 		b = appendString(b, string(f.Reason))
 	}
-	return appendRuns(b, points, func(p *Point) int64 { return place[p.Failure] })
+	return appendRuns(b, points, func(p *Point) int64 { return place[p.Cause()] })
 }
 
 func (r *reader) readFailures(points []Point) {
@@ -162,7 +163,9 @@ func (r *reader) readFailures(points []Point) {
 		if v < 0 || v >= int64(len(list)) {
 			return false
 		}
-		p.Failure = list[v]
+		if v > 0 {
+			p.Failure = &list[v]
+		}
 		return true
 	})
 }

@@ -24,7 +24,7 @@ func usualPoints(rng *rand.Rand, start time.Time, n int, interval time.Duration)
 		at := start.Add(time.Duration(i)*interval + time.Duration(rng.IntN(5))*time.Millisecond)
 		p.Time, p.Interval, p.State, p.Expiry, p.Status = at.UnixMilli(), interval.Milliseconds(), Up, 1800000000, 200
 		if i%700 > 690 {
-			p.State, p.Status, p.Failure, p.Expiry = Down, 0, Failure{"connect", "connection_refused"}, 0
+			p.State, p.Status, p.Failure, p.Expiry = Down, 0, &Failure{"connect", "connection_refused"}, 0
 		}
 		phases := []time.Duration{jitter(2 * time.Millisecond), jitter(11 * time.Millisecond), jitter(25 * time.Millisecond), jitter(40 * time.Millisecond), jitter(time.Millisecond)}
 		var sum time.Duration
@@ -92,7 +92,7 @@ func FuzzBlock(f *testing.F) {
 
 func FuzzChunk(f *testing.F) {
 	bl := &Block{Points: []Point{{Time: 5000, Interval: 1000, State: Up, Duration: 300}, {Time: 90_000, Interval: 1000, State: Down}}}
-	f.Add(unpacked(f, NewChunk(bl, 0, 5*Minute).Encode()))
+	f.Add(unpacked(f, NewChunk(bl, 0, 5*Minute, nil).Encode()))
 	f.Add([]byte("\x01\x00\x00N\n\xd0\x0f\xc0\xcf$\x01\x01T\x00\xbe\x02\xd9\xf5\x00\x00\x00\x00\x00\x02\x00\x01 \x01"))                                    // an impossible maximum
 	f.Add([]byte("\x01\x00\x00N\n\xd0\x0f\xc0\xcf$\x01\x02\x00\xbe\xd9T\x01\xf5\x00\xf3\xf3\xf3\xf3\xf3\xf3\xf3\xf3\x00\x00\x00\x1b\x02\x00\x01\x01\x01")) // an impossible sum
 	f.Fuzz(func(t *testing.T, row []byte) {

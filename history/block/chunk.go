@@ -2,6 +2,7 @@ package block
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"rollcall/history"
 )
@@ -127,10 +128,14 @@ type Chunk struct {
 	First                  int64
 }
 
-// NewChunk rolls up the results of a day, of which there is one at least.
-func NewChunk(bl *Block, day, step int64) *Chunk {
+// NewChunk rolls up the results of a day, of which there is one at least, in the memory of cells, which may be nil.
+func NewChunk(bl *Block, day, step int64, cells []Cell) *Chunk {
+	cells = slices.Grow(cells[:0], int(Day/step))[:Day/step]
+	for i := range cells {
+		cells[i] = Cell{Durations: cells[i].Durations[:0]}
+	}
 	ch := &Chunk{
-		Grid:   Grid{From: day * Day, Step: step, Cells: make([]Cell, Day/step)},
+		Grid:   Grid{From: day * Day, Step: step, Cells: cells},
 		Before: bl.Before, BeforeInterval: bl.BeforeInterval, First: bl.Points[0].Time,
 	}
 	ch.AddBlock(&Block{Points: bl.Points})

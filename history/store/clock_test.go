@@ -146,7 +146,7 @@ func TestRollupsEqualResults(t *testing.T) {
 		}
 		last := block.TimeOf(bl.Points[len(bl.Points)-1].Time)
 		for _, level := range levels {
-			ch, err := block.DecodeChunk(block.NewChunk(bl, block.DayOf(start.UnixMilli()), level.step).Encode(), block.DayOf(start.UnixMilli()))
+			ch, err := block.DecodeChunk(block.NewChunk(bl, block.DayOf(start.UnixMilli()), level.step, nil).Encode(), block.DayOf(start.UnixMilli()))
 			if err != nil {
 				t.Fatal(err)
 			}

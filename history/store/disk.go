@@ -53,8 +53,10 @@ type disk struct {
 	*Store
 	applied   bool // targets were configured once, with the file open
 	lastFlush time.Time
-	retryAt   time.Time // after a failure; zero: at once
-	expired   time.Time // when a day was last deleted for its age
+	retryAt   time.Time    // after a failure; zero: at once
+	expired   time.Time    // when a day was last deleted for its age
+	day       block.Block  // memory for putDay
+	cells     []block.Cell // the same
 }
 
 // start opens and reads the file.

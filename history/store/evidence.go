@@ -2,8 +2,10 @@ package store
 
 import (
 	"encoding/json"
+	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"rollcall/history"
 	"rollcall/history/block"
@@ -112,33 +114,65 @@ func decodeEvidence(packed []byte) (*evidenceRow, error) {
 // evidenceFor decides what to keep of the first failing probe of an incident that has just begun; r is nil when the file has
 // it already.
 func (l *live) evidenceFor(r *probe.Record, at int64) *evidenceRow {
-	pause := int64(evidenceEvery)
-	if l.EvidenceReason != l.Incident.Reason {
-		pause = newReasonEvery
+	if last := l.Evidence; last != nil {
+		pause := int64(evidenceEvery)
+		if last.Reason != l.Incident.Reason {
+			pause = newReasonEvery
+		}
+		if at >= last.At && at-last.At < pause {
+			l.Incident.EvidenceOf = last.Of
+			return nil
+		}
 	}
-	if l.EvidenceOf != "" && at >= l.EvidenceAt && at-l.EvidenceAt < pause {
-		l.Incident.EvidenceOf = l.EvidenceOf
-		return nil
-	}
-	l.EvidenceAt, l.EvidenceOf, l.EvidenceReason = at, l.Incident.ID, l.Incident.Reason
+	l.Evidence = &evidenceMark{at, l.Incident.ID, l.Incident.Reason}
 	if r == nil {
 		return nil
 	}
 	row := &evidenceRow{Evidence: newEvidence(r)}
-	if l.good.Module != "" {
-		row.Good = newEvidence(&l.good)
+	if l.good.prober != "" {
+		row.Good = newEvidence(l.good.record())
 	}
 	return row
+}
+
+// goodProbe is what evidence has of a good probe's Record. There is one for each target.
+type goodProbe struct {
+	target, prober    string // empty: there was none
+	start             int64  // Unix nanoseconds
+	duration, timeout time.Duration
+	phases            probe.Phases
+	addr              netip.Addr // invalid: nothing was resolved here
+	http              *probe.HTTPFacts
+	tcp               *probe.TCPFacts
+	icmp              *probe.ICMPFacts
+	dns               *probe.DNSFacts
+	tls               *probe.TLSFacts
 }
 
 // keepGood remembers a good record for the evidence of the next incident, without its certificates, which take more memory
 // than all else that is kept of a target.
 func (l *live) keepGood(r *probe.Record) {
-	l.good = *r
-	l.good.Labels = nil
-	if t := r.Result.TLS; t != nil {
-		bare := *t
-		bare.Presented = nil
-		l.good.Result.TLS = &bare
+	result := &r.Result
+	l.good = goodProbe{
+		target: r.Target, prober: r.Prober, start: result.Start.UnixNano(), duration: result.Duration, timeout: r.Timeout, phases: result.Phases,
+		http: result.HTTP, tcp: result.TCP, icmp: result.ICMP, dns: result.DNS, tls: result.TLS,
 	}
+	if result.Resolve != nil {
+		l.good.addr = result.Resolve.Addr
+	}
+	if result.TLS != nil && result.TLS.Presented != nil {
+		bare := *result.TLS
+		bare.Presented = nil
+		l.good.tls = &bare
+	}
+}
+
+func (g *goodProbe) record() *probe.Record {
+	r := &probe.Record{Target: g.target, Prober: g.prober, Timeout: g.timeout, Result: probe.Result{
+		Start: time.Unix(0, g.start), Duration: g.duration, Phases: g.phases, HTTP: g.http, TCP: g.tcp, ICMP: g.icmp, DNS: g.dns, TLS: g.tls,
+	}}
+	if g.addr.IsValid() {
+		r.Result.Resolve = &probe.Resolve{Addr: g.addr}
+	}
+	return r
 }

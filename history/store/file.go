@@ -188,6 +188,7 @@ func (s *Store) readBlock(tx *bbolt.Tx, d int64, id uint64, bl *block.Block) boo
 		return false
 	}
 	if err := bl.Decode(value); err != nil {
+		bl.Points = bl.Points[:0]
 		s.unreadable(err)
 		return false
 	}

@@ -32,10 +32,10 @@ func (s *Store) change(i *history.Incident, evidence *evidenceRow) {
 
 // begin opens an incident at a down result.
 func (l *live) begin(p *block.Point) *history.Incident {
-	from := block.TimeOf(p.Time)
+	from, cause := block.TimeOf(p.Time), p.Cause()
 	return &history.Incident{
 		ID:       probe.IncidentID(l.info.Module, l.info.Target, l.info.Hostname, from),
-		TargetID: hexID(l.id), From: from, Last: from, Stage: p.Failure.Stage, Reason: p.Failure.Reason,
+		TargetID: hexID(l.id), From: from, Last: from, Stage: cause.Stage, Reason: cause.Reason,
 	}
 }
 

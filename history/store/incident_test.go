@@ -241,7 +241,7 @@ func FuzzTarget(f *testing.F) {
 }
 
 func FuzzJournal(f *testing.F) {
-	p := block.Point{Time: 1000, Interval: 1000, State: block.Down, Failure: block.Failure{Stage: "tls", Reason: "timeout"}}
+	p := block.Point{Time: 1000, Interval: 1000, State: block.Down, Failure: &block.Failure{Stage: "tls", Reason: "timeout"}}
 	f.Add(block.AppendPoint(numbers(nil, 7), new(block.Point), &p))
 	f.Fuzz(func(t *testing.T, row []byte) {
 		var again []byte

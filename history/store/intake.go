@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"rollcall/history"
 	"rollcall/history/block"
 	"rollcall/probe"
 )
@@ -20,9 +21,6 @@ type queued struct {
 	unknown bool         // it has no verdict
 	opinion string       // empty: it is a turn
 }
-
-// key is a target as records name it.
-type key struct{ module, target, hostname string }
 
 // Observe queues a scheduled Record. It never blocks; when Run cannot keep up, the record is dropped and counted.
 func (s *Store) Observe(r probe.Record) {
@@ -89,8 +87,8 @@ func (s *Store) takeIn() {
 // takeTurn takes one turn in. s.mu is held.
 func (s *Store) takeTurn(q *queued) {
 	r := &q.record
-	l := s.byKey[key{r.Module, r.Target, r.Hostname}]
-	if l == nil {
+	l := s.byID[history.TargetNumber(r.Module, r.Target, r.Hostname)]
+	if l == nil || l.left != 0 {
 		return // a reload took the target away meanwhile
 	}
 	if q.opinion != "" {

@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"rollcall/boltfile"
+	"rollcall/history"
 	"rollcall/history/block"
 )
 
@@ -110,12 +111,21 @@ func (d *disk) takeOver(found *content) {
 	}
 }
 
-func newLive(id uint64) *live { return &live{id: id, state: newState()} }
+func newLive(id uint64) *live {
+	l := new(live)
+	l.reset(id)
+	return l
+}
+
+func (l *live) reset(id uint64) {
+	*l = live{id: id, state: newState(), window: windowOf(id, time.Now())}
+}
 
 // restore takes over what the file has of a target; nil: nothing.
 func (l *live) restore(row *targetRow) {
-	good, info, save := l.good, l.info, l.save
-	*l = live{id: l.id, state: newState(), good: good, info: info, left: l.left, save: save, loaded: true}
+	good, info, left, save := l.good, l.info, l.left, l.save
+	l.reset(l.id)
+	l.good, l.info, l.left, l.save, l.loaded = good, info, left, save, true
 	if row == nil {
 		l.save = true
 		return
@@ -136,10 +146,10 @@ func (d *disk) install(now time.Time) {
 		d.mu.Unlock()
 		return
 	}
-	d.changed = false
+	d.wanted, d.changed = nil, false
 	fresh := make(map[uint64]*live)
 	for _, t := range wanted {
-		if id := rowID(t.ID()); d.byID[id] == nil {
+		if id := history.TargetNumber(t.Module, t.Target, t.Hostname); d.byID[id] == nil {
 			fresh[id] = newLive(id)
 		}
 	}
@@ -147,10 +157,10 @@ func (d *disk) install(now time.Time) {
 	d.load(fresh)
 	d.mu.Lock()
 	old := d.order
-	d.order, d.byKey = make([]*live, 0, len(wanted)), make(map[key]*live, len(wanted))
+	d.order = make([]*live, 0, len(wanted))
 	kept := make(map[*live]bool, len(wanted))
 	for _, t := range wanted {
-		id := rowID(t.ID())
+		id := history.TargetNumber(t.Module, t.Target, t.Hostname)
 		l := d.byID[id]
 		if l == nil {
 			l = fresh[id]
@@ -162,7 +172,6 @@ func (d *disk) install(now time.Time) {
 		l.configure(t)
 		kept[l] = true
 		d.order = append(d.order, l)
-		d.byKey[key{t.Module, t.Target, t.Hostname}] = l
 	}
 	for _, l := range old {
 		switch {
@@ -171,7 +180,6 @@ func (d *disk) install(now time.Time) {
 			d.leave(l, now)
 		default:
 			d.order = append(d.order, l)
-			d.byKey[key{l.info.Module, l.info.Target, l.info.Hostname}] = l
 		}
 	}
 	d.mu.Unlock()

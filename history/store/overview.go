@@ -73,10 +73,10 @@ func (l *live) summary(sum *history.Summary, buckets []history.Counts, r history
 	case history.Range30d, history.Range90d:
 		ring = &l.Days
 	}
-	newest := now / ring.width
+	newest := now / ring.width()
 	ring.read(buckets, newest)
-	from := (newest - int64(len(buckets)) + 1) * ring.width
-	block.EachMissing(l.Last.Time, now, l.Last.Interval, from, ring.width, len(buckets), func(i int, n uint32) { buckets[i].Unknown += n })
+	from := (newest - int64(len(buckets)) + 1) * ring.width()
+	block.EachMissing(l.Last.Time, now, l.Last.Interval, from, ring.width(), len(buckets), func(i int, n uint32) { buckets[i].Unknown += n })
 	for i := range buckets {
 		sum.Counts.Add(buckets[i])
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -156,7 +157,7 @@ func (s *Store) openPoints(tx *bbolt.Tx, id uint64) (points []block.Point, befor
 		s.mu.Unlock()
 		return nil, before, nil
 	}
-	stream, skip, known := l.open, l.sealing, l.sealed
+	stream, skip, known := l.open, int(l.sealing), l.sealed
 	s.mu.Unlock()
 	switch {
 	case sealed < known:
@@ -217,7 +218,8 @@ func (s *Store) Results(ctx context.Context, id string, from, to time.Time, limi
 			}
 			for i := len(bl.Points) - 1; i >= 0 && len(results) < limit; i-- {
 				if p := &bl.Points[i]; p.Time >= start && p.Time < end {
-					results = append(results, p.Result())
+					results = slices.Grow(results, 1)[:len(results)+1]
+					p.Fill(&results[len(results)-1])
 				}
 			}
 		}

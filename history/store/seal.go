@@ -74,7 +74,7 @@ func (d *disk) newBatch(now time.Time) *batch {
 	for _, l := range d.byID {
 		due := l.save || l.openSince != 0 && (early || l.window != windowOf(l.id, now))
 		if due && len(b.seals) < sealsPerFlush {
-			l.sealing, l.save = len(l.open.Bytes), false
+			l.sealing, l.save = int32(len(l.open.Bytes)), false
 			row := targetRow{sealed: b.row, left: l.left, Target: l.info, State: l.state}
 			b.seals = append(b.seals, seal{l, l.open, l.Last, row.encode()})
 			continue
@@ -93,7 +93,7 @@ func (d *disk) finish(b *batch, now time.Time, err error) {
 	defer d.mu.Unlock()
 	for _, seal := range b.seals {
 		l := seal.live
-		n := l.sealing
+		n := int(l.sealing)
 		if l.sealing = 0; err != nil {
 			l.save = true
 			continue
@@ -170,7 +170,8 @@ func (d *disk) putSeal(tx *bbolt.Tx, s *seal) error {
 // putDay adds results to those of their day, and rolls the day up.
 func (d *disk) putDay(tx *bbolt.Tx, id uint64, day, before, interval int64, points []block.Point) error {
 	key := dayTargetKey(day, id)
-	bl := new(block.Block)
+	bl := &d.day
+	bl.Points = bl.Points[:0]
 	known := d.readBlock(tx, day, id, bl)
 	bl.Join(before, interval, points)
 	packed := bl.Encode()
@@ -180,7 +181,8 @@ func (d *disk) putDay(tx *bbolt.Tx, id uint64, day, before, interval int64, poin
 	onlyRollups := !known && tx.Bucket(bucketDays).Get(key) != nil // the results of before are deleted
 	for _, level := range levels {
 		b := tx.Bucket(level.bucket)
-		ch := block.NewChunk(bl, day, level.step)
+		ch := block.NewChunk(bl, day, level.step, d.cells)
+		d.cells = ch.Cells
 		if onlyRollups {
 			if there := d.readChunk(b, day, id); there != nil {
 				there.Merge(ch)

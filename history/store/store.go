@@ -42,11 +42,10 @@ type Store struct {
 	started chan struct{}   // closed when the file has been read, or could not be
 
 	mu        sync.Mutex
-	wanted    []history.Target // of Apply; installed by the disk goroutine
-	wantedAll bool             // there are no other configured targets
-	changed   bool             // wanted is not installed yet
-	order     []*live          // configured
-	byKey     map[key]*live
+	wanted    []history.Target   // of Apply, until the disk goroutine installs them
+	wantedAll bool               // there are no other configured targets
+	changed   bool               // wanted is not installed yet
+	order     []*live            // configured
 	byID      map[uint64]*live   // also those that left and are not saved yet
 	journal   []byte             // entries that are in no row of the file's journal
 	pending   int                // how many
@@ -82,7 +81,7 @@ func New(o Options) *Store {
 	return &Store{
 		options: o, logger: o.Logger, loading: true,
 		arrived: make(chan struct{}, 1), work: make(chan struct{}, 1), flushes: make(chan chan error), started: make(chan struct{}),
-		byKey: make(map[key]*live), byID: make(map[uint64]*live), changes: make(map[string]*change),
+		byID: make(map[uint64]*live), changes: make(map[string]*change),
 	}
 }
 
