@@ -192,6 +192,7 @@ func resultsInBoth(kept *store.Store, targets []history.Target, begin, now time.
 			if rng.IntN(100) == 0 {
 				down = !down
 			}
+			down = down && now.Sub(at) > 5*time.Minute // the server notices the end of an incident up to a minute later
 			duration := time.Duration(float64(20*time.Millisecond) * (1 + 0.2*rng.Float64()))
 			r := probe.Record{Module: target.Module, Target: target.Target, Hostname: target.Hostname, Scheduled: true, Result: probe.Result{Start: at, Duration: duration}}
 			up := 1

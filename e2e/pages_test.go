@@ -162,8 +162,8 @@ func TestFilterWhileTyping(t *testing.T) {
 	browser := startBrowser(t)
 	inspect(t, browser, base+"/", looks[0])
 	var found struct {
-		Before, After int
-		Address, Kept string
+		Before, After        int
+		Address, Kept, Range string
 	}
 	err := browser.Evaluate(`(async () => {
 		const rows = () => document.querySelectorAll("#all ~ table .c-beats svg").length;
@@ -173,12 +173,12 @@ func TestFilterWhileTyping(t *testing.T) {
 		input.value = "gateway";
 		input.dispatchEvent(new Event("input", {bubbles: true}));
 		for (let i = 0; i < 200 && rows() === before; i++) await new Promise(r => setTimeout(r, 50));
-		return {Before: before, After: rows(), Address: location.search, Kept: window.kept};
+		return {Before: before, After: rows(), Address: location.search, Kept: window.kept, Range: document.querySelector("#ranges a:last-child").search};
 	})()`, &found)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found.Before != 30 || found.After != 6 || found.Address != "?q=gateway" || found.Kept != "yes" {
+	if found.Before != 30 || found.After != 6 || found.Address != "?q=gateway" || found.Kept != "yes" || found.Range != "?q=gateway&range=90d" {
 		t.Errorf("%+v", found)
 	}
 	if console := browser.Console(); len(console) > 0 {

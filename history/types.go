@@ -204,7 +204,7 @@ type Incident struct {
 	Left     bool         // ended because the target left the configuration, at its last result
 	Stage    probe.Stage  // of the first failing probe
 	Reason   probe.Reason // of the first failing probe
-	Failures int          // down results in it
+	Failures int          // down results in it; 0: not known
 	// Evidence is what the first failing probe saw, and Good the last good probe before it; only Incident (not
 	// Incidents) returns them. Nil: not kept, because the target flaps (see EvidenceOf), or gone by size, or, for
 	// Good, there was none since the start.

@@ -74,7 +74,7 @@ type apiIncident struct {
 	Last     time.Time  `json:"last_failure"`
 	Stage    string     `json:"stage"`
 	Reason   string     `json:"reason"`
-	Failures int        `json:"failures"`
+	Failures int        `json:"failures,omitempty"`
 	Opinion  string     `json:"second_opinion,omitempty"`
 	Link     string     `json:"link"`
 }

@@ -83,6 +83,7 @@ type incidentPage struct {
 	Evidence   *evidenceView // nil: none is kept, or not shown on this address
 	Good       *evidenceView
 	EvidenceOf string
+	NoEvidence string // why there is none; empty: there is, or EvidenceOf has it
 }
 
 // evidenceView is what one probe saw.
@@ -114,6 +115,15 @@ func (s *Server) incident(admin bool) http.HandlerFunc {
 		if admin { // it says as much as /logs
 			p.Evidence = newEvidenceView("First failing probe", i.Evidence, now)
 			p.Good = newEvidenceView("Last good probe before it", i.Good, now)
+		}
+		switch {
+		case p.Evidence != nil || p.EvidenceOf != "":
+		case s.options.History.Status().Kind == "prometheus":
+			p.NoEvidence = "What the probes saw is kept by the Rollcall that probes, not by the server from which this history is read."
+		case !admin:
+			p.NoEvidence = "What the probes saw is shown on the administrator's address."
+		default:
+			p.NoEvidence = "What the probes saw is no longer kept."
 		}
 		s.render(w, r, "incident.html", &p)
 	}

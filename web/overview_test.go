@@ -146,16 +146,17 @@ func TestTargetAndIncidentPages(t *testing.T) {
 		"/target/" + id:                {"https://***@down.example/", "connect: connection refused", `href="../incident/`, `href="../logs?id=1"`, `class="beats big"`, "<svg class=\"plot\""},
 		"/target/" + id + "?range=90d": {`href="?range=90d" aria-current="true"`},
 		"/target/" + history.TargetID("tcp_connect", "up:1", ""): {"up:1", "100 %"},
-		"/incidents":                                    {"1 open incident", `href="./incident/1f`, "connect: connection refused"},
-		"/incident/1f" + id[2:]:                         {"First failing probe", "192.0.2.7", "asked for https://***@down.example/", `href="../target/` + id},
-		"/incidents.atom":                               {"https://***@down.example/ is down"},
-		"/badge/" + id + "/status.svg":                  {"https://***@down.example/", ">down<"},
-		"/badge/" + id + "/uptime.svg?range=7d":         {"7 d", "0.00 %"},
-		"/api/v1/targets":                               {`"name":"https://***@down.example/"`, `"reason":"connection_refused"`},
-		"/api/v1/targets/" + id + "/results":            {`"state":"down"`},
-		"/api/v1/targets/" + id + "/results?step=1h":    {`"step_seconds":3600`},
-		"/api/v1/targets/" + id + "/results?format=csv": {"time,state,duration_seconds,stage,reason,status_code,certificate_expiry\n", ",down,0.003,connect,connection_refused,,\n"},
-		"/api/v1/incidents?open=true":                   {`"to":null`, `"link":"/incident/1f`},
+		"/incidents":                                            {"1 open incident", `href="./incident/1f`, "connect: connection refused"},
+		"/incident/1f" + id[2:]:                                 {"First failing probe", "192.0.2.7", "asked for https://***@down.example/", `href="../target/` + id},
+		"/incidents.atom":                                       {"https://***@down.example/ is down"},
+		"/badge/" + id + "/status.svg":                          {"https://***@down.example/", ">down<"},
+		"/badge/" + id + "/uptime.svg?range=7d":                 {"7 d", "0.00 %"},
+		"/api/v1/targets":                                       {`"name":"https://***@down.example/"`, `"reason":"connection_refused"`},
+		"/api/v1/targets/" + id + "/results":                    {`"state":"down"`},
+		"/api/v1/targets/" + id + "/results?step=1h":            {`"step_seconds":3600`},
+		"/api/v1/targets/" + id + "/results?format=csv":         {"time,state,duration_seconds,stage,reason,status_code,certificate_expiry\n", ",down,0.003,connect,connection_refused,,\n"},
+		"/api/v1/targets/" + id + "/results?format=csv&step=1h": {"time,min_seconds,mean_seconds,median_seconds,p95_seconds,max_seconds,up,down,unknown,uptime\n"},
+		"/api/v1/incidents?open=true":                           {`"to":null`, `"link":"/incident/1f`},
 	} {
 		w := h.get(path, "Accept", browser)
 		for _, part := range parts {
@@ -185,6 +186,7 @@ func TestAPIRefuses(t *testing.T) {
 	for query, status := range map[string]int{
 		"targets?range=1y": 400, "targets?state=x": 400, "incidents?from=yesterday": 400, "incidents?limit=0": 400, "incidents?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z": 400,
 		"targets/0000000000000000/results": 404, "targets/" + id + "/results?step=1ms": 400, "targets/" + id + "/results?step=x": 400, "targets/" + id + "/results?step=1s": 400,
+		"targets/" + id + "/results?step=1.5": 400, "targets/" + id + "/results?format=xml": 400, "targets/" + id + "/results?from=5&to=5": 400, "incidents?open=yes": 400,
 		"targets/" + id + "/results?from=0&to=100&step=1": 200, "targets/0000000000000000/results?format=csv": 404, "targets/0000000000000000/results?step=1h": 404,
 	} {
 		w := h.get("/api/v1/" + query)

@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"rollcall/history"
+	"rollcall/probe"
 	"rollcall/redact"
+	"rollcall/web/chart"
 )
 
 //go:embed templates static
@@ -109,13 +111,15 @@ func wantsPage(r *http.Request) bool {
 // textPage is a page around a text.
 type textPage struct {
 	frame
-	Text   string
-	Phases template.HTML // of a probe; empty: none
-	Plain  string        // link to the text alone; empty: none
+	Text      string
+	State     history.State // of a probe; empty: it is about none
+	Phases    template.HTML
+	PhaseList []phaseRow
+	Plain     string // link to the text alone; empty: none
 }
 
-// showText answers with the text, in the frame for a browser.
-func (s *Server) showText(w http.ResponseWriter, r *http.Request, f frame, text []byte, phases template.HTML) {
+// showText answers with the text, in the frame for a browser. of is the probe that it is about; nil: none.
+func (s *Server) showText(w http.ResponseWriter, r *http.Request, f frame, text []byte, of *probe.Result) {
 	w.Header().Add("Vary", "Accept")
 	if !wantsPage(r) {
 		writeText(w, text)
@@ -128,7 +132,14 @@ func (s *Server) showText(w http.ResponseWriter, r *http.Request, f frame, text 
 	if target := r.URL.Query().Get("target"); redact.Target(target) != target {
 		plain = "" // the page would show the password
 	}
-	s.render(w, r, "text.html", textPage{frame: f, Text: string(text), Phases: phases, Plain: plain})
+	p := textPage{frame: f, Text: string(text), Plain: plain}
+	if of != nil {
+		p.State, p.Phases, p.PhaseList = history.StateUp, chart.PhaseBar(of.Phases), phaseRows(of.Phases)
+		if !of.Up() {
+			p.State = history.StateDown
+		}
+	}
+	s.render(w, r, "text.html", p)
 }
 
 // fail answers an error: as a page for a browser.

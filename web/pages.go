@@ -8,7 +8,6 @@ import (
 
 	"rollcall/redact"
 	"rollcall/report"
-	"rollcall/web/chart"
 )
 
 // targets answers /metrics/targets: the last verdicts about the configured targets, for one scrape of all of them.
@@ -27,7 +26,7 @@ func (s *Server) readiness(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) config(w http.ResponseWriter, r *http.Request) {
-	s.showText(w, r, s.frame(true, "Configuration", "config", 0, time.Now()), s.options.Current().YAML(), "")
+	s.showText(w, r, s.frame(true, "Configuration", "config", 0, time.Now()), s.options.Current().YAML(), nil)
 }
 
 // reload loads the configuration again. A page of another site cannot make a browser do it.
@@ -88,5 +87,5 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fr := s.frame(true, report.Printable(redact.Target(found.record.Target)), "probes", 0, time.Now())
-	s.showText(w, r, fr, s.report(&found.record, s.options.Current(), true), chart.PhaseBar(found.record.Result.Phases))
+	s.showText(w, r, fr, s.report(&found.record, s.options.Current(), true), &found.record.Result)
 }

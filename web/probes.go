@@ -3,9 +3,11 @@ package web
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
+	"rollcall/history"
 	"rollcall/probe"
 	"rollcall/redact"
 	"rollcall/report"
@@ -42,7 +44,7 @@ func modules(c Config) (all []module) {
 
 // row is one result in the table.
 type row struct {
-	ID     int64
+	Link   string // to its page
 	Time   *moment
 	Module string
 	Target string
@@ -57,17 +59,24 @@ func (s *Server) probes(admin bool) http.HandlerFunc {
 		now := time.Now()
 		p := probesPage{frame: s.frame(admin, "Probes", "probes", 0, now), Modules: modules(s.options.Current())}
 		for _, kept := range s.recent.latest(maxRows) {
-			p.Rows = append(p.Rows, newRow(&kept, now))
+			p.Rows = append(p.Rows, newRow(&kept, admin, now))
 		}
 		s.render(w, r, "probes.html", &p)
 	}
 }
 
-func newRow(kept *result, now time.Time) row {
+// newRow links to the steps, or to the page of a configured target: with many of them a result is soon replaced by newer ones.
+func newRow(kept *result, admin bool, now time.Time) row {
 	record := &kept.record
 	r := row{
-		ID: kept.id, Time: newMoment(record.Result.Start, now), Module: record.Module,
+		Time: newMoment(record.Result.Start, now), Module: record.Module,
 		Target: report.Printable(redact.Target(record.Target)), Up: record.Result.Up(), Took: took(record.Result.Duration),
+	}
+	switch {
+	case record.Scheduled:
+		r.Link = "target/" + history.TargetID(record.Module, record.Target, record.Hostname)
+	case admin:
+		r.Link = "logs?id=" + strconv.FormatInt(kept.id, 10)
 	}
 	if f := record.Result.Failure; f != nil {
 		r.Reason = words(string(f.Stage)) + ": " + words(string(f.Reason))

@@ -10,7 +10,6 @@ import (
 	"rollcall/probe"
 	"rollcall/redact"
 	"rollcall/report"
-	"rollcall/web/chart"
 )
 
 // report is the text about one result for a person: the verdict and the facts, the steps, the metrics, and the module.
@@ -63,7 +62,7 @@ func (s *Server) report(r *probe.Record, config Config, admin bool) []byte {
 func (s *Server) writeReport(w http.ResponseWriter, r *http.Request, record *probe.Record, config Config, admin bool) {
 	setSecurityHeaders(w.Header())
 	fr := s.frame(admin, report.Printable(redact.Target(record.Target)), "probes", 0, time.Now())
-	s.showText(w, r, fr, s.report(record, config, admin), chart.PhaseBar(record.Result.Phases))
+	s.showText(w, r, fr, s.report(record, config, admin), &record.Result)
 }
 
 func writeRows(b *strings.Builder, section report.Section) {

@@ -97,13 +97,12 @@ func (s *Source) joinSpells(key targetKey, list []spell, now time.Time) []histor
 		if n := len(incidents); n > 0 && m.at.Sub(incidents[n-1].Last) <= incidentStep {
 			if i := &incidents[n-1]; m.at.After(i.Last) {
 				i.Last = m.at
-				i.Failures++
 			}
 			continue
 		}
 		incidents = append(incidents, history.Incident{
 			ID: probe.IncidentID(key.module, key.target, key.hostname, m.at), TargetID: key.id(), Target: target,
-			From: m.at, Last: m.at, Stage: m.stage, Reason: m.reason, Failures: 1,
+			From: m.at, Last: m.at, Stage: m.stage, Reason: m.reason,
 		})
 	}
 	for n := range incidents {

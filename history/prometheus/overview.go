@@ -13,7 +13,7 @@ import (
 	"rollcall/probe"
 )
 
-// sinceSpan is how far back Since looks: beyond it, a state is as old as that.
+// sinceSpan is how far back Since looks: a state is never older than that.
 const sinceSpan = 24 * time.Hour
 
 // Overview implements history.Source. The answer may be half a minute old.
@@ -186,12 +186,14 @@ func (s *Source) fillNow(ctx context.Context, o *history.Overview, places map[ta
 		set   func(*history.Summary, *model.Sample)
 	}{
 		{byTarget("min", success), func(sum *history.Summary, v *model.Sample) {
-			sum.State, sum.Since = history.StateUp, now.Add(-sinceSpan)
+			sum.State = history.StateUp
 			if v.Value == 0 {
 				sum.State = history.StateDown
 			}
 			sum.Last.State, sum.Last.Time = sum.State, now
 		}},
+		// Before the first sample nothing is known.
+		{byTarget("min", "min_over_time(timestamp("+success+")"+recent+")"), func(sum *history.Summary, v *model.Sample) { sum.Since = timeOf(v.Value) }},
 		{byTarget("max", "max_over_time(timestamp("+success+" == 0)"+recent+")"), sinceAfter(history.StateUp)},
 		{byTarget("max", "max_over_time(timestamp("+success+" == 1)"+recent+")"), sinceAfter(history.StateDown)},
 		{byTarget("max", all.selector("rollcall_target_last_probe_timestamp_seconds")), func(sum *history.Summary, v *model.Sample) {

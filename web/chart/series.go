@@ -72,6 +72,13 @@ func Phases(s history.Series) Plot {
 		eachRun(s, func(first, last int) {
 			for phase := range phaseCount {
 				var area strings.Builder
+				if first == last { // a point alone is a bar
+					from, to := place(s, first, below(s.Points[first].Phases, phase), p.Top), place(s, first, below(s.Points[first].Phases, phase+1), p.Top)
+					_, y, _ := strings.Cut(to, " ")
+					step := width / float64(len(s.Points))
+					fmt.Fprintf(&b, `<path class="phase%d" d="M%s h%.1f V%s h-%.1fZ"/>`, phase, from, step, y, step)
+					continue
+				}
 				for i := first; i <= last; i++ {
 					fmt.Fprintf(&area, "%s%s ", letter(i == first), place(s, i, below(s.Points[i].Phases, phase+1), p.Top))
 				}
