@@ -211,12 +211,9 @@ func (o *Options) validate() (errs option.Collector) {
 	if o.Email == nil && o.Alertmanager == nil {
 		errs.Addf("", "names no recipients; accepted: email, alertmanager, or both")
 	}
-	for _, threshold := range []struct {
-		name string
-		n    int
-	}{{"down_after", o.DownAfter}, {"up_after", o.UpAfter}} {
-		if threshold.n < 1 || threshold.n > maxThreshold {
-			errs.Addf(threshold.name, "%d is out of range; accepted: 1 to %d consecutive results", threshold.n, maxThreshold)
+	for name, n := range map[string]int{"down_after": o.DownAfter, "up_after": o.UpAfter} {
+		if n < 1 || n > maxThreshold {
+			errs.Addf(name, "%d is out of range; accepted: 1 to %d consecutive results", n, maxThreshold)
 		}
 	}
 	if v := o.MaxMailsPerHour; v < 1 || v > maxMailsPerHour {

@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -44,12 +45,7 @@ func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Addre
 		if slices.Contains(o.References, t.Target) || slices.Contains(o.References, t.Name) {
 			c.references[key] = t
 		}
-		if t.DownAfter > 0 {
-			w.policy.DownAfter = t.DownAfter
-		}
-		if t.UpAfter > 0 {
-			w.policy.UpAfter = t.UpAfter
-		}
+		w.policy.DownAfter, w.policy.UpAfter = cmp.Or(t.DownAfter, c.policy.DownAfter), cmp.Or(t.UpAfter, c.policy.UpAfter)
 		if t.RepeatEvery != nil {
 			w.policy.RepeatEvery = *t.RepeatEvery
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -38,7 +39,8 @@ type components struct {
 }
 
 // assemble makes the components and connects them: the runner's records go to the counters, the pages, the alert hook,
-// the configured targets and the history. reload is what the endpoint calls; listener is the first address we listen on.
+// the configured targets and the history. reload is what the endpoint calls; listener is the first address we listen on. It is
+// long because the parts need each other, and stands in one piece to show how.
 func assemble(o Options, manager *config.Manager, reload func() error, listener net.Addr) (*components, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
@@ -51,10 +53,8 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	routePrefix := cmp.Or(o.RoutePrefix, external.Path)
 	stalls, memory := new(probe.StallMeter), heldMemory(memoryLimit())
 	runner := &probe.Runner{
-		MaxInFlight: o.MaxInFlight, Memory: memory, PerProbe: memoryPerProbe, Stalls: stalls, Built: builtAt(version.BuildDate, o.Logger), Logger: o.Logger,
-	}
-	if runner.MaxInFlight == 0 {
-		runner.MaxInFlight = defaultMaxInFlight(descriptorLimit(), memoryLimit())
+		MaxInFlight: cmp.Or(o.MaxInFlight, defaultMaxInFlight(descriptorLimit(), memoryLimit())), Memory: memory, PerProbe: memoryPerProbe,
+		Stalls: stalls, Built: builtAt(version.BuildDate, o.Logger), Logger: o.Logger,
 	}
 	exporter := collector.NewExporter(runner.InFlight)
 	exporter.ReportReloads(manager.LastReload)
@@ -87,21 +87,14 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		ProbeLog:      o.ProbeLog,
 	})
 	scheduler := &schedule.Scheduler{
-		Runner: runner,
+		Runner: runner, Failed: exporter.Failed, Logger: o.Logger,
 		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
-		Failed: exporter.Failed,
 		NoVerdict: func(t schedule.Target, at time.Time) {
 			targets.NoVerdict(t.Module, t.Target, t.Hostname)
 			archive.noVerdict(t, at)
 		},
-		Logger: o.Logger,
 	}
-	hook := alert.NewHook(alert.HookOptions{
-		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
-		Hurry: func(t alert.Target) {
-			scheduler.Hurry(schedule.Identity{Module: t.Module, Target: t.Target, Hostname: t.Hostname})
-		},
-	})
+	hook := newHook(o, external, scheduler)
 	runner.Isolated, targets.Maintenance, archive.hook = hook.Isolated, hook.Maintenance, hook
 	exporter.ReportAlerts(func(put func(string, float64, ...string)) { hook.Stats().Each(put) })
 	runner.Observers = []probe.Observer{exporter, app, targets, archive, hook} // the archive asks the hook about an incident that a result ends
@@ -112,6 +105,15 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		routePrefix: routePrefix, app: app, runner: runner, hook: hook, targets: targets, archive: archive, stalls: stalls, scheduler: scheduler,
 		watchlist: watchlist, connections: connections,
 	}, nil
+}
+
+func newHook(o Options, external *url.URL, scheduler *schedule.Scheduler) *alert.Hook {
+	return alert.NewHook(alert.HookOptions{
+		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
+		Hurry: func(t alert.Target) {
+			scheduler.Hurry(schedule.Identity{Module: t.Module, Target: t.Target, Hostname: t.Hostname})
+		},
+	})
 }
 
 // follow applies the current targets, and the targets and alert section of every later configuration.

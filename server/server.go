@@ -59,9 +59,6 @@ type Options struct {
 func Check(o Options) (warnings []string, err error) {
 	o.Logger = slog.New(slog.DiscardHandler)
 	manager, err := o.loadConfig()
-	if err == nil {
-		err = o.checkWebConfig()
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -82,9 +79,6 @@ func Run(o Options) error {
 	o.Logger.Info("rollcall starts", "version", version.Version, "revision", version.GetRevision(), "go", version.GoVersion)
 	manager, err := o.loadConfig()
 	if err != nil {
-		return err
-	}
-	if err := o.checkWebConfig(); err != nil {
 		return err
 	}
 	open, err := o.listen()
@@ -136,22 +130,23 @@ func Run(o Options) error {
 	return nil
 }
 
-// loadConfig loads the configuration file.
-func (o *Options) loadConfig() (*config.Manager, error) {
+// loadConfig loads the configuration file, and checks that of the listener.
+func (o *Options) loadConfig() (manager *config.Manager, err error) {
 	if !o.ConfigOptional {
-		return config.NewManager(o.ConfigFile, o.Logger)
+		manager, err = config.NewManager(o.ConfigFile, o.Logger)
+	} else {
+		if _, err := os.Stat(o.ConfigFile); errors.Is(err, fs.ErrNotExist) {
+			o.Logger.Info("there is no " + o.ConfigFile + ": the built-in modules are used")
+		}
+		manager, err = config.NewOptionalManager(o.ConfigFile, o.Logger)
 	}
-	if _, err := os.Stat(o.ConfigFile); errors.Is(err, fs.ErrNotExist) {
-		o.Logger.Info("there is no " + o.ConfigFile + ": the built-in modules are used")
+	if err != nil {
+		return nil, err
 	}
-	return config.NewOptionalManager(o.ConfigFile, o.Logger)
-}
-
-func (o *Options) checkWebConfig() error {
 	if err := toolkit.Validate(o.WebConfigFile); err != nil {
-		return fmt.Errorf("reading --web.config.file=%s: %w", o.WebConfigFile, err)
+		return nil, fmt.Errorf("reading --web.config.file=%s: %w", o.WebConfigFile, err)
 	}
-	return nil
+	return manager, nil
 }
 
 // reload loads the configuration again and logs the outcome.

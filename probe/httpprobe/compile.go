@@ -1,6 +1,7 @@
 package httpprobe
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -54,7 +55,7 @@ func (c *Compression) UnmarshalText(text []byte) error {
 func (o *Options) Compile() (probe.Prober, error) {
 	var f option.Collector
 	p := &prober{
-		method:      o.Method,
+		method:      cmp.Or(o.Method, http.MethodGet),
 		policy:      network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback},
 		follow:      o.HTTPClientConfig.FollowRedirects,
 		http3:       o.EnableHTTP3,
@@ -68,8 +69,6 @@ func (o *Options) Compile() (probe.Prober, error) {
 		p.follow = false
 	}
 	switch {
-	case p.method == "":
-		p.method = http.MethodGet
 	case p.method == http.MethodConnect:
 		f.Unusablef("method", "CONNECT opens a tunnel and asks for nothing; accepted: GET, HEAD, POST and the like")
 	case !isToken(p.method):
