@@ -2,6 +2,7 @@ package block
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -9,16 +10,15 @@ import (
 // maxRow bounds what a row is unpacked to: a damaged one must not fill the memory.
 const maxRow = 64 << 20
 
+// The encoder takes 4 MiB, so it is made for the first row.
 var (
-	packer   = newPacker()
+	packer   = sync.OnceValue(newPacker)
 	unpacker = must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxRow), zstd.WithDecoderLowmem(true)))
 )
 
 func newPacker() *zstd.Encoder {
-	e := must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1),
+	return must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1),
 		zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true)))
-	e.EncodeAll(nil, nil) // makes its channel here: one that a test's bubble had made could not be used by another
-	return e
 }
 
 // must is for options, which are right or wrong for good.
@@ -30,7 +30,7 @@ func must[T any](v T, err error) T {
 }
 
 // Pack compresses a row. What it returns has a checksum, since bbolt has none for its pages.
-func Pack(row []byte) []byte { return packer.EncodeAll(row, nil) }
+func Pack(row []byte) []byte { return packer().EncodeAll(row, nil) }
 
 // Unpack returns the row, or ErrFormat. It writes it into the memory of into, which may be nil.
 func Unpack(packed, into []byte) ([]byte, error) {

@@ -216,7 +216,11 @@ func TestObserveNeverBlocks(t *testing.T) {
 	}
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain makes the compressor before any test: the channel of one that a test's bubble makes could be used by no other test.
+func TestMain(m *testing.M) {
+	block.Pack(nil)
+	goleak.VerifyTestMain(m)
+}
 
 // FuzzTarget: whatever a target's row holds, reading it and showing the target does not fail.
 func FuzzTarget(f *testing.F) {
