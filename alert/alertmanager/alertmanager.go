@@ -119,36 +119,30 @@ func (p *Poster) Compose(_ string, d *outbox.Digest) (*outbox.Message, error) {
 
 // Deliver implements outbox.Notifier. Posting an alert twice is the same as once, so no outcome is in doubt.
 func (p *Poster) Deliver(ctx context.Context, url string, m *outbox.Message) outbox.Outcome {
-	outcome := outbox.Outcome{Verdict: outbox.Delivered}
-	for parts := m.Parts; len(parts) > 0; {
-		n, size := 0, 0
-		for n < len(parts) && n < maxAlerts && (n == 0 || size+len(parts[n]) <= maxBytes) {
-			size += len(parts[n])
-			n++
-		}
-		o := p.postHalved(ctx, url, parts[:n])
-		parts = parts[n:]
-		switch o.Verdict {
-		case outbox.Delivered:
-		case outbox.Rejected:
-			outcome = o // the others may be accepted
-		default:
-			return o
-		}
+	if len(m.Parts) == 0 {
+		return outbox.Outcome{Verdict: outbox.Delivered}
 	}
-	return outcome
+	return p.postHalved(ctx, url, m.Parts)
 }
 
-// postHalved posts the alerts together, or where that is too large, each half of them.
+// postHalved posts the alerts together, or where that is too large, each half of them. What is rejected does not hold
+// back the others.
 func (p *Poster) postHalved(ctx context.Context, url string, alerts [][]byte) outbox.Outcome {
-	o := p.post(ctx, url, alerts)
+	size := 0
+	for _, a := range alerts {
+		size += len(a)
+	}
+	o := outbox.Outcome{Verdict: outbox.TooLarge}
+	if len(alerts) == 1 || len(alerts) <= maxAlerts && size <= maxBytes {
+		o = p.post(ctx, url, alerts)
+	}
 	if o.Verdict != outbox.TooLarge {
 		return o
 	}
-	if len(alerts) == 1 {
+	half := len(alerts) / 2
+	if half == 0 {
 		return outbox.Outcome{Verdict: outbox.Rejected, Err: o.Err}
 	}
-	half := len(alerts) / 2
 	first := p.postHalved(ctx, url, alerts[:half])
 	if first.Verdict != outbox.Delivered && first.Verdict != outbox.Rejected {
 		return first

@@ -66,7 +66,7 @@ func many(n, size int) *outbox.Message {
 
 func TestManyAlertsGoInParts(t *testing.T) {
 	for name, c := range map[string]struct{ alerts, size, most, bytes, wantPosts int }{
-		"by number":                    {3*maxAlerts - 1, 1, maxAlerts, maxBytes, 3},
+		"by number":                    {4*maxAlerts - 1, 1, maxAlerts, maxBytes, 4},
 		"by size":                      {10, maxBytes / 4, maxAlerts, maxBytes + 1000, 4},
 		"halved where it is too large": {400, 1, 100, maxBytes, 4},
 	} {
