@@ -103,15 +103,18 @@ func TestNamesThatThisMachineCannotResolve(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	site := portOf(zoo.HTTP(t, zoo.Site()))
-	for fault, servers := range map[string]string{"resolver": "", "permission": "nameserver 127.0.0.9\n"} {
+	for fault, servers := range map[string]string{"resolver": "", "permission": "nameserver 127.0.0.9\n", "route": "nameserver 203.0.113.9\n"} {
 		t.Run(fault, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "resolv.conf")
 			if err := os.WriteFile(file, []byte(servers), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			script := `mount --bind "$0" /etc/resolv.conf && exec "$@"`
-			e := startExporter(t, rollcall, "modules: {web: {prober: http, timeout: 8s}}\n", nil, "unshare", "--mount", "sh", "-c", script, file)
+			e := startExporter(t, rollcall, "modules: {web: {prober: http, timeout: 8s}, ping: {prober: icmp, timeout: 8s}}\n", nil, "unshare", "--mount", "sh", "-c", script, file)
 			ourFault(t, e, probePath("module", "web", "target", "http://shop.example:"+site+"/"), fault)
+			if fault == "route" {
+				ourFault(t, e, probePath("module", "ping", "target", "203.0.113.1"), fault)
+			}
 			if verdict := verdictOf(t, e, probePath("module", "web", "target", "http://127.0.0.1:"+site+"/")); verdict != "up" {
 				t.Errorf("an address: %s", verdict)
 			}

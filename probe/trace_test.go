@@ -58,10 +58,12 @@ func TestLaterLines(t *testing.T) {
 
 func TestLabelValueHasNoControlCharacters(t *testing.T) {
 	for text, want := range map[string]string{
-		"plain é":               "plain é",
-		"a\x00b\r\nc\x1b[31md":  "a\uFFFDb\uFFFD\uFFFDc\uFFFD[31md",
-		"\x7f\u0085\xff":        "\uFFFD\uFFFD\uFFFD",
-		strings.Repeat("\n", 9): strings.Repeat("\uFFFD", 9),
+		"plain é":                "plain é",
+		"a\x00b\r\nc\x1b[31md":   "a\uFFFDb\uFFFD\uFFFDc\uFFFD[31md",
+		"\x7f\u0085\xff":         "\uFFFD\uFFFD\uFFFD",
+		"pay\u202elap\u2066":     "pay\uFFFDlap\uFFFD", // reads backwards on a page
+		"نمی\u200cدانم 👩\u200d🔧": "نمی\u200cدانم 👩\u200d🔧",
+		strings.Repeat("\n", 9):  strings.Repeat("\uFFFD", 9),
 	} {
 		if got := LabelValue(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)

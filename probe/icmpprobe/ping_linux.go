@@ -240,14 +240,17 @@ func (s *pingSocket) connect(fd int, peer unix.Sockaddr) error {
 	case nil:
 		return nil
 	case unix.EADDRNOTAVAIL: // a ping has no ports that could run out: there is no address to send from
-		return probe.Fail(probe.StageConnect, probe.ReasonNetworkUnreachable, os.NewSyscallError("connect", err))
+		return &probe.ExporterError{Fault: probe.FaultRoute, Err: os.NewSyscallError("connect", err)}
 	case unix.EACCES:
 		// Linux returns it for a broadcast address, unless SO_BROADCAST is set, and for a route that forbids it.
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1) == nil && unix.Connect(fd, peer) == nil {
 			return probe.BadTarget(isBroadcast)
 		}
 	}
-	return os.NewSyscallError("connect", err)
+	if s.addr.IsLinkLocalUnicast() && s.addr.Zone() == "" { // it means nothing without an interface, and the target is why
+		return os.NewSyscallError("connect", err)
+	}
+	return network.NoRoute(os.NewSyscallError("connect", err))
 }
 
 func (s *pingSocket) send(fd int) error {

@@ -217,14 +217,16 @@ func TestLateReplyIsIgnored(t *testing.T) {
 	})
 }
 
-func TestNoRouteIsNetworkUnreachable(t *testing.T) {
+func TestNoRouteIsAnExporterError(t *testing.T) {
 	if !zoo.Apart(t) {
 		return
 	}
 	withEachSocket(t, func(t *testing.T) {
-		for _, target := range []string{"203.0.113.5", "2001:db8:9::5", "fe80::1%nowhere"} {
-			probetest.WantDown(t, probetest.Ask(t, module(t, ""), probe.Request{Target: target}), probe.StageConnect, probe.ReasonNetworkUnreachable)
+		for _, target := range []string{"203.0.113.5", "2001:db8:9::5"} {
+			_, err := new(probe.Runner).Do(t.Context(), module(t, ""), probe.Request{Target: target})
+			probetest.WantExporterError(t, err, probe.FaultRoute)
 		}
+		probetest.WantDown(t, probetest.Ask(t, module(t, ""), probe.Request{Target: "fe80::1%nowhere"}), probe.StageConnect, probe.ReasonNetworkUnreachable)
 	})
 }
 
@@ -315,8 +317,8 @@ func TestGuardJudgesThePingedAddress(t *testing.T) {
 	if denied := (*probe.DeniedError)(nil); !errors.As(guard.Check(m, "::1"), &denied) {
 		t.Error("a denied target passes")
 	}
-	r := probetest.Ask(t, m, probe.Request{Target: "192.0.2.1"})
-	probetest.WantDown(t, r, probe.StageConnect, probe.ReasonNetworkUnreachable) // an entry with a port is not about pings
+	_, err = new(probe.Runner).Do(t.Context(), m, probe.Request{Target: "192.0.2.1"})
+	probetest.WantExporterError(t, err, probe.FaultRoute) // there is none, and an entry with a port is not about pings
 }
 
 func TestTargetsThatCannotReplyAreRefused(t *testing.T) {

@@ -141,11 +141,7 @@ func connectError(err error, begun bool) error {
 		}
 		return failed
 	}
-	switch err {
-	case syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EINVAL: // no route, a reject route, a blackhole
-		return &probe.ExporterError{Fault: probe.FaultRoute, Err: fmt.Errorf("this machine has no route to the address, or one that rejects: %w", failed)}
-	}
-	return failed
+	return NoRoute(failed)
 }
 
 // bind fails by our own fault only: the target has not been asked yet.

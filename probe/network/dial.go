@@ -103,6 +103,15 @@ func (c *conn) set(set func(time.Time) error, t time.Time) error {
 	return err
 }
 
+// NoRoute turns what the kernel says at once, before a packet has left, when it has no route to an address, one that rejects
+// or a blackhole, into an *ExporterError. Another error stays.
+func NoRoute(err error) error {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok && (errno == syscall.ENETUNREACH || errno == syscall.EHOSTUNREACH || errno == syscall.EINVAL) {
+		return &probe.ExporterError{Fault: probe.FaultRoute, Err: fmt.Errorf("this machine has no route to the address, or one that rejects: %w", err)}
+	}
+	return err
+}
+
 // unreachable reports whether a connect that found no local address (EADDRNOTAVAIL) found none for want of a route:
 // Linux says so for ::1 on a host without IPv6, and also when every ephemeral port is in use. A UDP socket tells
 // them apart, because its ports are others and connecting it sends nothing.

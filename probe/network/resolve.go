@@ -236,6 +236,7 @@ func (p Resolver) Lookup(ctx context.Context, network, host string) ([]netip.Add
 
 // dnsNotes is what one lookup's connections saw that net.Resolver does not report. Its queries run at the same time.
 type dnsNotes struct {
+	heard  atomic.Bool                         // a server answered something
 	exists atomic.Bool                         // a server answered NOERROR: the name exists
 	fault  atomic.Pointer[probe.ExporterError] // a query could not be sent, and this machine is why
 
@@ -243,7 +244,7 @@ type dnsNotes struct {
 }
 
 func (n *dnsNotes) classify(ctx context.Context, host string, err error) error {
-	if fault := n.fault.Load(); fault != nil && !errors.Is(ctx.Err(), context.Canceled) {
+	if fault := n.fault.Load(); fault != nil && !n.heard.Load() && !errors.Is(ctx.Err(), context.Canceled) {
 		return &probe.ExporterError{Fault: fault.Fault, Err: fmt.Errorf("resolving %q: %w", host, fault.Err)}
 	}
 	if unconfigured := n.unconfigured.Load(); unconfigured != nil && !n.exists.Load() && ctx.Err() == nil && !answered(err) {
@@ -284,7 +285,11 @@ func (n *dnsNotes) dial(probing, dialing context.Context, network, server string
 	var dialer net.Dialer
 	c, err := dialer.DialContext(ctx, network, server)
 	if err != nil {
-		if fault := LocalFault(err); fault != nil {
+		fault := LocalFault(err)
+		if fault == nil && network == "udp" { // connecting sends nothing
+			fault, _ = errors.AsType[*probe.ExporterError](NoRoute(err))
+		}
+		if fault != nil {
 			n.fault.Store(fault)
 		}
 		return nil, err
@@ -371,6 +376,7 @@ func (n *dnsNotes) answer(header []byte) {
 	if len(header) < 12 {
 		return
 	}
+	n.heard.Store(true)
 	flags := binary.BigEndian.Uint16(header[2:])
 	answers, additional := binary.BigEndian.Uint16(header[6:]), binary.BigEndian.Uint16(header[10:])
 	if flags&response == 0 || flags&truncated != 0 || flags&rcode != 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -99,6 +100,16 @@ func TestResolveChoosesOneAddress(t *testing.T) {
 	}
 }
 
+// TestFaultOfOneServerIsNotThatOfTheName: an IPv6 server that a host without IPv6 cannot reach takes no other's answer away.
+func TestFaultOfOneServerIsNotThatOfTheName(t *testing.T) {
+	var notes dnsNotes
+	notes.fault.Store(&probe.ExporterError{Fault: probe.FaultRoute, Err: errors.New("no route")})
+	failed := &net.DNSError{Err: "server misbehaving", Name: "x.test", IsTemporary: true}
+	probetest.WantExporterError(t, notes.classify(t.Context(), "x.test", failed), probe.FaultRoute)
+	notes.answer([]byte{0, 1, 0x81, 0x82, 0, 1, 0, 0, 0, 0, 0, 0}) // SERVFAIL
+	probetest.WantFailure(t, notes.classify(t.Context(), "x.test", failed), probe.StageResolve, probe.ReasonDNSFailure)
+}
+
 func TestResolveTellsFailuresApart(t *testing.T) {
 	lame := func(dnsmessage.Question) *dnsmessage.Message { return new(dnsmessage.Message) }
 	loop := func(q dnsmessage.Question) *dnsmessage.Message {
@@ -124,7 +135,11 @@ func TestResolveTellsFailuresApart(t *testing.T) {
 		for _, fallback := range []bool{true, false} {
 			t.Run(name, func(t *testing.T) {
 				server := probetest.NameServer(t, c.reply)
-				ctx, cancel := context.WithTimeout(t.Context(), 3*probetest.Soon)
+				limit := probetest.Enough
+				if c.reason == probe.ReasonTimeout {
+					limit = 3 * probetest.Soon
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
 				defer cancel()
 				r, err := Resolver{Fallback: fallback, Server: server}.Resolve(ctx, "rollcall.test")
 				probetest.WantFailure(t, err, probe.StageResolve, c.reason)
