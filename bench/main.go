@@ -41,6 +41,7 @@ type options struct {
 	// scheduled probes: how many a second, and for how long they are measured
 	perSecond    int
 	scheduleTime time.Duration
+	cloudprober  string // the program to compare with; empty: none
 	profileDir   string
 }
 
@@ -118,6 +119,7 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&o.interval, "interval", time.Minute, "scrape interval of the simulation")
 	flag.IntVar(&o.perSecond, "per-second", 500, "probes a second by the exporter's own schedule")
 	flag.DurationVar(&o.scheduleTime, "schedule-time", 10*time.Second, "how long they are measured")
+	flag.StringVar(&o.cloudprober, "cloudprober", "", "cloudprober binary to measure beside the others in the step schedule (default: none)")
 	flag.StringVar(&o.profileDir, "profile", "", "write profiles of rollcall into this directory: CPU, allocations, memory in flight")
 	smoke := flag.Bool("smoke", false, "one short round of everything, to check all replies")
 	only := flag.String("only", "", "steps to run, comma-separated (default all): "+stepNames())

@@ -19,7 +19,7 @@ import (
 
 // scheduled is the cost of an exporter that probes by itself.
 type scheduled struct {
-	Exporter string // "rollcall", "rollcall with history", "floor"
+	Exporter string // "rollcall", "rollcall with history", "cloudprober", "floor"
 	Targets  int
 	Interval time.Duration
 	Probes   int     // that reached the targets while it was measured
@@ -32,6 +32,9 @@ type scheduled struct {
 // withHistory is what rollcall is called that keeps the results; otherwise a server that does not answer keeps them.
 const withHistory = nameRollcall + " with history"
 
+// nameCloudprober is github.com/cloudprober/cloudprober, which also probes by itself.
+const nameCloudprober = "cloudprober"
+
 // measureSchedule has each exporter probe 500 targets a second, all side by side in turns, and rollcall alone many targets at
 // the interval of the simulation.
 func (b *bench) measureSchedule(ctx context.Context) error {
@@ -41,7 +44,7 @@ func (b *bench) measureSchedule(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	for round := range b.options.rounds {
-		for _, name := range []string{nameRollcall, withHistory, nameFloor} {
+		for _, name := range []string{nameRollcall, withHistory, nameCloudprober, nameFloor} {
 			if err := b.scheduleOnce(ctx, filepath.Join(dir, fmt.Sprint(name, round)), name, b.options.perSecond, time.Second, b.options.scheduleTime); err != nil {
 				return err
 			}
@@ -57,8 +60,10 @@ func (b *bench) measureSchedule(ctx context.Context) error {
 
 // scheduleOnce measures for a while, after an interval in which every target is probed for the first time.
 func (b *bench) scheduleOnce(ctx context.Context, dir, name string, count int, interval, during time.Duration) (err error) {
-	e := b.find(cmp.Or(map[string]string{withHistory: nameRollcall}[name], name))
-	if e == nil {
+	program := b.options.cloudprober
+	if e := b.find(cmp.Or(map[string]string{withHistory: nameRollcall}[name], name)); e != nil {
+		program = e.program
+	} else if name != nameCloudprober || program == "" {
 		return nil
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -69,13 +74,20 @@ func (b *bench) scheduleOnce(ctx context.Context, dir, name string, count int, i
 		return err
 	}
 	args := []string{"--config.file=" + filepath.Join(dir, "rollcall.yml"), "--web.listen-address=127.0.0.1:0", "--storage.path=" + filepath.Join(dir, "data")}
-	if name == nameFloor {
+	switch name {
+	case nameFloor:
 		args = []string{"-targets", list, "-every", interval.String()}
+	case nameCloudprober:
+		args = []string{"--config_file=" + list}
+	}
+	environment := []string{fmt.Sprintf("GOGC=%d", b.options.gogc), "CLOUDPROBER_PORT=0"}
+	if count == b.options.simulate {
+		environment[0] = "GOGC=" // rollcall alone, with its own default for many targets
 	}
 	if _, err := b.arrivals(0); err != nil {
 		return err
 	}
-	p, err := start(name, nil, nil, []string{fmt.Sprintf("GOGC=%d", b.options.gogc)}, e.program, args...)
+	p, err := start(name, nil, nil, environment, program, args...)
 	if err != nil {
 		return err
 	}
@@ -118,6 +130,10 @@ func (b *bench) writeTargets(dir, name string, count int, interval time.Duration
 	for i := range targets {
 		targets[i] = target(i)
 	}
+	if name == nameCloudprober {
+		list = filepath.Join(dir, "cloudprober.cfg")
+		return list, os.WriteFile(list, b.cloudproberConfig(targets, interval), 0o644)
+	}
 	if name == nameFloor {
 		list = filepath.Join(dir, "targets")
 		return list, os.WriteFile(list, []byte(strings.Join(targets, "\n")), 0o644)
@@ -133,6 +149,23 @@ func (b *bench) writeTargets(dir, name string, count int, interval time.Duration
 		config += "history: {prometheus: {url: 'http://127.0.0.1:1'}}\n"
 	}
 	return list, errors.Join(os.WriteFile(list, text, 0o644), os.WriteFile(filepath.Join(dir, "rollcall.yml"), []byte(config), 0o644))
+}
+
+// cloudproberConfig is the same probes: each target on its own, all of them spread over the interval.
+func (b *bench) cloudproberConfig(targets []string, interval time.Duration) []byte {
+	port := b.targets.ports["timed"]
+	hosts := strings.NewReplacer("http://", "", fmt.Sprintf(":%d", port), "").Replace(strings.Join(targets, ","))
+	return fmt.Appendf(nil, `host: "127.0.0.1"
+probe {
+  name: "bench"
+  type: HTTP
+  interval_msec: %d
+  timeout_msec: %d
+  targets { host_names: %q }
+  http_probe { port: %d interval_between_targets_msec: 1 }
+}
+surfacer { type: PROMETHEUS }
+`, interval.Milliseconds(), interval.Milliseconds()*9/10, hosts, port)
 }
 
 // arrivals are the connections to the timed server since it was asked last.
@@ -170,11 +203,14 @@ func (r *report) scheduleTable(out *bytes.Buffer) {
 	if len(r.Scheduled) == 0 {
 		return
 	}
-	table := [][]string{{"exporter", "targets", "interval", "µs per probe", "of the floor", "cores", "peak MiB", "jitter p99 ms"}}
-	var floor []float64
+	table := [][]string{{"exporter", "targets", "interval", "µs per probe", "of the floor", "of cloudprober", "cores", "peak MiB", "jitter p99 ms"}}
+	var floor, cloudprober []float64
 	for _, s := range r.Scheduled {
-		if s.Exporter == nameFloor {
+		switch s.Exporter {
+		case nameFloor:
 			floor = append(floor, s.Microsec)
+		case nameCloudprober:
+			cloudprober = append(cloudprober, s.Microsec)
 		}
 	}
 	seen := map[string]bool{}
@@ -191,12 +227,14 @@ func (r *report) scheduleTable(out *bytes.Buffer) {
 				peak, jitter = append(peak, float64(other.PeakKB)/1024), append(jitter, other.JitterMs)
 			}
 		}
-		ratio := ""
-		if len(floor) == len(micros) {
-			ratio = number(medianRatio(micros, floor), 2)
+		ratios := [2]string{}
+		for i, other := range [][]float64{floor, cloudprober} {
+			if len(other) == len(micros) && s.Interval == time.Second {
+				ratios[i] = number(medianRatio(micros, other), 2)
+			}
 		}
 		table = append(table, []string{
-			s.Exporter, fmt.Sprint(s.Targets), s.Interval.String(), number(median(micros), 0), ratio, number(median(cores), 2), number(median(peak), 0), number(median(jitter), 1),
+			s.Exporter, fmt.Sprint(s.Targets), s.Interval.String(), number(median(micros), 0), ratios[0], ratios[1], number(median(cores), 2), number(median(peak), 0), number(median(jitter), 1),
 		})
 	}
 	fmt.Fprint(out, "\nProbes by the exporter's own schedule (http); medians of the rounds.\n\n")

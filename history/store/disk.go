@@ -55,8 +55,12 @@ type disk struct {
 	lastFlush time.Time
 	retryAt   time.Time    // after a failure; zero: at once
 	expired   time.Time    // when a day was last deleted for its age
+	plan      []*live      // to be sealed, in this order,
+	early     bool         // before their time
+	hand      uint64       // the key after that of the target that was sealed last
 	day       block.Block  // memory for putDay
 	cells     []block.Cell // the same
+	needed    uint64       // the first row of the journal with a result that was in no block when the plan was made
 }
 
 // start opens and reads the file.
@@ -126,9 +130,9 @@ func (d *disk) tick(now time.Time, flush bool) error {
 	d.install(now)
 	d.countAnew(now)
 	var err error
-	if flush || !now.Before(d.lastFlush.Add(flushEvery)) {
+	if flush || len(d.plan) > 0 || !now.Before(d.lastFlush.Add(flushEvery)) {
 		d.lastFlush = now
-		err = d.flush(now)
+		err = d.flush(now, flush)
 	}
 	if err == nil {
 		err = d.retain(now)
@@ -217,6 +221,7 @@ func (s *Store) dropJournal() {
 
 // sealAll has the next flush seal every target. s.mu is held.
 func (s *Store) sealAll() {
+	s.urgent = true
 	for _, l := range s.byID {
 		l.save = true
 	}

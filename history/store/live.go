@@ -80,7 +80,7 @@ const clockTolerance = block.Hour
 // count takes a turn into everything but the open stream.
 func (l *live) count(p *block.Point) {
 	if l.First == 0 {
-		l.First, l.save = p.Time, true
+		l.First = p.Time
 	}
 	l.recount = l.recount || p.Time < l.Last.Time-clockTolerance
 	l.countBuckets(&l.Last, p)

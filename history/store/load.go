@@ -86,6 +86,7 @@ func (d *disk) takeOver(found *content) {
 		}
 		if l.loaded || row == nil && len(found.entries[id]) == 0 {
 			l.loaded, l.save, l.sealed = true, true, 0 // the file does not know it
+			d.urgent = d.urgent || len(l.open.Bytes) > 0
 			continue
 		}
 		taken[hexID(id)] = true

@@ -62,3 +62,40 @@ func TestSteadyTargetIsSmall(t *testing.T) {
 		}
 	}
 }
+
+// TestNewTargetsAreSealedInTurn: a tick writes some hundred rows at most, in the order of their keys, and those that are to be
+// written together later are neighbours.
+func TestNewTargetsAreSealedInTurn(t *testing.T) {
+	d := &disk{Store: New(Options{Dir: t.TempDir()})}
+	d.start()
+	now := time.Now()
+	defer func() { d.file.Load().Close() }()
+	targets := benchTargets(3 * sealsPerFlush / 2)
+	d.Apply(targets)
+	waiting := func() (n int) {
+		for _, l := range d.byID {
+			if l.save {
+				n++
+			}
+		}
+		return n
+	}
+	for tick, want := range []int{sealsPerFlush / 2, 0} {
+		if err := d.tick(now.Add(time.Duration(tick)*tickEvery+flushEvery), false); err != nil {
+			t.Fatal(err)
+		}
+		if n := waiting(); n != want {
+			t.Errorf("after tick %d %d are not written, want %d", tick, n, want)
+		}
+	}
+	var due []uint64
+	for _, l := range d.byID {
+		if windowOf(l.id, now) != windowOf(l.id, now.Add(time.Minute)) {
+			due = append(due, l.id)
+		}
+	}
+	slices.Sort(due)
+	if len(due) == 0 || due[len(due)-1]-due[0] > 1<<64/50 {
+		t.Errorf("%d targets of a minute are %d apart", len(due), due[len(due)-1]-due[0])
+	}
+}

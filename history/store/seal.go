@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"maps"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -17,9 +18,10 @@ const (
 )
 
 // windowOf numbers the times between two seals of a target. They are spread, so that thousands of targets are not sealed
-// at once.
+// at once, in the order of the keys: those that are sealed together are neighbours in the file, and share its pages.
 func windowOf(id uint64, now time.Time) int64 {
-	return (now.UnixMilli() + int64(id%uint64(sealEvery))) / sealEvery
+	place, _ := bits.Mul64(id, uint64(sealEvery)) // id/2^64 of the time
+	return (now.UnixMilli() - int64(place)) / sealEvery
 }
 
 // batch is what one transaction writes.
@@ -30,7 +32,6 @@ type batch struct {
 	oldest  uint64 // rows of the journal before this one are not needed any more
 	changes map[string]*change
 	seals   []seal
-	more    bool // there are further targets to seal
 }
 
 // seal is a target whose open results become part of the blocks.
@@ -41,8 +42,15 @@ type seal struct {
 	row  []byte       // the target's new row
 }
 
-// flush writes what came since the last one.
-func (d *disk) flush(now time.Time) error {
+// flush writes what came since the last one and seals what is due: all of it, or what fits into a transaction, and the rest at
+// the next ticks. Thousands of new targets are no hurry, since their results are in the journal.
+func (d *disk) flush(now time.Time, all bool) error {
+	d.mu.Lock()
+	all, d.urgent = all || d.urgent, false
+	d.mu.Unlock()
+	if all || len(d.plan) == 0 {
+		d.planSeals(now)
+	}
 	for {
 		b := d.newBatch(now)
 		if len(b.journal) == 0 && len(b.changes) == 0 && len(b.seals) == 0 {
@@ -51,13 +59,55 @@ func (d *disk) flush(now time.Time) error {
 		err := d.update(func(tx *bbolt.Tx) error { return d.put(tx, b) })
 		d.finish(b, now, err)
 		if err != nil {
+			d.mu.Lock()
+			d.urgent = all
+			d.mu.Unlock()
 			return err
 		}
 		d.succeeded()
-		if !b.more {
+		full := d.full()
+		if d.early && !full && !all {
+			d.plan = nil
+		}
+		if len(d.plan) == 0 || !full && !all {
+			d.forget()
 			return nil
 		}
 	}
+}
+
+// forget gives back the memory of what writing and the web pages have read of the file.
+func (d *disk) forget() {
+	if f := d.file.Load(); f != nil {
+		if err := f.Forget(); err != nil {
+			d.logger.Debug("the pages of the history's file stay in memory", "err", err)
+		}
+	}
+}
+
+// full reports whether the open results take so much memory that targets are sealed early.
+func (d *disk) full() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.openBytes > maxOpenBytes
+}
+
+// planSeals makes the list of the targets that are to be sealed, in the order of their keys. When memory is short that is
+// all of them, beginning where the last plan ended. What is in no block by now is still needed in the journal.
+func (d *disk) planSeals(now time.Time) {
+	d.plan, d.early = nil, d.full()
+	d.mu.Lock()
+	d.needed = d.row + 1
+	for _, l := range d.byID {
+		if l.openSince != 0 {
+			d.needed = min(d.needed, l.openSince)
+		}
+		if l.save || l.openSince != 0 && (d.early || l.window != windowOf(l.id, now)) {
+			d.plan = append(d.plan, l)
+		}
+	}
+	d.mu.Unlock()
+	slices.SortFunc(d.plan, func(a, b *live) int { return cmp.Compare(a.id-d.hand, b.id-d.hand) })
 }
 
 // newBatch takes what is to be written. Until finish, pages find it in memory as before.
@@ -65,24 +115,21 @@ func (d *disk) newBatch(now time.Time) *batch {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.row++
-	b := &batch{row: d.row, journal: d.journal, pending: d.pending, oldest: d.row + 1, changes: maps.Clone(d.changes)}
+	b := &batch{row: d.row, journal: d.journal, pending: d.pending, oldest: d.needed, changes: maps.Clone(d.changes)}
 	d.journal = nil
 	for _, c := range b.changes {
 		c.row = encodeIncident(c.incident)
 	}
-	early := d.openBytes > maxOpenBytes
-	for _, l := range d.byID {
-		due := l.save || l.openSince != 0 && (early || l.window != windowOf(l.id, now))
-		if due && len(b.seals) < sealsPerFlush {
-			l.sealing, l.save = int32(len(l.open.Bytes)), false
-			row := targetRow{sealed: b.row, left: l.left, Target: l.info, State: l.state}
-			b.seals = append(b.seals, seal{l, l.open, l.Last, row.encode()})
-			continue
+	for len(d.plan) > 0 && len(b.seals) < sealsPerFlush {
+		l := d.plan[0]
+		d.plan = d.plan[1:]
+		if !l.save && l.openSince == 0 {
+			continue // it was sealed meanwhile
 		}
-		b.more = b.more || due
-		if l.openSince != 0 {
-			b.oldest = min(b.oldest, l.openSince)
-		}
+		l.sealing, l.save = int32(len(l.open.Bytes)), false
+		row := targetRow{sealed: b.row, left: l.left, Target: l.info, State: l.state}
+		b.seals = append(b.seals, seal{l, l.open, l.Last, row.encode()})
+		d.hand = l.id + 1
 	}
 	return b
 }
@@ -124,7 +171,7 @@ func (d *disk) put(tx *bbolt.Tx, b *batch) error {
 	if err := journal.SetSequence(b.row); err != nil {
 		return err
 	}
-	if len(b.journal) > 0 && b.oldest <= b.row {
+	if len(b.journal) > 0 {
 		if err := journal.Put(numbers(nil, b.row), block.Pack(b.journal)); err != nil {
 			return err
 		}

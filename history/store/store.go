@@ -51,6 +51,7 @@ type Store struct {
 	pending   int                // how many
 	row       uint64             // number of the last row that was taken to be written
 	openBytes int                // of all open streams
+	urgent    bool               // some of them are in no journal: what is to be sealed is sealed at once
 	changes   map[string]*change // of incidents by ID, not in the file yet
 	loading   bool
 	problem   error // why history cannot be kept now
