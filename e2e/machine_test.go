@@ -53,9 +53,7 @@ func TestStoppedProcessReportsNothingDown(t *testing.T) {
 		})
 	}
 	arrived.Wait()
-	if err := syscall.Kill(e.cmd.Process.Pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	stop(t, e.cmd.Process.Pid)
 	stopped.Done()
 	<-time.After(3 * time.Second)
 	if err := syscall.Kill(e.cmd.Process.Pid, syscall.SIGCONT); err != nil {
@@ -70,6 +68,26 @@ func TestStoppedProcessReportsNothingDown(t *testing.T) {
 	if n := e.metric(t, "rollcall_exporter_errors_total", `reason="stalled"`); n != probes {
 		t.Errorf("%v exporter errors for a stalled process, want %d; a reply: %s", n, probes, replies[0])
 	}
+}
+
+// stop stops a process and waits until none of its threads runs: one on another processor goes on for a moment.
+func stop(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	within(t, patience, func() error {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+		if err != nil || len(threads) == 0 {
+			return fmt.Errorf("process %d has no threads: %w", pid, err)
+		}
+		for _, thread := range threads {
+			if status, err := os.ReadFile(thread); err != nil || !strings.Contains(string(status), "\nState:\tT") {
+				return fmt.Errorf("a thread of process %d still runs: %w", pid, err)
+			}
+		}
+		return nil
+	})
 }
 
 // TestClockBeforeTheBuildJudgesNoCertificate builds a rollcall of the far future, for which this machine's clock is wrong.
