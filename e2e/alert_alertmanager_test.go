@@ -130,8 +130,15 @@ func TestManyAlertsAreAMailThatCanBeRead(t *testing.T) {
 	if resp.Body.Close(); resp.StatusCode != http.StatusOK {
 		t.Fatal(resp.Status)
 	}
-	l := awaitLetters(t, postbox, 1)[0]
-	if lines := strings.Count(l.body, "\n"); len(l.raw) > 100<<10 || lines < 100 || lines > 210 || !strings.HasPrefix(l.body, "1000 firing, 0 resolved. All of them: http") {
+	var l letter
+	eventually(t, func() (bool, string) { // on a busy machine a first mail has those that Alertmanager took in by then
+		kept := postbox.kept()
+		if len(kept) > 0 {
+			l = kept[len(kept)-1]
+		}
+		return strings.HasPrefix(l.body, "1000 firing, 0 resolved. All of them: http"), fmt.Sprintf("the last of %d mails begins with %.100s", len(kept), l.body)
+	})
+	if lines := strings.Count(l.body, "\n"); len(l.raw) > 100<<10 || lines < 100 || lines > 210 {
 		t.Errorf("the mail has %d bytes in %d lines:\n%.500s", len(l.raw), lines, l.body)
 	}
 }
