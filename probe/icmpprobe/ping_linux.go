@@ -247,7 +247,7 @@ func (s *pingSocket) connect(fd int, peer unix.Sockaddr) error {
 			return probe.BadTarget(isBroadcast)
 		}
 	}
-	if s.addr.IsLinkLocalUnicast() && s.addr.Zone() == "" { // it means nothing without an interface, and the target is why
+	if network.NeedsZone(s.addr) {
 		return os.NewSyscallError("connect", err)
 	}
 	return network.NoRoute(os.NewSyscallError("connect", err))

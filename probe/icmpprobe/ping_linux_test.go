@@ -222,7 +222,7 @@ func TestNoRouteIsAnExporterError(t *testing.T) {
 		return
 	}
 	withEachSocket(t, func(t *testing.T) {
-		for _, target := range []string{"203.0.113.5", "2001:db8:9::5"} {
+		for _, target := range []string{"203.0.113.5", "169.254.7.7", "2001:db8:9::5"} {
 			_, err := new(probe.Runner).Do(t.Context(), module(t, ""), probe.Request{Target: target})
 			probetest.WantExporterError(t, err, probe.FaultRoute)
 		}

@@ -120,15 +120,10 @@ func (s *socket) step(fd uintptr) bool {
 	case nil, syscall.EISCONN:
 		s.failed = s.notOurselves(int(fd))
 	default:
-		s.failed = connectError(err, s.begun || s.needsZone())
+		s.failed = connectError(err, s.begun || NeedsZone(s.addr.Addr()))
 	}
 	s.decided = true
 	return true
-}
-
-// needsZone reports whether the address means nothing without an interface: Linux refuses it at once, and the target is why.
-func (s *socket) needsZone() bool {
-	return s.addr.Addr().Is6() && s.addr.Addr().IsLinkLocalUnicast() && s.addr.Addr().Zone() == ""
 }
 
 // connectError says whose error err is. What the kernel refuses at once, before a packet has left, is about this machine: its

@@ -112,6 +112,12 @@ func NoRoute(err error) error {
 	return err
 }
 
+// NeedsZone reports whether the address means nothing without an interface (RFC 4007): Linux refuses it at once, and the target
+// is why.
+func NeedsZone(addr netip.Addr) bool {
+	return addr.Is6() && addr.IsLinkLocalUnicast() && addr.Zone() == ""
+}
+
 // unreachable reports whether a connect that found no local address (EADDRNOTAVAIL) found none for want of a route:
 // Linux says so for ::1 on a host without IPv6, and also when every ephemeral port is in use. A UDP socket tells
 // them apart, because its ports are others and connecting it sends nothing.
