@@ -187,8 +187,8 @@ func Quoted[T string | []byte](text T) string {
 // MaxLabelValue bounds, in bytes, a label value that a remote side fills.
 const MaxLabelValue = 1 << 10
 
-// LabelValue makes s, which came from a remote side, fit for a label: valid UTF-8 without characters that control a terminal or the direction of text, and cut to
-// MaxLabelValue. A terminal or a page of another program may show it unescaped.
+// LabelValue makes s, which came from a remote side, fit for a label: valid UTF-8 without characters that control a terminal
+// or the direction of text, and cut to MaxLabelValue. A terminal or a page of another program may show it unescaped.
 func LabelValue(s string) string {
 	if len(s) > MaxLabelValue {
 		s = s[:min(len(s), MaxLabelValue+utf8.UTFMax)]

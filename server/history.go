@@ -42,7 +42,8 @@ func newArchive(o Options) *archive {
 	}
 }
 
-// apply follows a configuration and the targets that it schedules here. The first one that wants the store opens it; from then on it stays open.
+// apply follows a configuration and the targets that it schedules here. The first one that wants the store opens it; from
+// then on it stays open.
 func (a *archive) apply(c *config.Config, selected selection) {
 	targets := kept(selected.targets)
 	server := c.History()
