@@ -24,10 +24,10 @@ import (
 
 // HookOptions is what the hook needs beside its configuration.
 type HookOptions struct {
-	StoragePath string       // the directory of the store; it is not touched before a configuration is applied
-	ExternalURL string       // of the exporter's pages, for links in mails, without a slash at the end; empty: no links
-	Logger      *slog.Logger // not nil
-	Hurry       func(Target) // has a target probed out of turn; nil: it waits for its turn
+	StoragePath string              // the directory of the store; it is not touched before a configuration is applied
+	ExternalURL string              // of the exporter's pages, for links in mails, without a slash at the end; empty: no links
+	Logger      *slog.Logger        // not nil
+	Hurry       func(*probe.Target) // has a target probed out of turn; nil: it waits for its turn
 }
 
 // Hook is a probe.Observer that watches nothing until Apply gives it a configuration. All methods may be called

@@ -44,9 +44,9 @@ func opinions(p *panel, references ...string) func(*Config) {
 		if c.hold = 10 * time.Minute; p != nil {
 			c.witnesses = p
 		}
-		c.references = make(map[incident.Key]Target)
+		c.references = make(map[incident.Key]*probe.Target)
 		for _, target := range references {
-			c.references[incident.KeyOf("tcp_connect", target, "")] = Target{Module: "tcp_connect", Target: target, Interval: time.Minute}
+			c.references[incident.KeyOf("tcp_connect", target, "")] = &probe.Target{Module: "tcp_connect", Target: target, Interval: time.Minute}
 		}
 	}
 }
@@ -199,7 +199,7 @@ func TestIsolated(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
 		c := settings(p, opinions(&panel{answer: witness.Answer{Err: errors.New("no answer")}}, "one:53", "two:53"))
 		var hurried atomic.Int32
-		h := NewHook(HookOptions{StoragePath: dir, Logger: slog.New(slog.DiscardHandler), Hurry: func(Target) { hurried.Add(1) }})
+		h := NewHook(HookOptions{StoragePath: dir, Logger: slog.New(slog.DiscardHandler), Hurry: func(*probe.Target) { hurried.Add(1) }})
 		if err := h.Apply(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}

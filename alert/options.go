@@ -125,9 +125,9 @@ type Config struct {
 	to            map[string]bool           // the addresses that get mails about targets that name none; nil: all
 	windows       []*maintenance.Window
 	channels      []channel
-	mailer        *mail.Mailer            // nil: no mail
-	witnesses     witnesses               // nil: none
-	references    map[incident.Key]Target // the targets that stand for our own line
+	mailer        *mail.Mailer                   // nil: no mail
+	witnesses     witnesses                      // nil: none
+	references    map[incident.Key]*probe.Target // the targets that stand for our own line
 	hold          time.Duration
 }
 

@@ -10,19 +10,16 @@ import (
 	"rollcall/alert/mail"
 	"rollcall/alert/maintenance"
 	"rollcall/alert/outbox"
+	"rollcall/probe"
 	"rollcall/probe/option"
 )
 
-// Target is one of the configured targets, which are watched in any case. Zero fields after Interval say what the section
-// says.
+// Target is one of the configured targets, which are watched in any case. Zero fields say what the section says.
 type Target struct {
-	Module, Target, Hostname string
-	Name, Group              string // for people; empty: none
-	Labels                   map[string]string
-	Interval                 time.Duration
-	To                       []string // addresses, or names of groups
-	DownAfter, UpAfter       int
-	RepeatEvery              *time.Duration // 0: no reminders
+	*probe.Target               // never nil
+	To                 []string // addresses, or names of groups
+	DownAfter, UpAfter int
+	RepeatEvery        *time.Duration // 0: no reminders
 }
 
 // watched is a compiled Target.
@@ -38,12 +35,12 @@ const maxOfTargets = 1000
 // compileTargets makes the configured targets ready and returns the addresses that they add to the section's.
 func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Address, err error) {
 	var errs option.Collector
-	c.references = make(map[incident.Key]Target, len(o.References))
+	c.references = make(map[incident.Key]*probe.Target, len(o.References))
 	for _, t := range targets {
-		key := incident.KeyOf(t.Module, t.Target, t.Hostname)
+		key := incident.KeyOf(t.Module, t.Target.Target, t.Hostname)
 		w := &watched{Subject: incident.Subject{Key: key, Name: t.Name, Group: t.Group, Labels: t.Labels}, policy: c.policy}
-		if slices.Contains(o.References, t.Target) || slices.Contains(o.References, t.Name) {
-			c.references[key] = t
+		if slices.Contains(o.References, t.Target.Target) || slices.Contains(o.References, t.Name) {
+			c.references[key] = t.Target
 		}
 		w.policy.DownAfter, w.policy.UpAfter = cmp.Or(t.DownAfter, c.policy.DownAfter), cmp.Or(t.UpAfter, c.policy.UpAfter)
 		if t.RepeatEvery != nil {
@@ -51,7 +48,7 @@ func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Addre
 		}
 		to, err := t.recipients(o.Email)
 		if err != nil {
-			errs.Addf("email", "recipients of the target %s: %w", incident.Clean(t.Target, 300), err)
+			errs.Addf("email", "recipients of the target %s: %w", incident.Clean(t.Target.Target, 300), err)
 		}
 		if to != nil {
 			w.to = set(to)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/alert/maintenance"
+	"rollcall/probe"
 )
 
 // compiled is a section whose mails p gets.
@@ -43,8 +44,8 @@ func TestTargetHasItsOwnRecipientsAndThresholds(t *testing.T) {
 			o.Email.Groups = map[string][]Address{"db": {"a@example.com", "b@example.com"}}
 			o.RepeatEvery = Span(time.Hour)
 		},
-			Target{Module: "tcp_connect", Target: "web:80", Name: "Shop", Group: "web"},
-			Target{Module: "tcp_connect", Target: "db:5432", To: []string{"db", "b@example.com"}, DownAfter: 2, UpAfter: 3, RepeatEvery: &none},
+			Target{Target: &probe.Target{Module: "tcp_connect", Target: "web:80", Name: "Shop", Group: "web"}},
+			Target{Target: &probe.Target{Module: "tcp_connect", Target: "db:5432"}, To: []string{"db", "b@example.com"}, DownAfter: 2, UpAfter: 3, RepeatEvery: &none},
 		))
 		for range 90 {
 			scheduled(h, "web:80", false)
@@ -76,9 +77,9 @@ func TestTargetHasItsOwnRecipientsAndThresholds(t *testing.T) {
 func TestRecipientThatLosesATargetGetsTheEnd(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
 		to := func(address string) *Config {
-			return compiled(t, p, func(*Options) {}, Target{Module: "tcp_connect", Target: "web:80"},
-				Target{Module: "tcp_connect", Target: "other:80", To: []string{"a@example.com"}},
-				Target{Module: "tcp_connect", Target: "db:5432", To: []string{address}})
+			return compiled(t, p, func(*Options) {}, Target{Target: &probe.Target{Module: "tcp_connect", Target: "web:80"}},
+				Target{Target: &probe.Target{Module: "tcp_connect", Target: "other:80"}, To: []string{"a@example.com"}},
+				Target{Target: &probe.Target{Module: "tcp_connect", Target: "db:5432"}, To: []string{address}})
 		}
 		h := openHook(t, dir, to("a@example.com"))
 		scheduled(h, "db:5432", false)
@@ -103,7 +104,7 @@ func TestRecipientThatLosesATargetGetsTheEnd(t *testing.T) {
 func TestRecipientsOfTargetsAreJudgedAtLoad(t *testing.T) {
 	for to, want := range map[string]string{"root": "is a local user name", "db": "is a local user name", "a b": "is not a mail address", "ops@example.com": "", "web": ""} {
 		o := sound(func(o *Options) { o.Email.Groups = map[string][]Address{"web": {"a@example.com"}} })
-		_, err := o.Compile([]Target{{Module: "m", Target: "web:80", To: []string{to}}}, nil)
+		_, err := o.Compile([]Target{{Target: &probe.Target{Module: "m", Target: "web:80"}, To: []string{to}}}, nil)
 		if want == "" != (err == nil) || want != "" && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", to, err, want)
 		}
@@ -118,8 +119,8 @@ func TestMaintenanceHoldsNewsBack(t *testing.T) {
 		window := maintenance.Options{From: begin.Format(time.RFC3339), Until: begin.Add(time.Hour).Format(time.RFC3339), Groups: []string{"web"}}
 		config := func() *Config {
 			return compiled(t, p, func(o *Options) { o.Maintenance, o.RepeatEvery = []maintenance.Options{window}, Span(20*time.Minute) },
-				Target{Module: "tcp_connect", Target: "before:80", Group: "web"}, Target{Module: "tcp_connect", Target: "within:80", Group: "web"},
-				Target{Module: "tcp_connect", Target: "beyond:80", Group: "web"}, Target{Module: "tcp_connect", Target: "other:80"})
+				Target{Target: &probe.Target{Module: "tcp_connect", Target: "before:80", Group: "web"}}, Target{Target: &probe.Target{Module: "tcp_connect", Target: "within:80", Group: "web"}},
+				Target{Target: &probe.Target{Module: "tcp_connect", Target: "beyond:80", Group: "web"}}, Target{Target: &probe.Target{Module: "tcp_connect", Target: "other:80"}})
 		}
 		h := openHook(t, dir, config())
 		for minute := range 95 {
@@ -153,10 +154,10 @@ func TestMaintenanceHoldsNewsBack(t *testing.T) {
 
 func TestFlappingTargetIsTwoMails(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
-		h := openHook(t, dir, compiled(t, p, func(*Options) {}, Target{Module: "tcp_connect", Target: "flap:80"}))
+		h := openHook(t, dir, compiled(t, p, func(*Options) {}, Target{Target: &probe.Target{Module: "tcp_connect", Target: "flap:80"}}))
 		for minute := range 120 {
 			if minute == 20 {
-				h = again(t, h, dir, compiled(t, p, func(*Options) {}, Target{Module: "tcp_connect", Target: "flap:80"}))
+				h = again(t, h, dir, compiled(t, p, func(*Options) {}, Target{Target: &probe.Target{Module: "tcp_connect", Target: "flap:80"}}))
 			}
 			scheduled(h, "flap:80", minute > 60 || minute%4 != 0)
 			time.Sleep(time.Minute)

@@ -200,13 +200,13 @@ func targetFamilies(t *testing.T) map[string]bool {
 	targets := collector.Targets{Maintenance: func(time.Time) func(module, target, hostname string) bool {
 		return func(string, string, string) bool { return true }
 	}}
-	var configured []collector.Target
+	var configured []*probe.Target
 	verdicts := map[string]probe.Result{
 		"up":   everyFact().Result,
 		"down": {Failure: &probe.Failure{Stage: "connect", Reason: "timeout", Err: io.EOF}},
 	}
 	for name := range verdicts {
-		configured = append(configured, collector.Target{Target: name, Name: name, Interval: time.Minute})
+		configured = append(configured, &probe.Target{Target: name, Name: name, Interval: time.Minute})
 	}
 	targets.Apply(configured)
 	for name, result := range verdicts {

@@ -97,21 +97,21 @@ func discover(ctx context.Context, cfg *config.Config, logger *slog.Logger) (man
 }
 
 // print writes a table of the targets.
-func (c *targetsCommand) print(targets []schedule.Target, now time.Time) error {
+func (c *targetsCommand) print(targets []schedule.Entry, now time.Time) error {
 	table := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "TARGET\tMODULE\tINTERVAL\tNEXT\tLABELS")
 	for _, t := range targets {
 		if !c.shard.Keeps(t.Identity()) {
 			continue
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", redact.Target(t.Target), t.Module, t.Interval,
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", redact.Target(t.Target.Target), t.Module, t.Interval,
 			schedule.Next(t, now).UTC().Format("15:04:05.00"), labelText(t))
 	}
 	return table.Flush()
 }
 
 // labelText is what a target has beside its module, as Prometheus writes labels.
-func labelText(t schedule.Target) string {
+func labelText(t schedule.Entry) string {
 	labels := maps.Clone(t.Labels)
 	if labels == nil {
 		labels = map[string]string{}

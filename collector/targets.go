@@ -16,17 +16,6 @@ import (
 	"rollcall/redact"
 )
 
-// Target is one that rollcall probes by itself.
-type Target struct {
-	Module   string
-	Target   string
-	Hostname string // with Module and Target what tells it from others; empty: none
-	Name     string // for people; empty: Target
-	Group    string // empty: none
-	Interval time.Duration
-	Labels   map[string]string // its own; none has the name of a label that a family has. Not changed after it is passed
-}
-
 // Targets keeps the last verdict of each configured target for /metrics/targets: not the Record but the numbers
 // that it shows, since there may be a hundred thousand. It is an observer of the Runner. The zero value
 // is ready, and many goroutines may use it at once.
@@ -48,20 +37,13 @@ type Targets struct {
 // target is a configured target with what is the same in each of its series. Its name is without passwords, also to
 // keep the order of a reply from telling of them; the configuration has no two that differ in nothing else.
 type target struct {
-	identity
-	interval time.Duration
-	labels   string            // as the text formats write them, without the closing brace
-	own      map[string]string // its own labels
-	special  bool              // a name among them depends on the format
-	title    string            // for people; empty: name
-	group    string
+	*probe.Target
+	labels  string // as the text formats write them, without the closing brace
+	special bool   // a name among them depends on the format
 }
 
-// identity is what tells a target from others.
-type identity struct{ module, name, hostname string }
-
-func (i identity) compare(other identity) int {
-	return cmp.Or(cmp.Compare(i.module, other.module), cmp.Compare(i.name, other.name), cmp.Compare(i.hostname, other.hostname))
+func (t target) compare(module, name, hostname string) int {
+	return cmp.Or(cmp.Compare(t.Module, module), cmp.Compare(t.Target.Target, name), cmp.Compare(t.Hostname, hostname))
 }
 
 // verdict is what is kept of a Record. It never changes, so that replies share it.
@@ -87,12 +69,10 @@ func (v *verdict) value(series int) (value float64, ok bool) {
 }
 
 // Apply replaces the configured targets. One that was there before keeps its verdict.
-func (t *Targets) Apply(configured []Target) {
+func (t *Targets) Apply(configured []*probe.Target) {
 	targets := make([]target, len(configured))
 	for i, c := range configured {
-		t := target{
-			identity: identity{c.Module, redact.Target(c.Target), c.Hostname}, interval: c.Interval, title: c.Name, group: c.Group, own: c.Labels,
-		}
+		t := target{Target: c.Shown()}
 		for name := range c.Labels {
 			if !model.LegacyValidation.IsValidLabelName(name) {
 				t.special = true
@@ -101,13 +81,13 @@ func (t *Targets) Apply(configured []Target) {
 		t.labels = t.writeLabels(model.UnderscoreEscaping)
 		targets[i] = t
 	}
-	slices.SortFunc(targets, func(a, b target) int { return a.compare(b.identity) })
+	slices.SortFunc(targets, func(a, b target) int { return a.compare(b.Module, b.Target.Target, b.Hostname) })
 	last, tallies := make([]*verdict, len(targets)), make([]*tally, len(targets))
 	fresh := &tally{start: time.Now().UnixNano(), schema: finestSchema}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range targets {
-		if old, ok := t.find(targets[i].identity); ok {
+	for i, present := range targets {
+		if old, ok := t.find(present.Module, present.Target.Target, present.Hostname); ok {
 			last[i], tallies[i] = t.last[old], t.tallies[old]
 		} else {
 			tallies[i] = fresh
@@ -119,20 +99,20 @@ func (t *Targets) Apply(configured []Target) {
 // labelMap returns the labels that all series of a target have, with names as the format's scheme escapes them. Of two
 // that the scheme makes the same, the first counts.
 func (t *target) labelMap(scheme model.EscapingScheme) map[string]string {
-	labels := make(map[string]string, 5+len(t.own))
-	for _, name := range slices.Sorted(maps.Keys(t.own)) {
+	labels := make(map[string]string, 5+len(t.Labels))
+	for _, name := range slices.Sorted(maps.Keys(t.Labels)) {
 		if escaped := model.EscapeName(name, scheme); labels[escaped] == "" {
-			labels[escaped] = strings.ToValidUTF8(t.own[name], "\uFFFD")
+			labels[escaped] = strings.ToValidUTF8(t.Labels[name], "\uFFFD")
 		}
 	}
-	labels["module"], labels["target"], labels["hostname"] = t.module, t.name, t.hostname
+	labels["module"], labels["target"], labels["hostname"] = t.Module, t.Target.Target, t.Hostname
 	return labels
 }
 
 // beginLabels is labelMap as the text formats write it, without the closing brace.
 func (t *target) beginLabels(scheme model.EscapingScheme) string {
 	if !t.special || scheme == model.UnderscoreEscaping {
-		if scheme != model.DotsEscaping || len(t.own) == 0 {
+		if scheme != model.DotsEscaping || len(t.Labels) == 0 {
 			return t.labels
 		}
 	}
@@ -164,8 +144,8 @@ func quotedName(name string) string {
 }
 
 // find returns the place of a target. t.mu is held.
-func (t *Targets) find(wanted identity) (place int, ok bool) {
-	return slices.BinarySearchFunc(t.targets, wanted, func(e target, wanted identity) int { return e.compare(wanted) })
+func (t *Targets) find(module, name, hostname string) (place int, ok bool) {
+	return slices.BinarySearchFunc(t.targets, module, func(e target, module string) int { return e.compare(module, name, hostname) })
 }
 
 // Observe keeps the verdict if a configured target's turn brought it. It implements probe.Observer.
@@ -181,7 +161,7 @@ func (t *Targets) Observe(r probe.Record) {
 	t.builders.Put(b)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	place, ok := t.find(identity{r.Module, redact.Target(r.Target), r.Hostname})
+	place, ok := t.find(r.Module, redact.Target(r.Target), r.Hostname)
 	if !ok {
 		return // a reload took the target away meanwhile
 	}
@@ -199,7 +179,7 @@ func (t *Targets) Observe(r probe.Record) {
 func (t *Targets) NoVerdict(module, target, hostname string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if place, ok := t.find(identity{module, redact.Target(target), hostname}); ok {
+	if place, ok := t.find(module, redact.Target(target), hostname); ok {
 		t.tallies[place] = t.tallies[place].add(resultUnknown, 0)
 	}
 }
@@ -291,7 +271,7 @@ func (t *Targets) leave(v *view) {
 // verdict is the last one of the target at a place, if it still counts.
 func (v *view) verdict(place int) *verdict {
 	last := v.last[place]
-	if last == nil || !last.counts(v.at, v.targets[place].interval) {
+	if last == nil || !last.counts(v.at, v.targets[place].Interval) {
 		return nil
 	}
 	return last

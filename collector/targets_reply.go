@@ -124,7 +124,7 @@ var targetFamilies = func() (all []targetFamily) {
 	return append(all,
 		targetFamily{targetInfo, dto.MetricType_GAUGE, eachInfo},
 		targetFamily{targetInterval, dto.MetricType_GAUGE, eachTarget(func(v *view, place int, s *targetSeries) bool {
-			s.value = v.targets[place].interval.Seconds()
+			s.value = v.targets[place].Interval.Seconds()
 			return true
 		})},
 		targetFamily{targetLastProbe, dto.MetricType_GAUGE, eachTarget(func(v *view, place int, s *targetSeries) bool {
@@ -136,7 +136,7 @@ var targetFamilies = func() (all []targetFamily) {
 		})},
 		targetFamily{targetPlanned, dto.MetricType_GAUGE, eachTarget(func(v *view, place int, s *targetSeries) bool {
 			s.value = 1
-			return v.planned != nil && v.planned(s.target.module, s.target.name, s.target.hostname)
+			return v.planned != nil && v.planned(s.target.Module, s.target.Target.Target, s.target.Hostname)
 		})},
 		targetFamily{targetDuration, dto.MetricType_HISTOGRAM, eachTarget(func(v *view, place int, s *targetSeries) bool {
 			s.tally = v.tallies[place]
@@ -205,12 +205,12 @@ func eachInfo(v *view, emit func(*targetSeries) bool) {
 	var s targetSeries
 	for place := range v.targets {
 		t := &v.targets[place]
-		if t.title == "" && t.group == "" {
+		if t.Name == "" && t.Group == "" {
 			continue
 		}
 		s = targetSeries{target: t, value: 1}
-		for i, label := range [...]struct{ name, value string }{{"group", t.group}, {"name", t.title}} {
-			if _, own := t.own[label.name]; !own && label.value != "" {
+		for i, label := range [...]struct{ name, value string }{{"group", t.Group}, {"name", t.Name}} {
+			if _, own := t.Labels[label.name]; !own && label.value != "" {
 				s.extra[i] = label
 			}
 		}

@@ -25,9 +25,9 @@ func scheduled(module, target, record string) probe.Record {
 	return r
 }
 
-func every(interval time.Duration, module string, targets ...string) (configured []Target) {
+func every(interval time.Duration, module string, targets ...string) (configured []*probe.Target) {
 	for _, name := range targets {
-		configured = append(configured, Target{Module: module, Target: name, Interval: interval})
+		configured = append(configured, &probe.Target{Module: module, Target: name, Interval: interval})
 	}
 	return configured
 }
@@ -147,7 +147,7 @@ func TestLabelNamesAreEscapedAsTheScraperAsks(t *testing.T) {
 	}
 }
 
-func manyTargets(n int) []Target {
+func manyTargets(n int) []*probe.Target {
 	var names []string
 	for i := range n {
 		names = append(names, fmt.Sprintf("https://host-%06d.example.com/", i))

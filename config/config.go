@@ -42,7 +42,7 @@ func (f *file) SetDefaults() { f.Guard.SetDefaults() }
 // Config is one loaded configuration. It never changes, so many goroutines may use it.
 type Config struct {
 	file     file
-	targets  []schedule.Target
+	targets  []schedule.Entry
 	guard    *guard.Guard
 	alert    *alert.Config      // nil: the file has no such section
 	history  *prometheus.Source // nil: the embedded store
@@ -232,7 +232,7 @@ func (c *Config) Alert() *alert.Config { return c.alert }
 
 // Targets returns the entries that are probed on the schedule, without those that are groups (see Discover). The caller
 // must not change it.
-func (c *Config) Targets() []schedule.Target { return c.targets }
+func (c *Config) Targets() []schedule.Entry { return c.targets }
 
 // Warnings returns what is accepted but will not work as it may seem, each as "file:line: path: …".
 func (c *Config) Warnings() []string {

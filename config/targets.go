@@ -62,9 +62,9 @@ type missingModuleError struct{ error }
 func (e *missingModuleError) Unwrap() error { return e.error }
 
 // judgeModule judges whether the target's module exists, takes it and may probe it.
-func (c *Config) judgeModule(t schedule.Target) error {
+func (c *Config) judgeModule(t schedule.Entry) error {
 	if module := c.modules[t.Module]; module != nil {
-		return guard.Check(module, t.Target)
+		return guard.Check(module, t.Target.Target)
 	}
 	if c.unusable[t.Module] != nil {
 		return &missingModuleError{&option.Warning{Err: fmt.Errorf("is not probed until the module %q can be used", t.Module)}}
@@ -74,22 +74,22 @@ func (c *Config) judgeModule(t schedule.Target) error {
 }
 
 // judgeTwins refuses a target that alerts and metrics could not distinguish from one in seen, and adds it otherwise.
-func judgeTwins(seen map[schedule.Identity]string, t schedule.Target) error {
+func judgeTwins(seen map[schedule.Identity]string, t schedule.Entry) error {
 	shown := t.Shown()
 	before, twice := seen[shown]
 	switch {
-	case twice && before == t.Target:
+	case twice && before == t.Target.Target:
 		return fmt.Errorf("%s is there twice with the module %q", shown, t.Module)
 	case twice:
 		return fmt.Errorf("%s cannot be distinguished from another one with the module %q, since user and password are never shown; accepted: a module for each",
 			shown, t.Module)
 	}
-	seen[shown] = t.Target
+	seen[shown] = t.Target.Target
 	return nil
 }
 
 // withAlertDefaults puts in what the alert section says of every target.
-func (c *Config) withAlertDefaults(t schedule.Target) schedule.Target {
+func (c *Config) withAlertDefaults(t schedule.Entry) schedule.Entry {
 	if o := c.file.Alert; o != nil {
 		t.DownAfter, t.UpAfter = cmp.Or(t.DownAfter, o.DownAfter), cmp.Or(t.UpAfter, o.UpAfter)
 	}
@@ -112,11 +112,11 @@ type Refused struct {
 
 // Discover returns the targets of the entries and of their groups; groups is what a source found last. A target that
 // was found is judged as an entry is, and one that cannot be probed is refused, not the others.
-func (c *Config) Discover(groups func(discovery.Source) []discovery.Group) (targets []schedule.Target, refused []Refused) {
+func (c *Config) Discover(groups func(discovery.Source) []discovery.Group) (targets []schedule.Entry, refused []Refused) {
 	targets = slices.Clip(c.targets)
 	seen := make(map[schedule.Identity]string, len(targets))
 	for _, t := range targets {
-		seen[t.Shown()] = t.Target
+		seen[t.Shown()] = t.Target.Target
 	}
 	for i := range c.file.Targets {
 		entry := &c.file.Targets[i]
@@ -135,7 +135,7 @@ func (c *Config) Discover(groups func(discovery.Source) []discovery.Group) (targ
 				err = c.judgeFound(t, seen)
 			}
 			if err != nil {
-				refused = append(refused, Refused{redact.Target(t.Target), err})
+				refused = append(refused, Refused{redact.Target(t.Target.Target), err})
 				continue
 			}
 			targets = append(targets, t)
@@ -144,7 +144,7 @@ func (c *Config) Discover(groups func(discovery.Source) []discovery.Group) (targ
 	return targets, refused
 }
 
-func (c *Config) judgeFound(t schedule.Target, seen map[schedule.Identity]string) error {
+func (c *Config) judgeFound(t schedule.Entry, seen map[schedule.Identity]string) error {
 	var warning *option.Warning
 	if err := c.judgeModule(t); err != nil && !errors.As(err, &warning) {
 		return err
@@ -156,7 +156,7 @@ func (c *Config) judgeFound(t schedule.Target, seen map[schedule.Identity]string
 func (c *Config) judgeReferences(references []string) error {
 	var errs []error
 	for n, name := range references {
-		if !slices.ContainsFunc(c.targets, func(t schedule.Target) bool { return t.Target == name || t.Name == name }) || name == "" {
+		if !slices.ContainsFunc(c.targets, func(t schedule.Entry) bool { return t.Target.Target == name || t.Name == name }) || name == "" {
 			errs = append(errs, option.Errorf(option.Index("references", n), "%q is no entry of targets; accepted: the target or the name of one", redact.Target(name)))
 		}
 	}
@@ -164,7 +164,7 @@ func (c *Config) judgeReferences(references []string) error {
 }
 
 // AlertFor returns the alert section for these targets; nil when the file has none.
-func (c *Config) AlertFor(targets []schedule.Target) (*alert.Config, error) {
+func (c *Config) AlertFor(targets []schedule.Entry) (*alert.Config, error) {
 	if c.file.Alert == nil {
 		return nil, nil
 	}
@@ -172,12 +172,11 @@ func (c *Config) AlertFor(targets []schedule.Target) (*alert.Config, error) {
 }
 
 // watched are the targets as alerts know them.
-func watched(targets []schedule.Target) []alert.Target {
+func watched(targets []schedule.Entry) []alert.Target {
 	all := make([]alert.Target, len(targets))
 	for i, t := range targets {
 		all[i] = alert.Target{
-			Module: t.Module, Target: t.Target, Hostname: t.Hostname, Name: t.Name, Group: t.Group, Labels: t.Labels, Interval: t.Interval,
-			To: t.To, DownAfter: t.DownAfter, UpAfter: t.UpAfter, RepeatEvery: t.RepeatEvery,
+			Target: t.Target, To: t.To, DownAfter: t.DownAfter, UpAfter: t.UpAfter, RepeatEvery: t.RepeatEvery,
 		}
 	}
 	return all

@@ -31,7 +31,7 @@ import (
 // the same questions.
 func TestBothHistoriesSayTheSame(t *testing.T) {
 	t.Parallel()
-	targets := []history.Target{
+	targets := []*probe.Target{
 		{Module: "http_2xx", Target: "https://a.example/", Interval: time.Minute},
 		{Module: "http_2xx", Target: "https://a.example/", Hostname: "b.example", Interval: time.Minute},
 		{Module: "tcp_connect", Target: "b.example:25", Interval: time.Minute},
@@ -179,7 +179,7 @@ func shownTargets(t *testing.T, base string) map[string]apiTarget {
 }
 
 // resultsInBoth lets the store observe results and returns them as OpenMetrics.
-func resultsInBoth(kept *store.Store, targets []history.Target, begin, now time.Time) []byte {
+func resultsInBoth(kept *store.Store, targets []*probe.Target, begin, now time.Time) []byte {
 	families := []string{
 		"probe_duration_seconds", "probe_failure_info", "probe_success", "rollcall_target_interval_seconds",
 		"rollcall_target_last_probe_timestamp_seconds",
@@ -262,7 +262,7 @@ func comparePoints(t *testing.T, a, b history.Point) {
 }
 
 // compareIncidents: those of the server begin and end on minutes.
-func compareIncidents(t *testing.T, kept, server history.Source, target history.Target) {
+func compareIncidents(t *testing.T, kept, server history.Source, target *probe.Target) {
 	t.Helper()
 	filter := history.IncidentFilter{TargetID: target.ID()}
 	one, err := kept.Incidents(t.Context(), filter, time.Time{}, time.Time{}, 0)

@@ -1,49 +1,12 @@
 package history
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"rollcall/probe"
-	"rollcall/redact"
 )
-
-// Target is a configured target. Module, Target and Hostname identify it.
-type Target struct {
-	Module   string
-	Target   string // as configured; what is stored and returned has no userinfo (redact.Target)
-	Hostname string
-	Name     string            // for people; empty: Target is shown
-	Group    string            // empty: none
-	Interval time.Duration     // between probes; 0 is taken as a minute
-	Labels   map[string]string // not changed after it is passed
-}
-
-// ID is the target's TargetID.
-func (t Target) ID() string { return TargetID(t.Module, t.Target, t.Hostname) }
-
-// Title is what to call the target on a page.
-func (t Target) Title() string {
-	if t.Name != "" {
-		return t.Name
-	}
-	return redact.Target(t.Target)
-}
-
-// TargetID names a target in URLs: 16 hex digits. Userinfo in the target is no part of it.
-func TargetID(module, target, hostname string) string {
-	return fmt.Sprintf("%016x", TargetNumber(module, target, hostname))
-}
-
-// TargetNumber is TargetID as a number.
-func TargetNumber(module, target, hostname string) uint64 {
-	sum := sha256.Sum256([]byte(strings.Join([]string{module, redact.Target(target), hostname}, "\x00")))
-	return binary.BigEndian.Uint64(sum[:])
-}
 
 // State is how a target is, and what a result says.
 type State string
@@ -152,7 +115,7 @@ type Overview struct {
 // Summary is how one target is, with what a range says about it.
 type Summary struct {
 	ID     string
-	Target Target // Target.Target without userinfo
+	Target probe.Target // Target.Target without userinfo
 	State  State
 	Since  time.Time // start of the state; zero: never probed
 	Last   Result    // last turn; zero Time: none yet
@@ -172,7 +135,7 @@ type Summary struct {
 
 // Series is one target over time.
 type Series struct {
-	Target   Target
+	Target   probe.Target
 	From, To time.Time
 	Step     time.Duration // as asked for, or longer where the finer data is gone (see Points)
 	Points   []Point       // one for each step from From to To, also the empty ones
@@ -197,7 +160,7 @@ type Point struct {
 type Incident struct {
 	ID       string // probe.IncidentID of the target without userinfo and From
 	TargetID string
-	Target   Target // Target.Target without userinfo; only the identity when the target left the configuration
+	Target   probe.Target // Target.Target without userinfo; only the identity when the target left the configuration
 	From     time.Time
 	To       time.Time    // zero: open
 	Last     time.Time    // last down result

@@ -1,6 +1,59 @@
 package probe
 
-import "strings"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"rollcall/redact"
+)
+
+// Target is a configured target: what is probed, how often, and what it is called. Module, Target and Hostname tell it from
+// others. It is not changed once it is passed on, so that all that keep something of each target share one.
+type Target struct {
+	Module   string            // never empty
+	Target   string            // as configured; what is stored or shown has no userinfo (redact.Target)
+	Hostname string            // in place of the target's host, in HTTP requests and TLS; empty: none
+	Name     string            // for people; empty: Target is shown
+	Group    string            // empty: none
+	Interval time.Duration     // between two probes
+	Labels   map[string]string // its own; none has the name of a label that rollcall sets
+}
+
+// ID is the target's TargetID.
+func (t *Target) ID() string { return TargetID(t.Module, t.Target, t.Hostname) }
+
+// Shown is the target as it is stored and shown: itself, unless it has userinfo.
+func (t *Target) Shown() *Target {
+	shown := redact.Target(t.Target)
+	if shown == t.Target {
+		return t
+	}
+	bare := *t
+	bare.Target = shown
+	return &bare
+}
+
+// Title is what to call the target on a page.
+func (t *Target) Title() string {
+	if t.Name != "" {
+		return t.Name
+	}
+	return redact.Target(t.Target)
+}
+
+// TargetID names a target in URLs: 16 hex digits. Userinfo in the target is no part of it.
+func TargetID(module, target, hostname string) string {
+	return fmt.Sprintf("%016x", TargetNumber(module, target, hostname))
+}
+
+// TargetNumber is TargetID as a number.
+func TargetNumber(module, target, hostname string) uint64 {
+	sum := sha256.Sum256([]byte(strings.Join([]string{module, redact.Target(target), hostname}, "\x00")))
+	return binary.BigEndian.Uint64(sum[:])
+}
 
 const (
 	// MaxTarget is the longest target, in bytes, of a request or an entry of the configuration: URLs with long queries fit.

@@ -173,19 +173,11 @@ func judgeLabel(name string) error {
 	return nil
 }
 
-// Target is a target as it is probed: an entry with what the defaults add, or one that discovery found. Module, Target
-// and Hostname identify it.
-type Target struct {
-	Module   string // never empty
-	Target   string
-	Hostname string // in place of the target's host, in HTTP requests and TLS; empty: none
-	Name     string // for people; empty: the target
-	Group    string // empty: none
-
-	Interval        time.Duration
-	ConfirmInterval time.Duration     // while the state is in doubt; 0: Interval
-	Timeout         time.Duration     // 0: the module's; always at most Interval
-	Labels          map[string]string // not changed after it is passed
+// Entry is a target as it is probed: one of the file with what the defaults add, or one that discovery found.
+type Entry struct {
+	*probe.Target                 // never nil
+	ConfirmInterval time.Duration // while the state is in doubt; 0: Interval
+	Timeout         time.Duration // 0: the module's; always at most Interval
 
 	// For alerts; zero fields: as the alert section says.
 	To          []string
@@ -206,16 +198,18 @@ func (i Identity) String() string {
 }
 
 // Identity returns t's, as it is known to the scheduler.
-func (t Target) Identity() Identity { return Identity{t.Module, t.Target, t.Hostname} }
+func (t Entry) Identity() Identity { return Identity{t.Module, t.Target.Target, t.Hostname} }
 
 // Shown is the identity as logs, metrics and pages show it: without user and password.
-func (t Target) Shown() Identity { return Identity{t.Module, redact.Target(t.Target), t.Hostname} }
+func (t Entry) Shown() Identity {
+	return Identity{t.Module, redact.Target(t.Target.Target), t.Hostname}
+}
 
 // Resolve returns the target of an entry with what the defaults add to it.
-func (o TargetOptions) Resolve(defaults Settings) Target {
+func (o TargetOptions) Resolve(defaults Settings) Entry {
 	s := o.Settings.Over(defaults)
 	t := s.Base()
-	t.Target, t.Name, t.Hostname = o.Target, o.Name, o.Hostname
+	t.Target.Target, t.Name, t.Hostname = o.Target, o.Name, o.Hostname
 	t.Module = cmp.Or(s.Module, probe.DefaultModule(o.Target))
 	return t
 }
@@ -242,23 +236,24 @@ func (s Settings) Over(defaults Settings) Settings {
 }
 
 // Base returns the settings as a target, which lacks its name and module.
-func (s Settings) Base() Target {
-	return Target{
-		Group: s.Group, Module: s.Module, Labels: s.Labels,
-		Interval: cmp.Or(time.Duration(s.Interval), defaultInterval), ConfirmInterval: time.Duration(s.ConfirmInterval),
-		Timeout: time.Duration(s.Timeout),
-		To:      s.To, DownAfter: s.DownAfter, UpAfter: s.UpAfter, RepeatEvery: (*time.Duration)(s.RepeatEvery),
+func (s Settings) Base() Entry {
+	return Entry{
+		Target: &probe.Target{
+			Group: s.Group, Module: s.Module, Labels: s.Labels, Interval: cmp.Or(time.Duration(s.Interval), defaultInterval),
+		},
+		ConfirmInterval: time.Duration(s.ConfirmInterval), Timeout: time.Duration(s.Timeout),
+		To: s.To, DownAfter: s.DownAfter, UpAfter: s.UpAfter, RepeatEvery: (*time.Duration)(s.RepeatEvery),
 	}
 }
 
 // ResolveFound returns a target that discovery found for the group of the entry. What relabelling set comes before the
 // entry's settings, and these before the defaults. The error says why it cannot be a target.
-func (o TargetOptions) ResolveFound(found discovery.Found, defaults Settings) (Target, error) {
+func (o TargetOptions) ResolveFound(found discovery.Found, defaults Settings) (Entry, error) {
 	if found.Err != nil {
-		return Target{Target: found.Target}, found.Err
+		return Entry{Target: &probe.Target{Target: found.Target}}, found.Err
 	}
 	t := o.Settings.Over(defaults).Base()
-	t.Target, t.Hostname, t.Name = found.Target, found.Hostname, found.Name
+	t.Target.Target, t.Hostname, t.Name = found.Target, found.Hostname, found.Name
 	t.Module = cmp.Or(found.Module, t.Module, probe.DefaultModule(found.Target))
 	t.Group = cmp.Or(t.Group, found.Job)
 	t.Interval, t.Timeout = cmp.Or(found.Interval, t.Interval), cmp.Or(found.Timeout, t.Timeout)
@@ -280,7 +275,7 @@ func (o TargetOptions) ResolveFound(found discovery.Found, defaults Settings) (T
 	for _, text := range []struct {
 		option, value string
 		most          int
-	}{{"target", t.Target, probe.MaxTarget}, {"hostname", t.Hostname, probe.MaxHostname}, {"name", t.Name, probe.MaxTarget}, {"group", t.Group, probe.MaxTarget}} {
+	}{{"target", t.Target.Target, probe.MaxTarget}, {"hostname", t.Hostname, probe.MaxHostname}, {"name", t.Name, probe.MaxTarget}, {"group", t.Group, probe.MaxTarget}} {
 		if err := plainText(text.value, text.most); err != nil {
 			errs = append(errs, fmt.Errorf("the %s %w", text.option, err))
 		}
@@ -289,12 +284,12 @@ func (o TargetOptions) ResolveFound(found discovery.Found, defaults Settings) (T
 }
 
 // own is the value of one of our own labels; empty for those that are no part of the identity.
-func (t Target) own(label string) string {
+func (t Entry) own(label string) string {
 	switch label {
 	case "module":
 		return t.Module
 	case "target":
-		return t.Target
+		return t.Target.Target
 	case "hostname":
 		return t.Hostname
 	}

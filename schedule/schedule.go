@@ -22,12 +22,12 @@ type Scheduler struct {
 	Failed func(error)                              // called with the reason when a probe has no verdict; never nil
 	// NoVerdict is called with each target whose turn brought no verdict: it was refused, or the exporter failed. nil: it
 	// is not called. at is when the turn began.
-	NoVerdict func(t Target, at time.Time)
+	NoVerdict func(t *probe.Target, at time.Time)
 	Logger    *slog.Logger // never nil
 
 	mu      sync.Mutex
-	targets []Target      // of Apply, until Run takes them over
-	doubted []*entry      // by probes that ended, to be probed again soon
+	targets []Entry       // of Apply, until Run takes them over
+	doubted []*item       // by probes that ended, to be probed again soon
 	hurried []Identity    // to be probed at once
 	changed chan struct{} // capacity 1: targets or doubted differ from what Run works with
 	applied bool          // targets are new
@@ -40,7 +40,7 @@ const grid = 10 * time.Millisecond
 
 // Apply replaces the targets, which are not changed afterwards. Those that were there before, with the same interval, keep
 // their phase and state. It may be called before and during Run.
-func (s *Scheduler) Apply(targets []Target) {
+func (s *Scheduler) Apply(targets []Entry) {
 	s.mu.Lock()
 	s.targets, s.applied = targets, true
 	s.mu.Unlock()
@@ -113,7 +113,7 @@ func (s *Scheduler) update(due queue, now time.Time) queue {
 		due = plan(due, targets, now)
 	}
 	for _, e := range doubted {
-		// A reload may have put another entry in its place; that one is probed again at its next time.
+		// A reload may have put another item in its place; that one is probed again at its next time.
 		if e.place < len(due) && due[e.place] == e {
 			e.confirm = now.Add(e.ConfirmInterval)
 			heap.Fix(&due, e.place)
@@ -142,15 +142,15 @@ func (s *Scheduler) Hurry(t Identity) {
 }
 
 // plan makes the queue for the targets.
-func plan(before queue, targets []Target, now time.Time) queue {
-	known := make(map[Identity]*entry, len(before))
+func plan(before queue, targets []Entry, now time.Time) queue {
+	known := make(map[Identity]*item, len(before))
 	for _, e := range before {
 		known[e.Identity()] = e
 	}
 	after := make(queue, 0, len(targets))
 	for i := range targets {
 		t := &targets[i]
-		e := &entry{Target: t, place: len(after)}
+		e := &item{Entry: t, place: len(after)}
 		old := known[t.Identity()]
 		if old != nil {
 			e.state = old.state
@@ -170,11 +170,11 @@ func plan(before queue, targets []Target, now time.Time) queue {
 
 // Next is when a target is due after now. The targets are spread over their interval by name: the same target has the
 // same place in it after every restart and in every process, and a thousand of them do not start together.
-func Next(t Target, now time.Time) time.Time {
+func Next(t Entry, now time.Time) time.Time {
 	h := fnv.New64a()
 	h.Write([]byte(t.Module))
 	h.Write([]byte{0})
-	h.Write([]byte(t.Target))
+	h.Write([]byte(t.Target.Target))
 	if t.Hostname != "" {
 		h.Write([]byte{0})
 		h.Write([]byte(t.Hostname))
@@ -185,12 +185,12 @@ func Next(t Target, now time.Time) time.Time {
 }
 
 // probe probes one target once.
-func (s *Scheduler) probe(ctx context.Context, e *entry) {
+func (s *Scheduler) probe(ctx context.Context, e *item) {
 	start := time.Now()
 	m, err := s.Module(e.Module)
 	if err != nil {
 		s.Failed(err) // it cannot be used, or a reload took it away a moment ago, together with the target
-		s.noVerdict(*e.Target, start)
+		s.noVerdict(e.Target, start)
 		return
 	}
 	timeout := min(e.Interval, probe.DefaultTimeout)
@@ -207,7 +207,7 @@ func (s *Scheduler) probe(ctx context.Context, e *entry) {
 		s.confirm(e, record.Result.Up())
 	case ctx.Err() == nil:
 		s.Failed(err)
-		s.noVerdict(*e.Target, start)
+		s.noVerdict(e.Target, start)
 	}
 	// There is no client to answer, and a target that is not probed is never down: the log says it, once.
 	denied := (*probe.DeniedError)(nil)
@@ -216,7 +216,7 @@ func (s *Scheduler) probe(ctx context.Context, e *entry) {
 	}
 }
 
-func (s *Scheduler) noVerdict(t Target, at time.Time) {
+func (s *Scheduler) noVerdict(t *probe.Target, at time.Time) {
 	if s.NoVerdict != nil {
 		s.NoVerdict(t, at)
 	}
@@ -224,7 +224,7 @@ func (s *Scheduler) noVerdict(t Target, at time.Time) {
 
 // confirm has a target probed again soon while it fails and is not yet down for its alert. Only one probe of a target
 // runs at a time, so its failures need no lock.
-func (s *Scheduler) confirm(e *entry, up bool) {
+func (s *Scheduler) confirm(e *item, up bool) {
 	if up {
 		e.state.failures = 0
 		return
@@ -239,13 +239,13 @@ func (s *Scheduler) confirm(e *entry, up bool) {
 	s.notify()
 }
 
-// entry is a target and its next time.
-type entry struct {
-	*Target           // never changed
+// item is a target and its next time.
+type item struct {
+	*Entry            // never changed
 	next    time.Time // of its interval
 	confirm time.Time // in between, because its state is in doubt; zero: none
 	place   int       // in the queue
-	state   *state    // shared with the entry that a reload puts in its place
+	state   *state    // shared with the item that a reload puts in its place
 }
 
 // state is how it stands with a target.
@@ -255,7 +255,7 @@ type state struct {
 	failures int         // in a row; of the running probe alone
 }
 
-func (e *entry) due() time.Time {
+func (e *item) due() time.Time {
 	if !e.confirm.IsZero() && e.confirm.Before(e.next) {
 		return e.confirm
 	}
@@ -264,10 +264,10 @@ func (e *entry) due() time.Time {
 
 // tolerance is how late a turn may begin. What was missed, as while the process was stopped, is not made up for: all
 // targets at once would be a burst that no server expects.
-func (e *entry) tolerance() time.Duration { return max(time.Second, e.Interval/10) }
+func (e *item) tolerance() time.Duration { return max(time.Second, e.Interval/10) }
 
 // advance moves on to the time after the one that is due.
-func (e *entry) advance(now time.Time) {
+func (e *item) advance(now time.Time) {
 	e.confirm = time.Time{}
 	if e.next.After(now) {
 		return
@@ -276,8 +276,8 @@ func (e *entry) advance(now time.Time) {
 	e.next = e.next.Add((missed + 1) * e.Interval)
 }
 
-// queue is a heap of entries, the earliest first.
-type queue []*entry
+// queue is a heap of items, the earliest first.
+type queue []*item
 
 func (q queue) Len() int           { return len(q) }
 func (q queue) Less(i, j int) bool { return q[i].due().Before(q[j].due()) }
@@ -286,7 +286,7 @@ func (q queue) Swap(i, j int) {
 	q[i].place, q[j].place = i, j
 }
 func (q *queue) Push(x any) {
-	e := x.(*entry)
+	e := x.(*item)
 	e.place = len(*q)
 	*q = append(*q, e)
 }

@@ -61,16 +61,16 @@ func (l *log) of(target string) []time.Time {
 	return slices.Clone(l.times[target])
 }
 
-func every(interval time.Duration, targets ...string) []Target {
-	var all []Target
+func every(interval time.Duration, targets ...string) []Entry {
+	var all []Entry
 	for _, t := range targets {
-		all = append(all, Target{Target: t, Module: "m", Interval: interval})
+		all = append(all, Entry{Target: &probe.Target{Target: t, Module: "m", Interval: interval}})
 	}
 	return all
 }
 
 // run starts a scheduler in the bubble; stop ends it.
-func run(t *testing.T, l *log, targets []Target) (s *Scheduler, stop func()) {
+func run(t *testing.T, l *log, targets []Entry) (s *Scheduler, stop func()) {
 	t.Helper()
 	l.times = make(map[string][]time.Time)
 	s = &Scheduler{
@@ -112,7 +112,7 @@ func TestTurnWithoutVerdictIsReported(t *testing.T) {
 				return &probe.Module{Name: name, Prober: failing, Timeout: 10 * time.Second}, nil
 			},
 			Failed:    func(error) {},
-			NoVerdict: func(tg Target, at time.Time) { turns = append(turns, turn{tg.Module, tg.Target, at}) },
+			NoVerdict: func(tg *probe.Target, at time.Time) { turns = append(turns, turn{tg.Module, tg.Target, at}) },
 			Logger:    slog.New(slog.DiscardHandler),
 		}
 		s.Apply(every(time.Minute, "a:1"))
@@ -283,8 +283,8 @@ func TestATargetThatTheGuardRefusesIsLoggedOnce(t *testing.T) {
 func TestConfirmInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(log)
-		target := Target{Target: "a:1", Module: "m", Interval: time.Minute, ConfirmInterval: 5 * time.Second, DownAfter: 3}
-		_, stop := run(t, l, []Target{target})
+		target := Entry{Target: &probe.Target{Target: "a:1", Module: "m", Interval: time.Minute}, ConfirmInterval: 5 * time.Second, DownAfter: 3}
+		_, stop := run(t, l, []Entry{target})
 		l.fails.Store(true)
 		time.Sleep(3 * time.Minute)
 		stop()
@@ -374,7 +374,7 @@ func TestSwapOf10000Targets(t *testing.T) {
 
 // TestLateTurnsAreLeftOut: turns that are late by more than a tenth of the interval are left out.
 func TestLateTurnsAreLeftOut(t *testing.T) {
-	e := &entry{Target: &Target{Interval: time.Minute}}
+	e := &item{Entry: &Entry{Target: &probe.Target{Interval: time.Minute}}}
 	if e.tolerance() != 6*time.Second {
 		t.Errorf("tolerance %v", e.tolerance())
 	}

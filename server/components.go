@@ -89,7 +89,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	scheduler := &schedule.Scheduler{
 		Runner: runner, Failed: exporter.Failed, Logger: o.Logger,
 		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
-		NoVerdict: func(t schedule.Target, at time.Time) {
+		NoVerdict: func(t *probe.Target, at time.Time) {
 			targets.NoVerdict(t.Module, t.Target, t.Hostname)
 			archive.noVerdict(t, at)
 		},
@@ -110,7 +110,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 func newHook(o Options, external *url.URL, scheduler *schedule.Scheduler) *alert.Hook {
 	return alert.NewHook(alert.HookOptions{
 		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
-		Hurry: func(t alert.Target) {
+		Hurry: func(t *probe.Target) {
 			scheduler.Hurry(schedule.Identity{Module: t.Module, Target: t.Target, Hostname: t.Hostname})
 		},
 	})
@@ -141,13 +141,11 @@ func (c *components) closeHook(logger *slog.Logger) {
 	}
 }
 
-// configured are the targets as collector shows them.
-func configured(all []schedule.Target) []collector.Target {
-	targets := make([]collector.Target, len(all))
-	for i, t := range all {
-		targets[i] = collector.Target{
-			Module: t.Module, Target: t.Target, Hostname: t.Hostname, Name: t.Name, Group: t.Group, Interval: t.Interval, Labels: t.Labels,
-		}
+// configured are the targets without what only the schedule and alerts need.
+func configured(all []schedule.Entry) []*probe.Target {
+	targets := make([]*probe.Target, len(all))
+	for i, e := range all {
+		targets[i] = e.Target
 	}
 	return targets
 }

@@ -14,7 +14,6 @@ import (
 	"rollcall/history/prometheus"
 	"rollcall/history/store"
 	"rollcall/probe"
-	"rollcall/schedule"
 )
 
 // archive is the history of a process, a Source for pages: the server that the configuration names or else an embedded
@@ -45,7 +44,7 @@ func newArchive(o Options) *archive {
 // apply follows a configuration and the targets that it schedules here. The first one that wants the store opens it; from
 // then on it stays open.
 func (a *archive) apply(c *config.Config, selected selection) {
-	targets := kept(selected.targets)
+	targets := configured(selected.targets)
 	server := c.History()
 	a.server.Store(server)
 	if server != nil {
@@ -105,7 +104,7 @@ func (a *archive) Observe(r probe.Record) {
 }
 
 // noVerdict keeps a turn without one.
-func (a *archive) noVerdict(t schedule.Target, at time.Time) {
+func (a *archive) noVerdict(t *probe.Target, at time.Time) {
 	if a.keeps.Load() {
 		a.store.ObserveUnknown(t.Module, t.Target, t.Hostname, at)
 	}
@@ -199,15 +198,4 @@ func (a *archive) noter() func(*history.Summary) {
 			s.Opinion = a.hook.Opinion(t.Module, t.Target, t.Hostname)
 		}
 	}
-}
-
-// kept are the scheduled targets as history knows them.
-func kept(scheduled []schedule.Target) []history.Target {
-	targets := make([]history.Target, len(scheduled))
-	for i, t := range scheduled {
-		targets[i] = history.Target{
-			Module: t.Module, Target: t.Target, Hostname: t.Hostname, Name: t.Name, Group: t.Group, Interval: t.Interval, Labels: t.Labels,
-		}
-	}
-	return targets
 }

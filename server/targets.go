@@ -44,7 +44,7 @@ func newWatchlist(shard schedule.Shard, logger *slog.Logger) *watchlist {
 
 // selection is the targets that this process probes.
 type selection struct {
-	targets []schedule.Target
+	targets []schedule.Entry
 	all     bool // none is missing because its source has not answered yet
 }
 
@@ -55,7 +55,7 @@ func (w *watchlist) of(c *config.Config) selection {
 	w.refused.Store(int64(len(refused)))
 	w.logRefused(refused)
 	if w.shard.Of > 1 {
-		found = slices.DeleteFunc(slices.Clone(found), func(t schedule.Target) bool { return !w.shard.Keeps(t.Identity()) })
+		found = slices.DeleteFunc(slices.Clone(found), func(t schedule.Entry) bool { return !w.shard.Keeps(t.Identity()) })
 	}
 	return selection{found, answered}
 }

@@ -22,14 +22,12 @@ type fakeHistory struct {
 }
 
 // apply configures targets of which nothing is known.
-func (h *fakeHistory) apply(targets ...history.Target) {
+func (h *fakeHistory) apply(targets ...*probe.Target) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.targets = nil
 	for _, t := range targets {
-		id := t.ID()
-		t.Target = redact.Target(t.Target)
-		h.targets = append(h.targets, history.Summary{ID: id, Target: t, State: history.StateUnknown, Buckets: make([]history.Counts, 48)})
+		h.targets = append(h.targets, history.Summary{ID: t.ID(), Target: *t.Shown(), State: history.StateUnknown, Buckets: make([]history.Counts, 48)})
 	}
 }
 
@@ -37,7 +35,7 @@ func (h *fakeHistory) apply(targets ...history.Target) {
 func (h *fakeHistory) Observe(r probe.Record) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	id := history.TargetID(r.Module, r.Target, r.Hostname)
+	id := probe.TargetID(r.Module, r.Target, r.Hostname)
 	i := slices.IndexFunc(h.targets, func(s history.Summary) bool { return s.ID == id })
 	if !r.Scheduled || i < 0 {
 		return

@@ -121,7 +121,7 @@ func (f filter) narrowed() bool {
 }
 
 // groupOf is the group that a target is listed in; empty: none.
-func (f filter) groupOf(t *history.Target) string {
+func (f filter) groupOf(t *probe.Target) string {
 	if f.By != "" {
 		return t.Labels[f.By]
 	}

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"rollcall/history"
+	"rollcall/probe"
 )
 
 const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -33,7 +34,7 @@ func TestOverviewShowsProblemsFirst(t *testing.T) {
 	page := h.get("/").Body.String()
 	for _, part := range []string{
 		"<title>(26 down) – Rollcall</title>", "26 of 28 down", ">1 up<", ">26 down<", ">1 unknown<", "connect: connection refused",
-		`<a href="./?state=down">6 more that are down</a>`, "https://***@down.example/", `href="target/` + history.TargetID("tcp_connect", "up:1", ""),
+		`<a href="./?state=down">6 more that are down</a>`, "https://***@down.example/", `href="target/` + probe.TargetID("tcp_connect", "up:1", ""),
 	} {
 		if !strings.Contains(page, part) {
 			t.Errorf("the page lacks %s:\n%s", part, page)
@@ -68,7 +69,7 @@ func TestOverviewSaysThatAllIsWell(t *testing.T) {
 // many are n targets in groups of ten, every tenth down.
 func many(n int) (targets []history.Summary) {
 	for i := range n {
-		t := history.Target{Module: "tcp_connect", Target: fmt.Sprintf("host-%d.example:443", i), Group: fmt.Sprintf("group %d", i/10), Interval: time.Minute,
+		t := probe.Target{Module: "tcp_connect", Target: fmt.Sprintf("host-%d.example:443", i), Group: fmt.Sprintf("group %d", i/10), Interval: time.Minute,
 			Labels: map[string]string{"team": fmt.Sprint("team-", i%3)}}
 		s := history.Summary{ID: t.ID(), Target: t, State: history.StateUp, Since: time.Now().Add(-time.Hour), Buckets: make([]history.Counts, 48)}
 		for b := range s.Buckets {
@@ -141,11 +142,11 @@ func TestTargetAndIncidentPages(t *testing.T) {
 	h.configure("https://user:canary@down.example/", "up:1")
 	h.roll(t, downResult(), "https://user:canary@down.example/")
 	h.roll(t, upResult(), "up:1")
-	id := history.TargetID("tcp_connect", "https://***@down.example/", "")
+	id := probe.TargetID("tcp_connect", "https://***@down.example/", "")
 	for path, parts := range map[string][]string{
 		"/target/" + id:                {"https://***@down.example/", "connect: connection refused", `href="../incident/`, `href="../logs?id=1"`, `class="beats big"`, "<svg class=\"plot\""},
 		"/target/" + id + "?range=90d": {`href="?range=90d" aria-current="true"`},
-		"/target/" + history.TargetID("tcp_connect", "up:1", ""): {"up:1", "100 %"},
+		"/target/" + probe.TargetID("tcp_connect", "up:1", ""): {"up:1", "100 %"},
 		"/incidents":                                            {"1 open incident", `href="./incident/1f`, "connect: connection refused"},
 		"/incident/1f" + id[2:]:                                 {"First failing probe", "192.0.2.7", "asked for https://***@down.example/", `href="../target/` + id},
 		"/incidents.atom":                                       {"https://***@down.example/ is down"},
@@ -182,7 +183,7 @@ func TestTargetAndIncidentPages(t *testing.T) {
 func TestAPIRefuses(t *testing.T) {
 	h := newFixture(t, nil)
 	h.configure("up:1")
-	id := history.TargetID("tcp_connect", "up:1", "")
+	id := probe.TargetID("tcp_connect", "up:1", "")
 	for query, status := range map[string]int{
 		"targets?range=1y": 400, "targets?state=x": 400, "incidents?from=yesterday": 400, "incidents?limit=0": 400, "incidents?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z": 400,
 		"targets/0000000000000000/results": 404, "targets/" + id + "/results?step=1ms": 400, "targets/" + id + "/results?step=x": 400, "targets/" + id + "/results?step=1s": 400,
@@ -212,7 +213,7 @@ func TestAPIRefuses(t *testing.T) {
 func TestNamesAreEscapedEverywhere(t *testing.T) {
 	build := func(evil string) (*fixture, []string) {
 		h := newFixture(t, nil)
-		target := history.Target{Module: "tcp_connect", Target: evil + "!", Name: evil, Group: evil, Labels: map[string]string{"x": evil}, Interval: time.Minute}
+		target := &probe.Target{Module: "tcp_connect", Target: evil + "!", Name: evil, Group: evil, Labels: map[string]string{"x": evil}, Interval: time.Minute}
 		h.past.apply(target)
 		h.roll(t, downResult(), evil+"!")
 		h.past.targets[0].Last.Reason = "x"
@@ -243,7 +244,7 @@ func TestNamesAreEscapedEverywhere(t *testing.T) {
 				}
 			}
 		}
-		id := history.TargetID("tcp_connect", evil+"!", "")
+		id := probe.TargetID("tcp_connect", evil+"!", "")
 		for _, path := range []string{"/incidents.atom", "/badge/" + id + "/status.svg"} {
 			body := h.get(path).Body.String()
 			for decoder := xml.NewDecoder(strings.NewReader(body)); ; {

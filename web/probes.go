@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"rollcall/history"
 	"rollcall/probe"
 	"rollcall/redact"
 	"rollcall/report"
@@ -74,7 +73,7 @@ func newRow(kept *result, admin bool, now time.Time) row {
 	}
 	switch {
 	case record.Scheduled:
-		r.Link = "target/" + history.TargetID(record.Module, record.Target, record.Hostname)
+		r.Link = "target/" + probe.TargetID(record.Module, record.Target, record.Hostname)
 	case admin:
 		r.Link = "logs?id=" + strconv.FormatInt(kept.id, 10)
 	}

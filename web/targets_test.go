@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/collector"
-	"rollcall/history"
 	"rollcall/probe"
 )
 
@@ -28,16 +26,12 @@ func (h *fixture) roll(t *testing.T, result probe.Result, targets ...string) {
 // configure has targets in the metrics and in the history.
 func (h *fixture) configure(targets ...string) {
 	h.targets.Apply(configured(targets...))
-	var all []history.Target
-	for _, t := range configured(targets...) {
-		all = append(all, history.Target{Module: t.Module, Target: t.Target, Interval: t.Interval})
-	}
-	h.past.apply(all...)
+	h.past.apply(configured(targets...)...)
 }
 
-func configured(targets ...string) (all []collector.Target) {
+func configured(targets ...string) (all []*probe.Target) {
 	for _, target := range targets {
-		all = append(all, collector.Target{Module: "tcp_connect", Target: target, Interval: time.Minute})
+		all = append(all, &probe.Target{Module: "tcp_connect", Target: target, Interval: time.Minute})
 	}
 	return all
 }

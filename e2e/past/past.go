@@ -11,14 +11,13 @@ import (
 	"sync"
 	"time"
 
-	"rollcall/history"
 	"rollcall/history/store"
 	"rollcall/probe"
 )
 
 // Target is a target with what is made up about it.
 type Target struct {
-	history.Target
+	probe.Target
 	Prober string        // "http", "tcp", "icmp", "dns"
 	Usual  time.Duration // its response time
 	Expiry time.Time     // of its certificate; zero: none
@@ -44,9 +43,9 @@ func within(spans []Span, ago time.Duration) bool {
 // Write keeps what was found about targets in the time up to now, as if a rollcall had run with that storage directory.
 func Write(ctx context.Context, dir string, targets []Target, length time.Duration, now time.Time) error {
 	kept := store.New(store.Options{Dir: dir})
-	configured := make([]history.Target, len(targets))
+	configured := make([]*probe.Target, len(targets))
 	for i := range targets {
-		configured[i] = targets[i].Target
+		configured[i] = &targets[i].Target
 	}
 	kept.Apply(configured)
 	running, stop := context.WithCancel(ctx)

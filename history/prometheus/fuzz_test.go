@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/history"
+	"rollcall/probe"
 )
 
 // answering is a server that says the same to every query.
@@ -33,13 +34,13 @@ func FuzzServer(f *testing.F) {
 	}
 	f.Add([]byte(`{"status":"error","error":"no"}`))
 	now := time.Unix(1_700_000_000, 0)
-	target := history.Target{Module: "m", Target: "t"}
+	target := &probe.Target{Module: "m", Target: "t"}
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		s, err := New(Options{URL: "http://prometheus.test", Client: &http.Client{Transport: answering(answer)}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Apply([]history.Target{target})
+		s.Apply([]*probe.Target{target})
 		_, _ = s.Overview(t.Context(), history.Range24h)
 		_, _ = s.Series(t.Context(), target.ID(), now.Add(-time.Hour), now, time.Minute)
 		_, _ = s.Incident(t.Context(), "0123456789abcdef01234567")

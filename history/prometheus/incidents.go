@@ -101,7 +101,7 @@ func (s *Source) joinSpells(key targetKey, list []spell, now time.Time) []histor
 			continue
 		}
 		incidents = append(incidents, history.Incident{
-			ID: probe.IncidentID(key.module, key.target, key.hostname, m.at), TargetID: key.id(), Target: target,
+			ID: probe.IncidentID(key.module, key.target, key.hostname, m.at), TargetID: key.id(), Target: *target,
 			From: m.at, Last: m.at, Stage: m.stage, Reason: m.reason,
 		})
 	}

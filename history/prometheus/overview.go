@@ -98,17 +98,17 @@ func (s *Source) list(ctx context.Context, o *history.Overview, now time.Time) (
 	for _, sample := range vector {
 		key := keyOf(sample.Metric)
 		places[key] = len(o.Targets)
-		o.Targets = append(o.Targets, history.Summary{ID: key.id(), Target: s.target(key, seconds(sample.Value)), State: history.StateUnknown})
+		o.Targets = append(o.Targets, history.Summary{ID: key.id(), Target: *s.target(key, seconds(sample.Value)), State: history.StateUnknown})
 	}
 	return places, nil
 }
 
 // target is what is known of a target. s.mu is held.
-func (s *Source) target(key targetKey, interval time.Duration) history.Target {
+func (s *Source) target(key targetKey, interval time.Duration) *probe.Target {
 	if t, configured := s.targets[key.id()]; configured {
 		return t
 	}
-	return history.Target{Module: key.module, Target: key.target, Hostname: key.hostname, Interval: interval}
+	return &probe.Target{Module: key.module, Target: key.target, Hostname: key.hostname, Interval: interval}
 }
 
 // counts asks for the counts of n buckets of one target or all.

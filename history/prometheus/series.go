@@ -13,7 +13,7 @@ import (
 )
 
 // find returns the target with an ID: one that is configured, or one that the server has seen in the last 90 days.
-func (s *Source) find(ctx context.Context, id string) (targetKey, history.Target, error) {
+func (s *Source) find(ctx context.Context, id string) (targetKey, *probe.Target, error) {
 	s.mu.Lock()
 	t, configured := s.targets[id]
 	s.mu.Unlock()
@@ -52,7 +52,7 @@ func (s *Source) Series(ctx context.Context, id string, from, to time.Time, step
 	if n < 1 || n > history.MaxPoints {
 		return history.Series{}, fmt.Errorf("%d steps of %v; accepted: 1 to %d", n, step, history.MaxPoints)
 	}
-	series := history.Series{Target: target, From: from, To: end, Step: step, Points: make([]history.Point, n)}
+	series := history.Series{Target: *target, From: from, To: end, Step: step, Points: make([]history.Point, n)}
 	counts, err := s.counts(ctx, key, from, n, step, time.Now())
 	if err != nil {
 		return series, err

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"rollcall/history"
+	"rollcall/probe"
 	"rollcall/redact"
 )
 
@@ -40,7 +41,7 @@ type Source struct {
 	redact func(text string) string
 
 	mu       sync.Mutex
-	targets  map[string]history.Target // of Apply, by ID
+	targets  map[string]*probe.Target // of Apply, by ID
 	cache    map[history.Range]cached
 	problem  error
 	since    time.Time
@@ -79,16 +80,15 @@ func New(o Options) (*Source, error) {
 	}
 	return &Source{
 		api: apiv1.NewAPI(client), lag: o.Lag, redact: o.Redact,
-		targets: make(map[string]history.Target), cache: make(map[history.Range]cached),
+		targets: make(map[string]*probe.Target), cache: make(map[history.Range]cached),
 	}, nil
 }
 
 // Apply gives names, groups and labels to the targets that are configured here. The server may know others.
-func (s *Source) Apply(targets []history.Target) {
-	byID := make(map[string]history.Target, len(targets))
+func (s *Source) Apply(targets []*probe.Target) {
+	byID := make(map[string]*probe.Target, len(targets))
 	for _, t := range targets {
-		t.Target = redact.Target(t.Target)
-		byID[t.ID()] = t
+		byID[t.ID()] = t.Shown()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,7 +133,7 @@ func keyOf(m model.Metric) targetKey {
 	return targetKey{string(m["module"]), string(m["target"]), string(m["hostname"])}
 }
 
-func (k targetKey) id() string { return history.TargetID(k.module, k.target, k.hostname) }
+func (k targetKey) id() string { return probe.TargetID(k.module, k.target, k.hostname) }
 
 // selector selects a family's series: of one target, or of all that rollcall probes.
 func (k targetKey) selector(family string) string {

@@ -56,10 +56,10 @@ func BenchmarkTakeIn(b *testing.B) {
 }
 
 // benchTargets are n targets that are probed once a minute.
-func benchTargets(n int) []history.Target {
-	targets := make([]history.Target, n)
+func benchTargets(n int) []*probe.Target {
+	targets := make([]*probe.Target, n)
 	for i := range targets {
-		targets[i] = history.Target{
+		targets[i] = &probe.Target{
 			Module: "http_2xx", Target: fmt.Sprintf("https://host-%05d.example/health", i), Name: fmt.Sprintf("host %d", i),
 			Group: fmt.Sprintf("group %d", i%50), Interval: time.Minute, Labels: map[string]string{"team": "web"},
 		}
@@ -69,7 +69,7 @@ func benchTargets(n int) []history.Target {
 
 // writePast fills a store's file with the results of days before today. Single results and the finer rollups are written
 // for the last days only, when all is false.
-func writePast(b *testing.B, dir string, targets []history.Target, days int, all bool) {
+func writePast(b *testing.B, dir string, targets []*probe.Target, days int, all bool) {
 	b.Helper()
 	d := &disk{Store: New(Options{Dir: dir})}
 	f, _, err := boltfile.OpenOrReplace(d.path(), d.format(), func(*boltfile.File) error { return nil })

@@ -8,6 +8,7 @@ import (
 
 	"rollcall/history"
 	"rollcall/history/block"
+	"rollcall/probe"
 )
 
 // TestClockSteps sets the clock that records carry forward and back at random, between restarts and days, and holds what
@@ -16,12 +17,12 @@ func TestClockSteps(t *testing.T) {
 	for seed := range uint64(6) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(51, seed))
-			target := history.Target{Module: "tcp_connect", Target: "a.example:80", Interval: 5 * time.Minute}
+			target := &probe.Target{Module: "tcp_connect", Target: "a.example:80", Interval: 5 * time.Minute}
 			dir := t.TempDir()
 			time.Sleep(10 * 24 * time.Hour)
 			s, stop := runStore(t, Options{Dir: dir})
 			defer func() { stop() }()
-			s.Apply([]history.Target{target})
+			s.Apply([]*probe.Target{target})
 			flush(t, s)
 			begin := time.Now()
 			var offset time.Duration
@@ -41,7 +42,7 @@ func TestClockSteps(t *testing.T) {
 				case 4:
 					stop()
 					s, stop = runStore(t, Options{Dir: dir})
-					s.Apply([]history.Target{target})
+					s.Apply([]*probe.Target{target})
 					flush(t, s)
 				case 5:
 					s.mu.Lock()
@@ -66,7 +67,7 @@ func TestClockSteps(t *testing.T) {
 	}
 }
 
-func checkClockSteps(t *testing.T, s *Store, target history.Target, from, to time.Time, want history.Counts) {
+func checkClockSteps(t *testing.T, s *Store, target *probe.Target, from, to time.Time, want history.Counts) {
 	t.Helper()
 	results, err := s.Results(t.Context(), target.ID(), from, to, 1<<30)
 	if err != nil || len(results) != want.Known() {

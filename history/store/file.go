@@ -12,8 +12,8 @@ import (
 	"go.etcd.io/bbolt"
 
 	"rollcall/boltfile"
-	"rollcall/history"
 	"rollcall/history/block"
+	"rollcall/probe"
 )
 
 // fileName is the store's in its directory.
@@ -125,7 +125,7 @@ func encodeJSON(v any) []byte {
 type targetRow struct {
 	sealed uint64 // the last row of the journal that the rest has counted
 	left   int64  // when the target left the configuration; 0: it has not
-	Target history.Target
+	Target probe.Target
 	State  state
 }
 

@@ -49,7 +49,7 @@ func end(i *history.Incident, at time.Time) {
 
 func encodeIncident(i *history.Incident) []byte {
 	bare := *i
-	bare.Target, bare.Evidence, bare.Good = history.Target{}, nil, nil
+	bare.Target, bare.Evidence, bare.Good = probe.Target{}, nil, nil
 	return encodeJSON(bare)
 }
 

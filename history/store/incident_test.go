@@ -29,10 +29,10 @@ const canary = "hunter2-canary"
 func TestIncidentsSurviveRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		target := history.Target{Module: "http_2xx", Target: "https://user:" + canary + "@a.example/x", Hostname: "b.example", Name: "shop", Interval: time.Minute}
+		target := &probe.Target{Module: "http_2xx", Target: "https://user:" + canary + "@a.example/x", Hostname: "b.example", Name: "shop", Interval: time.Minute}
 		s, stop := runStore(t, Options{Dir: dir})
 		defer func() { stop() }()
-		s.Apply([]history.Target{target})
+		s.Apply([]*probe.Target{target})
 		flush(t, s)
 		observe := func(state history.State) time.Time {
 			time.Sleep(target.Interval)
@@ -90,7 +90,7 @@ func TestIncidentsSurviveRestarts(t *testing.T) {
 		observe(history.StateDown)
 		stop()
 		s, stop = runStore(t, Options{Dir: dir})
-		s.Apply([]history.Target{target})
+		s.Apply([]*probe.Target{target})
 		flush(t, s)
 		check("after a restart", 3, true)
 		sum := summaryOf(t, s, history.Range24h, target)
@@ -227,7 +227,7 @@ func FuzzTarget(f *testing.F) {
 	l := newLive(7)
 	l.configure(crashTargets[0])
 	l.count(&block.Point{Time: 1000, Interval: 1000, State: block.Up, Duration: 20})
-	f.Add(encodeJSON(&targetRow{Target: l.info, State: l.state}))
+	f.Add(encodeJSON(&targetRow{Target: *l.info, State: l.state}))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		row, err := decodeTarget(append(make([]byte, rowHead), block.Pack(text)...))
 		if err != nil {
@@ -238,7 +238,7 @@ func FuzzTarget(f *testing.F) {
 		l.count(&block.Point{Time: 1 << 41, Interval: 1000, State: block.Up, Duration: 20})
 		var sum history.Summary
 		l.summary(&sum, make([]history.Counts, 48), history.Range24h, 1<<42)
-		if _, err := decodeTarget(packRow((&targetRow{Target: l.info, State: l.state}).encode())); err != nil {
+		if _, err := decodeTarget(packRow((&targetRow{Target: *l.info, State: l.state}).encode())); err != nil {
 			t.Errorf("what was read cannot be read again: %v", err)
 		}
 	})
@@ -346,7 +346,7 @@ func TestAnotherReasonHasEvidenceOfItsOwn(t *testing.T) {
 		target := crashTargets[0]
 		s, stop := runStore(t, Options{Dir: t.TempDir()})
 		defer stop()
-		s.Apply([]history.Target{target})
+		s.Apply([]*probe.Target{target})
 		flush(t, s)
 		outage := func(reason probe.Reason) {
 			time.Sleep(time.Minute)

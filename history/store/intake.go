@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"time"
 
-	"rollcall/history"
 	"rollcall/history/block"
 	"rollcall/probe"
 )
@@ -87,7 +86,7 @@ func (s *Store) takeIn() {
 // takeTurn takes one turn in. s.mu is held.
 func (s *Store) takeTurn(q *queued) {
 	r := &q.record
-	l := s.byID[history.TargetNumber(r.Module, r.Target, r.Hostname)]
+	l := s.byID[probe.TargetNumber(r.Module, r.Target, r.Hostname)]
 	if l == nil || l.left != 0 {
 		return // a reload took the target away meanwhile
 	}

@@ -2,20 +2,18 @@ package store
 
 import (
 	"maps"
-	"time"
 
 	"rollcall/history"
 	"rollcall/history/block"
 	"rollcall/probe"
-	"rollcall/redact"
 )
 
 // live is what is kept in memory of a target.
 type live struct {
 	state
 	id   uint64
-	info history.Target // without userinfo
-	left int64          // when it left the configuration; 0: it has not
+	info *probe.Target // without userinfo; never nil once it is in byID
+	left int64         // when it left the configuration; 0: it has not
 
 	open      block.Stream // the turns that are in no block
 	openSince uint64       // the first row of the journal that may have one of them
@@ -60,16 +58,13 @@ func newState() state {
 func (l *state) rings() []*ring { return []*ring{&l.HalfHours, &l.ThreeHours, &l.Days} }
 
 // configure takes over what the configuration says.
-func (l *live) configure(t history.Target) {
-	t.Target = redact.Target(t.Target)
-	if t.Interval < time.Millisecond {
-		t.Interval = time.Minute
-	}
-	l.save = l.save || l.left != 0 || !sameTarget(l.info, t)
+func (l *live) configure(t *probe.Target) {
+	t = t.Shown()
+	l.save = l.save || l.left != 0 || l.info == nil || !sameTarget(l.info, t)
 	l.info, l.left = t, 0
 }
 
-func sameTarget(a, b history.Target) bool {
+func sameTarget(a, b *probe.Target) bool {
 	return a.Module == b.Module && a.Target == b.Target && a.Hostname == b.Hostname && a.Name == b.Name &&
 		a.Group == b.Group && a.Interval == b.Interval && maps.Equal(a.Labels, b.Labels)
 }

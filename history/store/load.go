@@ -7,8 +7,8 @@ import (
 	"go.etcd.io/bbolt"
 
 	"rollcall/boltfile"
-	"rollcall/history"
 	"rollcall/history/block"
+	"rollcall/probe"
 )
 
 // content is what a file has when it is opened.
@@ -129,14 +129,18 @@ func (l *live) restore(row *targetRow) {
 	l.good, l.info, l.left, l.save, l.loaded = good, info, left, save, true
 	if row == nil {
 		l.save = true
+		if l.info == nil {
+			l.info = new(probe.Target) // the file has results of it, and a crash came before its row
+		}
 		return
 	}
 	l.state, l.sealed = row.State, row.sealed
-	if info.Module == "" {
-		l.info, l.left = row.Target, row.left
+	if info == nil {
+		info := row.Target // without the rest of the row
+		l.info, l.left = &info, row.left
 		return
 	}
-	l.save = save || row.left != 0 || !sameTarget(row.Target, info)
+	l.save = save || row.left != 0 || !sameTarget(&row.Target, info)
 }
 
 // install takes the targets over that Apply was called with.
@@ -150,7 +154,7 @@ func (d *disk) install(now time.Time) {
 	d.wanted, d.changed = nil, false
 	fresh := make(map[uint64]*live)
 	for _, t := range wanted {
-		if id := history.TargetNumber(t.Module, t.Target, t.Hostname); d.byID[id] == nil {
+		if id := probe.TargetNumber(t.Module, t.Target, t.Hostname); d.byID[id] == nil {
 			fresh[id] = newLive(id)
 		}
 	}
@@ -161,7 +165,7 @@ func (d *disk) install(now time.Time) {
 	d.order = make([]*live, 0, len(wanted))
 	kept := make(map[*live]bool, len(wanted))
 	for _, t := range wanted {
-		id := history.TargetNumber(t.Module, t.Target, t.Hostname)
+		id := probe.TargetNumber(t.Module, t.Target, t.Hostname)
 		l := d.byID[id]
 		if l == nil {
 			l = fresh[id]

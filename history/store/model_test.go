@@ -141,7 +141,7 @@ func (m *model) comparePoint(t *testing.T, p history.Point, step time.Duration, 
 	}
 }
 
-func testRecord(target history.Target, at time.Time, state history.State, duration time.Duration) probe.Record {
+func testRecord(target *probe.Target, at time.Time, state history.State, duration time.Duration) probe.Record {
 	r := probe.Record{
 		Module: target.Module, Prober: "http", Target: target.Target, Hostname: target.Hostname, Scheduled: true,
 		Timeout: 10 * time.Second,
@@ -188,7 +188,7 @@ func flush(t testing.TB, s *Store) {
 	}
 }
 
-func summaryOf(t *testing.T, s *Store, r history.Range, target history.Target) history.Summary {
+func summaryOf(t *testing.T, s *Store, r history.Range, target *probe.Target) history.Summary {
 	t.Helper()
 	o, err := s.Overview(t.Context(), r)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"rollcall/history"
 	"rollcall/history/block"
+	"rollcall/probe"
 )
 
 const defaultLimit = 1000
@@ -245,17 +246,17 @@ func (s *Store) daysOf(tx *bbolt.Tx, open []block.Point) (first, last int64) {
 }
 
 // targetOf is what is known of a target; its Module is empty when nothing is.
-func (s *Store) targetOf(tx *bbolt.Tx, id string) history.Target {
+func (s *Store) targetOf(tx *bbolt.Tx, id string) probe.Target {
 	s.mu.Lock()
 	l := s.byID[rowID(id)]
 	s.mu.Unlock()
 	if l != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return l.info
+		return *l.info
 	}
 	if row := s.readTarget(tx, rowID(id)); row != nil {
 		return row.Target
 	}
-	return history.Target{}
+	return probe.Target{}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rollcall/history"
+	"rollcall/probe"
 )
 
 func TestRetentionTime(t *testing.T) {
@@ -17,9 +18,9 @@ func TestRetentionTime(t *testing.T) {
 		const keep = 3 * 24 * time.Hour
 		s, stop := runStore(t, Options{Dir: t.TempDir(), RetentionTime: keep})
 		defer stop()
-		target := history.Target{Module: "tcp_connect", Target: "a.example:80", Interval: 30 * time.Minute}
-		gone := history.Target{Module: "tcp_connect", Target: "gone.example:80", Interval: 30 * time.Minute}
-		s.Apply([]history.Target{target, gone})
+		target := &probe.Target{Module: "tcp_connect", Target: "a.example:80", Interval: 30 * time.Minute}
+		gone := &probe.Target{Module: "tcp_connect", Target: "gone.example:80", Interval: 30 * time.Minute}
+		s.Apply([]*probe.Target{target, gone})
 		flush(t, s)
 		begin := time.Now()
 		var first string
@@ -34,7 +35,7 @@ func TestRetentionTime(t *testing.T) {
 			case n < 48:
 				s.Observe(testRecord(gone, time.Now(), history.StateUp, time.Second))
 			case n == 48:
-				s.Apply([]history.Target{target})
+				s.Apply([]*probe.Target{target})
 				incidents, err := s.Incidents(t.Context(), history.IncidentFilter{}, begin, time.Now(), 0)
 				if err != nil || len(incidents) != 1 {
 					t.Fatalf("incidents %+v: %v", incidents, err)
@@ -77,8 +78,8 @@ func TestWrongClockDeletesLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		s, stop := runStore(t, Options{Dir: dir})
-		target := history.Target{Module: "tcp_connect", Target: "a.example:80", Interval: time.Hour}
-		s.Apply([]history.Target{target})
+		target := &probe.Target{Module: "tcp_connect", Target: "a.example:80", Interval: time.Hour}
+		s.Apply([]*probe.Target{target})
 		begin := time.Now()
 		for range 10 * 24 {
 			time.Sleep(target.Interval)
@@ -89,7 +90,7 @@ func TestWrongClockDeletesLittle(t *testing.T) {
 		time.Sleep(2 * 365 * 24 * time.Hour)
 		s, stop = runStore(t, Options{Dir: dir})
 		defer func() { stop() }()
-		s.Apply([]history.Target{target})
+		s.Apply([]*probe.Target{target})
 		time.Sleep(15 * time.Minute)
 		flush(t, s)
 		results, err := s.Results(t.Context(), target.ID(), begin, begin.Add(20*24*time.Hour), 1<<30)
@@ -105,9 +106,9 @@ func TestRetentionSize(t *testing.T) {
 	dir := t.TempDir()
 	s, stop := runStore(t, Options{Dir: dir, RetentionSize: limit})
 	defer stop()
-	var targets []history.Target
+	var targets []*probe.Target
 	for i := range 20 {
-		targets = append(targets, history.Target{Module: "http_2xx", Target: fmt.Sprintf("https://host-%d.example/", i), Interval: time.Minute})
+		targets = append(targets, &probe.Target{Module: "http_2xx", Target: fmt.Sprintf("https://host-%d.example/", i), Interval: time.Minute})
 	}
 	s.Apply(targets)
 	flush(t, s)

@@ -127,7 +127,7 @@ func (d *disk) newBatch(now time.Time) *batch {
 			continue // it was sealed meanwhile
 		}
 		l.sealing, l.save = int32(len(l.open.Bytes)), false
-		row := targetRow{sealed: b.row, left: l.left, Target: l.info, State: l.state}
+		row := targetRow{sealed: b.row, left: l.left, Target: *l.info, State: l.state}
 		b.seals = append(b.seals, seal{l, l.open, l.Last, row.encode()})
 		d.hand = l.id + 1
 	}

@@ -42,7 +42,7 @@ type Store struct {
 	started chan struct{}   // closed when the file has been read, or could not be
 
 	mu        sync.Mutex
-	wanted    []history.Target   // of Apply, until the disk goroutine installs them
+	wanted    []*probe.Target    // of Apply, until the disk goroutine installs them
 	wantedAll bool               // there are no other configured targets
 	changed   bool               // wanted is not installed yet
 	order     []*live            // configured
@@ -109,13 +109,13 @@ func (s *Store) Run(ctx context.Context) {
 // Apply replaces the configured targets. One that was there before keeps its state; what is kept of one that left stays
 // until it is too old. Observe ignores targets that are not configured. It may be called before and during Run, and
 // takes effect soon after; Flush waits for it.
-func (s *Store) Apply(targets []history.Target) { s.want(targets, true) }
+func (s *Store) Apply(targets []*probe.Target) { s.want(targets, true) }
 
 // ApplyPart is Apply while not all configured targets are known, because a source of targets has not answered yet: none
 // leaves by it.
-func (s *Store) ApplyPart(targets []history.Target) { s.want(targets, false) }
+func (s *Store) ApplyPart(targets []*probe.Target) { s.want(targets, false) }
 
-func (s *Store) want(targets []history.Target, all bool) {
+func (s *Store) want(targets []*probe.Target, all bool) {
 	s.mu.Lock()
 	s.wanted, s.wantedAll, s.changed = targets, all, true
 	s.mu.Unlock()

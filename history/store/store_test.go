@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rollcall/history"
+	"rollcall/probe"
 )
 
 // TestNumbersEqualBruteForce probes for some days, with failures, own errors, times in which rollcall was stopped, and
@@ -17,7 +18,7 @@ import (
 func TestNumbersEqualBruteForce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(11, 12))
-		targets := []history.Target{
+		targets := []*probe.Target{
 			{Module: "http_2xx", Target: "https://a.example/", Interval: time.Minute},
 			{Module: "http_2xx", Target: "https://b.example/", Interval: 2 * time.Minute},
 			{Module: "icmp", Target: "c.example", Interval: 3 * time.Hour},
@@ -87,7 +88,7 @@ func math1(rng *rand.Rand) float64 {
 	return max(f, 0.01)
 }
 
-func compareOverview(t *testing.T, s *Store, target history.Target, m *model) {
+func compareOverview(t *testing.T, s *Store, target *probe.Target, m *model) {
 	t.Helper()
 	now := time.Now()
 	for _, r := range history.Ranges() {
@@ -117,7 +118,7 @@ func compareOverview(t *testing.T, s *Store, target history.Target, m *model) {
 	}
 }
 
-func compareSeries(t *testing.T, s *Store, target history.Target, m *model, begin time.Time) {
+func compareSeries(t *testing.T, s *Store, target *probe.Target, m *model, begin time.Time) {
 	t.Helper()
 	now := time.Now()
 	for _, c := range []struct {
@@ -166,7 +167,7 @@ func compareSeries(t *testing.T, s *Store, target history.Target, m *model, begi
 	}
 }
 
-var crashTargets = []history.Target{
+var crashTargets = []*probe.Target{
 	{Module: "http_2xx", Target: "https://a.example/", Interval: time.Minute},
 	{Module: "http_2xx", Target: "https://b.example/", Interval: time.Minute},
 	{Module: "icmp", Target: "c.example", Interval: time.Minute},
@@ -175,13 +176,13 @@ var crashTargets = []history.Target{
 // TestFileThatIsRemovedIsWrittenAgain: what a restart finds is all that was there.
 func TestFileThatIsRemovedIsWrittenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		target := history.Target{Module: "http_2xx", Target: "https://a.example/", Interval: time.Minute}
+		target := &probe.Target{Module: "http_2xx", Target: "https://a.example/", Interval: time.Minute}
 		dir := t.TempDir()
 		s, stop := runStore(t, Options{Dir: dir})
-		s.Apply([]history.Target{target})
+		s.Apply([]*probe.Target{target})
 		flush(t, s)
 		begin, count := time.Now(), 0
-		probe := func() {
+		observe := func() {
 			for range 100 {
 				time.Sleep(time.Minute)
 				s.Observe(testRecord(target, time.Now(), history.StateUp, time.Second))
@@ -189,7 +190,7 @@ func TestFileThatIsRemovedIsWrittenAgain(t *testing.T) {
 			}
 			flush(t, s)
 		}
-		probe()
+		observe()
 		if err := os.Remove(filepath.Join(dir, fileName)); err != nil {
 			t.Fatal(err)
 		}
@@ -197,10 +198,10 @@ func TestFileThatIsRemovedIsWrittenAgain(t *testing.T) {
 		if stats := s.Stats(); stats.WriteFailures != 1 || !stats.Writable {
 			t.Errorf("%d failures are counted, writable: %t", stats.WriteFailures, stats.Writable)
 		}
-		probe()
+		observe()
 		stop()
 		s, stop = runStore(t, Options{Dir: dir})
-		s.Apply([]history.Target{target})
+		s.Apply([]*probe.Target{target})
 		flush(t, s)
 		results, err := s.Results(t.Context(), target.ID(), begin, time.Now().Add(time.Hour), 1000)
 		if err != nil || len(results) != count {
