@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"rollcall/alert/alertmanager"
 	"rollcall/alert/outbox"
 	"rollcall/probe"
@@ -103,7 +105,7 @@ func TestAlertFiresUntilTheTargetIsUp(t *testing.T) {
 		watching("host:1")(c)
 		h := openHook(t, dir, c)
 		begin := time.Now()
-		rec := probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Scheduled: true, Labels: map[string]string{"team": "x"}, Result: *resultAt(begin, false)}
+		rec := probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Scheduled: true, Labels: labels.FromMap(map[string]string{"team": "x"}), Result: *resultAt(begin, false)}
 		h.Observe(rec)
 		time.Sleep(time.Second)
 		for _, url := range []string{am1, am2} {

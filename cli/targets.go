@@ -7,11 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"maps"
-	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -110,20 +109,13 @@ func (c *targetsCommand) print(targets []schedule.Entry, now time.Time) error {
 	return table.Flush()
 }
 
-// labelText is what a target has beside its module, as Prometheus writes labels.
+// labelText is what a target has beside its module, as Prometheus writes labels. Those of its own come before.
 func labelText(t schedule.Entry) string {
-	labels := maps.Clone(t.Labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
+	all := labels.NewBuilder(t.Labels)
 	for name, value := range map[string]string{"name": t.Name, "group": t.Group, "hostname": t.Hostname} {
-		if value != "" && labels[name] == "" {
-			labels[name] = value
+		if all.Get(name) == "" {
+			all.Set(name, value)
 		}
 	}
-	var pairs []string
-	for _, name := range slices.Sorted(maps.Keys(labels)) {
-		pairs = append(pairs, fmt.Sprintf("%s=%q", name, labels[name]))
-	}
-	return "{" + strings.Join(pairs, ", ") + "}"
+	return all.Labels().String()
 }

@@ -95,7 +95,7 @@ func TestEveryPageIsValidInEveryFormat(t *testing.T) {
 	})
 	var targets Targets
 	configured := every(time.Minute, "http_2xx", "https://www.example.com/", "https://old.example.com/")
-	configured[0].Labels, configured[0].Name, configured[0].Group = map[string]string{"team": "web", "service.name": "größe"}, "Shop", "web"
+	configured[0].Labels, configured[0].Name, configured[0].Group = labels.FromMap(map[string]string{"team": "web", "service.name": "größe"}), "Shop", "web"
 	targets.Apply(configured)
 	for kind, record := range records() {
 		e.Observe(record)

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unique"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/prometheus/common/model"
 
 	"rollcall/probe"
@@ -72,12 +74,10 @@ func (v *verdict) value(series int) (value float64, ok bool) {
 func (t *Targets) Apply(configured []*probe.Target) {
 	targets := make([]target, len(configured))
 	for i, c := range configured {
-		t := target{Target: c.Shown()}
-		for name := range c.Labels {
-			if !model.LegacyValidation.IsValidLabelName(name) {
-				t.special = true
-			}
-		}
+		t := target{Target: c.Redacted()}
+		c.Labels.Range(func(l labels.Label) {
+			t.special = t.special || !model.LegacyValidation.IsValidLabelName(l.Name)
+		})
 		t.labels = t.writeLabels(model.UnderscoreEscaping)
 		targets[i] = t
 	}
@@ -99,20 +99,20 @@ func (t *Targets) Apply(configured []*probe.Target) {
 // labelMap returns the labels that all series of a target have, with names as the format's scheme escapes them. Of two
 // that the scheme makes the same, the first counts.
 func (t *target) labelMap(scheme model.EscapingScheme) map[string]string {
-	labels := make(map[string]string, 5+len(t.Labels))
-	for _, name := range slices.Sorted(maps.Keys(t.Labels)) {
-		if escaped := model.EscapeName(name, scheme); labels[escaped] == "" {
-			labels[escaped] = strings.ToValidUTF8(t.Labels[name], "\uFFFD")
+	all := make(map[string]string, 5+t.Labels.Len())
+	t.Labels.Range(func(l labels.Label) {
+		if escaped := model.EscapeName(l.Name, scheme); all[escaped] == "" {
+			all[escaped] = strings.ToValidUTF8(l.Value, "\uFFFD")
 		}
-	}
-	labels["module"], labels["target"], labels["hostname"] = t.Module, t.Target.Target, t.Hostname
-	return labels
+	})
+	all["module"], all["target"], all["hostname"] = t.Module, t.Target.Target, t.Hostname
+	return all
 }
 
 // beginLabels is labelMap as the text formats write it, without the closing brace.
 func (t *target) beginLabels(scheme model.EscapingScheme) string {
 	if !t.special || scheme == model.UnderscoreEscaping {
-		if scheme != model.DotsEscaping || len(t.Labels) == 0 {
+		if scheme != model.DotsEscaping || t.Labels.IsEmpty() {
 			return t.labels
 		}
 	}
@@ -121,16 +121,16 @@ func (t *target) beginLabels(scheme model.EscapingScheme) string {
 
 // writeLabels writes what beginLabels returns. A label without a value is none, as in Prometheus.
 func (t *target) writeLabels(scheme model.EscapingScheme) string {
-	labels := t.labelMap(scheme)
+	all := t.labelMap(scheme)
 	buf := []byte{'{'}
-	for _, label := range slices.Sorted(maps.Keys(labels)) {
-		if labels[label] == "" {
+	for _, label := range slices.Sorted(maps.Keys(all)) {
+		if all[label] == "" {
 			continue
 		}
 		if len(buf) > 1 {
 			buf = append(buf, ',')
 		}
-		buf = appendLabel(buf, quotedName(label), labels[label])
+		buf = appendLabel(buf, quotedName(label), all[label])
 	}
 	return string(buf)
 }

@@ -210,7 +210,7 @@ func eachInfo(v *view, emit func(*targetSeries) bool) {
 		}
 		s = targetSeries{target: t, value: 1}
 		for i, label := range [...]struct{ name, value string }{{"group", t.Group}, {"name", t.Name}} {
-			if _, own := t.Labels[label.name]; !own && label.value != "" {
+			if !t.Labels.Has(label.name) && label.value != "" {
 				s.extra[i] = label
 			}
 		}

@@ -17,6 +17,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/google/go-cmp/cmp"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -30,7 +32,7 @@ func TestGoldenTargets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var targets Targets
 		configured := every(time.Minute, "http_2xx", "https://www.example.com/", "https://old.example.com/", "https://u:canary@shop.example.com/", "https://new.example.com/")
-		configured[0].Labels = map[string]string{"team": "web", "about": `quotes " and \`, "empty": ""}
+		configured[0].Labels = labels.FromMap(map[string]string{"team": "web", "about": `quotes " and \`, "empty": ""})
 		targets.Apply(append(configured, every(15*time.Second, "tcp_connect", "mail.example.com:25", "silent.example.com:25")...))
 		targets.Observe(scheduled("tcp_connect", "silent.example.com:25", "tcp"))
 		time.Sleep(time.Minute)
@@ -121,7 +123,7 @@ func TestHostileTextStaysInItsLabel(t *testing.T) {
 	for _, evil := range []string{"a\"} 1\nprobe_success{target=\"x", `\`, `\"`, "\x00\x7f\u2028", "{{.}}", strings.Repeat("a", 10_000)} {
 		var targets Targets
 		configured := every(time.Minute, "m"+evil, "t"+evil)
-		configured[0].Labels = map[string]string{"own": evil}
+		configured[0].Labels = labels.FromMap(map[string]string{"own": evil})
 		targets.Apply(configured)
 		targets.Observe(scheduled("m"+evil, "t"+evil, "refused"))
 		parser := expfmt.NewTextParser(model.LegacyValidation)
@@ -219,7 +221,7 @@ func TestTargetsAreWrittenAsTheScraperAsks(t *testing.T) {
 func TestProtobufSaysWhatTheTextSays(t *testing.T) {
 	var targets Targets
 	configured := every(time.Minute, "m", "a:1", "b:1", "silent:1")
-	configured[0].Labels, configured[0].Name = map[string]string{"service.name": "x", "empty": ""}, "A"
+	configured[0].Labels, configured[0].Name = labels.FromMap(map[string]string{"service.name": "x", "empty": ""}), "A"
 	configured[1].Hostname, configured[1].Group = "host", "g"
 	targets.Apply(configured)
 	for range 3 {

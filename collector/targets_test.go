@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/google/go-cmp/cmp"
 
 	"rollcall/probe"
@@ -75,7 +77,7 @@ func TestReloadKeepsTheVerdictsOfWhatStays(t *testing.T) {
 	targets.Observe(scheduled("m", "goes:1", "tcp"))
 	next := every(time.Hour, "m", "stays:1", "comes:1")
 	next = append(next, every(time.Hour, "other", "stays:1")...)
-	next[0].Labels = map[string]string{"team": "x"}
+	next[0].Labels = labels.FromMap(map[string]string{"team": "x"})
 	targets.Apply(next)
 	targets.Observe(scheduled("m", "goes:1", "tcp")) // its probe was under way
 	want := `probe_success{module="m",target="stays:1",team="x"} 1
@@ -133,7 +135,7 @@ probe_success{hostname="b.example",module="m",target="192.0.2.1:443"} 0
 func TestLabelNamesAreEscapedAsTheScraperAsks(t *testing.T) {
 	var targets Targets
 	configured := every(time.Minute, "m", "x:1")
-	configured[0].Labels = map[string]string{"service.name": "shop", "service_name": "other", "größe": "1"}
+	configured[0].Labels = labels.FromMap(map[string]string{"service.name": "shop", "service_name": "other", "größe": "1"})
 	targets.Apply(configured)
 	for accept, want := range map[string]string{
 		"": `{gr__e="1",module="m",service_name="shop",target="x:1"}`,
@@ -161,7 +163,7 @@ func TestATargetIsCheap(t *testing.T) {
 	const n = 20_000
 	configured := manyTargets(n)
 	for i := range configured {
-		configured[i].Labels = map[string]string{"team": "web"}
+		configured[i].Labels = labels.FromMap(map[string]string{"team": "web"})
 	}
 	targets := new(Targets)
 	before := heap()

@@ -45,7 +45,7 @@ func TestAlertAndTargetsLoad(t *testing.T) {
 	}
 	targets := c.Targets()
 	if len(targets) != 3 || targets[0].Module != "tcp_connect" || targets[1].Module != "http_2xx" ||
-		targets[0].Interval != time.Minute || targets[2].Interval != 30*time.Second || targets[2].Labels["team"] != "data" {
+		targets[0].Interval != time.Minute || targets[2].Interval != 30*time.Second || targets[2].Labels.Get("team") != "data" {
 		t.Errorf("targets: %+v", targets)
 	}
 	shown := string(c.YAML())

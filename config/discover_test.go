@@ -60,8 +60,8 @@ func TestDiscoveredTargetsAreJudgedOneByOne(t *testing.T) {
 		}
 	}
 	web := targets[1]
-	if web.Group != "websites" || web.Interval != 20*time.Second || web.DownAfter != 2 || web.Labels["site"] != "here" ||
-		web.Labels["exported_target"] != "other" || len(web.Labels) != 2 || targets[0].DownAfter != 3 || targets[0].To[0] != "mail@example.com" {
+	if web.Group != "websites" || web.Interval != 20*time.Second || web.DownAfter != 2 || web.Labels.Get("site") != "here" ||
+		web.Labels.Get("exported_target") != "other" || web.Labels.Len() != 2 || targets[0].DownAfter != 3 || targets[0].To[0] != "mail@example.com" {
 		t.Errorf("%+v", targets[:2])
 	}
 	if len(c.Targets()) != 1 {

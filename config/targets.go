@@ -128,10 +128,10 @@ func (c *Config) Discover(groups func(discovery.Source) []discovery.Group) (targ
 			refused = append(refused, Refused{Err: err})
 		}
 		targets = slices.Grow(targets, len(found))
+		base := c.withAlertDefaults(entry.Settings.Over(c.file.Defaults).Base())
 		for _, f := range found {
-			t, err := entry.ResolveFound(f, c.file.Defaults)
+			t, err := base.WithFound(f)
 			if err == nil {
-				t = c.withAlertDefaults(t)
 				err = c.judgeFound(t, seen)
 			}
 			if err != nil {

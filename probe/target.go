@@ -7,26 +7,28 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"rollcall/redact"
 )
 
 // Target is a configured target: what is probed, how often, and what it is called. Module, Target and Hostname tell it from
 // others. It is not changed once it is passed on, so that all that keep something of each target share one.
 type Target struct {
-	Module   string            // never empty
-	Target   string            // as configured; what is stored or shown has no userinfo (redact.Target)
-	Hostname string            // in place of the target's host, in HTTP requests and TLS; empty: none
-	Name     string            // for people; empty: Target is shown
-	Group    string            // empty: none
-	Interval time.Duration     // between two probes
-	Labels   map[string]string // its own; none has the name of a label that rollcall sets
+	Module   string        // never empty
+	Target   string        // as configured; what is stored or shown has no userinfo (redact.Target)
+	Hostname string        // in place of the target's host, in HTTP requests and TLS; empty: none
+	Name     string        // for people; empty: Target is shown
+	Group    string        // empty: none
+	Interval time.Duration // between two probes
+	Labels   labels.Labels // its own; none has the name of a label that rollcall sets
 }
 
 // ID is the target's TargetID.
 func (t *Target) ID() string { return TargetID(t.Module, t.Target, t.Hostname) }
 
-// Shown is the target as it is stored and shown: itself, unless it has userinfo.
-func (t *Target) Shown() *Target {
+// Redacted is the target as it is stored and shown: itself, unless it has userinfo.
+func (t *Target) Redacted() *Target {
 	shown := redact.Target(t.Target)
 	if shown == t.Target {
 		return t

@@ -13,6 +13,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/prometheus/common/model"
 
 	"rollcall/probe"
@@ -239,37 +241,35 @@ func (s Settings) Over(defaults Settings) Settings {
 func (s Settings) Base() Entry {
 	return Entry{
 		Target: &probe.Target{
-			Group: s.Group, Module: s.Module, Labels: s.Labels, Interval: cmp.Or(time.Duration(s.Interval), defaultInterval),
+			Group: s.Group, Module: s.Module, Labels: labels.FromMap(s.Labels), Interval: cmp.Or(time.Duration(s.Interval), defaultInterval),
 		},
 		ConfirmInterval: time.Duration(s.ConfirmInterval), Timeout: time.Duration(s.Timeout),
 		To: s.To, DownAfter: s.DownAfter, UpAfter: s.UpAfter, RepeatEvery: (*time.Duration)(s.RepeatEvery),
 	}
 }
 
-// ResolveFound returns a target that discovery found for the group of the entry. What relabelling set comes before the
-// entry's settings, and these before the defaults. The error says why it cannot be a target.
-func (o TargetOptions) ResolveFound(found discovery.Found, defaults Settings) (Entry, error) {
+// WithFound returns a target that discovery found for the group of an entry, of which e has the settings: see Base. What
+// relabelling set comes before these. The error says why it cannot be a target.
+func (e Entry) WithFound(found discovery.Found) (Entry, error) {
 	if found.Err != nil {
 		return Entry{Target: &probe.Target{Target: found.Target}}, found.Err
 	}
-	t := o.Settings.Over(defaults).Base()
-	t.Target.Target, t.Hostname, t.Name = found.Target, found.Hostname, found.Name
-	t.Module = cmp.Or(found.Module, t.Module, probe.DefaultModule(found.Target))
-	t.Group = cmp.Or(t.Group, found.Job)
-	t.Interval, t.Timeout = cmp.Or(found.Interval, t.Interval), cmp.Or(found.Timeout, t.Timeout)
-	if len(found.Labels) > 0 {
-		labels := make(map[string]string, len(t.Labels)+len(found.Labels))
-		maps.Copy(labels, t.Labels)
-		for name, value := range found.Labels {
-			if slices.Contains(ownLabels, name) {
-				if value == t.own(name) {
-					continue
-				}
-				name = model.ExportedLabelPrefix + name // as Prometheus keeps both
+	t := e
+	t.Target = &probe.Target{
+		Module: cmp.Or(found.Module, e.Module, probe.DefaultModule(found.Target)), Target: found.Target, Hostname: found.Hostname,
+		Name: found.Name, Group: cmp.Or(e.Group, found.Job), Interval: cmp.Or(found.Interval, e.Interval), Labels: e.Labels,
+	}
+	t.Timeout = cmp.Or(found.Timeout, e.Timeout)
+	if !found.Labels.IsEmpty() {
+		all := labels.NewBuilder(e.Labels)
+		found.Labels.Range(func(l labels.Label) {
+			if !slices.Contains(ownLabels, l.Name) {
+				all.Set(l.Name, l.Value)
+			} else if l.Value != t.own(l.Name) {
+				all.Set(model.ExportedLabelPrefix+l.Name, l.Value) // as Prometheus keeps both
 			}
-			labels[name] = value
-		}
-		t.Labels = labels
+		})
+		t.Labels = all.Labels()
 	}
 	errs := []error{judgeInterval(t.Interval)}
 	for _, text := range []struct {

@@ -61,13 +61,13 @@ func TestDefaultsFillWhatAnEntryLeavesOut(t *testing.T) {
 		Labels: map[string]string{"a": "default", "b": "default"}, To: []string{"root"}, DownAfter: 2, UpAfter: 3, RepeatEvery: &never,
 	}
 	got := alone.Resolve(defaults)
-	if got.Group != "g" || got.Module != "m" || got.Interval != time.Second || got.Timeout != time.Second/2 || got.Labels["a"] != "default" ||
+	if got.Group != "g" || got.Module != "m" || got.Interval != time.Second || got.Timeout != time.Second/2 || got.Labels.Get("a") != "default" ||
 		got.To[0] != "root" || got.DownAfter != 2 || got.UpAfter != 3 || got.RepeatEvery == nil || *got.RepeatEvery != 0 {
 		t.Errorf("with defaults: %+v", got)
 	}
 	own := TargetOptions{Target: "x", Settings: Settings{Module: "own", Labels: map[string]string{"a": "own"}, To: []string{"a@b"}}}
 	got = own.Resolve(defaults)
-	if got.Module != "own" || got.Labels["a"] != "own" || got.Labels["b"] != "default" || got.To[0] != "a@b" || defaults.Labels["a"] != "default" {
+	if got.Module != "own" || got.Labels.Get("a") != "own" || got.Labels.Get("b") != "default" || got.To[0] != "a@b" || defaults.Labels["a"] != "default" {
 		t.Errorf("an entry with its own: %+v", got)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"rollcall/probe"
 )
 
@@ -137,7 +139,7 @@ func TestEachTargetKeepsItsInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(log)
 		targets := append(every(time.Minute, "a:1"), every(15*time.Second, "b:1")...)
-		targets[0].Labels = map[string]string{"team": "x"}
+		targets[0].Labels = labels.FromMap(map[string]string{"team": "x"})
 		_, stop := run(t, l, targets)
 		time.Sleep(10 * time.Minute)
 		stop()

@@ -10,29 +10,31 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"rollcall/history"
 )
 
 // The JSON of /api/v1. docs/reference.md describes each field; durations are in seconds and times are RFC 3339 in UTC.
 
 type apiTarget struct {
-	ID          string            `json:"id"`
-	Name        string            `json:"name"`
-	Target      string            `json:"target"`
-	Module      string            `json:"module"`
-	Hostname    string            `json:"hostname,omitempty"`
-	Group       string            `json:"group,omitempty"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	Interval    float64           `json:"interval_seconds"`
-	State       history.State     `json:"state"`
-	Since       *time.Time        `json:"since"`
-	Stage       string            `json:"stage,omitempty"`
-	Reason      string            `json:"reason,omitempty"`
-	Incident    string            `json:"incident,omitempty"`
-	LastProbe   *time.Time        `json:"last_probe"`
-	Duration    *float64          `json:"duration_seconds"`
-	Typical     *float64          `json:"typical_duration_seconds"`
-	Certificate *time.Time        `json:"certificate_expiry"`
+	ID          string        `json:"id"`
+	Name        string        `json:"name"`
+	Target      string        `json:"target"`
+	Module      string        `json:"module"`
+	Hostname    string        `json:"hostname,omitempty"`
+	Group       string        `json:"group,omitempty"`
+	Labels      labels.Labels `json:"labels,omitzero"`
+	Interval    float64       `json:"interval_seconds"`
+	State       history.State `json:"state"`
+	Since       *time.Time    `json:"since"`
+	Stage       string        `json:"stage,omitempty"`
+	Reason      string        `json:"reason,omitempty"`
+	Incident    string        `json:"incident,omitempty"`
+	LastProbe   *time.Time    `json:"last_probe"`
+	Duration    *float64      `json:"duration_seconds"`
+	Typical     *float64      `json:"typical_duration_seconds"`
+	Certificate *time.Time    `json:"certificate_expiry"`
 	apiCounts
 }
 

@@ -27,7 +27,7 @@ func (h *fakeHistory) apply(targets ...*probe.Target) {
 	defer h.mu.Unlock()
 	h.targets = nil
 	for _, t := range targets {
-		h.targets = append(h.targets, history.Summary{ID: t.ID(), Target: *t.Shown(), State: history.StateUnknown, Buckets: make([]history.Counts, 48)})
+		h.targets = append(h.targets, history.Summary{ID: t.ID(), Target: *t.Redacted(), State: history.StateUnknown, Buckets: make([]history.Counts, 48)})
 	}
 }
 

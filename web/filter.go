@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"rollcall/history"
 	"rollcall/probe"
 )
@@ -123,7 +125,7 @@ func (f filter) narrowed() bool {
 // groupOf is the group that a target is listed in; empty: none.
 func (f filter) groupOf(t *probe.Target) string {
 	if f.By != "" {
-		return t.Labels[f.By]
+		return t.Labels.Get(f.By)
 	}
 	return t.Group
 }
@@ -146,12 +148,9 @@ func (f filter) matches(s *history.Summary, search string) bool {
 			return true
 		}
 	}
-	for _, value := range s.Target.Labels {
-		if strings.Contains(strings.ToLower(value), search) {
-			return true
-		}
-	}
-	return false
+	found := false
+	s.Target.Labels.Range(func(l labels.Label) { found = found || strings.Contains(strings.ToLower(l.Value), search) })
+	return found
 }
 
 // selectFrom returns the targets that f shows, in its order.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"rollcall/history"
 	"rollcall/report"
 	"rollcall/web/chart"
@@ -218,16 +220,16 @@ func (p *overviewPage) addProblems(all []history.Summary, now time.Time) {
 
 // addChoices fills the lists to select from with what there is.
 func (p *overviewPage) addChoices(all []history.Summary) {
-	groups, modules, labels := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	groups, modules, labelNames := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i := range all {
 		t := &all[i].Target
 		groups[cmp.Or(p.groupOf(t), noGroup)] = true
 		modules[t.Module] = true
-		for name := range t.Labels {
-			if name != "name" && name != "group" {
-				labels[name] = true
+		t.Labels.Range(func(l labels.Label) {
+			if l.Name != "name" && l.Name != "group" {
+				labelNames[l.Name] = true
 			}
-		}
+		})
 	}
 	for _, r := range history.Ranges() {
 		p.Ranges = append(p.Ranges, choice{Name: rangeName(r), Selected: r == p.Range, Link: p.link(func(f *filter) { f.Range = r })})
@@ -239,7 +241,7 @@ func (p *overviewPage) addChoices(all []history.Summary) {
 		c.Selected = c.Value == p.order()
 		p.Sorts = append(p.Sorts, c)
 	}
-	names := slices.Sorted(maps.Keys(labels))
+	names := slices.Sorted(maps.Keys(labelNames))
 	for _, name := range names[:min(len(names), maxChoices)] {
 		p.Sorts = append(p.Sorts, choice{byLabel + name, "in groups by " + report.Printable(name), name == p.By, ""})
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"rollcall/history"
 	"rollcall/probe"
 )
@@ -70,7 +72,7 @@ func TestOverviewSaysThatAllIsWell(t *testing.T) {
 func many(n int) (targets []history.Summary) {
 	for i := range n {
 		t := probe.Target{Module: "tcp_connect", Target: fmt.Sprintf("host-%d.example:443", i), Group: fmt.Sprintf("group %d", i/10), Interval: time.Minute,
-			Labels: map[string]string{"team": fmt.Sprint("team-", i%3)}}
+			Labels: labels.FromMap(map[string]string{"team": fmt.Sprint("team-", i%3)})}
 		s := history.Summary{ID: t.ID(), Target: t, State: history.StateUp, Since: time.Now().Add(-time.Hour), Buckets: make([]history.Counts, 48)}
 		for b := range s.Buckets {
 			s.Buckets[b].Up = 30
@@ -213,7 +215,7 @@ func TestAPIRefuses(t *testing.T) {
 func TestNamesAreEscapedEverywhere(t *testing.T) {
 	build := func(evil string) (*fixture, []string) {
 		h := newFixture(t, nil)
-		target := &probe.Target{Module: "tcp_connect", Target: evil + "!", Name: evil, Group: evil, Labels: map[string]string{"x": evil}, Interval: time.Minute}
+		target := &probe.Target{Module: "tcp_connect", Target: evil + "!", Name: evil, Group: evil, Labels: labels.FromMap(map[string]string{"x": evil}), Interval: time.Minute}
 		h.past.apply(target)
 		h.roll(t, downResult(), evil+"!")
 		h.past.targets[0].Last.Reason = "x"

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"html/template"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
 
 	"rollcall/history"
 	"rollcall/probe"
@@ -160,12 +160,11 @@ func (p *targetPage) describe(sum *history.Summary, now time.Time) {
 	if t.Interval > 0 {
 		p.Interval = whole(t.Interval)
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.Labels)) {
-		if name == "name" || name == "group" {
-			continue // shown already
+	t.Labels.Range(func(l labels.Label) {
+		if l.Name != "name" && l.Name != "group" { // they are shown already
+			p.Labels = append(p.Labels, label{report.Printable(l.Name), report.Printable(l.Value)})
 		}
-		p.Labels = append(p.Labels, label{report.Printable(name), report.Printable(t.Labels[name])})
-	}
+	})
 	from, to := p.Range.Span(now)
 	_, step := p.Range.Buckets()
 	p.From, p.To = newMoment(from, now), newMoment(to, now)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/prometheus/common/config"
 
 	"rollcall/alert/incident"
@@ -62,23 +64,21 @@ func (p *Poster) alertOf(i *incident.Incident, externalURL string, now time.Time
 	if !i.Until.IsZero() {
 		ends = incident.Earlier(i.Until, now)
 	}
-	labels := make(map[string]string, len(p.labels)+len(i.Labels)+5)
-	maps.Copy(labels, p.labels)
-	for name, value := range i.Labels {
-		labels[name] = incident.Clean(value, maxLabel)
-	}
-	labels["alertname"] = "TargetDown"
-	labels["target"] = targetLabel(i.Target)
-	labels["module"] = incident.Clean(i.Module, maxLabel)
+	set := make(map[string]string, len(p.labels)+i.Labels.Len()+5)
+	maps.Copy(set, p.labels)
+	i.Labels.Range(func(l labels.Label) { set[l.Name] = incident.Clean(l.Value, maxLabel) })
+	set["alertname"] = "TargetDown"
+	set["target"] = targetLabel(i.Target)
+	set["module"] = incident.Clean(i.Module, maxLabel)
 	if i.Scope != "" {
-		labels["scope"] = string(i.Scope)
+		set["scope"] = string(i.Scope)
 	}
 	if i.Hostname != "" {
-		labels["hostname"] = incident.Clean(i.Hostname, maxLabel)
+		set["hostname"] = incident.Clean(i.Hostname, maxLabel)
 	}
 	subject, text := mail.Text(i, externalURL)
 	return alert{
-		Labels:       labels,
+		Labels:       set,
 		Annotations:  map[string]string{"summary": subject, "description": text},
 		StartsAt:     starts,
 		EndsAt:       ends,

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"rollcall/probe"
 )
 
@@ -24,11 +26,11 @@ func KeyOf(module, target, hostname string) Key {
 // Subject is what is watched, with what is known of it beside its results.
 type Subject struct {
 	Key
-	Name      string            `json:"name,omitempty"`  // for people; empty: the target
-	Group     string            `json:"group,omitempty"` // empty: none
-	Prober    string            `json:"prober"`
-	Labels    map[string]string `json:"labels,omitempty"`
-	Scheduled bool              `json:"scheduled,omitempty"` // a configured target
+	Name      string        `json:"name,omitempty"`  // for people; empty: the target
+	Group     string        `json:"group,omitempty"` // empty: none
+	Prober    string        `json:"prober"`
+	Labels    labels.Labels `json:"labels,omitzero"`
+	Scheduled bool          `json:"scheduled,omitempty"` // a configured target
 }
 
 // Incident is one target's time from down to up, as it stands after one result. It is never changed once it is made, so

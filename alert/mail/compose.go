@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"rollcall/alert/incident"
 	"rollcall/alert/outbox"
 )
@@ -113,7 +115,7 @@ func (e entry) details(b *strings.Builder, externalURL string) {
 	row("Group:", "%s", incident.Clean(i.Group, maxTarget))
 	row("Target:", "%s", incident.Clean(i.Target, maxTarget))
 	row("Hostname:", "%s", incident.Clean(i.Hostname, maxTarget))
-	row("Labels:", "%s", labels(i.Labels))
+	row("Labels:", "%s", labelText(i.Labels))
 	row("Test:", "%s, module %s", test(i), incident.Clean(i.Module, 100))
 	if e.status == expires {
 		row("Certificate:", "expires %s, in %s", asctime(i.Expiry), span(i.Expiry.Sub(i.Since)))
@@ -154,12 +156,10 @@ func (e entry) details(b *strings.Builder, externalURL string) {
 // maxLabels bounds what a target's labels take in a mail, in bytes.
 const maxLabels = 500
 
-// labels are a target's labels as people write them: env=prod, team=web.
-func labels(all map[string]string) string {
-	parts := make([]string, 0, len(all))
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		parts = append(parts, name+"="+all[name])
-	}
+// labelText is a target's labels as people write them: env=prod, team=web.
+func labelText(all labels.Labels) string {
+	var parts []string
+	all.Range(func(l labels.Label) { parts = append(parts, l.Name+"="+l.Value) })
 	return incident.Clean(strings.Join(parts, ", "), maxLabels)
 }
 

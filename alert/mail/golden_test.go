@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/google/go-cmp/cmp"
 
 	"rollcall/alert/incident"
@@ -37,7 +39,7 @@ func situations() map[string]*outbox.Digest {
 	}
 	down, up := sample()
 	for _, i := range []*incident.Incident{down, up} {
-		i.Name, i.Group, i.Labels, i.Scheduled = "Shop", "web", map[string]string{"env": "prod", "team": "shop"}, true
+		i.Name, i.Group, i.Labels, i.Scheduled = "Shop", "web", labels.FromStrings("env", "prod", "team", "shop"), true
 	}
 	reminded, certificate, left, flapping, settled := *down, *down, *up, *down, *up
 	reminded.Reminded = epoch.Add(6 * time.Hour)

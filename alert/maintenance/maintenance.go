@@ -141,7 +141,7 @@ func (w *Window) Names(t incident.Subject) bool {
 	}
 	hasLabels := len(o.Labels) > 0
 	for name, value := range o.Labels {
-		hasLabels = hasLabels && t.Labels[name] == value
+		hasLabels = hasLabels && t.Labels.Get(name) == value
 	}
 	return hasLabels || slices.Contains(o.Targets, t.Target) || (t.Name != "" && slices.Contains(o.Targets, t.Name)) ||
 		(t.Group != "" && slices.Contains(o.Groups, t.Group))

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"rollcall/alert/incident"
 )
 
@@ -47,7 +49,7 @@ func TestWindows(t *testing.T) {
 }
 
 func TestWindowsNameTargets(t *testing.T) {
-	shop := incident.Subject{Key: incident.Key{Target: "https://shop.example.com/"}, Name: "Shop", Group: "web", Labels: map[string]string{"env": "prod", "team": "shop"}}
+	shop := incident.Subject{Key: incident.Key{Target: "https://shop.example.com/"}, Name: "Shop", Group: "web", Labels: labels.FromMap(map[string]string{"env": "prod", "team": "shop"})}
 	for name, c := range map[string]struct {
 		options Options
 		want    bool

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"rollcall/probe"
 )
 
@@ -35,7 +37,7 @@ func Sample(n int, interval time.Duration, now time.Time) []Target {
 		s := services[i%len(services)]
 		t := Target{Prober: s.prober, Usual: s.usual, Stage: probe.StageConnect, Reason: probe.ReasonTimeout, Error: "dial tcp 192.0.2.17: i/o timeout"}
 		t.Target.Module, t.Target.Target, t.Name, t.Group, t.Interval = s.module, s.target, s.name, s.group, interval
-		t.Labels = map[string]string{"team": []string{"shop", "platform", "office"}[i%3]}
+		t.Labels = labels.FromStrings("team", []string{"shop", "platform", "office"}[i%3])
 		if round := i / len(services); round > 0 {
 			t.Name = fmt.Sprintf("%s %d", s.name, round+1)
 			t.Group = fmt.Sprintf("%s %d", s.group, round/20+1)
@@ -85,7 +87,7 @@ func Config(targets []Target, interval time.Duration) []byte {
 	for i := range targets {
 		t := &targets[i]
 		b = fmt.Appendf(b, "- {target: %q, module: %s, interval: %s, name: %q, group: %q, labels: {team: %q}}\n",
-			t.Target.Target, t.Module, interval, t.Name, t.Group, t.Labels["team"])
+			t.Target.Target, t.Module, interval, t.Name, t.Group, t.Labels.Get("team"))
 	}
 	return b
 }

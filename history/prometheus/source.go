@@ -88,7 +88,7 @@ func New(o Options) (*Source, error) {
 func (s *Source) Apply(targets []*probe.Target) {
 	byID := make(map[string]*probe.Target, len(targets))
 	for _, t := range targets {
-		byID[t.ID()] = t.Shown()
+		byID[t.ID()] = t.Redacted()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"rollcall/boltfile"
 	"rollcall/history"
 	"rollcall/history/block"
@@ -61,7 +63,7 @@ func benchTargets(n int) []*probe.Target {
 	for i := range targets {
 		targets[i] = &probe.Target{
 			Module: "http_2xx", Target: fmt.Sprintf("https://host-%05d.example/health", i), Name: fmt.Sprintf("host %d", i),
-			Group: fmt.Sprintf("group %d", i%50), Interval: time.Minute, Labels: map[string]string{"team": "web"},
+			Group: fmt.Sprintf("group %d", i%50), Interval: time.Minute, Labels: labels.FromMap(map[string]string{"team": "web"}),
 		}
 	}
 	return targets

@@ -1,7 +1,7 @@
 package store
 
 import (
-	"maps"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"rollcall/history"
 	"rollcall/history/block"
@@ -59,14 +59,14 @@ func (l *state) rings() []*ring { return []*ring{&l.HalfHours, &l.ThreeHours, &l
 
 // configure takes over what the configuration says.
 func (l *live) configure(t *probe.Target) {
-	t = t.Shown()
+	t = t.Redacted()
 	l.save = l.save || l.left != 0 || l.info == nil || !sameTarget(l.info, t)
 	l.info, l.left = t, 0
 }
 
 func sameTarget(a, b *probe.Target) bool {
 	return a.Module == b.Module && a.Target == b.Target && a.Hostname == b.Hostname && a.Name == b.Name &&
-		a.Group == b.Group && a.Interval == b.Interval && maps.Equal(a.Labels, b.Labels)
+		a.Group == b.Group && a.Interval == b.Interval && labels.Equal(a.Labels, b.Labels)
 }
 
 // clockTolerance is how far back a turn may lie before the last without the buckets being counted anew.

@@ -17,6 +17,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/discovery/targetgroup"
@@ -68,13 +70,13 @@ func TestBlackboxJobMeansTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Found{
-		{Target: "https://www.example.com/", Module: "http_2xx", Job: "blackbox", Interval: 30 * time.Second, Timeout: 10 * time.Second, Labels: map[string]string{"team": "web"}},
+		{Target: "https://www.example.com/", Module: "http_2xx", Job: "blackbox", Interval: 30 * time.Second, Timeout: 10 * time.Second, Labels: labels.FromMap(map[string]string{"team": "web"})},
 		{
 			Target: "https://shop.example.com/", Module: "http_2xx", Hostname: "shop", Name: "Shop", Job: "blackbox", Interval: time.Minute, Timeout: 10 * time.Second,
-			Labels: map[string]string{"team": "web", "instance": "Shop"},
+			Labels: labels.FromMap(map[string]string{"team": "web", "instance": "Shop"}),
 		},
 	}
-	if diff := cmp.Diff(want, found); diff != "" {
+	if diff := cmp.Diff(want, found, cmp.Comparer(labels.Equal)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -202,7 +204,7 @@ func TestBrokenFileKeepsItsTargets(t *testing.T) {
 	m, said, next := manage(t, o.Sources()...)
 	next()
 	found, err := o.Targets(m.Found)
-	if err != nil || len(found) != 2 || found[0].Target != "a:1" || found[0].Labels["team"] != "x" {
+	if err != nil || len(found) != 2 || found[0].Target != "a:1" || found[0].Labels.Get("team") != "x" {
 		t.Fatalf("%v, %v", found, err)
 	}
 	write(`[{"targets": [`)
@@ -365,11 +367,11 @@ func FuzzGroups(f *testing.F) {
 			if f.Err == nil && f.Target == "" {
 				t.Errorf("a target without a name: %+v", f)
 			}
-			for name := range f.Labels {
-				if strings.HasPrefix(name, "__") {
-					t.Errorf("the label %q is left", name)
+			f.Labels.Range(func(l labels.Label) {
+				if strings.HasPrefix(l.Name, "__") {
+					t.Errorf("the label %q is left", l.Name)
 				}
-			}
+			})
 		}
 	})
 }

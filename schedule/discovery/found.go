@@ -22,7 +22,7 @@ type Found struct {
 	Job      string
 	Interval time.Duration // __scrape_interval__; 0: none
 	Timeout  time.Duration // __scrape_timeout__; 0: none
-	Labels   map[string]string
+	Labels   labels.Labels
 	Err      error // why this is no target; Target says which it is, as far as known
 }
 
@@ -142,6 +142,7 @@ func readLabels(b *labels.Builder) Found {
 	if instance := b.Get(model.InstanceLabel); instance != f.Target {
 		f.Name = instance
 	}
+	var own labels.ScratchBuilder
 	b.Range(func(l labels.Label) {
 		switch {
 		case strings.HasPrefix(l.Name, model.ReservedLabelPrefix):
@@ -150,12 +151,11 @@ func readLabels(b *labels.Builder) Found {
 		case !model.LabelValue(l.Value).IsValid():
 			f.Err = fmt.Errorf("the label %q is no valid text", l.Name)
 		default:
-			if f.Labels == nil {
-				f.Labels = map[string]string{}
-			}
-			f.Labels[strings.Clone(l.Name)] = strings.Clone(l.Value)
+			own.Add(l.Name, l.Value)
 		}
 	})
+	own.Sort()
+	f.Labels = own.Labels()
 	return f
 }
 
