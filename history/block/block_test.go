@@ -1,6 +1,8 @@
 package block
 
 import (
+	"bytes"
+	"encoding/json"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -205,6 +207,40 @@ func TestCodesKeepOrderAndPrecision(t *testing.T) {
 		}
 		if encodeMicros(encodeMicros(us, Fine).micros(Fine), Coarse) != encodeMicros(us, Coarse) {
 			t.Fatalf("%d µs changes its bin when it is kept as a fine code first", us)
+		}
+	}
+}
+
+func TestPackedHistogramIsTheHistogram(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var plain Histogram
+	var packed PackedHistogram
+	for i := range 2000 {
+		c := EncodeDuration(time.Duration(rng.ExpFloat64()*float64(20*time.Millisecond)), Fine)
+		plain.Add(c)
+		packed.Add(c)
+		if i%100 > 0 {
+			continue
+		}
+		one, err := json.Marshal(plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := json.Marshal(packed)
+		if err != nil || string(one) != string(other) {
+			t.Fatalf("after %d: %s and %s (%v)", i+1, one, other, err)
+		}
+		var again PackedHistogram
+		if err := json.Unmarshal(one, &again); err != nil || !bytes.Equal(again, packed) {
+			t.Fatalf("after %d: read again it is %v, want %v (%v)", i+1, again, packed, err)
+		}
+	}
+	if len(packed) > 3*len(plain) {
+		t.Errorf("%d bins take %d bytes", len(plain), len(packed))
+	}
+	for _, damaged := range []string{`[{"Code":2,"N":1},{"Code":1,"N":1}]`, `[{"Code":1,"N":1},{"Code":1,"N":1}]`, `[{"Code":70000,"N":1}]`} {
+		if err := json.Unmarshal([]byte(damaged), &packed); err == nil {
+			t.Errorf("%s is taken", damaged)
 		}
 	}
 }

@@ -189,14 +189,7 @@ func (c *Cell) append(b []byte) []byte {
 	for _, sum := range c.phases {
 		b = binary.AppendUvarint(b, uint64(encodeMicros(sum/n, Fine)))
 	}
-	b = binary.AppendUvarint(b, uint64(len(c.Durations)))
-	before := Code(0)
-	for _, bin := range c.Durations {
-		b = binary.AppendUvarint(b, uint64(bin.Code-before))
-		b = binary.AppendUvarint(b, uint64(bin.N))
-		before = bin.Code
-	}
-	return b
+	return c.Durations.append(b)
 }
 
 // DecodeChunk reads the rollups of a day.
@@ -249,14 +242,5 @@ func (r *reader) readCell(c *Cell) {
 	for i := range c.phases {
 		c.phases[i] = r.code().micros(Fine) * n
 	}
-	c.Durations = make(Histogram, r.count(len(r.rest)/2))
-	before := Code(0)
-	for i := range c.Durations {
-		next := before + r.code()
-		if i > 0 && next <= before {
-			r.fail()
-		}
-		c.Durations[i] = Bin{next, uint32(r.number(1<<32 - 1))}
-		before = next
-	}
+	c.Durations = r.readHistogram(nil)
 }

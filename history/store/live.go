@@ -38,7 +38,7 @@ type state struct {
 
 	// The durations of a day and of the day before it, of which Typical is the median.
 	Day              int64
-	Today, Yesterday block.Histogram
+	Today, Yesterday block.PackedHistogram
 
 	Incident *history.Incident // open
 	Evidence *evidenceMark     // the last that was kept; nil: none

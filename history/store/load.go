@@ -310,5 +310,5 @@ func (l *live) setBuckets(grids []*block.Grid) {
 	}
 	days := grids[2].Cells
 	l.Day = block.DayOf(grids[2].From) + int64(len(days)) - 1
-	l.Today, l.Yesterday = days[len(days)-1].Durations, days[len(days)-2].Durations
+	l.Today, l.Yesterday = days[len(days)-1].Durations.Pack(), days[len(days)-2].Durations.Pack()
 }

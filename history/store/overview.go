@@ -64,7 +64,7 @@ func (s *Store) Target(ctx context.Context, id string, r history.Range) (history
 // summary says how a target is. s.mu is held.
 func (l *live) summary(sum *history.Summary, buckets []history.Counts, r history.Range, now int64) {
 	*sum = history.Summary{
-		ID: hexID(l.id), Target: *l.info, State: history.StateUnknown, Buckets: buckets, Typical: block.Quantile(0.5, l.Yesterday, l.Today),
+		ID: hexID(l.id), Target: *l.info, State: history.StateUnknown, Buckets: buckets, Typical: block.Quantile(0.5, l.Yesterday.Histogram(), l.Today.Histogram()),
 	}
 	ring := &l.HalfHours
 	switch r {
