@@ -82,6 +82,15 @@ type session interface {
 	close()
 }
 
+// finalURL is the hop's URL as it is shown. One that is the target's is that string: the result is kept for each target.
+func (r *run) finalURL(h *hop) string {
+	shown := weburl.Shown(h.url)
+	if shown == r.req.Target {
+		return r.req.Target
+	}
+	return shown
+}
+
 // follow follows the target's redirects to the last answer and judges it. The last connection stays open.
 func (r *run) follow(ctx context.Context, target *url.URL) error {
 	body, err := r.p.body.get()
@@ -96,7 +105,7 @@ func (r *run) follow(ctx context.Context, target *url.URL) error {
 			resp, err = r.askWithNewToken(ctx, &h, resp)
 		}
 		if err != nil {
-			r.result.HTTP.FinalURL = weburl.Shown(h.url)
+			r.result.HTTP.FinalURL = r.finalURL(&h)
 			return r.deniedByRedirect(err)
 		}
 		next, follow, err := r.redirect(&h, resp)
@@ -105,7 +114,7 @@ func (r *run) follow(ctx context.Context, target *url.URL) error {
 		}
 		if !follow {
 			err = r.judge(ctx, resp, err)
-			r.result.HTTP.FinalURL = weburl.Shown(h.url)
+			r.result.HTTP.FinalURL = r.finalURL(&h)
 			return err
 		}
 		secrets := r.redactions() // before the next request takes their place
