@@ -66,9 +66,11 @@ func (s *Scheduler) Run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var due queue
+	start := time.Now()
+	start = start.Add(-time.Duration(start.UnixNano()) % grid)
 	for {
 		if len(due) > 0 {
-			timer.Reset(untilGrid(due[0].due(), time.Now()))
+			timer.Reset(time.Until(onGrid(due[0].due(), start)))
 		} else {
 			timer.Stop()
 		}
@@ -94,13 +96,13 @@ func (s *Scheduler) Run(ctx context.Context) {
 	}
 }
 
-// untilGrid is how long it is to the first point of the grid that is not before at.
-func untilGrid(at, now time.Time) time.Duration {
-	wait := at.Sub(now)
-	if over := time.Duration(now.Add(wait).UnixNano()) % grid; over > 0 {
-		wait += grid - over
+// onGrid is the first point of the grid from start on that is not before at. The grid has the monotonic clock: by that of
+// the wall, which is always being adjusted a little, a target would be due now on one point and now on the next.
+func onGrid(at, start time.Time) time.Time {
+	if over := at.Sub(start) % grid; over > 0 {
+		return at.Add(grid - over)
 	}
-	return wait
+	return at
 }
 
 // update takes over new targets, and what probes found doubtful.
