@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"rollcall/alert/alertmanager"
+	"rollcall/alert/incident"
 	"rollcall/alert/outbox"
 	"rollcall/probe"
 )
@@ -103,9 +104,10 @@ func TestAlertFiresUntilTheTargetIsUp(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, _ *postman) {
 		c, a := toAlertmanagers()
 		watching("host:1")(c)
+		c.targets[incident.KeyOf("tcp_connect", "host:1", "")].Labels = labels.FromStrings("team", "x")
 		h := openHook(t, dir, c)
 		begin := time.Now()
-		rec := probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Scheduled: true, Labels: labels.FromMap(map[string]string{"team": "x"}), Result: *resultAt(begin, false)}
+		rec := probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Scheduled: true, Result: *resultAt(begin, false)}
 		h.Observe(rec)
 		time.Sleep(time.Second)
 		for _, url := range []string{am1, am2} {

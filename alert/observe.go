@@ -130,9 +130,9 @@ func (e *engine) note(t *target, rec *probe.Record) {
 		t.Scheduled = true
 		e.requested--
 	}
-	t.Labels, t.leaving = rec.Labels, false
+	t.leaving = false
 	if w := e.config.targets[t.Key]; w != nil {
-		t.Name, t.Group = w.Name, w.Group
+		t.Name, t.Group, t.Labels = w.Name, w.Group, w.Labels
 	}
 }
 

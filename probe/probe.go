@@ -13,8 +13,6 @@ import (
 	"errors"
 	"net/netip"
 	"time"
-
-	"github.com/prometheus/prometheus/model/labels"
 )
 
 // Prober checks a target once and returns by ctx's deadline. It holds options that were compiled at load, so
@@ -41,8 +39,6 @@ type Request struct {
 	Scheduled bool
 	// Debug is true when the result must not alert: a person looks at this one probe, or another site's page asked for it.
 	Debug bool
-	// Labels are the configured target's own; empty for a /probe request.
-	Labels labels.Labels
 	// Trace collects the steps for a person; nil (the usual case) records nothing.
 	Trace *Trace
 
@@ -204,7 +200,6 @@ type Record struct {
 	Timeout   time.Duration // the limit that applied
 	Scheduled bool
 	Debug     bool
-	Labels    labels.Labels
 	Result    Result
 	Trace     *Trace // nil unless the request carried one, or a scheduled probe failed
 }

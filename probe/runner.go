@@ -80,7 +80,7 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	}
 	record := Record{
 		Module: m.Name, Prober: m.Kind, Target: req.Target, Hostname: req.Hostname, Timeout: req.Timeout,
-		Scheduled: req.Scheduled, Debug: req.Debug, Labels: req.Labels, Result: result, Trace: req.Trace,
+		Scheduled: req.Scheduled, Debug: req.Debug, Result: result, Trace: req.Trace,
 	}
 	if req.Scheduled && result.Up() {
 		record.Trace = nil

@@ -202,7 +202,7 @@ func (s *Scheduler) probe(ctx context.Context, e *item) {
 		}
 	}
 	record, err := s.Runner.Do(ctx, m, probe.Request{
-		Target: e.Target.Target, Hostname: e.Hostname, Timeout: timeout, Scheduled: true, Labels: e.Labels,
+		Target: e.Target.Target, Hostname: e.Hostname, Timeout: timeout, Scheduled: true,
 	})
 	switch {
 	case err == nil:

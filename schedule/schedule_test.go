@@ -14,8 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"rollcall/probe"
 )
 
@@ -139,7 +137,6 @@ func TestEachTargetKeepsItsInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(log)
 		targets := append(every(time.Minute, "a:1"), every(15*time.Second, "b:1")...)
-		targets[0].Labels = labels.FromMap(map[string]string{"team": "x"})
 		_, stop := run(t, l, targets)
 		time.Sleep(10 * time.Minute)
 		stop()
