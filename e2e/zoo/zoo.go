@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"rollcall/probe/probetest"
 )
 
 // Listen listens on a free port of a loopback address ("127.0.0.1", "::1", "127.0.0.2") until the test ends.
@@ -79,13 +81,8 @@ func Serve(t testing.TB, l net.Listener, handle func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// Refused returns an address with a closed port. The port was opened and closed, so it was free a moment ago.
-func Refused(t testing.TB) string {
-	t.Helper()
-	l := Listen(t, "127.0.0.1")
-	l.Close()
-	return l.Addr().String()
-}
+// Refused returns an address with a port that is closed until the test ends.
+func Refused(t testing.TB) string { return probetest.ClosedPort(t).String() }
 
 // pause waits for d or until the peer or the test closes the connection, and reports whether it is still open.
 func pause(c net.Conn, d time.Duration) bool {

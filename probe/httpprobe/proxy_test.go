@@ -121,11 +121,7 @@ func TestProxyIsAskedForTheNameWhenItResolves(t *testing.T) {
 }
 
 func TestProxyFailuresAreOfTheProxy(t *testing.T) {
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
+	gone := probetest.ClosedPort(t)
 	silent := rawServer(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	chatty := rawServer(t, func(c net.Conn) {
 		bufio.NewReader(c).ReadString('\n')
@@ -137,7 +133,7 @@ func TestProxyFailuresAreOfTheProxy(t *testing.T) {
 		proxy  string
 		reason probe.Reason
 	}{
-		{"http://" + gone.Addr().String(), probe.ReasonConnectionRefused},
+		{"http://" + gone.String(), probe.ReasonConnectionRefused},
 		{"http://no-such-proxy.invalid:3128", probe.ReasonNoSuchHost},
 		{startProxy(t, false, http.StatusForbidden).URL, probe.ReasonProxyRefused},
 		{startProxy(t, false, http.StatusProxyAuthRequired).URL, probe.ReasonProxyRefused},
@@ -147,7 +143,7 @@ func TestProxyFailuresAreOfTheProxy(t *testing.T) {
 		{"http://" + garbage, probe.ReasonProtocolError},
 		{"socks5://" + garbage, probe.ReasonProxyRefused},
 		{"socks5://" + silent, probe.ReasonTimeout},
-		{"socks5://" + gone.Addr().String(), probe.ReasonConnectionRefused},
+		{"socks5://" + gone.String(), probe.ReasonConnectionRefused},
 	} {
 		r := probetest.Ask(t, httpModule(t, "proxy_url: '"+c.proxy+"'"), probe.Request{Target: "https://127.0.0.1:1/", Timeout: 400 * time.Millisecond})
 		if r.Up() || r.Failure.Stage != probe.StageProxy || (r.Failure.Reason != c.reason && c.reason != probe.ReasonNoSuchHost) {

@@ -299,13 +299,9 @@ func TestRedirectWithoutLocationIsAnAnswer(t *testing.T) {
 }
 
 func TestRedirectToClosedPortDropsTheAnswerBefore(t *testing.T) {
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
+	gone := probetest.ClosedPort(t)
 	s, options := serveTLS(t, false, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://"+gone.Addr().String(), http.StatusFound)
+		http.Redirect(w, r, "http://"+gone.String(), http.StatusFound)
 	})
 	r := probetest.Ask(t, httpModule(t, options), probe.Request{Target: s.URL})
 	probetest.WantDown(t, r, probe.StageConnect, probe.ReasonConnectionRefused)

@@ -87,15 +87,21 @@ func Serve(t testing.TB, l net.Listener, serve func(net.Conn)) {
 	})
 }
 
-// ClosedPort is an address whose port is closed.
+// ClosedPort is an address whose port is closed until the test ends: that of the client of a connection, so that no other
+// test's listener gets it meanwhile.
 func ClosedPort(t testing.TB) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort()
+	t.Cleanup(func() { l.Close() })
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client.LocalAddr().(*net.TCPAddr).AddrPort()
 }
 
 // WantFailure checks that err says that the target failed at stage for reason.
