@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -386,5 +387,33 @@ func BenchmarkRelabel10000(b *testing.B) {
 		if found, err := o.Targets(none); err != nil || len(found) != 10_000 {
 			b.Fatal(len(found), err)
 		}
+	}
+}
+
+// TestListThatIsTheSameIsKept: the targets have strings of the list that was found first, so a copy would double their memory.
+func TestListThatIsTheSameIsKept(t *testing.T) {
+	s := &source{logger: slog.New(slog.DiscardHandler)}
+	updates, changes := make(chan []*targetgroup.Group), make(chan bool)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { s.collect(ctx, updates, func() { changes <- true }) })
+	defer running.Wait()
+	defer cancel()
+	send := func(source, address string) {
+		updates <- []*targetgroup.Group{{Source: source, Targets: []model.LabelSet{{model.AddressLabel: model.LabelValue(address)}}}}
+	}
+	send("a", "a:1")
+	<-changes
+	first := &s.last()[0].Targets[0]
+	send("a", "a:1")
+	send("b", "b:1")
+	<-changes
+	if again := &s.last()[0].Targets[0]; again != first {
+		t.Error("a list that was found again takes the place of the same one")
+	}
+	send("a", "c:1")
+	<-changes
+	if got := addresses(s.last()); !slices.Equal(got, []string{"c:1", "b:1"}) {
+		t.Errorf("after a change: %q", got)
 	}
 }

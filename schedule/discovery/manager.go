@@ -140,8 +140,8 @@ func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Grou
 			for _, group := range update {
 				if len(group.Targets) == 0 {
 					delete(groups, group.Source)
-				} else {
-					groups[group.Source] = NewGroup(group)
+				} else if next := NewGroup(group); !next.equal(groups[group.Source]) {
+					groups[group.Source] = next // else its memory would be held twice: the targets have strings of the former one
 				}
 			}
 			if failures := s.failures.Load(); failures == failuresBefore {
@@ -168,7 +168,9 @@ func (s *source) publish(groups map[string]Group, changed func()) {
 	next := sorted(groups)
 	s.mu.Lock()
 	same := s.seen && slices.EqualFunc(s.groups, next, Group.equal)
-	s.groups, s.seen = next, true
+	if s.seen = true; !same {
+		s.groups = next
+	}
 	s.mu.Unlock()
 	if !same {
 		changed()
