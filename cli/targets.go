@@ -10,9 +10,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"rollcall/config"
 	"rollcall/redact"

@@ -10,9 +10,8 @@ import (
 	"time"
 	"unique"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"rollcall/probe"
 	"rollcall/redact"

@@ -13,9 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"github.com/prometheus/common/config"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"rollcall/alert/incident"
 	"rollcall/alert/mail"
