@@ -113,13 +113,8 @@ func newMailSystem(t *testing.T) (p *mailSystem, dir string) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	ownedBy(t, "root", dir)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close() // the mail system wants to open the port itself
 	p = &mailSystem{
-		address: l.Addr().String(), sendmail: filepath.Join(dir, "sendmail"), certificate: filepath.Join(dir, "cert.pem"),
+		address: zoo.Free(t), sendmail: filepath.Join(dir, "sendmail"), certificate: filepath.Join(dir, "cert.pem"),
 		inbox: filepath.Join(dir, "mail", "inbox", "new"),
 	}
 	writeCertificate(t, p.certificate, filepath.Join(dir, "key.pem"))

@@ -121,7 +121,7 @@ func TestServiceNotifications(t *testing.T) {
 	socket, states := notifications(t)
 	const watchdog = 2 * time.Second
 	config := writeFile(t, "rollcall.yml", "modules: {}\n")
-	address := zoo.Refused(t)
+	address := zoo.Free(t)
 	server := start(t, find(t, "env", "coreutils"), "NOTIFY_SOCKET="+socket, fmt.Sprintf("WATCHDOG_USEC=%d", watchdog.Microseconds()),
 		rollcall, "--web.listen-address="+address, "--config.file="+config)
 	awaitState(t, states, "READY=1")
@@ -163,7 +163,7 @@ func TestServiceNotifications(t *testing.T) {
 }
 
 func TestSocketActivation(t *testing.T) {
-	address := zoo.Refused(t)
+	address := zoo.Free(t)
 	server := start(t, find(t, "systemd-socket-activate", "systemd"), "--listen="+address, rollcall, "--web.systemd-socket")
 	server.await(t, "Listening on")
 	if reply := get(t, "http://"+address+"/-/ready"); reply == "" {

@@ -8,13 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"rollcall/e2e/zoo"
 )
 
 // peer returns the path of blackbox_exporter from Debian's package.
@@ -37,12 +38,7 @@ func startExporter(t *testing.T, bin, config string, args []string, wrap ...stri
 
 func startWithFile(t *testing.T, bin, file string, args []string, wrap ...string) *exporter {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close() // the port was free a moment ago; blackbox_exporter does not report a port that it chose itself
+	addr := zoo.Free(t) // blackbox_exporter does not report a port that it chose itself
 	argv := append(append([]string{}, wrap...), bin, "--config.file="+file, "--web.listen-address="+addr)
 	argv = append(argv, args...)
 	e := &exporter{start(t, argv[0], argv[1:]...), "http://" + addr}

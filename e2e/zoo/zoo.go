@@ -81,6 +81,15 @@ func Serve(t testing.TB, l net.Listener, handle func(net.Conn)) string {
 	return l.Addr().String()
 }
 
+// Free returns an address for a program that listens on it itself. Its port was opened and closed, so it was free a moment
+// ago; another may be faster.
+func Free(t testing.TB) string {
+	t.Helper()
+	l := Listen(t, "127.0.0.1")
+	l.Close()
+	return l.Addr().String()
+}
+
 // Refused returns an address with a port that is closed until the test ends.
 func Refused(t testing.TB) string { return probetest.ClosedPort(t).String() }
 
