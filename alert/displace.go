@@ -2,6 +2,7 @@ package alert
 
 import (
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"rollcall/alert/incident"
@@ -31,13 +32,16 @@ func (e *engine) makeRoom(key incident.Key, now time.Time) bool {
 }
 
 // refusals remembers targets that had no room. One that is forgotten, because another has taken its slot, is remembered
-// by its next request: at 3,000 invented targets a second, two of three that are requested every 30 seconds are still remembered.
+// by its next request: at 3,000 invented targets a second, 19 of 20 that are requested every 30 seconds are still remembered.
 type refusals struct {
 	seed  maphash.Seed
-	marks []uint32 // by hash; 0: none
+	marks []uint32 // in sets by hash, in each the latest first; 0: none
 }
 
-const refusalSlots = 1 << 18
+const (
+	refusalSlots = 1 << 18
+	refusalSet   = 4 // in one slot alone, two steady targets would take each other's mark for ever
+)
 
 func newRefusals() refusals {
 	return refusals{maphash.MakeSeed(), make([]uint32, refusalSlots)}
@@ -46,8 +50,9 @@ func newRefusals() refusals {
 // again reports whether key was refused before, and remembers that it was.
 func (r refusals) again(key incident.Key) bool {
 	hash := maphash.Comparable(r.seed, key)
-	slot, mark := &r.marks[hash%refusalSlots], uint32(hash>>32)|1
-	before := *slot
-	*slot = mark
-	return before == mark
+	set, mark := r.marks[hash%(refusalSlots/refusalSet)*refusalSet:][:refusalSet], uint32(hash>>32)|1
+	place := slices.Index(set, mark)
+	copy(set[1:], set[:(place+refusalSet)%refusalSet]) // up to its own place, or without the last
+	set[0] = mark
+	return place >= 0
 }
