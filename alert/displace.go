@@ -52,7 +52,11 @@ func (r refusals) again(key incident.Key) bool {
 	hash := maphash.Comparable(r.seed, key)
 	set, mark := r.marks[hash%(refusalSlots/refusalSet)*refusalSet:][:refusalSet], uint32(hash>>32)|1
 	place := slices.Index(set, mark)
-	copy(set[1:], set[:(place+refusalSet)%refusalSet]) // up to its own place, or without the last
+	known := place >= 0
+	if !known {
+		place = refusalSet - 1 // that of the one to forget
+	}
+	copy(set[1:], set[:place])
 	set[0] = mark
-	return place >= 0
+	return known
 }

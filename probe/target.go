@@ -20,7 +20,7 @@ type Target struct {
 	Hostname string        // in place of the target's host, in HTTP requests and TLS; empty: none
 	Name     string        // for people; empty: Target is shown
 	Group    string        // empty: none
-	Interval time.Duration // between two probes
+	Interval time.Duration // between two probes, at least a second
 	Labels   labels.Labels // its own; none has the name of a label that rollcall sets
 }
 
