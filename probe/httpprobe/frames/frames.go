@@ -58,9 +58,12 @@ type Seen struct {
 const (
 	headerSize  = 9
 	payloadSize = 8 // as much of a payload as is looked at
-	// maxIdle may come without data: SETTINGS, PING, WINDOW_UPDATE, headers, empty DATA. A well-behaved server
-	// sends a few for each request; a flood would burn a processor until the probe's time is up.
+	// maxIdle may come without data: WINDOW_UPDATE, headers, empty DATA. A well-behaved server sends a few for each
+	// request; a flood would burn a processor until the probe's time is up.
 	maxIdle = 10_000
+	// answered frames are SETTINGS and PING, which count as so many: the client answers each before it reads the next, and a
+	// server that does not read the answers would hold it up.
+	answered = 10
 	// dataPerFrame bytes of data make up for one frame.
 	dataPerFrame = 8
 
@@ -166,7 +169,7 @@ func (c *Conn) length() int {
 // note takes what the current frame says.
 func (c *Conn) note() {
 	kind, flags, payload := http2.FrameType(c.frame[3]), http2.Flags(c.frame[4]), c.frame[headerSize:]
-	data := 0
+	data, idle := 0, 1
 	if kind == http2.FrameHeaders || kind == http2.FrameContinuation {
 		c.head += int64(c.length())
 	}
@@ -185,8 +188,10 @@ func (c *Conn) note() {
 		c.seen.Code = http2.ErrCode(binary.BigEndian.Uint32(payload[4:]))
 	case kind == http2.FrameRSTStream && c.length() == 4:
 		c.seen.Reset, c.seen.Code = true, http2.ErrCode(binary.BigEndian.Uint32(payload))
+	case kind == http2.FrameSettings || kind == http2.FramePing:
+		idle = answered
 	}
-	c.idle = max(0, c.idle+1-data/dataPerFrame)
+	c.idle = max(0, c.idle+idle-data/dataPerFrame)
 }
 
 // NotProcessed reports whether the server says that it did nothing about the connection's one request.

@@ -44,6 +44,7 @@ func TestSeenIsWhatTheFramesSay(t *testing.T) {
 		"REFUSED_STREAM":            {func(f *http2.Framer) { f.WriteRSTStream(1, http2.ErrCodeRefusedStream) }, Seen{Reset: true, Code: http2.ErrCodeRefusedStream}, true, 1},
 		"INTERNAL_ERROR":            {func(f *http2.Framer) { f.WriteRSTStream(1, http2.ErrCodeInternal) }, Seen{Reset: true, Code: http2.ErrCodeInternal}, false, 1},
 		"the end with data":         {func(f *http2.Framer) { f.WritePing(false, [8]byte{}); f.WriteData(1, true, make([]byte, 100)) }, Seen{Ended: true}, false, 0},
+		"what is to be answered":    {func(f *http2.Framer) { f.WriteSettings(); f.WritePing(false, [8]byte{}) }, Seen{}, false, 2 * answered},
 		"padding is no data":        {func(f *http2.Framer) { f.WriteDataPadded(1, false, nil, make([]byte, 200)) }, Seen{}, false, 1},
 	} {
 		var said bytes.Buffer
