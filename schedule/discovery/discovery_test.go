@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/discovery"
 	"github.com/prometheus/prometheus/discovery/targetgroup"
 	"github.com/prometheus/prometheus/model/labels"
 	"go.uber.org/goleak"
@@ -306,6 +307,55 @@ func TestEmptyListIsBelievedLater(t *testing.T) {
 		cancel()
 		<-done
 	})
+}
+
+// TestSourceThatBeginsEmptyIsBelievedLater: before a restart it may have had targets.
+func TestSourceThatBeginsEmptyIsBelievedLater(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "*.json")
+	for name, c := range map[string]struct {
+		config discovery.Config
+		update []*targetgroup.Group
+	}{
+		"no file matches":            {(&FileSDConfig{Files: []string{path}}).library(), nil},
+		"a server has an empty list": {(&HTTPSDConfig{URL: "http://u:secret@127.0.0.1/targets"}).library(), []*targetgroup.Group{{Source: "x"}}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			said := new(log)
+			s := &source{Source: Source{c.config}, logger: slog.New(slog.NewJSONHandler(said, nil))}
+			ctx, cancel := context.WithCancel(t.Context())
+			updates, done := make(chan []*targetgroup.Group), make(chan struct{})
+			changes := 0
+			go func() {
+				defer close(done)
+				s.collect(ctx, updates, func() { changes++ })
+			}()
+			if c.update != nil {
+				synctest.Wait()
+				if s.heard {
+					t.Errorf("%s: there was an answer before there was one", name)
+				}
+				updates <- c.update
+			}
+			synctest.Wait()
+			if !s.heard || s.answered() || changes != 1 {
+				t.Errorf("%s: at first heard %t, believed %t, %d changes", name, s.heard, s.answered(), changes)
+			}
+			time.Sleep(emptyFor - time.Second)
+			if s.answered() {
+				t.Errorf("%s: believed early", name)
+			}
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			if !s.answered() || changes != 2 {
+				t.Errorf("%s: after %s believed %t, %d changes", name, emptyFor, s.answered(), changes)
+			}
+			if text := said.String(); strings.Count(text, "has none") != 1 || !strings.Contains(text, `"from":"`+s.String()) || strings.Contains(text, "secret") {
+				t.Errorf("%s: %s", name, text)
+			}
+			cancel()
+			<-done
+		})
+	}
 }
 
 func TestEqualSourcesAreOne(t *testing.T) {

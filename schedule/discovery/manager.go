@@ -15,8 +15,8 @@ import (
 	"github.com/prometheus/prometheus/discovery/targetgroup"
 )
 
-// emptyFor is for how long a source that had targets must have none before that is believed: a file that is being
-// written, or a server whose own source is broken, looks the same for a moment.
+// emptyFor is for how long a source must have no targets before that is believed, also after a start, before which it may
+// have had some: a file that is being written, or a server whose own source is broken, looks the same for a moment.
 const emptyFor = 5 * time.Minute
 
 // closePatience is how long a source that hangs delays Close.
@@ -39,7 +39,7 @@ type Manager struct {
 type Stats struct {
 	Sources  int
 	Failing  int    // now: they keep what they found last
-	Pending  int    // have not answered yet
+	Pending  int    // have not said anything yet
 	Failures uint64 // refreshes that failed
 	Targets  int    // before relabelling
 }
@@ -53,9 +53,10 @@ type source struct {
 	failures atomic.Uint64
 	failing  atomic.Bool
 
-	mu     sync.Mutex
-	seen   bool
-	groups []Group // what it found last
+	mu       sync.Mutex
+	heard    bool    // it has said something, if only that there is nothing
+	believed bool    // groups are what it has
+	groups   []Group // what it found last
 }
 
 // Apply starts the sources that are new, until ctx ends, and stops those that are not in all. The others go on.
@@ -125,10 +126,27 @@ func (m *Manager) start(ctx context.Context, wanted Source) (*source, error) {
 // collect keeps what a source finds until ctx ends.
 func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Group, changed func()) {
 	groups := map[string]Group{}
-	believe := time.NewTimer(time.Hour)
+	believe := time.NewTimer(emptyFor)
 	believe.Stop()
 	defer believe.Stop()
 	waiting, failuresBefore := false, uint64(0)
+	take := func() {
+		switch {
+		case len(groups) > 0, s.answered() && len(s.last()) == 0:
+			waiting = false
+			believe.Stop()
+			s.publish(groups, changed)
+		case !waiting:
+			waiting = true
+			believe.Reset(emptyFor)
+			s.logger.Warn("a source of targets has none; if it had some before, they are kept for a while",
+				"mechanism", s.Mechanism(), "from", s.String(), "for", emptyFor)
+			s.hear(changed)
+		}
+	}
+	if s.matchesNothing() {
+		take()
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -149,16 +167,7 @@ func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Grou
 			} else {
 				failuresBefore = failures
 			}
-			switch {
-			case len(groups) > 0 || len(s.last()) == 0:
-				waiting = false
-				believe.Stop()
-				s.publish(groups, changed)
-			case !waiting:
-				waiting = true
-				believe.Reset(emptyFor)
-				s.logger.Warn("a source of targets has none any more; its last list is kept for a while", "mechanism", s.Mechanism(), "for", emptyFor)
-			}
+			take()
 		}
 	}
 }
@@ -167,12 +176,23 @@ func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Grou
 func (s *source) publish(groups map[string]Group, changed func()) {
 	next := sorted(groups)
 	s.mu.Lock()
-	same := s.seen && slices.EqualFunc(s.groups, next, Group.equal)
-	if s.seen = true; !same {
+	same := s.believed && slices.EqualFunc(s.groups, next, Group.equal)
+	if s.heard, s.believed = true, true; !same {
 		s.groups = next
 	}
 	s.mu.Unlock()
 	if !same {
+		changed()
+	}
+}
+
+// hear notes that the source has said something, which is not believed yet.
+func (s *source) hear(changed func()) {
+	s.mu.Lock()
+	first := !s.heard
+	s.heard = true
+	s.mu.Unlock()
+	if first {
 		changed()
 	}
 }
@@ -186,13 +206,13 @@ func (s *source) last() []Group {
 func (s *source) answered() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.seen
+	return s.believed
 }
 
 // recovered notes a refresh without failure.
 func (s *source) recovered() {
 	if s.failing.Swap(false) {
-		s.logger.Info("a source of targets works again", "mechanism", s.Mechanism())
+		s.logger.Info("a source of targets works again", "mechanism", s.Mechanism(), "from", s.String())
 	}
 }
 
@@ -207,7 +227,8 @@ func (m *Manager) Found(wanted Source) []Group {
 	return s.last()
 }
 
-// Answered reports whether every one of the sources runs and has answered, so that no target of theirs is missing.
+// Answered reports whether every one of the sources runs and has answered, so that no target of theirs is missing. That a
+// source has none is no answer for the first minutes.
 func (m *Manager) Answered(all []Source) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -234,12 +255,14 @@ func (m *Manager) Stats() map[string]Stats {
 		if s.failing.Load() {
 			stats.Failing++
 		}
-		if !s.answered() {
+		s.mu.Lock()
+		if !s.heard {
 			stats.Pending++
 		}
-		for _, group := range s.last() {
+		for _, group := range s.groups {
 			stats.Targets += len(group.Targets)
 		}
+		s.mu.Unlock()
 		all[s.Mechanism()] = stats
 	}
 	return all
@@ -280,7 +303,7 @@ func (f *failureLog) Handle(ctx context.Context, r slog.Record) error {
 	if s.failing.Swap(true) {
 		return nil
 	}
-	args := []any{"mechanism", s.Mechanism()}
+	args := []any{"mechanism", s.Mechanism(), "from", s.String()}
 	r.Attrs(func(a slog.Attr) bool {
 		args = append(args, slog.String(a.Key, s.redact(a.Value.String())))
 		return true

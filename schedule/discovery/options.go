@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/prometheus/prometheus/model/relabel"
 
 	"rollcall/probe/option"
+	"rollcall/redact"
 )
 
 // Options are the keys of a job of Prometheus's scrape configuration that say which targets it has. The keys about the
@@ -229,6 +231,35 @@ type Source struct{ config discovery.Config }
 
 // Mechanism is file, http or dns.
 func (s Source) Mechanism() string { return s.config.Name() }
+
+// String names the source as its options do, files with the directory that they are looked for in.
+func (s Source) String() string {
+	switch c := s.config.(type) {
+	case *file.SDConfig:
+		var paths []string
+		for _, path := range c.Files {
+			if full, err := filepath.Abs(path); err == nil {
+				path = full
+			}
+			paths = append(paths, path)
+		}
+		return strings.Join(paths, " ")
+	case *http.SDConfig:
+		return s.redact(redact.Target(c.URL))
+	case *dns.SDConfig:
+		return strings.Join(c.Names, " ")
+	}
+	return s.Mechanism()
+}
+
+// matchesNothing reports whether there is no file that the source could read, of which the library says nothing.
+func (s Source) matchesNothing() bool {
+	c, ok := s.config.(*file.SDConfig)
+	return ok && !slices.ContainsFunc(c.Files, func(pattern string) bool {
+		found, err := filepath.Glob(pattern)
+		return len(found) > 0 || err != nil
+	})
+}
 
 // redact takes what the server of the source gets out of text, which may quote it.
 func (s Source) redact(text string) string {
