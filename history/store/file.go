@@ -83,6 +83,18 @@ func (s *Store) view(do func(*bbolt.Tx) error) error {
 	return nil
 }
 
+// openPatience is how long a reader waits for a file that is being opened, after a start: with 100,000 targets it takes seconds.
+const openPatience = 5 * time.Second
+
+// query is view for those who ask from outside, also just after a start.
+func (s *Store) query(do func(*bbolt.Tx) error) error {
+	select {
+	case <-s.started:
+	case <-time.After(openPatience):
+	}
+	return s.view(do)
+}
+
 // numbers makes a key.
 func numbers(b []byte, values ...uint64) []byte {
 	for _, v := range values {

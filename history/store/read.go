@@ -23,7 +23,7 @@ var errSealed = errors.New("a seal came in between")
 func (s *Store) read(do func(*bbolt.Tx) error) error {
 	for {
 		var failed error
-		err := s.view(func(tx *bbolt.Tx) error { failed = do(tx); return nil })
+		err := s.query(func(tx *bbolt.Tx) error { failed = do(tx); return nil })
 		switch {
 		case err != nil:
 			return err

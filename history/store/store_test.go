@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -208,5 +209,24 @@ func TestFileThatIsRemovedIsWrittenAgain(t *testing.T) {
 			t.Errorf("%d results after a restart, want %d: %v", len(results), count, err)
 		}
 		stop()
+	})
+}
+
+// TestReaderWaitsForTheFile: a page that is asked for just after a start has the history.
+func TestReaderWaitsForTheFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{Dir: t.TempDir()})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			time.Sleep(openPatience / 2)
+			s.Run(ctx)
+		}()
+		if _, err := s.Incidents(t.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, 10); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		<-done
 	})
 }
