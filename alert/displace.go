@@ -23,7 +23,7 @@ func (e *engine) makeRoom(key incident.Key, now time.Time) bool {
 		if e.hand++; e.hand >= len(e.all) {
 			e.hand = 0
 		}
-		if t := e.all[e.hand]; !t.Scheduled && !t.leaving && (!t.again || now.Sub(t.asked) >= keepsPlace) {
+		if t := e.all[e.hand]; !t.Scheduled && !t.leaving && !(t.requestedSince(keepsPlace, now) && t.requests.again) {
 			e.drop(t, e.hand, "other targets are requested more often", now)
 			return true
 		}

@@ -161,7 +161,7 @@ func watching(targets ...string) func(*Config) {
 	return func(c *Config) {
 		c.targets = make(map[incident.Key]*watched)
 		for _, target := range targets {
-			c.targets[incident.KeyOf("tcp_connect", target, "")] = &watched{policy: incident.Policy{DownAfter: 1, UpAfter: 1}}
+			c.targets[incident.KeyOf("tcp_connect", target, "")] = &watched{Target: &probe.Target{Module: "tcp_connect", Target: target}, policy: &incident.Policy{DownAfter: 1, UpAfter: 1}}
 		}
 	}
 }

@@ -131,15 +131,18 @@ type engine struct {
 // target is what is watched.
 type target struct {
 	incident.Tracker
-	seen  time.Time // when a result last came
-	asked time.Time // when the last one came that /probe had asked for
-	again bool      // /probe had asked for one before
+	seen     time.Time  // when a result last came
+	requests *requested // nil: /probe never asked for it
+	leaving  bool       // it left the configuration, and /probe has not asked for it since
+	heard    string     // the incident on which the witnesses were heard
+}
 
-	patience   time.Duration // the longest limit of a request lately
-	patienceAt time.Time     // when that request was
-
-	leaving bool   // it left the configuration, and /probe has not asked for it since
-	heard   string // the incident on which the witnesses were heard
+// requested is what is known of the requests for a target.
+type requested struct {
+	latest     time.Time
+	again      bool          // there was one before
+	patience   time.Duration // the longest limit of one lately
+	patienceAt time.Time     // when that was
 }
 
 // recipient is one address, or one Alertmanager.
@@ -171,7 +174,7 @@ func openEngine(o HookOptions, c *Config) (*engine, error) {
 	for _, t := range loaded.Trackers {
 		if len(e.all) < maxWatched {
 			// It gets its time until it is forgotten anew; who asked for it is not known.
-			e.insert(&target{Tracker: *t, seen: now, asked: now, again: true})
+			e.insert(&target{Tracker: *t, seen: now, requests: &requested{latest: now, again: true}})
 		}
 	}
 	for _, q := range loaded.Queues {

@@ -35,7 +35,7 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 		return false
 	case !rec.Scheduled && e.config.schedules(key):
 		if t != nil {
-			t.asked = rec.Result.Start // it stays watched when it leaves the configuration
+			t.request(rec.Result.Start) // it stays watched when it leaves the configuration
 		}
 		return false
 	case rec.Scheduled && (t == nil || !t.Scheduled) && e.config.targets[key] == nil:
@@ -77,11 +77,25 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 // isHasty reports whether rec is a timeout that says nothing about the target: the request had less than half of the time that
 // another one had lately, which a target that answers may need.
 func (t *target) isHasty(rec *probe.Record, now time.Time) bool {
-	if rec.Timeout >= t.patience || now.Sub(t.patienceAt) >= askedLately {
-		t.patience, t.patienceAt = rec.Timeout, now
+	r := t.requests
+	if rec.Timeout >= r.patience || now.Sub(r.patienceAt) >= askedLately {
+		r.patience, r.patienceAt = rec.Timeout, now
 	}
 	f := rec.Result.Failure
-	return f != nil && f.Reason == probe.ReasonTimeout && rec.Timeout < t.patience/2
+	return f != nil && f.Reason == probe.ReasonTimeout && rec.Timeout < r.patience/2
+}
+
+// request notes that /probe asked for the target.
+func (t *target) request(at time.Time) {
+	if t.requests == nil {
+		t.requests = new(requested)
+	}
+	t.requests.again, t.requests.latest = !t.requests.latest.IsZero(), at
+}
+
+// requestedSince reports whether /probe asked for the target within d before now.
+func (t *target) requestedSince(d time.Duration, now time.Time) bool {
+	return t.requests != nil && now.Sub(t.requests.latest) < d
 }
 
 // schedules reports whether the schedule probes the target of a request: callers of /probe must not change its state by a
@@ -119,7 +133,7 @@ func (e *engine) insert(t *target) {
 func (e *engine) note(t *target, rec *probe.Record) {
 	t.Prober, t.seen = rec.Prober, rec.Result.Start
 	if !rec.Scheduled {
-		t.again, t.asked = !t.asked.IsZero(), rec.Result.Start
+		t.request(rec.Result.Start)
 		if t.leaving { // on as one that is only asked for
 			t.leaving = false
 			e.mark(t.Key, nil)
@@ -228,7 +242,7 @@ func (e *engine) over(t *target, now time.Time) (why string) {
 		e.requested++
 	}
 	switch {
-	case t.leaving && (!e.config.probeRequests || now.Sub(t.asked) >= askedLately):
+	case t.leaving && (!e.config.probeRequests || !t.requestedSince(askedLately, now)):
 		return "it left the configuration"
 	case now.Sub(t.seen) >= 2*forgetAfter, !t.Scheduled && now.Sub(t.seen) >= forgetAfter:
 		return "it had no result for a day"

@@ -22,11 +22,11 @@ type Target struct {
 	RepeatEvery        *time.Duration // 0: no reminders
 }
 
-// watched is a compiled Target.
+// watched is a compiled Target, small because there may be a hundred thousand.
 type watched struct {
-	incident.Subject
-	policy incident.Policy
-	to     map[string]bool // the addresses that get its mails; nil: those of the section
+	*probe.Target
+	policy *incident.Policy // the section's, unless the target has its own
+	to     map[string]bool  // the addresses that get its mails; nil: those of the section
 }
 
 // maxOfTargets bounds the addresses that targets name themselves.
@@ -38,13 +38,17 @@ func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Addre
 	c.references = make(map[incident.Key]*probe.Target, len(o.References))
 	for _, t := range targets {
 		key := incident.KeyOf(t.Module, t.Target.Target, t.Hostname)
-		w := &watched{Subject: incident.Subject{Key: key, Name: t.Name, Group: t.Group, Labels: t.Labels}, policy: c.policy}
+		w := &watched{Target: t.Target, policy: &c.policy}
 		if slices.Contains(o.References, t.Target.Target) || slices.Contains(o.References, t.Name) {
 			c.references[key] = t.Target
 		}
-		w.policy.DownAfter, w.policy.UpAfter = cmp.Or(t.DownAfter, c.policy.DownAfter), cmp.Or(t.UpAfter, c.policy.UpAfter)
-		if t.RepeatEvery != nil {
-			w.policy.RepeatEvery = *t.RepeatEvery
+		if t.DownAfter > 0 || t.UpAfter > 0 || t.RepeatEvery != nil {
+			own := c.policy
+			own.DownAfter, own.UpAfter = cmp.Or(t.DownAfter, own.DownAfter), cmp.Or(t.UpAfter, own.UpAfter)
+			if t.RepeatEvery != nil {
+				own.RepeatEvery = *t.RepeatEvery
+			}
+			w.policy = &own
 		}
 		to, err := t.recipients(o.Email)
 		if err != nil {
@@ -95,7 +99,7 @@ func set(addresses []mail.Address) map[string]bool {
 // policyOf is when results of the target become events.
 func (c *Config) policyOf(key incident.Key) incident.Policy {
 	if w := c.targets[key]; w != nil {
-		return w.policy
+		return *w.policy
 	}
 	return c.policy
 }
@@ -123,7 +127,10 @@ func (h *Hook) Maintenance(now time.Time) func(module, target, hostname string) 
 		return nil
 	}
 	return func(module, target, hostname string) bool {
-		is := c.targets[incident.KeyOf(module, target, hostname)]
-		return is != nil && slices.ContainsFunc(open, func(w *maintenance.Window) bool { return w.Names(is.Subject) })
+		key := incident.KeyOf(module, target, hostname)
+		is := c.targets[key]
+		return is != nil && slices.ContainsFunc(open, func(w *maintenance.Window) bool {
+			return w.Names(incident.Subject{Key: key, Name: is.Name, Group: is.Group, Labels: is.Labels})
+		})
 	}
 }

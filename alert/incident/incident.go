@@ -125,8 +125,13 @@ func (f *Flaps) Share(at time.Time) float64 {
 type Outcome struct {
 	At     int64         `json:"at"` // Unix nanoseconds
 	Took   time.Duration `json:"took"`
-	Stage  probe.Stage   `json:"stage,omitempty"`
-	Reason probe.Reason  `json:"reason,omitempty"` // empty: up
+	*Cause               // nil: up
+}
+
+// Cause is why a result was down.
+type Cause struct {
+	Stage  probe.Stage  `json:"stage,omitempty"`
+	Reason probe.Reason `json:"reason,omitempty"`
 }
 
 // Event is what a result, or its absence, changed.

@@ -26,7 +26,7 @@ const recentResults = 5
 // Tracker follows one target. Its exported fields are what a restart keeps.
 type Tracker struct {
 	Subject
-	Flaps    Flaps                  `json:"flaps,omitzero"`
+	Flaps    *Flaps                 `json:"flaps,omitempty"` // never changed; nil: none
 	Streak   Streak                 `json:"streak"`
 	UpSince  time.Time              `json:"upSince,omitzero"` // of the present time up; zero while down, or when never seen up
 	Warned   time.Time              `json:"warned,omitzero"`  // of its certificate
@@ -69,7 +69,9 @@ func (t *Tracker) Observe(r *probe.Result, p Policy) (e Event, i *Incident, chan
 	case up && i != nil && t.Streak.N >= p.UpAfter && (i.Flaps == nil || i.Flaps.Settled || r.Start.Sub(t.Streak.Since) >= p.Settle):
 		return Up, t.end(), true
 	case !up && i != nil && i.Flaps != nil && !i.Flaps.Settled && i.Flaps.Up.IsZero() && r.Start.Sub(t.Streak.Since) >= p.Settle:
-		t.Flaps.Settled = true
+		settled := *i.Flaps
+		settled.Settled = true
+		t.Flaps = &settled
 		return StillDown, t.remind(r), true
 	case !up && i != nil && t.remindAt(r.Start, p):
 		return StillDown, t.remind(r), true
@@ -80,7 +82,10 @@ func (t *Tracker) Observe(r *probe.Result, p Policy) (e Event, i *Incident, chan
 
 // followFlaps counts the outages that come in close succession, and reports whether one began or ended.
 func (t *Tracker) followFlaps(up bool, p Policy) bool {
-	at, f := t.Streak.Since, t.Flaps
+	at, f := t.Streak.Since, Flaps{}
+	if t.Flaps != nil {
+		f = *t.Flaps
+	}
 	switch isDown := f.Outages > 0 && f.Up.IsZero(); {
 	case p.Settle <= 0:
 		return false
@@ -96,9 +101,10 @@ func (t *Tracker) followFlaps(up bool, p Policy) bool {
 	default:
 		return false
 	}
-	t.Flaps = f
+	now := f // f itself would be on the heap for every result
+	t.Flaps = &now
 	if t.Incident != nil && t.Incident.Flaps != nil {
-		t.change(func(i *Incident) { i.Flaps = t.flaps() })
+		t.change(func(i *Incident) { i.Flaps = t.Flaps })
 	}
 	return true
 }
@@ -131,7 +137,7 @@ func (t *Tracker) Withdraw() {
 	if i := t.Incident; i.UpFor > 0 {
 		t.UpSince = i.Since.Add(-i.UpFor)
 	}
-	t.Incident, t.Streak, t.Flaps, t.down = nil, Streak{}, Flaps{}, time.Time{}
+	t.Incident, t.Streak, t.Flaps, t.down = nil, Streak{}, nil, time.Time{}
 }
 
 // WarnOfExpiry returns a notice when a certificate that r saw, at any hop of a redirect, expires soon and the last notice is a day old; else nil.
@@ -167,8 +173,10 @@ func (t *Tracker) Abandon(why string, now time.Time) *Incident {
 
 func (t *Tracker) remember(r *probe.Result) {
 	o := Outcome{At: r.Start.UnixNano(), Took: r.Duration}
-	if r.Failure != nil {
-		o.Stage, o.Reason = r.Failure.Stage, r.Failure.Reason
+	if f := r.Failure; f != nil {
+		if o.Cause = t.Past[(t.Next+recentResults-1)%recentResults].Cause; o.Cause == nil || *o.Cause != (Cause{f.Stage, f.Reason}) {
+			o.Cause = &Cause{f.Stage, f.Reason}
+		}
 	}
 	t.Past[t.Next%recentResults] = o
 	t.Next = (t.Next + 1) % recentResults
@@ -191,8 +199,8 @@ func (t *Tracker) count(up bool, at time.Time, p Policy) (changed bool) {
 
 func (t *Tracker) begin(r *probe.Result, p Policy) *Incident {
 	i := t.incident(r)
-	if p.Settle > 0 && t.Flaps.Outages >= flappingOutages {
-		i.Flaps = t.flaps()
+	if p.Settle > 0 && t.Flaps != nil && t.Flaps.Outages >= flappingOutages {
+		i.Flaps = t.Flaps
 	}
 	i.Since, t.down = t.Streak.Since.Round(0), t.Streak.Since // the wall clock is what people are shown
 	i.ID = probe.IncidentID(t.Module, t.Target, t.Hostname, i.Since)
@@ -230,16 +238,11 @@ func (t *Tracker) remindAt(now time.Time, p Policy) bool {
 func (t *Tracker) remind(r *probe.Result) *Incident {
 	return t.change(func(i *Incident) {
 		if i.Flaps != nil {
-			i.Flaps = t.flaps()
+			i.Flaps = t.Flaps
 		}
 		i.Reminded, i.Recent = r.Start, t.past()
 		i.Stage, i.Reason, i.Detail = r.Failure.Stage, r.Failure.Reason, detail(r.Failure)
 	})
-}
-
-func (t *Tracker) flaps() *Flaps {
-	f := t.Flaps
-	return &f
 }
 
 // incident is a new one of this target, as it stands after r.

@@ -144,7 +144,7 @@ func (e entry) details(b *strings.Builder, externalURL string) {
 		fmt.Fprintf(b, "\nLast results:\n")
 		for _, o := range i.Recent {
 			says := "up"
-			if o.Reason != "" {
+			if o.Cause != nil {
 				says = "down, " + words(o.Reason)
 			}
 			fmt.Fprintf(b, "  %s %7.3fs  %s\n", stamp(time.Unix(0, o.At)), o.Took.Seconds(), says)

@@ -110,7 +110,7 @@ func sample() (down, up *incident.Incident) {
 		i.Detail, i.UpFor = "connecting to 192.0.2.1:9000: connection refused", 76*time.Hour
 		i.Recent = []incident.Outcome{
 			{At: epoch.Add(-time.Minute).UnixNano(), Took: 3 * time.Millisecond},
-			{At: epoch.UnixNano(), Took: 2 * time.Millisecond, Stage: probe.StageConnect, Reason: probe.ReasonConnectionRefused},
+			{At: epoch.UnixNano(), Took: 2 * time.Millisecond, Cause: &incident.Cause{Stage: probe.StageConnect, Reason: probe.ReasonConnectionRefused}},
 		}
 	}
 	return down, up

@@ -132,6 +132,7 @@ func (s *Store) Commit(writes []Write) error {
 	if err != nil {
 		return fmt.Errorf("writing the alert store: %w", err)
 	}
+	_ = s.file.Forget() // else all of it stays resident, with 100,000 targets 85 MB
 	return nil
 }
 
