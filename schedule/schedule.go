@@ -25,6 +25,8 @@ type Scheduler struct {
 	NoVerdict func(t *probe.Target, at time.Time)
 	Logger    *slog.Logger // never nil
 
+	running atomic.Int64 // probes that were started
+
 	mu      sync.Mutex
 	targets []Entry       // of Apply, until Run takes them over
 	doubted []*item       // by probes that ended, to be probed again soon
@@ -38,6 +40,13 @@ type Scheduler struct {
 // than what it wakes for. At 500 probes a second, one of 10 ms takes 1.7 times the processor time, and one of 100 ms 0.9 of it
 // with probes that start less regularly, because so many start at once (docs/performance.md).
 const grid = 50 * time.Millisecond
+
+// Probes that start together may be more than may run at once: they wait for each other, each no longer than fullWait, and
+// are then refused. It is looked for room every roomEvery.
+const (
+	fullWait  = 500 * time.Millisecond
+	roomEvery = 10 * time.Millisecond
+)
 
 // Apply replaces the targets, which are not changed afterwards. Those that were there before, with the same interval, keep
 // their phase and state. It may be called before and during Run.
@@ -69,11 +78,15 @@ func (s *Scheduler) Run(ctx context.Context) {
 	var due queue
 	start := time.Now()
 	start = start.Add(-time.Duration(start.UnixNano()) % grid)
+	full := false
 	for {
-		if len(due) > 0 {
-			timer.Reset(time.Until(onGrid(due[0].due(), start)))
-		} else {
+		switch {
+		case len(due) == 0:
 			timer.Stop()
+		case full:
+			timer.Reset(roomEvery)
+		default:
+			timer.Reset(time.Until(onGrid(due[0].due(), start)))
 		}
 		select {
 		case <-ctx.Done():
@@ -81,13 +94,19 @@ func (s *Scheduler) Run(ctx context.Context) {
 		case <-s.wake():
 			due = s.update(due, time.Now())
 		case <-timer.C:
+			full = false
 			for now := time.Now(); len(due) > 0 && !due[0].due().After(now); {
 				e := due[0]
+				if full = s.full() && now.Sub(e.due()) < fullWait; full {
+					break
+				}
 				missed := now.Sub(e.due()) > e.tolerance()
 				e.advance(now)
 				heap.Fix(&due, 0)
 				if !missed && e.state.running.CompareAndSwap(false, true) { // its timeout is its interval, so it is the last one's end that is late
+					s.running.Add(1)
 					probes.Go(func() {
+						defer s.running.Add(-1)
 						defer e.state.running.Store(false)
 						s.probe(ctx, e)
 					})
@@ -95,6 +114,12 @@ func (s *Scheduler) Run(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// full reports whether as many probes run as may, with those that have just been started.
+func (s *Scheduler) full() bool {
+	limit := s.Runner.MaxInFlight
+	return limit > 0 && max(int(s.running.Load()), s.Runner.InFlight()) >= limit
 }
 
 // onGrid is the first point of the grid from start on that is not before at. The grid has the monotonic clock: by that of

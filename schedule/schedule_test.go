@@ -342,6 +342,49 @@ func TestProbesStartOnAGrid(t *testing.T) {
 	})
 }
 
+// TestProbesWaitForRoom: of probes that start together more than may run at once, all run, at their own times again and again.
+func TestProbesWaitForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &log{takes: 20 * time.Millisecond, times: make(map[string][]time.Time)}
+		var names []string
+		for n := range 100 {
+			names = append(names, fmt.Sprintf("host-%d:80", n))
+		}
+		s := &Scheduler{
+			Runner: &probe.Runner{MaxInFlight: 3},
+			Module: func(name string) (*probe.Module, error) { return &probe.Module{Name: name, Prober: l}, nil },
+			Failed: func(err error) { t.Errorf("a probe failed: %v", err) },
+			Logger: slog.New(slog.DiscardHandler),
+		}
+		s.Apply(every(time.Second, names...))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); s.Run(ctx) }()
+		time.Sleep(10*time.Second + fullWait)
+		for _, name := range names {
+			if n := len(l.of(name)); n < 10 {
+				t.Errorf("%s was probed %d times in 10 s", name, n)
+			}
+		}
+		// When nothing ends, they are refused, and not put off for ever.
+		var refused atomic.Int64
+		cancel()
+		<-done
+		l.takes = time.Hour
+		s.Failed = func(error) { refused.Add(1) }
+		ctx, cancel = context.WithCancel(t.Context())
+		s.Apply(every(time.Second, names...))
+		done = make(chan struct{})
+		go func() { defer close(done); s.Run(ctx) }()
+		time.Sleep(900*time.Millisecond + fullWait)
+		if n := refused.Load(); n < 50 {
+			t.Errorf("%d probes were refused", n)
+		}
+		cancel()
+		<-done
+	})
+}
+
 // TestSwapOf10000Targets: what stays is probed at its own times and never twice, whatever is added and removed beside it.
 func TestSwapOf10000Targets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
