@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +28,7 @@ type Found struct {
 // Group is a list of targets with the labels that all of them have. Each set of labels is one string: as the maps of a
 // targetgroup.Group, those of 100,000 targets take 40 MB.
 type Group struct {
+	source  string // of all groups that a library found; empty: of the file itself
 	Targets []labels.Labels
 	Labels  labels.Labels
 }
@@ -44,7 +44,7 @@ func NewGroup(found *targetgroup.Group) Group {
 		b.Sort()
 		return b.Labels()
 	}
-	g := Group{Targets: make([]labels.Labels, len(found.Targets)), Labels: pack(found.Labels)}
+	g := Group{source: found.Source, Targets: make([]labels.Labels, len(found.Targets)), Labels: pack(found.Labels)}
 	for i, target := range found.Targets {
 		g.Targets[i] = pack(target)
 	}
@@ -58,7 +58,7 @@ const maxLabel = 1 << 20
 func short[S ~string](s S) string { return string(s[:min(len(s), maxLabel)]) }
 
 func (g Group) equal(other Group) bool {
-	return labels.Equal(g.Labels, other.Labels) && slices.EqualFunc(g.Targets, other.Targets, labels.Equal)
+	return g.source == other.source && labels.Equal(g.Labels, other.Labels) && slices.EqualFunc(g.Targets, other.Targets, labels.Equal)
 }
 
 // Targets returns the targets of the options after relabelling, those of the file first. groups returns what a source
@@ -159,11 +159,22 @@ func readLabels(b *labels.Builder) Found {
 	return f
 }
 
-// sorted returns groups in the order of their sources.
-func sorted(groups map[string]Group) []Group {
-	all := make([]Group, 0, len(groups))
-	for _, source := range slices.Sorted(maps.Keys(groups)) {
-		all = append(all, groups[source])
+// merged returns groups, which are in the order of their sources, with what an update says. Those that it says nothing new of
+// stay as they are: their strings are in the targets, too, and would else be in memory twice.
+func merged(groups []Group, update []*targetgroup.Group) []Group {
+	next := slices.Clone(groups)
+	for _, found := range update {
+		g := NewGroup(found)
+		place, known := slices.BinarySearchFunc(groups, g, Group.compare)
+		if !known {
+			next = append(next, g)
+		} else if !g.equal(groups[place]) {
+			next[place] = g
+		}
 	}
-	return all
+	next = slices.DeleteFunc(next, func(g Group) bool { return len(g.Targets) == 0 })
+	slices.SortStableFunc(next, Group.compare)
+	return next
 }
+
+func (g Group) compare(other Group) int { return strings.Compare(g.source, other.source) }

@@ -125,7 +125,7 @@ func (m *Manager) start(ctx context.Context, wanted Source) (*source, error) {
 
 // collect keeps what a source finds until ctx ends.
 func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Group, changed func()) {
-	groups := map[string]Group{}
+	var groups []Group
 	believe := time.NewTimer(emptyFor)
 	believe.Stop()
 	defer believe.Stop()
@@ -135,7 +135,7 @@ func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Grou
 		case len(groups) > 0, s.answered() && len(s.last()) == 0:
 			waiting = false
 			believe.Stop()
-			s.publish(groups, changed)
+			groups = s.publish(groups, changed)
 		case !waiting:
 			waiting = true
 			believe.Reset(emptyFor)
@@ -155,13 +155,7 @@ func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Grou
 			waiting = false
 			s.publish(groups, changed)
 		case update := <-updates:
-			for _, group := range update {
-				if len(group.Targets) == 0 {
-					delete(groups, group.Source)
-				} else if next := NewGroup(group); !next.equal(groups[group.Source]) {
-					groups[group.Source] = next // else its memory would be held twice: the targets have strings of the former one
-				}
-			}
+			groups = merged(groups, update)
 			if failures := s.failures.Load(); failures == failuresBefore {
 				s.recovered()
 			} else {
@@ -172,18 +166,19 @@ func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Grou
 	}
 }
 
-// publish makes groups what the source found last.
-func (s *source) publish(groups map[string]Group, changed func()) {
-	next := sorted(groups)
+// publish makes groups what the source found last. It returns what it had before when that is the same.
+func (s *source) publish(groups []Group, changed func()) []Group {
 	s.mu.Lock()
-	same := s.believed && slices.EqualFunc(s.groups, next, Group.equal)
-	if s.heard, s.believed = true, true; !same {
-		s.groups = next
+	same := s.believed && slices.EqualFunc(s.groups, groups, Group.equal)
+	if same {
+		groups = s.groups
 	}
+	s.heard, s.believed, s.groups = true, true, groups
 	s.mu.Unlock()
 	if !same {
 		changed()
 	}
+	return groups
 }
 
 // hear notes that the source has said something, which is not believed yet.
