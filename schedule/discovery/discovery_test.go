@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -464,5 +465,39 @@ func TestListThatIsTheSameIsKept(t *testing.T) {
 	<-changes
 	if got := addresses(s.last()); !slices.Equal(got, []string{"c:1", "b:1"}) {
 		t.Errorf("after a change: %q", got)
+	}
+}
+
+// TestMergedGroupsAreTheLastOfEachSource compares a list after many updates with a map of what each source said last.
+func TestMergedGroupsAreTheLastOfEachSource(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	want := map[string]Group{}
+	var got []Group
+	for range 500 {
+		var update []*targetgroup.Group
+		for _, n := range rng.Perm(30)[:rng.IntN(10)] {
+			g := &targetgroup.Group{Source: fmt.Sprintf("file:%d", n), Labels: model.LabelSet{"l": model.LabelValue(fmt.Sprint(rng.IntN(3)))}}
+			if rng.IntN(3) > 0 {
+				g.Targets = []model.LabelSet{{model.AddressLabel: model.LabelValue(fmt.Sprint(rng.IntN(3)))}}
+			}
+			update = append(update, g)
+			if want[g.Source] = NewGroup(g); g.Targets == nil {
+				delete(want, g.Source)
+			}
+		}
+		before := slices.Clone(got)
+		next := merged(got, update)
+		if !slices.EqualFunc(got, before, Group.equal) {
+			t.Fatal("the list of before was changed")
+		}
+		got = next
+		if len(got) != len(want) || !slices.IsSortedFunc(got, Group.compare) {
+			t.Fatalf("%d groups, want %d: %v", len(got), len(want), got)
+		}
+		for _, g := range got {
+			if !g.equal(want[g.source]) {
+				t.Fatalf("%s is %v, want %v", g.source, g, want[g.source])
+			}
+		}
 	}
 }
