@@ -78,15 +78,14 @@ func (s *Scheduler) Run(ctx context.Context) {
 	var due queue
 	start := time.Now()
 	start = start.Add(-time.Duration(start.UnixNano()) % grid)
-	full := false
 	for {
-		switch {
-		case len(due) == 0:
-			timer.Stop()
-		case full:
-			timer.Reset(roomEvery)
-		default:
-			timer.Reset(time.Until(onGrid(due[0].due(), start)))
+		timer.Stop()
+		if len(due) > 0 {
+			wait := time.Until(onGrid(due[0].due(), start))
+			if s.full() {
+				wait = max(wait, roomEvery)
+			}
+			timer.Reset(wait)
 		}
 		select {
 		case <-ctx.Done():
@@ -94,10 +93,9 @@ func (s *Scheduler) Run(ctx context.Context) {
 		case <-s.wake():
 			due = s.update(due, time.Now())
 		case <-timer.C:
-			full = false
 			for now := time.Now(); len(due) > 0 && !due[0].due().After(now); {
 				e := due[0]
-				if full = s.full() && now.Sub(e.due()) < fullWait; full {
+				if s.full() && now.Sub(e.due()) < fullWait {
 					break
 				}
 				missed := now.Sub(e.due()) > e.tolerance()

@@ -84,6 +84,11 @@ func run(t *testing.T, l *log, targets []Entry) (s *Scheduler, stop func()) {
 		Failed: func(err error) { t.Errorf("a probe failed: %v", err) },
 		Logger: slog.New(slog.DiscardHandler),
 	}
+	return s, start(t, s, targets)
+}
+
+// start has a scheduler probe targets; stop ends it.
+func start(t *testing.T, s *Scheduler, targets []Entry) (stop func()) {
 	s.Apply(targets)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -91,7 +96,7 @@ func run(t *testing.T, l *log, targets []Entry) (s *Scheduler, stop func()) {
 		defer close(done)
 		s.Run(ctx)
 	}()
-	return s, func() {
+	return func() {
 		cancel()
 		<-done
 	}
@@ -356,10 +361,7 @@ func TestProbesWaitForRoom(t *testing.T) {
 			Failed: func(err error) { t.Errorf("a probe failed: %v", err) },
 			Logger: slog.New(slog.DiscardHandler),
 		}
-		s.Apply(every(time.Second, names...))
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); s.Run(ctx) }()
+		stop := start(t, s, every(time.Second, names...))
 		time.Sleep(10*time.Second + fullWait)
 		for _, name := range names {
 			if n := len(l.of(name)); n < 10 {
@@ -367,21 +369,16 @@ func TestProbesWaitForRoom(t *testing.T) {
 			}
 		}
 		// When nothing ends, they are refused, and not put off for ever.
+		stop()
 		var refused atomic.Int64
-		cancel()
-		<-done
 		l.takes = time.Hour
 		s.Failed = func(error) { refused.Add(1) }
-		ctx, cancel = context.WithCancel(t.Context())
-		s.Apply(every(time.Second, names...))
-		done = make(chan struct{})
-		go func() { defer close(done); s.Run(ctx) }()
+		stop = start(t, s, every(time.Second, names...))
 		time.Sleep(900*time.Millisecond + fullWait)
 		if n := refused.Load(); n < 50 {
 			t.Errorf("%d probes were refused", n)
 		}
-		cancel()
-		<-done
+		stop()
 	})
 }
 

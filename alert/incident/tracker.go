@@ -101,8 +101,8 @@ func (t *Tracker) followFlaps(up bool, p Policy) bool {
 	default:
 		return false
 	}
-	now := f // f itself would be on the heap for every result
-	t.Flaps = &now
+	next := f // f itself would be on the heap for every result
+	t.Flaps = &next
 	if t.Incident != nil && t.Incident.Flaps != nil {
 		t.change(func(i *Incident) { i.Flaps = t.Flaps })
 	}

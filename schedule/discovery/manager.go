@@ -153,7 +153,7 @@ func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Grou
 			return
 		case <-believe.C:
 			waiting = false
-			s.publish(groups, changed)
+			groups = s.publish(groups, changed)
 		case update := <-updates:
 			groups = merged(groups, update)
 			if failures := s.failures.Load(); failures == failuresBefore {
