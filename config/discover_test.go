@@ -81,7 +81,7 @@ func TestGroupsAreJudged(t *testing.T) {
 		"- {relabel_configs: [{target_label: x}]}":                                          "targets[0]: has no targets for relabel_configs",
 		"- {static_configs: [{target: [a]}]}":                                               "did you mean \"targets\"",
 		"- {static_configs: [{targets: [a]}], to: [a b]}":                                   "targets[0].to[0]: ",
-		"- {file_sd_configs: [{files: [a.txt]}]}":                                           "not valid for file discovery",
+		"- {file_sd_configs: [{files: [a.txt]}]}":                                           "not valid for file discovery; accepted: files whose names end in .json",
 		"- {http_sd_configs: [{refresh_interval: 1m}]}":                                     "URL is missing",
 		"- {static_configs: [{targets: [a]}], relabel_configs: [{action: hashmod}]}":        "non-zero modulus",
 		"- {static_configs: [{targets: [a]}], relabel_configs: [{regex: (, action: drop}]}": "relabel_configs[0].regex: ",

@@ -145,8 +145,13 @@ func (o *StaticConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Validate has Prometheus's package judge.
-func (o *FileSDConfig) Validate() error { return read(o.library()) }
+// Validate has Prometheus's package judge, which does not say what it accepts.
+func (o *FileSDConfig) Validate() error {
+	if err := read(o.library()); err != nil {
+		return fmt.Errorf("%w; accepted: files whose names end in .json, .yml or .yaml, with * only in the last part of the path", err)
+	}
+	return nil
+}
 
 // Validate has Prometheus's package judge.
 func (o *HTTPSDConfig) Validate() error { return read(o.library()) }
