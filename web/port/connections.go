@@ -3,6 +3,7 @@
 package port
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"net"
@@ -25,13 +26,20 @@ type Connections struct {
 	failed func(error)
 	main   *Connections // those that this is the reserve of; nil: none
 
-	mu      sync.Mutex
-	open    int
-	idle    list.List     // of *connection: between requests, the longest idle first
-	reading list.List     // of *connection: sending a request or receiving the end of a reply
-	writing list.List     // of *connection: receiving a reply, the longest without progress first
-	room    chan struct{} // capacity 1: a connection closed or became idle
+	mu   sync.Mutex
+	open list.List     // of *connection: the longest without progress first
+	room chan struct{} // capacity 1: a connection closed or became idle
 }
+
+// state is what a connection waits for.
+type state int
+
+const (
+	reading state = iota // its client sends a request, or receives the end of a reply
+	working              // a handler of ours: it is never closed
+	writing              // its client receives a reply
+	idle                 // nothing: it is between requests
+)
 
 // ReadPatience is how long a request may take to arrive when others wait for its connection's place. Among ten thousand
 // at once on a busy machine a good one may take more than a second.
@@ -187,22 +195,20 @@ func (c *Connections) admit(conn *connection, closed <-chan struct{}) {
 }
 
 func (c *Connections) add(conn *connection) bool {
-	now := time.Now()
-	if c.full() && !c.evict(now) {
+	if c.full() && !c.evict(time.Now()) {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open++
-	conn.counted = true
-	conn.move(&c.reading, now)
+	conn.since = time.Now()
+	conn.place = c.open.PushBack(conn)
 	return true
 }
 
 func (c *Connections) full() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.open >= c.limit
+	return c.open.Len() >= c.limit
 }
 
 // evict closes the connection that is needed least, if any may be closed.
@@ -218,19 +224,17 @@ func (c *Connections) evict(now time.Time) bool {
 func (c *Connections) victim(now time.Time) *connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if conn := longest(&c.idle, now, 0); conn != nil {
-		return conn
-	}
-	if conn := longest(&c.reading, now, ReadPatience); conn != nil {
-		return conn
-	}
-	return longest(&c.writing, now, c.writePatience())
+	return cmp.Or(c.longest(idle, now, 0), c.longest(reading, now, ReadPatience), c.longest(writing, now, c.writePatience()))
 }
 
-// longest is the connection that has been in list longest, if that is patience or more.
-func longest(in *list.List, now time.Time, patience time.Duration) *connection {
-	if first := in.Front(); first != nil {
-		if conn := first.Value.(*connection); now.Sub(conn.since) >= patience {
+// longest is the connection that has been in a state longest, if that is patience or more. c.mu is held.
+func (c *Connections) longest(in state, now time.Time, patience time.Duration) *connection {
+	for place := c.open.Front(); place != nil; place = place.Next() {
+		conn := place.Value.(*connection)
+		if now.Sub(conn.since) < patience {
+			return nil // as are all behind it
+		}
+		if conn.state == in {
 			return conn
 		}
 	}
@@ -246,7 +250,7 @@ func Relieve(r *http.Request) {
 	}
 	c := conn.pool
 	c.mu.Lock()
-	slow := longest(&c.writing, time.Now(), c.writePatience())
+	slow := c.longest(writing, time.Now(), c.writePatience())
 	c.mu.Unlock()
 	if slow != nil {
 		slow.Close()
@@ -254,17 +258,15 @@ func Relieve(r *http.Request) {
 }
 
 // changed records a state of net/http's server, which alone knows when the last byte of a reply has been sent.
-func (c *Connections) changed(conn *connection, state http.ConnState) {
+func (c *Connections) changed(conn *connection, now http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch state {
-	case http.StateIdle:
-		conn.move(&c.idle, time.Now())
+	switch {
+	case now == http.StateIdle:
+		c.enter(conn, idle)
 		c.signal()
-	case http.StateActive:
-		if conn.list == &c.idle {
-			conn.move(&c.reading, time.Now())
-		}
+	case now == http.StateActive && conn.state == idle:
+		c.enter(conn, reading)
 	}
 }
 
@@ -273,7 +275,7 @@ func (c *Connections) begin(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if conn.handlers++; conn.writers == 0 {
-		conn.move(nil, time.Time{})
+		c.enter(conn, working)
 	}
 }
 
@@ -281,7 +283,7 @@ func (c *Connections) end(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if conn.handlers--; conn.handlers == 0 {
-		conn.move(&c.reading, time.Now())
+		c.enter(conn, reading)
 	}
 }
 
@@ -290,7 +292,7 @@ func (c *Connections) beginWrite(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if conn.writers++; conn.writers == 1 {
-		conn.move(&c.writing, time.Now())
+		c.enter(conn, writing)
 	}
 }
 
@@ -299,10 +301,19 @@ func (c *Connections) endWrite(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if conn.writers--; conn.writers > 0 {
-		conn.move(&c.writing, time.Now())
+		c.enter(conn, writing)
 	} else {
-		conn.move(nil, time.Time{})
+		c.enter(conn, working)
 	}
+}
+
+// enter puts conn, if it still has a place, at the end of the list. c.mu is held.
+func (c *Connections) enter(conn *connection, next state) {
+	if conn.place == nil {
+		return
+	}
+	conn.state, conn.since = next, time.Now()
+	c.open.MoveToBack(conn.place)
 }
 
 // signal wakes one goroutine that waits in admit. c.mu is held.
@@ -318,26 +329,11 @@ type connection struct {
 	net.Conn
 	pool *Connections
 
-	counted  bool          // it takes a place
-	closed   bool          // and is in no list
-	handlers int           // answering its requests now
-	writers  int           // those of them that send a part of their reply
-	list     *list.List    // idle, reading, writing, or nil
-	place    *list.Element // in list
-	since    time.Time     // when it came into list
-}
-
-// move puts the connection at the end of a list; nil takes it out. The pool's lock is held.
-func (conn *connection) move(to *list.List, now time.Time) {
-	if conn.list != nil {
-		conn.list.Remove(conn.place)
-		conn.list, conn.place = nil, nil
-	}
-	if to == nil || conn.closed {
-		return
-	}
-	conn.list, conn.since = to, now
-	conn.place = to.PushBack(conn)
+	place    *list.Element // in pool.open; nil: it takes no place, or no longer
+	state    state
+	since    time.Time // of the last progress
+	handlers int       // answering its requests now
+	writers  int       // those of them that send a part of their reply
 }
 
 func (conn *connection) Close() error {
@@ -349,11 +345,10 @@ func (conn *connection) Close() error {
 func (c *Connections) leave(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	conn.closed = true
-	conn.move(nil, time.Time{})
-	if conn.counted {
-		conn.counted = false
-		c.open--
-		c.signal()
+	if conn.place == nil {
+		return
 	}
+	c.open.Remove(conn.place)
+	conn.place = nil
+	c.signal()
 }
