@@ -169,11 +169,11 @@ func (s Syntax) host(text string, brackets bool) (string, error) {
 // splitPort cuts target into host and port; without a port, the default's. A hint says why that cannot be.
 func splitPort(target string, defaultPort uint16) (host, service string, brackets bool, hint string) {
 	brackets = strings.HasPrefix(target, "[")
-	_, notAddr := netip.ParseAddr(target)
+	isAddr := strings.Count(target, ":") != 1 && isAddress(target)
 	inside, bracketed := strings.CutPrefix(target, "[")
 	inside, closed := strings.CutSuffix(inside, "]")
-	switch noPort := notAddr == nil || bracketed && closed || !strings.Contains(target, ":"); {
-	case noPort && defaultPort == 0 && (notAddr == nil && strings.Contains(target, ":") || bracketed && closed):
+	switch noPort := isAddr || bracketed && closed || !strings.Contains(target, ":"); {
+	case noPort && defaultPort == 0 && (isAddr && strings.Contains(target, ":") || bracketed && closed):
 		return "", "", false, "has no port, and an IPv6 address stands in brackets before it, e.g. [2001:db8::1]:443"
 	case noPort && defaultPort == 0:
 		return "", "", false, "has no port, e.g. example.com:443"
@@ -189,6 +189,11 @@ func splitPort(target string, defaultPort uint16) (host, service string, bracket
 	return host, service, brackets, ""
 }
 
+func isAddress(text string) bool {
+	_, err := netip.ParseAddr(text)
+	return err == nil
+}
+
 // SplitHost reads a target without a port: a name or an address, which may stand in brackets.
 func (s Syntax) SplitHost(target string) (string, error) {
 	if scheme, _, ok := strings.Cut(target, "://"); ok {
@@ -196,7 +201,7 @@ func (s Syntax) SplitHost(target string) (string, error) {
 	}
 	inside, opened := strings.CutPrefix(target, "[")
 	inside, closed := strings.CutSuffix(inside, "]")
-	if _, err := netip.ParseAddr(target); err != nil && !(opened && closed) && strings.Contains(target, ":") {
+	if strings.Contains(target, ":") && !(opened && closed) && !isAddress(target) {
 		return "", probe.BadTarget("has a port, or is a broken IPv6 address; " + s.Takes)
 	}
 	switch {
