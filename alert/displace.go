@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"rollcall/alert/incident"
+	"rollcall/probe"
 )
 
 // keepsPlace is for how long a target that was requested at least twice keeps its place among those of requests. What is
@@ -15,7 +15,7 @@ const keepsPlace = 2 * askedLately
 // makeRoom drops a target that was requested once, or not lately, for one that is requested again and had no room
 // before. It reports whether there is room now. A few thousand requests for invented targets would else keep new ones from
 // being watched until the invented ones are forgotten.
-func (e *engine) makeRoom(key incident.Key, now time.Time) bool {
+func (e *engine) makeRoom(key probe.Key, now time.Time) bool {
 	if !e.refusals.again(key) {
 		return false
 	}
@@ -48,7 +48,7 @@ func newRefusals() refusals {
 }
 
 // again reports whether key was refused before, and remembers that it was.
-func (r refusals) again(key incident.Key) bool {
+func (r refusals) again(key probe.Key) bool {
 	hash := maphash.Comparable(r.seed, key)
 	set, mark := r.marks[hash%(refusalSlots/refusalSet)*refusalSet:][:refusalSet], uint32(hash>>32)|1
 	place := slices.Index(set, mark)

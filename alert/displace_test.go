@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/alert/incident"
 	"rollcall/probe"
 )
 
@@ -30,7 +29,7 @@ func (r *requests) invent(n int, span time.Duration) {
 }
 
 func (r *requests) watches(target string) bool {
-	return r.targets[incident.KeyOf("m", target, "")] != nil
+	return r.targets[probe.Key{Module: "m", Target: target}.Redacted()] != nil
 }
 
 func TestInventedTargetsKeepNoNewOneFromBeingWatched(t *testing.T) {

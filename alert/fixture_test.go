@@ -159,9 +159,9 @@ func atOnce(c *Config) { c.channels[0].pacing.Wait, c.channels[0].pacing.Interva
 // watching is a change of settings: these are the configured targets, for the module of see.
 func watching(targets ...string) func(*Config) {
 	return func(c *Config) {
-		c.targets = make(map[incident.Key]*watched)
+		c.targets = make(map[probe.Key]*watched)
 		for _, target := range targets {
-			c.targets[incident.KeyOf("tcp_connect", target, "")] = &watched{Target: &probe.Target{Module: "tcp_connect", Target: target}, policy: &incident.Policy{DownAfter: 1, UpAfter: 1}}
+			c.targets[probe.Key{Module: "tcp_connect", Target: target}.Redacted()] = &watched{Target: &probe.Target{Module: "tcp_connect", Target: target}, policy: &incident.Policy{DownAfter: 1, UpAfter: 1}}
 		}
 	}
 }

@@ -97,16 +97,16 @@ type engine struct {
 
 	mu         sync.Mutex
 	config     *Config
-	targets    map[incident.Key]*target
+	targets    map[probe.Key]*target
 	all        []*target // the same, for visiting them in parts
 	requested  int       // how many of them only /probe asked for
 	hand       int       // place in all where makeRoom goes on
 	refusals   refusals
-	recipients []*recipient                  // of all channels
-	dirty      map[incident.Key][]*recipient // targets whose row on disk differs, and what these know of them there
-	order      []incident.Key                // of them
-	dropped    []outbox.Write                // rows of recipients that are no longer configured
-	journal    []happening                   // to be logged
+	recipients []*recipient               // of all channels
+	dirty      map[probe.Key][]*recipient // targets whose row on disk differs, and what these know of them there
+	order      []probe.Key                // of them
+	dropped    []outbox.Write             // rows of recipients that are no longer configured
+	journal    []happening                // to be logged
 	sweepAt    time.Time
 
 	questions []question // to witnesses, yet to be asked
@@ -187,7 +187,7 @@ func openEngine(o HookOptions, c *Config) (*engine, error) {
 func newEngine(o HookOptions, store *outbox.Store) *engine {
 	return &engine{
 		options: o, store: store, refusals: newRefusals(),
-		targets: make(map[incident.Key]*target), dirty: make(map[incident.Key][]*recipient), counts: make(map[string]*ChannelStats),
+		targets: make(map[probe.Key]*target), dirty: make(map[probe.Key][]*recipient), counts: make(map[string]*ChannelStats),
 		wake: make(chan struct{}, 1), stopping: make(chan struct{}), stopped: make(chan struct{}),
 	}
 }
@@ -210,7 +210,7 @@ func (e *engine) configure(c *Config) {
 			if delete(known, name{ch.name, to}); r == nil {
 				r = &recipient{Queue: outbox.NewQueue(ch.name, to)}
 			}
-			r.channel, r.OnChange = ch, func(key incident.Key) { e.mark(key, r) }
+			r.channel, r.OnChange = ch, func(key probe.Key) { e.mark(key, r) }
 			r.Retry()
 			e.recipients = append(e.recipients, r)
 		}
@@ -232,7 +232,7 @@ func (e *engine) wakeUp() {
 
 // mark notes that the target's row differs from what is on disk, and so does what r knows of it; nil: nothing else does.
 // The caller holds the lock.
-func (e *engine) mark(key incident.Key, r *recipient) {
+func (e *engine) mark(key probe.Key, r *recipient) {
 	of, is := e.dirty[key]
 	if !is {
 		e.order = append(e.order, key)

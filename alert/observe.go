@@ -26,7 +26,7 @@ func (e *engine) observe(rec *probe.Record, now time.Time) (urgent bool) {
 	if rec.Debug {
 		return false // a person tries something
 	}
-	key := incident.KeyOf(rec.Module, rec.Target, rec.Hostname)
+	key := rec.Key().Redacted()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	t := e.targets[key]
@@ -100,7 +100,7 @@ func (t *target) requestedSince(d time.Duration, now time.Time) bool {
 
 // schedules reports whether the schedule probes the target of a request: callers of /probe must not change its state by a
 // short timeout or another hostname.
-func (c *Config) schedules(key incident.Key) bool {
+func (c *Config) schedules(key probe.Key) bool {
 	if c.targets[key] != nil {
 		return true
 	}
@@ -109,13 +109,13 @@ func (c *Config) schedules(key incident.Key) bool {
 }
 
 // admit begins to watch a target, or returns nil when there is no room.
-func (e *engine) admit(key incident.Key, scheduled bool, now time.Time) *target {
+func (e *engine) admit(key probe.Key, scheduled bool, now time.Time) *target {
 	if full := !scheduled && e.requested >= maxRequested; full && !e.makeRoom(key, now) || len(e.all) >= maxWatched {
 		return nil
 	}
 	// The record's strings may be parts of a request that would stay in memory with them.
 	t := new(target)
-	t.Key = incident.Key{Module: strings.Clone(key.Module), Target: strings.Clone(key.Target), Hostname: strings.Clone(key.Hostname)}
+	t.Key = probe.Key{Module: strings.Clone(key.Module), Target: strings.Clone(key.Target), Hostname: strings.Clone(key.Hostname)}
 	t.Scheduled = scheduled
 	e.insert(t)
 	return t

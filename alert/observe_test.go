@@ -24,9 +24,9 @@ func probeOf(target string, up bool) probe.Record { return *record(target, false
 
 // configured is an engine that watches /probe and so many configured targets, and has no store.
 func configured(targets int, recipients ...string) *engine {
-	c := &Config{policy: incident.Policy{DownAfter: 1, UpAfter: 1}, probeRequests: true, targets: make(map[incident.Key]*watched)}
+	c := &Config{policy: incident.Policy{DownAfter: 1, UpAfter: 1}, probeRequests: true, targets: make(map[probe.Key]*watched)}
 	for n := range targets {
-		c.targets[incident.KeyOf("m", fmt.Sprintf("configured-%d:1", n), "")] = &watched{Target: new(probe.Target), policy: &incident.Policy{DownAfter: 1, UpAfter: 1}}
+		c.targets[probe.Key{Module: "m", Target: fmt.Sprintf("configured-%d:1", n)}] = &watched{Target: new(probe.Target), policy: &incident.Policy{DownAfter: 1, UpAfter: 1}}
 	}
 	c.channels = []channel{{name: channelMail, recipients: recipients, sessions: 1}}
 	e := newEngine(HookOptions{Logger: slog.New(slog.DiscardHandler)}, nil)
@@ -54,7 +54,7 @@ func TestStrangersCannotCrowdOutConfiguredTargets(t *testing.T) {
 		t.Errorf("with configured ones %d are watched and %d refused", watched, refused)
 	}
 	// One that is configured later no longer counts as asked for.
-	e.config.targets[incident.KeyOf("m", "asked-0:1", "")] = &watched{Target: new(probe.Target), policy: &incident.Policy{DownAfter: 1, UpAfter: 1}}
+	e.config.targets[probe.Key{Module: "m", Target: "asked-0:1"}.Redacted()] = &watched{Target: new(probe.Target), policy: &incident.Policy{DownAfter: 1, UpAfter: 1}}
 	e.observe(record("asked-0:1", true, true), time.Now())
 	e.observe(record("one-more:1", false, true), time.Now())
 	if _, refused := e.watched(); refused != 500 {

@@ -23,7 +23,7 @@ func (c *Config) MailDown(ctx context.Context, to Address, r probe.Record) error
 		mailer = mail.Local()
 	}
 	var t incident.Tracker
-	t.Key, t.Prober = incident.KeyOf(r.Module, r.Target, r.Hostname), r.Prober
+	t.Key, t.Prober = r.Key().Redacted(), r.Prober
 	_, i, _ := t.Observe(&r.Result, incident.Policy{DownAfter: 1, UpAfter: 1})
 	if i == nil {
 		return errors.New("the target is up: there is nothing to mail")

@@ -30,7 +30,7 @@ type witnesses interface {
 // question is a target that went down, and the incident that waits for the answer.
 type question struct {
 	witness.Question
-	key    incident.Key
+	key    probe.Key
 	id     string
 	secret bool // the target holds a password, which no witness gets
 }
@@ -171,17 +171,17 @@ func (e *engine) lineWorks(since time.Time) bool {
 }
 
 // Isolated reports whether a failure of the target says nothing about it, because all references fail and it is none.
-func (h *Hook) Isolated(module, target, hostname string) (isolated bool) {
+func (h *Hook) Isolated(key probe.Key) (isolated bool) {
 	h.read(func(e *engine) {
-		isolated = e.isolated(time.Now()) && !e.config.isReference(incident.KeyOf(module, target, hostname))
+		isolated = e.isolated(time.Now()) && !e.config.isReference(key.Redacted())
 	})
 	return isolated
 }
 
 // Opinion is what the second opinion on the open incident of a target says; empty: there is none.
-func (h *Hook) Opinion(module, target, hostname string) (opinion string) {
+func (h *Hook) Opinion(key probe.Key) (opinion string) {
 	h.read(func(e *engine) {
-		if t := e.targets[incident.KeyOf(module, target, hostname)]; t != nil && t.Incident != nil {
+		if t := e.targets[key.Redacted()]; t != nil && t.Incident != nil {
 			opinion = t.Incident.Opinion()
 		}
 	})
@@ -189,7 +189,7 @@ func (h *Hook) Opinion(module, target, hostname string) (opinion string) {
 }
 
 // isReference reports whether the target stands for our own line.
-func (c *Config) isReference(key incident.Key) bool {
+func (c *Config) isReference(key probe.Key) bool {
 	_, is := c.references[key]
 	return is
 }

@@ -44,9 +44,9 @@ func opinions(p *panel, references ...string) func(*Config) {
 		if c.hold = 10 * time.Minute; p != nil {
 			c.witnesses = p
 		}
-		c.references = make(map[incident.Key]*probe.Target)
+		c.references = make(map[probe.Key]*probe.Target)
 		for _, target := range references {
-			c.references[incident.KeyOf("tcp_connect", target, "")] = &probe.Target{Module: "tcp_connect", Target: target, Interval: time.Minute}
+			c.references[probe.Key{Module: "tcp_connect", Target: target}.Redacted()] = &probe.Target{Module: "tcp_connect", Target: target, Interval: time.Minute}
 		}
 	}
 }
@@ -95,7 +95,7 @@ func TestSecondOpinion(t *testing.T) {
 				if s := h.Stats(); s.Scopes[c.scope] != 1 || s.Incidents != 1 {
 					t.Errorf("the numbers are %+v", s)
 				}
-				if got := h.Opinion("tcp_connect", "db:5432", ""); got+"." != c.says {
+				if got := h.Opinion(probe.Key{Module: "tcp_connect", Target: "db:5432"}); got+"." != c.says {
 					t.Errorf("the opinion is %q", got)
 				}
 				scheduled(h, "db:5432", false)
@@ -213,12 +213,12 @@ func TestIsolated(t *testing.T) {
 			t.Error("the references are not probed at once")
 		}
 		p.want()
-		if h.Isolated("tcp_connect", "db:5432", "") {
+		if h.Isolated(probe.Key{Module: "tcp_connect", Target: "db:5432"}) {
 			t.Error("it is isolated while the references are up")
 		}
 		scheduled(h, "one:53", false)
 		scheduled(h, "two:53", false)
-		if !h.Isolated("tcp_connect", "db:5432", "") || h.Isolated("tcp_connect", "one:53", "") {
+		if !h.Isolated(probe.Key{Module: "tcp_connect", Target: "db:5432"}) || h.Isolated(probe.Key{Module: "tcp_connect", Target: "one:53"}) {
 			t.Error("it is not isolated, or so are the references")
 		}
 		time.Sleep(time.Minute)

@@ -121,13 +121,13 @@ type Config struct {
 
 	policy        incident.Policy
 	probeRequests bool
-	targets       map[incident.Key]*watched // the configured ones
-	to            map[string]bool           // the addresses that get mails about targets that name none; nil: all
+	targets       map[probe.Key]*watched // the configured ones
+	to            map[string]bool        // the addresses that get mails about targets that name none; nil: all
 	windows       []*maintenance.Window
 	channels      []channel
-	mailer        *mail.Mailer                   // nil: no mail
-	witnesses     witnesses                      // nil: none
-	references    map[incident.Key]*probe.Target // the targets that stand for our own line
+	mailer        *mail.Mailer                // nil: no mail
+	witnesses     witnesses                   // nil: none
+	references    map[probe.Key]*probe.Target // the targets that stand for our own line
 	hold          time.Duration
 }
 
@@ -161,7 +161,7 @@ func (o Options) Compile(targets []Target, g probe.Guard) (*Config, error) {
 			CertWarning: time.Duration(o.CertExpiryWarning.Before), CertShare: o.CertExpiryWarning.Share,
 		},
 		probeRequests: o.ProbeRequests,
-		targets:       make(map[incident.Key]*watched, len(targets)),
+		targets:       make(map[probe.Key]*watched, len(targets)),
 		hold:          time.Duration(o.Hold),
 	}
 	errs := o.validate()

@@ -5,6 +5,7 @@ import (
 
 	"rollcall/alert/incident"
 	"rollcall/alert/outbox"
+	"rollcall/probe"
 )
 
 // rowsPerWrite keeps a write small enough to be held in memory, and the writes few: each waits for the disk.
@@ -91,7 +92,7 @@ func (e *engine) collect(changes []change) (_ []change, more bool) {
 	if len(e.order) > 0 {
 		return changes, true
 	}
-	e.dirty, e.order = make(map[incident.Key][]*recipient), nil // after a start with 100,000 targets they would keep 17 MB
+	e.dirty, e.order = make(map[probe.Key][]*recipient), nil // after a start with 100,000 targets they would keep 17 MB
 	for _, r := range e.recipients {
 		if r.RowDirty {
 			r.RowDirty = false

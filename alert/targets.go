@@ -35,9 +35,9 @@ const maxOfTargets = 1000
 // compileTargets makes the configured targets ready and returns the addresses that they add to the section's.
 func (c *Config) compileTargets(o *Options, targets []Target) (more []mail.Address, err error) {
 	var errs option.Collector
-	c.references = make(map[incident.Key]*probe.Target, len(o.References))
+	c.references = make(map[probe.Key]*probe.Target, len(o.References))
 	for _, t := range targets {
-		key := incident.KeyOf(t.Module, t.Target.Target, t.Hostname)
+		key := t.Key().Redacted()
 		w := &watched{Target: t.Target, policy: &c.policy}
 		if slices.Contains(o.References, t.Target.Target) || slices.Contains(o.References, t.Name) {
 			c.references[key] = t.Target
@@ -97,7 +97,7 @@ func set(addresses []mail.Address) map[string]bool {
 }
 
 // policyOf is when results of the target become events.
-func (c *Config) policyOf(key incident.Key) incident.Policy {
+func (c *Config) policyOf(key probe.Key) incident.Policy {
 	if w := c.targets[key]; w != nil {
 		return *w.policy
 	}
@@ -105,7 +105,7 @@ func (c *Config) policyOf(key incident.Key) incident.Policy {
 }
 
 // sendsTo reports whether r is notified about the target.
-func (c *Config) sendsTo(r *outbox.Queue, key incident.Key) bool {
+func (c *Config) sendsTo(r *outbox.Queue, key probe.Key) bool {
 	to := c.to
 	if w := c.targets[key]; w != nil && w.to != nil {
 		to = w.to
@@ -119,15 +119,15 @@ func (c *Config) inMaintenance(t *target, now time.Time) bool {
 }
 
 // Maintenance returns what reports whether a configured target is under maintenance at now; nil: no window is open.
-func (h *Hook) Maintenance(now time.Time) func(module, target, hostname string) bool {
+func (h *Hook) Maintenance(now time.Time) func(probe.Key) bool {
 	c := new(Config)
 	h.read(func(e *engine) { c = e.config })
 	open := slices.DeleteFunc(slices.Clone(c.windows), func(w *maintenance.Window) bool { return !w.IsOpen(now) })
 	if len(open) == 0 {
 		return nil
 	}
-	return func(module, target, hostname string) bool {
-		key := incident.KeyOf(module, target, hostname)
+	return func(key probe.Key) bool {
+		key = key.Redacted()
 		is := c.targets[key]
 		return is != nil && slices.ContainsFunc(open, func(w *maintenance.Window) bool {
 			return w.Names(incident.Subject{Key: key, Name: is.Name, Group: is.Group, Labels: is.Labels})

@@ -132,7 +132,7 @@ func TestMaintenanceHoldsNewsBack(t *testing.T) {
 			scheduled(h, "beyond:80", minute < 30)
 			scheduled(h, "other:80", minute != 40)
 			planned := h.Maintenance(time.Now())
-			if open := minute >= 10 && minute < 70; open != (planned != nil) || open && (!planned("tcp_connect", "beyond:80", "") || planned("tcp_connect", "other:80", "")) {
+			if open := minute >= 10 && minute < 70; open != (planned != nil) || open && (!planned(probe.Key{Module: "tcp_connect", Target: "beyond:80"}) || planned(probe.Key{Module: "tcp_connect", Target: "other:80"})) {
 				t.Errorf("in minute %d the targets under maintenance are wrong", minute)
 			}
 			time.Sleep(time.Minute)

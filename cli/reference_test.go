@@ -197,8 +197,8 @@ func families(exposition, prefix string) map[string]bool {
 // targetFamilies is all that /metrics/targets has of an up and a down target.
 func targetFamilies(t *testing.T) map[string]bool {
 	t.Helper()
-	targets := collector.Targets{Maintenance: func(time.Time) func(module, target, hostname string) bool {
-		return func(string, string, string) bool { return true }
+	targets := collector.Targets{Maintenance: func(time.Time) func(probe.Key) bool {
+		return func(probe.Key) bool { return true }
 	}}
 	var configured []*probe.Target
 	verdicts := map[string]probe.Result{

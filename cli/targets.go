@@ -99,7 +99,7 @@ func (c *targetsCommand) print(targets []schedule.Entry, now time.Time) error {
 	table := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "TARGET\tMODULE\tINTERVAL\tNEXT\tLABELS")
 	for _, t := range targets {
-		if !c.shard.Keeps(t.Identity()) {
+		if !c.shard.Keeps(t.Key()) {
 			continue
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", redact.Target(t.Target.Target), t.Module, t.Interval,

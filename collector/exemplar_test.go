@@ -33,14 +33,14 @@ func TestExemplarsLeadToTheIncident(t *testing.T) {
 		}
 		began := turn("a:1", "refused")
 		last := turn("a:1", "refused")
-		want := fmt.Sprintf("a:1 down incident=%s at %d", probe.IncidentID("m", "a:1", "", began), last.UnixMilli())
+		want := fmt.Sprintf("a:1 down incident=%s at %d", probe.Key{Module: "m", Target: "a:1"}.IncidentID(began), last.UnixMilli())
 		for range 2 {
 			if got := exemplars(t, &targets); len(got) != 1 || got[0] != want {
 				t.Errorf("got %v, want %s", got, want)
 			}
 			open := askTargets(t, &targets, promAccept).Body.String()
 			line := fmt.Sprintf(`(?m)^rollcall_target_probes_total\{.*target="a:1",result="down"\} 2\.0 # \{incident="%s"\} 1\.0 %s$`,
-				probe.IncidentID("m", "a:1", "", began), regexp.QuoteMeta(string(appendNumber(nil, float64(last.UnixMilli())/1e3, true))))
+				probe.Key{Module: "m", Target: "a:1"}.IncidentID(began), regexp.QuoteMeta(string(appendNumber(nil, float64(last.UnixMilli())/1e3, true))))
 			if n := len(regexp.MustCompile(` # \{`).FindAllString(open, -1)); n != 1 || !regexp.MustCompile(line).MatchString(open) {
 				t.Errorf("%d exemplars in OpenMetrics; want %s in\n%s", n, line, open)
 			}

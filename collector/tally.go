@@ -91,7 +91,7 @@ func (t *tally) follow(r *probe.Record) {
 		return
 	}
 	if began {
-		t.incident = probe.IncidentID(r.Module, r.Target, r.Hostname, r.Result.Start)
+		t.incident = r.Key().IncidentID(r.Result.Start)
 	}
 	t.downAt = r.Result.Start.UnixNano()
 }

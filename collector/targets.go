@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"cmp"
 	"maps"
 	"math/bits"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"rollcall/probe"
-	"rollcall/redact"
 )
 
 // Targets keeps the last verdict of each configured target for /metrics/targets: not the Record but the numbers
@@ -23,7 +21,7 @@ import (
 type Targets struct {
 	// Maintenance returns what reports whether a target is under maintenance at a time; nil: none is. The field is set
 	// before the first reply, or nil.
-	Maintenance func(time.Time) func(module, target, hostname string) bool
+	Maintenance func(time.Time) func(probe.Key) bool
 
 	formats  formats
 	builders sync.Pool // of *builder
@@ -41,10 +39,6 @@ type target struct {
 	*probe.Target
 	labels  string // as the text formats write them, without the closing brace
 	special bool   // a name among them depends on the format
-}
-
-func (t target) compare(module, name, hostname string) int {
-	return cmp.Or(cmp.Compare(t.Module, module), cmp.Compare(t.Target.Target, name), cmp.Compare(t.Hostname, hostname))
 }
 
 // verdict is what is kept of a Record. It never changes, so that replies share it.
@@ -80,13 +74,13 @@ func (t *Targets) Apply(configured []*probe.Target) {
 		t.labels = t.writeLabels(model.UnderscoreEscaping)
 		targets[i] = t
 	}
-	slices.SortFunc(targets, func(a, b target) int { return a.compare(b.Module, b.Target.Target, b.Hostname) })
+	slices.SortFunc(targets, func(a, b target) int { return a.Key().Compare(b.Key()) })
 	last, tallies := make([]*verdict, len(targets)), make([]*tally, len(targets))
 	fresh := &tally{start: time.Now().UnixNano(), schema: finestSchema}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, present := range targets {
-		if old, ok := t.find(present.Module, present.Target.Target, present.Hostname); ok {
+		if old, ok := t.find(present.Key()); ok {
 			last[i], tallies[i] = t.last[old], t.tallies[old]
 		} else {
 			tallies[i] = fresh
@@ -143,8 +137,8 @@ func quotedName(name string) string {
 }
 
 // find returns the place of a target. t.mu is held.
-func (t *Targets) find(module, name, hostname string) (place int, ok bool) {
-	return slices.BinarySearchFunc(t.targets, module, func(e target, module string) int { return e.compare(module, name, hostname) })
+func (t *Targets) find(key probe.Key) (place int, ok bool) {
+	return slices.BinarySearchFunc(t.targets, key.Redacted(), func(e target, key probe.Key) int { return e.Key().Compare(key) })
 }
 
 // Observe keeps the verdict if a configured target's turn brought it. It implements probe.Observer.
@@ -160,7 +154,7 @@ func (t *Targets) Observe(r probe.Record) {
 	t.builders.Put(b)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	place, ok := t.find(r.Module, redact.Target(r.Target), r.Hostname)
+	place, ok := t.find(r.Key())
 	if !ok {
 		return // a reload took the target away meanwhile
 	}
@@ -175,10 +169,10 @@ func (t *Targets) Observe(r probe.Record) {
 }
 
 // NoVerdict counts a turn of a configured target that came to no verdict: the exporter failed, or the target was refused.
-func (t *Targets) NoVerdict(module, target, hostname string) {
+func (t *Targets) NoVerdict(key probe.Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if place, ok := t.find(module, redact.Target(target), hostname); ok {
+	if place, ok := t.find(key); ok {
 		t.tallies[place] = t.tallies[place].add(resultUnknown, 0)
 	}
 }
@@ -232,7 +226,7 @@ func (v *verdict) counts(now int64, interval time.Duration) bool {
 // one family and down in the next.
 type view struct {
 	at      int64
-	planned func(module, target, hostname string) bool // whether a target is under maintenance; nil: none is
+	planned func(probe.Key) bool // whether a target is under maintenance; nil: none is
 	targets []target
 	last    []*verdict
 	tallies []*tally

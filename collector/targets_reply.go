@@ -136,7 +136,7 @@ var targetFamilies = func() (all []targetFamily) {
 		})},
 		targetFamily{targetPlanned, dto.MetricType_GAUGE, eachTarget(func(v *view, place int, s *targetSeries) bool {
 			s.value = 1
-			return v.planned != nil && v.planned(s.target.Module, s.target.Target.Target, s.target.Hostname)
+			return v.planned != nil && v.planned(s.target.Key())
 		})},
 		targetFamily{targetDuration, dto.MetricType_HISTOGRAM, eachTarget(func(v *view, place int, s *targetSeries) bool {
 			s.tally = v.tallies[place]

@@ -229,7 +229,7 @@ func TestProtobufSaysWhatTheTextSays(t *testing.T) {
 	r := scheduled("m", "b:1", "refused")
 	r.Hostname = "host"
 	targets.Observe(r)
-	targets.NoVerdict("m", "b:1", "host")
+	targets.NoVerdict(r.Key())
 	text, protobuf := askTargets(t, &targets, ""), askTargets(t, &targets, "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited")
 	var got bytes.Buffer
 	decoder := expfmt.NewDecoder(protobuf.Body, expfmt.Format(protobuf.Header().Get("Content-Type")))

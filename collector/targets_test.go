@@ -99,13 +99,13 @@ func TestTargetsUnderMaintenanceAreMarked(t *testing.T) {
 	if got := lines(t, &targets, "rollcall_target_maintenance"); got != "" {
 		t.Errorf("without windows: %s", got)
 	}
-	targets.Maintenance = func(time.Time) func(module, target, hostname string) bool {
-		return func(module, target, _ string) bool { return module == "m" && target == "http://***@planned/" }
+	targets.Maintenance = func(time.Time) func(probe.Key) bool {
+		return func(k probe.Key) bool { return k == probe.Key{Module: "m", Target: "http://***@planned/"} }
 	}
 	if got := lines(t, &targets, "rollcall_target_maintenance"); got != `rollcall_target_maintenance{module="m",target="http://***@planned/"} 1`+"\n" {
 		t.Errorf("in a window: %s", got)
 	}
-	targets.Maintenance = func(time.Time) func(module, target, hostname string) bool { return nil }
+	targets.Maintenance = func(time.Time) func(probe.Key) bool { return nil }
 	if got := lines(t, &targets, "rollcall_target_maintenance"); got != "" {
 		t.Errorf("after it: %s", got)
 	}

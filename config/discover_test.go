@@ -44,7 +44,7 @@ func TestDiscoveredTargetsAreJudgedOneByOne(t *testing.T) {
 	targets, refused := c.Discover(func(discovery.Source) []discovery.Group { return []discovery.Group{found} })
 	var got, why []string
 	for _, target := range targets {
-		got = append(got, target.Module+" "+target.Identity().String())
+		got = append(got, target.Module+" "+target.Key().Title())
 	}
 	for _, r := range refused {
 		why = append(why, r.Target+": "+r.Err.Error())

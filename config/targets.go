@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"rollcall/alert"
+	"rollcall/probe"
 	"rollcall/probe/guard"
 	"rollcall/probe/option"
 	"rollcall/redact"
@@ -22,7 +23,7 @@ import (
 // warning.
 func (c *Config) compileTargets() error {
 	var errs []error
-	seen := map[schedule.Identity]string{} // as it is shown: as it is
+	seen := map[probe.Key]string{} // as it is shown: as it is
 	for i, entry := range c.file.Targets {
 		add := func(below string, err error) {
 			errs = append(errs, &option.Error{Path: fmt.Sprintf("targets[%d]%s", i, below), Err: err})
@@ -74,15 +75,15 @@ func (c *Config) judgeModule(t schedule.Entry) error {
 }
 
 // judgeTwins refuses a target that alerts and metrics could not distinguish from one in seen, and adds it otherwise.
-func judgeTwins(seen map[schedule.Identity]string, t schedule.Entry) error {
-	shown := t.Shown()
+func judgeTwins(seen map[probe.Key]string, t schedule.Entry) error {
+	shown := t.Key().Redacted()
 	before, twice := seen[shown]
 	switch {
 	case twice && before == t.Target.Target:
-		return fmt.Errorf("%s is there twice with the module %q", shown, t.Module)
+		return fmt.Errorf("%s is there twice with the module %q", shown.Title(), t.Module)
 	case twice:
 		return fmt.Errorf("%s cannot be distinguished from another one with the module %q, since user and password are never shown; accepted: a module for each",
-			shown, t.Module)
+			shown.Title(), t.Module)
 	}
 	seen[shown] = t.Target.Target
 	return nil
@@ -114,9 +115,9 @@ type Refused struct {
 // was found is judged as an entry is, and one that cannot be probed is refused, not the others.
 func (c *Config) Discover(groups func(discovery.Source) []discovery.Group) (targets []schedule.Entry, refused []Refused) {
 	targets = slices.Clip(c.targets)
-	seen := make(map[schedule.Identity]string, len(targets))
+	seen := make(map[probe.Key]string, len(targets))
 	for _, t := range targets {
-		seen[t.Shown()] = t.Target.Target
+		seen[t.Key().Redacted()] = t.Target.Target
 	}
 	for i := range c.file.Targets {
 		entry := &c.file.Targets[i]
@@ -144,7 +145,7 @@ func (c *Config) Discover(groups func(discovery.Source) []discovery.Group) (targ
 	return targets, refused
 }
 
-func (c *Config) judgeFound(t schedule.Entry, seen map[schedule.Identity]string) error {
+func (c *Config) judgeFound(t schedule.Entry, seen map[probe.Key]string) error {
 	var warning *option.Warning
 	if err := c.judgeModule(t); err != nil && !errors.As(err, &warning) {
 		return err

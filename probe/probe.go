@@ -204,6 +204,9 @@ type Record struct {
 	Trace     *Trace // nil unless the request carried one, or a scheduled probe failed
 }
 
+// Key is that of the target.
+func (r *Record) Key() Key { return Key{r.Module, r.Target, r.Hostname} }
+
 // Observer receives every Record. Observe is called on the probe's own goroutine and must not block.
 type Observer interface {
 	Observe(Record)

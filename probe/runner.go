@@ -20,7 +20,7 @@ type Runner struct {
 	Stalls      *StallMeter // for how long this process did not run; nil: it always did
 	Built       time.Time   // a clock before this is wrong; zero: not known
 	// Isolated reports whether a failure of the target says nothing about it, because our own line is cut; nil: never.
-	Isolated  func(module, target, hostname string) bool
+	Isolated  func(Key) bool
 	Observers []Observer
 	Logger    *slog.Logger // gets panics and exporter errors; nil: none
 
@@ -128,7 +128,7 @@ func (r *Runner) doubt(module string, result *Result, req Request, stalled time.
 		return fault(FaultStalled, "the request waited for its turn for %v of the target's %v: rollcall was suspended, or starved of CPU", req.Late, req.Timeout)
 	case timedOut && overdue > maxOverdue:
 		return fault(FaultStalled, "the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)
-	case r.Isolated != nil && r.Isolated(module, req.Target, req.Hostname):
+	case r.Isolated != nil && r.Isolated(Key{module, req.Target, req.Hostname}):
 		return fault(FaultIsolated, "all references are down, so our own line is cut and %s says nothing about the target", reason)
 	case (reason == ReasonCertificateNotYetValid || reason == ReasonCertificateExpired) && time.Now().Before(r.Built):
 		return fault(FaultClock, "this machine's clock says %s, which is before rollcall was built: certificates cannot be judged", time.Now().UTC().Format(time.DateTime))

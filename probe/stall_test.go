@@ -65,7 +65,7 @@ func TestFailureIsDoubtedWhenItMayBeOurs(t *testing.T) {
 		"refused, by a clock that is off":       {reason: ReasonConnectionRefused, built: future},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := Runner{Built: c.built, Isolated: func(module, target, hostname string) bool { return c.cut && module+target+hostname == "mth" }}
+			r := Runner{Built: c.built, Isolated: func(k Key) bool { return c.cut && k == Key{"m", "t", "h"} }}
 			result := Result{Duration: c.took, Failure: Failf(StageConnect, c.reason, "x")}
 			err := r.doubt("m", &result, Request{Target: "t", Hostname: "h", Timeout: 4 * time.Second}, c.stalled)
 			var e *ExporterError

@@ -1,9 +1,6 @@
 package probe
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"fmt"
 	"strings"
 	"time"
 
@@ -12,8 +9,7 @@ import (
 	"rollcall/redact"
 )
 
-// Target is a configured target: what is probed, how often, and what it is called. Module, Target and Hostname tell it from
-// others. It is not changed once it is passed on, so that all that keep something of each target share one.
+// Target is a configured target: what is probed, how often, and what it is called. Its Key tells it from others. It is not changed once it is passed on, so that all that keep something of each target share one.
 type Target struct {
 	Module   string        // never empty
 	Target   string        // as configured; what is stored or shown has no userinfo (redact.Target)
@@ -24,12 +20,15 @@ type Target struct {
 	Labels   labels.Labels // its own; none has the name of a label that rollcall sets
 }
 
-// ID is the target's TargetID.
-func (t *Target) ID() string { return TargetID(t.Module, t.Target, t.Hostname) }
+// Key is what tells the target from others.
+func (t *Target) Key() Key { return Key{t.Module, t.Target, t.Hostname} }
+
+// ID is the Key's.
+func (t *Target) ID() string { return t.Key().ID() }
 
 // Redacted is the target as it is stored and shown: itself, unless it has userinfo.
 func (t *Target) Redacted() *Target {
-	shown := redact.Target(t.Target)
+	shown := t.Key().Redacted().Target
 	if shown == t.Target {
 		return t
 	}
@@ -44,17 +43,6 @@ func (t *Target) Title() string {
 		return t.Name
 	}
 	return redact.Target(t.Target)
-}
-
-// TargetID names a target in URLs: 16 hex digits. Userinfo in the target is no part of it.
-func TargetID(module, target, hostname string) string {
-	return fmt.Sprintf("%016x", TargetNumber(module, target, hostname))
-}
-
-// TargetNumber is TargetID as a number.
-func TargetNumber(module, target, hostname string) uint64 {
-	sum := sha256.Sum256([]byte(strings.Join([]string{module, redact.Target(target), hostname}, "\x00")))
-	return binary.BigEndian.Uint64(sum[:])
 }
 
 const (

@@ -275,6 +275,9 @@ func isScheme(s string) bool {
 // Target returns target as it may be shown, logged or mailed: userinfo, which can hold a password, becomes "***". A target
 // that cannot be dialled, because its password holds what ends an authority, is hidden up to its last "@".
 func Target(target string) string {
+	if strings.IndexByte(target, '@') < 0 {
+		return target
+	}
 	_, authority, rest := SplitTarget(target)
 	start := len(target) - len(authority) - len(rest)
 	if at := strings.LastIndexByte(authority, '@'); at > 0 || at == 0 && start > 0 { // @name is an abstract Unix socket

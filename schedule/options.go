@@ -187,25 +187,6 @@ type Entry struct {
 	RepeatEvery *time.Duration
 }
 
-// Identity is what tells two targets apart.
-type Identity struct{ Module, Target, Hostname string }
-
-// String is the target and, where it has one, its hostname.
-func (i Identity) String() string {
-	if i.Hostname == "" {
-		return i.Target
-	}
-	return i.Target + " (" + i.Hostname + ")"
-}
-
-// Identity returns t's, as it is known to the scheduler.
-func (t Entry) Identity() Identity { return Identity{t.Module, t.Target.Target, t.Hostname} }
-
-// Shown is the identity as logs, metrics and pages show it: without user and password.
-func (t Entry) Shown() Identity {
-	return Identity{t.Module, redact.Target(t.Target.Target), t.Hostname}
-}
-
 // Resolve returns the target of an entry with what the defaults add to it.
 func (o TargetOptions) Resolve(defaults Settings) Entry {
 	s := o.Settings.Over(defaults)

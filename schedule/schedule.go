@@ -30,7 +30,7 @@ type Scheduler struct {
 	mu      sync.Mutex
 	targets []Entry       // of Apply, until Run takes them over
 	doubted []*item       // by probes that ended, to be probed again soon
-	hurried []Identity    // to be probed at once
+	hurried []probe.Key   // to be probed at once
 	changed chan struct{} // capacity 1: targets or doubted differ from what Run works with
 	applied bool          // targets are new
 	once    sync.Once
@@ -147,7 +147,7 @@ func (s *Scheduler) update(due queue, now time.Time) queue {
 	}
 	if len(hurried) > 0 {
 		for _, e := range slices.Clone(due) {
-			if slices.Contains(hurried, e.Identity()) {
+			if slices.Contains(hurried, e.Key()) {
 				e.confirm = now
 				heap.Fix(&due, e.place)
 			}
@@ -158,7 +158,7 @@ func (s *Scheduler) update(due queue, now time.Time) queue {
 
 // Hurry has a target probed now, out of its turn, because others wait for what it says. Its own turn stays. A target that
 // is being probed, or is not there, is not probed once more.
-func (s *Scheduler) Hurry(t Identity) {
+func (s *Scheduler) Hurry(t probe.Key) {
 	s.mu.Lock()
 	if !slices.Contains(s.hurried, t) {
 		s.hurried = append(s.hurried, t)
@@ -169,15 +169,15 @@ func (s *Scheduler) Hurry(t Identity) {
 
 // plan makes the queue for the targets.
 func plan(before queue, targets []Entry, now time.Time) queue {
-	known := make(map[Identity]*item, len(before))
+	known := make(map[probe.Key]*item, len(before))
 	for _, e := range before {
-		known[e.Identity()] = e
+		known[e.Key()] = e
 	}
 	after := make(queue, 0, len(targets))
 	for i := range targets {
 		t := &targets[i]
 		e := &item{Entry: t, place: len(after)}
-		old := known[t.Identity()]
+		old := known[t.Key()]
 		if old != nil {
 			e.state = old.state
 		} else {

@@ -311,8 +311,8 @@ func TestHurriedTargetIsProbedOutOfTurn(t *testing.T) {
 		time.Sleep(90 * time.Minute)
 		a, b := l.of("a:1"), l.of("b:1")
 		begin := time.Now()
-		s.Hurry(Identity{"m", "a:1", ""})
-		s.Hurry(Identity{"m", "gone:1", ""})
+		s.Hurry(probe.Key{Module: "m", Target: "a:1"})
+		s.Hurry(probe.Key{Module: "m", Target: "gone:1"})
 		time.Sleep(time.Second)
 		now := l.of("a:1")
 		if len(now) != len(a)+1 || now[len(a)].Sub(begin) > grid || len(l.of("b:1")) != len(b) {

@@ -5,6 +5,8 @@ import (
 	"hash/fnv"
 	"strconv"
 	"strings"
+
+	"rollcall/probe"
 )
 
 // Shard is the part of the targets that one of several processes with the same configuration keeps. The zero value keeps
@@ -36,7 +38,7 @@ const maxShards = 1024
 
 // Keeps reports whether the target falls to the shard, by rendezvous hashing: every shard has a weight for the target,
 // and the heaviest have it. When a shard is added, only the targets that it takes change their place.
-func (s Shard) Keeps(t Identity) bool {
+func (s Shard) Keeps(t probe.Key) bool {
 	if s.Of <= 1 {
 		return true
 	}

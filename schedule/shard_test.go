@@ -3,12 +3,14 @@ package schedule
 import (
 	"fmt"
 	"testing"
+
+	"rollcall/probe"
 )
 
-func identities(n int) []Identity {
-	all := make([]Identity, n)
+func identities(n int) []probe.Key {
+	all := make([]probe.Key, n)
 	for i := range all {
-		all[i] = Identity{Module: "http_2xx", Target: fmt.Sprintf("https://host-%d.example.com/", i)}
+		all[i] = probe.Key{Module: "http_2xx", Target: fmt.Sprintf("https://host-%d.example.com/", i)}
 	}
 	return all
 }

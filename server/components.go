@@ -90,7 +90,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		Runner: runner, Failed: exporter.Failed, Logger: o.Logger,
 		Module: func(name string) (*probe.Module, error) { return manager.Current().Module(name) },
 		NoVerdict: func(t *probe.Target, at time.Time) {
-			targets.NoVerdict(t.Module, t.Target, t.Hostname)
+			targets.NoVerdict(t.Key())
 			archive.noVerdict(t, at)
 		},
 	}
@@ -111,7 +111,7 @@ func newHook(o Options, external *url.URL, scheduler *schedule.Scheduler) *alert
 	return alert.NewHook(alert.HookOptions{
 		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
 		Hurry: func(t *probe.Target) {
-			scheduler.Hurry(schedule.Identity{Module: t.Module, Target: t.Target, Hostname: t.Hostname})
+			scheduler.Hurry(probe.Key{Module: t.Module, Target: t.Target, Hostname: t.Hostname})
 		},
 	})
 }

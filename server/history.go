@@ -97,8 +97,8 @@ func (a *archive) Observe(r probe.Record) {
 	if !a.keeps.Load() || !r.Scheduled { // the queue of a store that does not run would fill up
 		return
 	}
-	if opinion := a.hook.Opinion(r.Module, r.Target, r.Hostname); opinion != "" {
-		a.store.ObserveOpinion(r.Module, r.Target, r.Hostname, opinion)
+	if opinion := a.hook.Opinion(r.Key()); opinion != "" {
+		a.store.ObserveOpinion(r.Key(), opinion)
 	}
 	a.store.Observe(r)
 }
@@ -106,7 +106,7 @@ func (a *archive) Observe(r probe.Record) {
 // noVerdict keeps a turn without one.
 func (a *archive) noVerdict(t *probe.Target, at time.Time) {
 	if a.keeps.Load() {
-		a.store.ObserveUnknown(t.Module, t.Target, t.Hostname, at)
+		a.store.ObserveUnknown(t.Key(), at)
 	}
 }
 
@@ -175,7 +175,7 @@ func (a *archive) Incident(ctx context.Context, id string) (history.Incident, er
 	}
 	i, err := s.Incident(ctx, id)
 	if err == nil && i.To.IsZero() {
-		i.Opinion = cmp.Or(a.hook.Opinion(i.Target.Module, i.Target.Target, i.Target.Hostname), i.Opinion)
+		i.Opinion = cmp.Or(a.hook.Opinion(i.Target.Key()), i.Opinion)
 	}
 	return i, err
 }
@@ -193,9 +193,9 @@ func (a *archive) noter() func(*history.Summary) {
 	maintained := a.hook.Maintenance(time.Now())
 	return func(s *history.Summary) {
 		t := s.Target
-		s.Maintenance = maintained != nil && maintained(t.Module, t.Target, t.Hostname)
+		s.Maintenance = maintained != nil && maintained(t.Key())
 		if s.Incident != "" {
-			s.Opinion = a.hook.Opinion(t.Module, t.Target, t.Hostname)
+			s.Opinion = a.hook.Opinion(t.Key())
 		}
 	}
 }

@@ -55,7 +55,7 @@ func (w *watchlist) of(c *config.Config) selection {
 	w.refused.Store(int64(len(refused)))
 	w.logRefused(refused)
 	if w.shard.Of > 1 {
-		found = slices.DeleteFunc(slices.Clone(found), func(t schedule.Entry) bool { return !w.shard.Keeps(t.Identity()) })
+		found = slices.DeleteFunc(slices.Clone(found), func(t schedule.Entry) bool { return !w.shard.Keeps(t.Key()) })
 	}
 	return selection{found, answered}
 }

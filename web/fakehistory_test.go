@@ -35,7 +35,7 @@ func (h *fakeHistory) apply(targets ...*probe.Target) {
 func (h *fakeHistory) Observe(r probe.Record) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	id := probe.TargetID(r.Module, r.Target, r.Hostname)
+	id := r.Key().ID()
 	i := slices.IndexFunc(h.targets, func(s history.Summary) bool { return s.ID == id })
 	if !r.Scheduled || i < 0 {
 		return

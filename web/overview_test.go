@@ -36,7 +36,7 @@ func TestOverviewShowsProblemsFirst(t *testing.T) {
 	page := h.get("/").Body.String()
 	for _, part := range []string{
 		"<title>(26 down) – Rollcall</title>", "26 of 28 down", ">1 up<", ">26 down<", ">1 unknown<", "connect: connection refused",
-		`<a href="./?state=down">6 more that are down</a>`, "https://***@down.example/", `href="target/` + probe.TargetID("tcp_connect", "up:1", ""),
+		`<a href="./?state=down">6 more that are down</a>`, "https://***@down.example/", `href="target/` + probe.Key{Module: "tcp_connect", Target: "up:1"}.ID(),
 	} {
 		if !strings.Contains(page, part) {
 			t.Errorf("the page lacks %s:\n%s", part, page)
@@ -144,11 +144,11 @@ func TestTargetAndIncidentPages(t *testing.T) {
 	h.configure("https://user:canary@down.example/", "up:1")
 	h.roll(t, downResult(), "https://user:canary@down.example/")
 	h.roll(t, upResult(), "up:1")
-	id := probe.TargetID("tcp_connect", "https://***@down.example/", "")
+	id := probe.Key{Module: "tcp_connect", Target: "https://***@down.example/"}.ID()
 	for path, parts := range map[string][]string{
 		"/target/" + id:                {"https://***@down.example/", "connect: connection refused", `href="../incident/`, `href="../logs?id=1"`, `class="beats big"`, "<svg class=\"plot\""},
 		"/target/" + id + "?range=90d": {`href="?range=90d" aria-current="true"`},
-		"/target/" + probe.TargetID("tcp_connect", "up:1", ""): {"up:1", "100 %"},
+		"/target/" + probe.Key{Module: "tcp_connect", Target: "up:1"}.ID(): {"up:1", "100 %"},
 		"/incidents":                                            {"1 open incident", `href="./incident/1f`, "connect: connection refused"},
 		"/incident/1f" + id[2:]:                                 {"First failing probe", "192.0.2.7", "asked for https://***@down.example/", `href="../target/` + id},
 		"/incidents.atom":                                       {"https://***@down.example/ is down"},
@@ -185,7 +185,7 @@ func TestTargetAndIncidentPages(t *testing.T) {
 func TestAPIRefuses(t *testing.T) {
 	h := newFixture(t, nil)
 	h.configure("up:1")
-	id := probe.TargetID("tcp_connect", "up:1", "")
+	id := probe.Key{Module: "tcp_connect", Target: "up:1"}.ID()
 	for query, status := range map[string]int{
 		"targets?range=1y": 400, "targets?state=x": 400, "incidents?from=yesterday": 400, "incidents?limit=0": 400, "incidents?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z": 400,
 		"targets/0000000000000000/results": 404, "targets/" + id + "/results?step=1ms": 400, "targets/" + id + "/results?step=x": 400, "targets/" + id + "/results?step=1s": 400,
@@ -246,7 +246,7 @@ func TestNamesAreEscapedEverywhere(t *testing.T) {
 				}
 			}
 		}
-		id := probe.TargetID("tcp_connect", evil+"!", "")
+		id := probe.Key{Module: "tcp_connect", Target: evil + "!"}.ID()
 		for _, path := range []string{"/incidents.atom", "/badge/" + id + "/status.svg"} {
 			body := h.get(path).Body.String()
 			for decoder := xml.NewDecoder(strings.NewReader(body)); ; {

@@ -73,7 +73,7 @@ func newRow(kept *result, admin bool, now time.Time) row {
 	}
 	switch {
 	case record.Scheduled:
-		r.Link = "target/" + probe.TargetID(record.Module, record.Target, record.Hostname)
+		r.Link = "target/" + record.Key().ID()
 	case admin:
 		r.Link = "logs?id=" + strconv.FormatInt(kept.id, 10)
 	}

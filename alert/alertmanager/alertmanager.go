@@ -19,6 +19,7 @@ import (
 	"rollcall/alert/incident"
 	"rollcall/alert/mail"
 	"rollcall/alert/outbox"
+	"rollcall/probe"
 	"rollcall/probe/option"
 	"rollcall/redact"
 )
@@ -88,7 +89,7 @@ func (p *Poster) alertOf(i *incident.Incident, externalURL string, now time.Time
 // Compose implements outbox.Notifier: an alert for each target of which something is owed, and for each that is down.
 func (p *Poster) Compose(_ string, d *outbox.Digest) (*outbox.Message, error) {
 	m := &outbox.Message{Overflow: d.Overflow}
-	posted := make(map[incident.Key]bool)
+	posted := make(map[probe.Key]bool)
 	add := func(i *incident.Incident) error {
 		part, err := json.Marshal(p.alertOf(i, d.ExternalURL, d.At))
 		if err != nil {

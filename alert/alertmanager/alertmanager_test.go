@@ -26,7 +26,7 @@ var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // story is one incident of a target: its beginning and its end.
 func story(target string, n int) (down, up *incident.Incident) {
 	since := epoch.Add(time.Duration(n) * time.Hour)
-	down = &incident.Incident{ID: probe.IncidentID("m", target, "", since), Subject: incident.Subject{Key: incident.Key{Module: "m", Target: target}, Prober: "tcp"}, Since: since, Reason: "connection_refused", Stage: "connect"}
+	down = &incident.Incident{ID: probe.Key{Module: "m", Target: target}.IncidentID(since), Subject: incident.Subject{Key: probe.Key{Module: "m", Target: target}, Prober: "tcp"}, Since: since, Reason: "connection_refused", Stage: "connect"}
 	ended := *down
 	ended.Until, ended.Lasted = since.Add(7*time.Minute), 7*time.Minute
 	return down, &ended

@@ -11,21 +11,9 @@ import (
 	"rollcall/probe"
 )
 
-// Key names what is watched: two probes with the same key are about the same thing.
-type Key struct {
-	Module   string `json:"module"`
-	Target   string `json:"target"` // as probe.Identity has it
-	Hostname string `json:"hostname,omitempty"`
-}
-
-// KeyOf is the key of a target as a Record names it.
-func KeyOf(module, target, hostname string) Key {
-	return Key{module, probe.Identity(target), hostname}
-}
-
 // Subject is what is watched, with what is known of it beside its results.
 type Subject struct {
-	Key
+	probe.Key               // as it is stored
 	Name      string        `json:"name,omitempty"`  // for people; empty: the target
 	Group     string        `json:"group,omitempty"` // empty: none
 	Prober    string        `json:"prober"`

@@ -203,7 +203,7 @@ func (t *Tracker) begin(r *probe.Result, p Policy) *Incident {
 		i.Flaps = t.Flaps
 	}
 	i.Since, t.down = t.Streak.Since.Round(0), t.Streak.Since // the wall clock is what people are shown
-	i.ID = probe.IncidentID(t.Module, t.Target, t.Hostname, i.Since)
+	i.ID = t.IncidentID(i.Since)
 	if !t.UpSince.IsZero() {
 		i.UpFor = max(0, t.down.Sub(t.UpSince))
 	}

@@ -24,7 +24,7 @@ func resultAt(at time.Time, up bool) *probe.Result {
 
 // play feeds results a minute apart ("S" up, "F" down) and writes what came of each: "." None, "D", "U", "R".
 func play(results string, p Policy) string {
-	w := &Tracker{Subject: Subject{Key: Key{"tcp_connect", "host:1", ""}, Prober: "tcp"}}
+	w := &Tracker{Subject: Subject{Key: probe.Key{Module: "tcp_connect", Target: "host:1"}, Prober: "tcp"}}
 	var out strings.Builder
 	at := epoch
 	for _, r := range results {
@@ -119,7 +119,7 @@ func checkAlternation(t *testing.T, results string, p Policy) {
 
 func TestIncidentHasItsTimes(t *testing.T) {
 	p := Policy{DownAfter: 2, UpAfter: 2}
-	w := &Tracker{Subject: Subject{Key: Key{"m", "host:1", ""}, Prober: "tcp"}}
+	w := &Tracker{Subject: Subject{Key: probe.Key{Module: "m", Target: "host:1"}, Prober: "tcp"}}
 	var down, up *Incident
 	for i, r := range "SSSFFFSS" {
 		e, inc, _ := w.Observe(resultAt(epoch.Add(time.Duration(i)*time.Minute), r == 'S'), p)
@@ -146,7 +146,7 @@ func TestIncidentHasItsTimes(t *testing.T) {
 
 func TestOlderResultThatComesLateChangesNothing(t *testing.T) {
 	p := Policy{DownAfter: 1, UpAfter: 1}
-	w := &Tracker{Subject: Subject{Key: Key{"m", "host:1", ""}}}
+	w := &Tracker{Subject: Subject{Key: probe.Key{Module: "m", Target: "host:1"}}}
 	w.Observe(resultAt(epoch.Add(5*time.Second), true), p)
 	if e, _, _ := w.Observe(resultAt(epoch, false), p); e != None {
 		t.Errorf("a timeout that began before the latest success made event %d", e)
@@ -155,7 +155,7 @@ func TestOlderResultThatComesLateChangesNothing(t *testing.T) {
 
 func TestClockSetBackMakesNoBurst(t *testing.T) {
 	p := Policy{DownAfter: 1, UpAfter: 1, RepeatEvery: time.Hour}
-	w := &Tracker{Subject: Subject{Key: Key{"m", "host:1", ""}}}
+	w := &Tracker{Subject: Subject{Key: probe.Key{Module: "m", Target: "host:1"}}}
 	w.Observe(resultAt(epoch, false), p)
 	w.latest = time.Time{} // a restart: the monotonic clock begins anew, and the wall clock was set back ten hours
 	reminders := 0
@@ -171,7 +171,7 @@ func TestClockSetBackMakesNoBurst(t *testing.T) {
 
 func TestCertificateWarningComesOnceADay(t *testing.T) {
 	p := Policy{DownAfter: 1, UpAfter: 1, CertWarning: 14 * 24 * time.Hour}
-	w := &Tracker{Subject: Subject{Key: Key{"m", "host:1", ""}}}
+	w := &Tracker{Subject: Subject{Key: probe.Key{Module: "m", Target: "host:1"}}}
 	warnings := 0
 	for i := range 3 * 24 {
 		r := resultAt(epoch.Add(time.Duration(i)*time.Hour), true)
@@ -188,7 +188,7 @@ func TestCertificateWarningComesOnceADay(t *testing.T) {
 
 func TestSteadyTargetNeedsNoDiskAndNoAllocation(t *testing.T) {
 	p := Policy{DownAfter: 3, UpAfter: 1}
-	w := &Tracker{Subject: Subject{Key: Key{"m", "host:1", ""}}}
+	w := &Tracker{Subject: Subject{Key: probe.Key{Module: "m", Target: "host:1"}}}
 	r := resultAt(epoch, true)
 	for range 5 {
 		w.Observe(r, p)
@@ -206,7 +206,7 @@ func TestSteadyTargetNeedsNoDiskAndNoAllocation(t *testing.T) {
 func TestOutageLastsByTheMonotonicClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := Policy{DownAfter: 1, UpAfter: 1}
-		w := &Tracker{Subject: Subject{Key: Key{"m", "host:1", ""}}}
+		w := &Tracker{Subject: Subject{Key: probe.Key{Module: "m", Target: "host:1"}}}
 		w.Observe(resultAt(time.Now(), false), p)
 		time.Sleep(7 * time.Second)
 		w.Incident.Since = w.Incident.Since.Add(-8 * time.Hour) // as after the step
@@ -218,12 +218,12 @@ func TestOutageLastsByTheMonotonicClock(t *testing.T) {
 }
 
 func TestIncidentIDIsThatOfItsFirstFailure(t *testing.T) {
-	w := &Tracker{Subject: Subject{Key: Key{"m", "host:1", "h"}}}
+	w := &Tracker{Subject: Subject{Key: probe.Key{Module: "m", Target: "host:1", Hostname: "h"}}}
 	var i *Incident
 	for n := range 3 {
 		_, i, _ = w.Observe(resultAt(epoch.Add(time.Duration(n)*time.Minute), false), Policy{DownAfter: 3, UpAfter: 1})
 	}
-	if i == nil || i.ID != probe.IncidentID("m", "host:1", "h", epoch) {
+	if i == nil || i.ID != i.Key.IncidentID(epoch) {
 		t.Errorf("got %+v", i)
 	}
 }
@@ -231,7 +231,7 @@ func TestIncidentIDIsThatOfItsFirstFailure(t *testing.T) {
 // TestIncidentNeverEndsBeforeItBegins by the clock that people and Alertmanager see, which may be set back meanwhile; the
 // other one stands still while a machine sleeps.
 func TestIncidentNeverEndsBeforeItBegins(t *testing.T) {
-	w := &Tracker{Subject: Subject{Key: Key{"m", "host:1", ""}}}
+	w := &Tracker{Subject: Subject{Key: probe.Key{Module: "m", Target: "host:1"}}}
 	p := Policy{DownAfter: 1, UpAfter: 1}
 	_, down, _ := w.Observe(resultAt(time.Now(), false), p)
 	if down.Since != down.Since.Round(0) {
@@ -271,7 +271,7 @@ func TestFlappingIsOneIncident(t *testing.T) {
 }
 
 func TestFlapsAreCounted(t *testing.T) {
-	tr := &Tracker{Subject: Subject{Key: KeyOf("m", "host:1", "")}}
+	tr := &Tracker{Subject: Subject{Key: probe.Key{Module: "m", Target: "host:1"}}}
 	p := Policy{DownAfter: 1, UpAfter: 1, Settle: 15 * time.Minute}
 	var last *Incident
 	for minute := range 60 { // down for one minute of three, until the 30th

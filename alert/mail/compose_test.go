@@ -29,7 +29,7 @@ var sender = &Mailer{host: "probe", from: "rollcall@example.com"}
 func story(target string, n int) (down, up *incident.Incident) {
 	since := epoch.Add(time.Duration(n) * time.Hour)
 	down = &incident.Incident{
-		ID: probe.IncidentID("m", target, "", since), Subject: incident.Subject{Key: incident.Key{Module: "m", Target: target}, Prober: "tcp"},
+		ID: probe.Key{Module: "m", Target: target}.IncidentID(since), Subject: incident.Subject{Key: probe.Key{Module: "m", Target: target}, Prober: "tcp"},
 		Since: since, Reason: "connection_refused", Stage: "connect",
 	}
 	ended := *down
@@ -311,7 +311,7 @@ func FuzzCompose(f *testing.F) {
 		if OneLine(prefix, 100) == nil && utf8.ValidString(prefix) {
 			s.subjectPrefix = prefix
 		}
-		down, up := story(probe.Identity(target), 0)
+		down, up := story(probe.Key{Target: target}.Redacted().Target, 0)
 		down.Module, down.Detail, up.Module, up.Hostname = module, detail, module, target
 		for _, d := range []*outbox.Digest{digest(isDownNow(down)), digest(isDownNow(down), news(outbox.Outage{Incident: up, Up: true, Down: true}))} {
 			letter := s.write("ops@example.com", d)

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"rollcall/alert/incident"
+	"rollcall/probe"
 )
 
 func TestWindows(t *testing.T) {
@@ -49,7 +50,7 @@ func TestWindows(t *testing.T) {
 }
 
 func TestWindowsNameTargets(t *testing.T) {
-	shop := incident.Subject{Key: incident.Key{Target: "https://shop.example.com/"}, Name: "Shop", Group: "web", Labels: labels.FromMap(map[string]string{"env": "prod", "team": "shop"})}
+	shop := incident.Subject{Key: probe.Key{Target: "https://shop.example.com/"}, Name: "Shop", Group: "web", Labels: labels.FromMap(map[string]string{"env": "prod", "team": "shop"})}
 	for name, c := range map[string]struct {
 		options Options
 		want    bool

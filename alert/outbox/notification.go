@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/alert/incident"
+	"rollcall/probe"
 )
 
 // maxOutages bounds the incidents of one target that wait to be named one by one. A target that flaps while no mail
@@ -14,7 +15,7 @@ const maxOutages = 10
 // Notification is what one recipient knows of one target and has yet to get. It is never changed once it is made:
 // the queue puts another in its place, so that a message can be composed from it without a lock.
 type Notification struct {
-	Key     incident.Key       `json:"key"`
+	Key     probe.Key          `json:"key"`
 	Outages []Outage           `json:"outages,omitempty"` // oldest first; at most the last one is open
 	Cert    *incident.Incident `json:"cert,omitempty"`    // a certificate that expires soon
 

@@ -49,12 +49,12 @@ type Message struct {
 
 // Said is what a message says of one incident.
 type Said struct {
-	Key      incident.Key `json:"key"`
-	ID       string       `json:"id,omitempty"` // of the incident; empty: of none
-	Down     bool         `json:"down,omitempty"`
-	Up       bool         `json:"up,omitempty"`
-	Reminded time.Time    `json:"reminded,omitzero"` // a reminder
-	Cert     time.Time    `json:"cert,omitzero"`     // when the notice of the certificate was due
+	Key      probe.Key `json:"key"`
+	ID       string    `json:"id,omitempty"` // of the incident; empty: of none
+	Down     bool      `json:"down,omitempty"`
+	Up       bool      `json:"up,omitempty"`
+	Reminded time.Time `json:"reminded,omitzero"` // a reminder
+	Cert     time.Time `json:"cert,omitzero"`     // when the notice of the certificate was due
 }
 
 // Verdict is how the attempt to deliver a message to one recipient ended.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/alert/incident"
+	"rollcall/probe"
 )
 
 // The bounds of what one recipient has waiting, in targets. A stranger who may call /probe can invent targets for as long
@@ -31,9 +32,9 @@ const chunk = 64
 type Queue struct {
 	Channel, Name string
 
-	targets  map[incident.Key]*Notification
-	pending  list.List // of the incident.Keys of which something is owed, the oldest first
-	queued   map[incident.Key]*list.Element
+	targets  map[probe.Key]*Notification
+	pending  list.List // of the probe.Keys of which something is owed, the oldest first
+	queued   map[probe.Key]*list.Element
 	overflow int
 	message  *Message // on its way; nil: none is
 	sending  bool     // an attempt is under way
@@ -49,14 +50,14 @@ type Queue struct {
 	// RowDirty reports whether the queue's own row differs from the disk.
 	RowDirty bool
 	// OnChange is called with each target of which the queue's row on disk begins to differ; nil: nothing is.
-	OnChange func(incident.Key)
+	OnChange func(probe.Key)
 }
 
 // NewQueue makes the queue of a recipient that knows nothing and is owed nothing.
 func NewQueue(channel, name string) *Queue {
 	return &Queue{
-		Channel: channel, Name: name, targets: make(map[incident.Key]*Notification),
-		queued: make(map[incident.Key]*list.Element), refusal: Delivered,
+		Channel: channel, Name: name, targets: make(map[probe.Key]*Notification),
+		queued: make(map[probe.Key]*list.Element), refusal: Delivered,
 	}
 }
 
@@ -113,7 +114,7 @@ func (q *Queue) full(scheduled bool) bool {
 
 // Knows reports whether the recipient got a message about the incident, or is owed one. A recipient that was given up need know
 // none.
-func (q *Queue) Knows(key incident.Key, id string) bool {
+func (q *Queue) Knows(key probe.Key, id string) bool {
 	n := q.targets[key]
 	return q.refusal == NoRecipient || n != nil && n.find(id) >= 0
 }
@@ -124,7 +125,7 @@ func (q *Queue) says(id string) bool {
 }
 
 // put has n take the place of what was known of its target.
-func (q *Queue) put(key incident.Key, n *Notification) {
+func (q *Queue) put(key probe.Key, n *Notification) {
 	if q.OnChange != nil {
 		q.OnChange(key)
 	}
@@ -143,7 +144,7 @@ func (q *Queue) put(key incident.Key, n *Notification) {
 // oldest is what has been owed for the longest time; nil: nothing is owed.
 func (q *Queue) oldest() *Notification {
 	if e := q.pending.Front(); e != nil {
-		return q.targets[e.Value.(incident.Key)]
+		return q.targets[e.Value.(probe.Key)]
 	}
 	return nil
 }
@@ -210,7 +211,7 @@ func (q *Queue) Read(c *Cursor) (part []*Notification) {
 		}
 		c.last = next
 		c.read++
-		part = append(part, q.targets[next.Value.(incident.Key)])
+		part = append(part, q.targets[next.Value.(probe.Key)])
 	}
 	return part
 }
@@ -288,7 +289,7 @@ func (q *Queue) Settle(v Verdict, now time.Time) {
 // forget gives up what is owed of the targets that which picks.
 func (q *Queue) forget(which func(*Notification) bool) {
 	for e := q.pending.Front(); e != nil; {
-		key := e.Value.(incident.Key)
+		key := e.Value.(probe.Key)
 		if e = e.Next(); which(q.targets[key]) {
 			q.put(key, &Notification{Key: key})
 		}
@@ -342,4 +343,4 @@ func (q *Queue) Oldest() time.Time {
 }
 
 // Notification is what the recipient knows of a target and has yet to get; nil: nothing.
-func (q *Queue) Notification(key incident.Key) *Notification { return q.targets[key] }
+func (q *Queue) Notification(key probe.Key) *Notification { return q.targets[key] }

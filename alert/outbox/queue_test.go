@@ -17,7 +17,7 @@ var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func story(target string, n int) (down, up *incident.Incident) {
 	since := epoch.Add(time.Duration(n) * time.Hour)
 	down = &incident.Incident{
-		ID: probe.IncidentID("m", target, "", since), Subject: incident.Subject{Key: incident.Key{Module: "m", Target: target}, Prober: "tcp", Scheduled: true},
+		ID: probe.Key{Module: "m", Target: target}.IncidentID(since), Subject: incident.Subject{Key: probe.Key{Module: "m", Target: target}, Prober: "tcp", Scheduled: true},
 		Since: since, Reason: "connection_refused", Stage: "connect",
 	}
 	ended := *down
@@ -224,7 +224,7 @@ func TestFlappingTargetIsBounded(t *testing.T) {
 			}
 		}
 	}
-	n := q.targets[incident.Key{Module: "m", Target: "host:1"}]
+	n := q.targets[probe.Key{Module: "m", Target: "host:1"}]
 	if len(n.Outages) > maxOutages || len(n.Outages)+counted != flaps || q.Overflow() != counted {
 		t.Errorf("%d outages, %d counted, %d more", len(n.Outages), counted, q.Overflow())
 	}

@@ -14,6 +14,7 @@ import (
 
 	"rollcall/alert/incident"
 	"rollcall/boltfile"
+	"rollcall/probe"
 )
 
 // Store keeps the trackers and the queues over restarts: one bbolt file, every commit synced to the disk. It only
@@ -84,7 +85,7 @@ type Write struct {
 }
 
 // TargetRow is the row of a target; a nil tracker: none.
-func TargetRow(key incident.Key, t *incident.Tracker) Write {
+func TargetRow(key probe.Key, t *incident.Tracker) Write {
 	w := Write{bucket: bucketTargets, key: rowKey(key.Module, key.Target, key.Hostname)}
 	if t != nil {
 		w.value = encode(t)
@@ -93,7 +94,7 @@ func TargetRow(key incident.Key, t *incident.Tracker) Write {
 }
 
 // NotificationRow is what a queue has of a target; a nil notification: nothing.
-func (q *Queue) NotificationRow(key incident.Key, n *Notification) Write {
+func (q *Queue) NotificationRow(key probe.Key, n *Notification) Write {
 	w := Write{bucket: bucketNotifications, key: rowKey(q.Channel, q.Name, key.Module, key.Target, key.Hostname)}
 	if n != nil {
 		w.value = encode(n)

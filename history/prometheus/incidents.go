@@ -27,14 +27,14 @@ func (s *Source) Incidents(ctx context.Context, filter history.IncidentFilter, f
 	if oldest := now.Add(-incidentsAgo); from.Before(oldest) {
 		from = oldest
 	}
-	key := targetKey{}
+	key := probe.Key{}
 	if filter.TargetID != "" {
 		var err error
 		if key, _, err = s.find(ctx, filter.TargetID); err != nil {
 			return nil, err
 		}
 	}
-	spells := make(map[targetKey][]spell)
+	spells := make(map[probe.Key][]spell)
 	for end := to; end.After(from); end = end.Add(-incidentSpan) {
 		start := end.Add(-incidentSpan)
 		if start.Before(from) {
@@ -63,10 +63,10 @@ type spell struct {
 	reason probe.Reason
 }
 
-func (s *Source) spells(ctx context.Context, key targetKey, from, to time.Time, into map[targetKey][]spell) error {
+func (s *Source) spells(ctx context.Context, key probe.Key, from, to time.Time, into map[probe.Key][]spell) error {
 	// Without a staleness marker the reason would outlive the failure by the server's look-back.
-	query := byTarget("max", key.selector("probe_failure_info"), "stage", "reason") +
-		" and on (module,target,hostname) (" + byTarget("min", key.selector("probe_success")) + " == 0)"
+	query := byTarget("max", selector("probe_failure_info", key), "stage", "reason") +
+		" and on (module,target,hostname) (" + byTarget("min", selector("probe_success", key)) + " == 0)"
 	start := from.Truncate(incidentStep).Add(incidentStep)
 	if start.After(to) {
 		return nil
@@ -87,7 +87,7 @@ func (s *Source) spells(ctx context.Context, key targetKey, from, to time.Time, 
 }
 
 // joinSpells makes incidents of the minutes that follow each other.
-func (s *Source) joinSpells(key targetKey, list []spell, now time.Time) []history.Incident {
+func (s *Source) joinSpells(key probe.Key, list []spell, now time.Time) []history.Incident {
 	slices.SortFunc(list, func(a, b spell) int { return a.at.Compare(b.at) })
 	s.mu.Lock()
 	target := s.target(key, 0)
@@ -101,7 +101,7 @@ func (s *Source) joinSpells(key targetKey, list []spell, now time.Time) []histor
 			continue
 		}
 		incidents = append(incidents, history.Incident{
-			ID: probe.IncidentID(key.module, key.target, key.hostname, m.at), TargetID: key.id(), Target: *target,
+			ID: key.IncidentID(m.at), TargetID: key.ID(), Target: *target,
 			From: m.at, Last: m.at, Stage: m.stage, Reason: m.reason,
 		})
 	}

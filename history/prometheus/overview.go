@@ -67,7 +67,7 @@ func (s *Source) overview(ctx context.Context, r history.Range) (history.Overvie
 	if err != nil {
 		return o, err
 	}
-	buckets, err := s.counts(ctx, targetKey{}, from, n, width, now)
+	buckets, err := s.counts(ctx, probe.Key{}, from, n, width, now)
 	if err != nil {
 		return o, err
 	}
@@ -84,37 +84,37 @@ func (s *Source) overview(ctx context.Context, r history.Range) (history.Overvie
 }
 
 // list makes the summaries of all targets that the server has seen lately, in the order of their names.
-func (s *Source) list(ctx context.Context, o *history.Overview, now time.Time) (map[targetKey]int, error) {
-	vector, err := s.vector(ctx, byTarget("max", over("last_over_time", targetKey{}.selector("rollcall_target_interval_seconds"), s.lag)), now)
+func (s *Source) list(ctx context.Context, o *history.Overview, now time.Time) (map[probe.Key]int, error) {
+	vector, err := s.vector(ctx, byTarget("max", over("last_over_time", selector("rollcall_target_interval_seconds", probe.Key{}), s.lag)), now)
 	if err != nil {
 		return nil, err
 	}
 	slices.SortFunc(vector, func(a, b *model.Sample) int {
 		return cmp.Or(cmp.Compare(a.Metric["target"], b.Metric["target"]), cmp.Compare(a.Metric["module"], b.Metric["module"]))
 	})
-	places := make(map[targetKey]int, len(vector))
+	places := make(map[probe.Key]int, len(vector))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sample := range vector {
 		key := keyOf(sample.Metric)
 		places[key] = len(o.Targets)
-		o.Targets = append(o.Targets, history.Summary{ID: key.id(), Target: *s.target(key, seconds(sample.Value)), State: history.StateUnknown})
+		o.Targets = append(o.Targets, history.Summary{ID: key.ID(), Target: *s.target(key, seconds(sample.Value)), State: history.StateUnknown})
 	}
 	return places, nil
 }
 
 // target is what is known of a target. s.mu is held.
-func (s *Source) target(key targetKey, interval time.Duration) *probe.Target {
-	if t, configured := s.targets[key.id()]; configured {
+func (s *Source) target(key probe.Key, interval time.Duration) *probe.Target {
+	if t, configured := s.targets[key.ID()]; configured {
 		return t
 	}
-	return &probe.Target{Module: key.module, Target: key.target, Hostname: key.hostname, Interval: interval}
+	return &probe.Target{Module: key.Module, Target: key.Target, Hostname: key.Hostname, Interval: interval}
 }
 
 // counts asks for the counts of n buckets of one target or all.
-func (s *Source) counts(ctx context.Context, of targetKey, from time.Time, n int, width time.Duration, now time.Time) (map[targetKey][]history.Counts, error) {
-	counts := make(map[targetKey][]history.Counts)
-	success, interval := of.selector("probe_success"), of.selector("rollcall_target_interval_seconds")
+func (s *Source) counts(ctx context.Context, of probe.Key, from time.Time, n int, width time.Duration, now time.Time) (map[probe.Key][]history.Counts, error) {
+	counts := make(map[probe.Key][]history.Counts)
+	success, interval := selector("probe_success", of), selector("rollcall_target_interval_seconds", of)
 	end := from.Add(time.Duration(n) * width)
 	for _, q := range []struct {
 		query string
@@ -177,10 +177,10 @@ func fillUnknown(buckets []history.Counts, from time.Time, width time.Duration, 
 }
 
 // fillNow adds how the targets are now.
-func (s *Source) fillNow(ctx context.Context, o *history.Overview, places map[targetKey]int, now time.Time) error {
-	all := targetKey{}
+func (s *Source) fillNow(ctx context.Context, o *history.Overview, places map[probe.Key]int, now time.Time) error {
+	all := probe.Key{}
 	recent := fmt.Sprintf("[%s:1m]", model.Duration(sinceSpan))
-	success := all.selector("probe_success")
+	success := selector("probe_success", all)
 	for _, q := range []struct {
 		query string
 		set   func(*history.Summary, *model.Sample)
@@ -196,24 +196,24 @@ func (s *Source) fillNow(ctx context.Context, o *history.Overview, places map[ta
 		{byTarget("min", "min_over_time(timestamp("+success+")"+recent+")"), func(sum *history.Summary, v *model.Sample) { sum.Since = timeOf(v.Value) }},
 		{byTarget("max", "max_over_time(timestamp("+success+" == 0)"+recent+")"), sinceAfter(history.StateUp)},
 		{byTarget("max", "max_over_time(timestamp("+success+" == 1)"+recent+")"), sinceAfter(history.StateDown)},
-		{byTarget("max", all.selector("rollcall_target_last_probe_timestamp_seconds")), func(sum *history.Summary, v *model.Sample) {
+		{byTarget("max", selector("rollcall_target_last_probe_timestamp_seconds", all)), func(sum *history.Summary, v *model.Sample) {
 			sum.Last.Time = timeOf(v.Value)
 		}},
-		{byTarget("avg", over("quantile_over_time", "0.5,"+all.selector("probe_duration_seconds"), typicalSpan(now))), func(sum *history.Summary, v *model.Sample) {
+		{byTarget("avg", over("quantile_over_time", "0.5,"+selector("probe_duration_seconds", all), typicalSpan(now))), func(sum *history.Summary, v *model.Sample) {
 			sum.Typical = seconds(v.Value)
 		}},
-		{byTarget("avg", all.selector("probe_duration_seconds")), func(sum *history.Summary, v *model.Sample) { sum.Last.Duration = seconds(v.Value) }},
-		{byTarget("max", all.selector("probe_http_status_code")), func(sum *history.Summary, v *model.Sample) { sum.Last.StatusCode = int(v.Value) }},
-		{byTarget("min", all.selector("probe_ssl_earliest_cert_expiry")), func(sum *history.Summary, v *model.Sample) {
+		{byTarget("avg", selector("probe_duration_seconds", all)), func(sum *history.Summary, v *model.Sample) { sum.Last.Duration = seconds(v.Value) }},
+		{byTarget("max", selector("probe_http_status_code", all)), func(sum *history.Summary, v *model.Sample) { sum.Last.StatusCode = int(v.Value) }},
+		{byTarget("min", selector("probe_ssl_earliest_cert_expiry", all)), func(sum *history.Summary, v *model.Sample) {
 			sum.Last.CertExpiry = timeOf(v.Value)
 		}},
-		{byTarget("max", all.selector("probe_failure_info"), "stage", "reason"), func(sum *history.Summary, v *model.Sample) {
+		{byTarget("max", selector("probe_failure_info", all), "stage", "reason"), func(sum *history.Summary, v *model.Sample) {
 			if sum.State != history.StateDown {
 				return
 			}
 			sum.Last.Stage, sum.Last.Reason = probe.Stage(v.Metric["stage"]), probe.Reason(v.Metric["reason"])
 		}},
-		{byTarget("avg", all.selector("probe_http_duration_seconds"), "phase"), func(sum *history.Summary, v *model.Sample) {
+		{byTarget("avg", selector("probe_http_duration_seconds", all), "phase"), func(sum *history.Summary, v *model.Sample) {
 			setPhase(&sum.Last.Phases, string(v.Metric["phase"]), seconds(v.Value))
 		}},
 	} {

@@ -13,26 +13,26 @@ import (
 )
 
 // find returns the target with an ID: one that is configured, or one that the server has seen in the last 90 days.
-func (s *Source) find(ctx context.Context, id string) (targetKey, *probe.Target, error) {
+func (s *Source) find(ctx context.Context, id string) (probe.Key, *probe.Target, error) {
 	s.mu.Lock()
 	t, configured := s.targets[id]
 	s.mu.Unlock()
 	if configured {
-		return targetKey{t.Module, t.Target, t.Hostname}, t, nil
+		return t.Key(), t, nil
 	}
 	_, span := history.Range90d.Buckets()
-	vector, err := s.vector(ctx, byTarget("max", over("last_over_time", targetKey{}.selector("rollcall_target_interval_seconds"), 90*span)), time.Now())
+	vector, err := s.vector(ctx, byTarget("max", over("last_over_time", selector("rollcall_target_interval_seconds", probe.Key{}), 90*span)), time.Now())
 	if err != nil {
-		return targetKey{}, t, err
+		return probe.Key{}, t, err
 	}
 	for _, sample := range vector {
-		if key := keyOf(sample.Metric); key.id() == id {
+		if key := keyOf(sample.Metric); key.ID() == id {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return key, s.target(key, seconds(sample.Value)), nil
 		}
 	}
-	return targetKey{}, t, history.ErrNotFound
+	return probe.Key{}, t, history.ErrNotFound
 }
 
 // Series implements history.Source.
@@ -68,8 +68,8 @@ func (s *Source) Series(ctx context.Context, id string, from, to time.Time, step
 	return series, s.fillDurations(ctx, key, &series)
 }
 
-func (s *Source) fillDurations(ctx context.Context, key targetKey, series *history.Series) error {
-	duration, step := key.selector("probe_duration_seconds"), series.Step
+func (s *Source) fillDurations(ctx context.Context, key probe.Key, series *history.Series) error {
+	duration, step := selector("probe_duration_seconds", key), series.Step
 	for _, q := range []struct {
 		query string
 		set   func(*history.Point, *model.SampleStream, time.Duration)
@@ -79,7 +79,7 @@ func (s *Source) fillDurations(ctx context.Context, key targetKey, series *histo
 		{byTarget("max", over("max_over_time", duration, step)), func(p *history.Point, _ *model.SampleStream, d time.Duration) { p.Max = d }},
 		{byTarget("avg", over("quantile_over_time", "0.5,"+duration, step)), func(p *history.Point, _ *model.SampleStream, d time.Duration) { p.P50 = d }},
 		{byTarget("avg", over("quantile_over_time", "0.95,"+duration, step)), func(p *history.Point, _ *model.SampleStream, d time.Duration) { p.P95 = d }},
-		{byTarget("avg", over("avg_over_time", key.selector("probe_http_duration_seconds"), step), "phase"), func(p *history.Point, of *model.SampleStream, d time.Duration) {
+		{byTarget("avg", over("avg_over_time", selector("probe_http_duration_seconds", key), step), "phase"), func(p *history.Point, of *model.SampleStream, d time.Duration) {
 			setPhase(&p.Phases, string(of.Metric["phase"]), d)
 		}},
 	} {
@@ -148,7 +148,7 @@ func (s *Source) Results(ctx context.Context, id string, from, to time.Time, lim
 }
 
 // resultsBetween returns results, the newest first.
-func (s *Source) resultsBetween(ctx context.Context, key targetKey, from, to time.Time) ([]history.Result, error) {
+func (s *Source) resultsBetween(ctx context.Context, key probe.Key, from, to time.Time) ([]history.Result, error) {
 	at := make(map[model.Time]*history.Result) // by the time of the scrape
 	for _, family := range []struct {
 		name string
@@ -170,7 +170,7 @@ func (s *Source) resultsBetween(ctx context.Context, key targetKey, from, to tim
 			r.Stage, r.Reason = probe.Stage(m["stage"]), probe.Reason(m["reason"])
 		}},
 	} {
-		matrix, err := s.samples(ctx, key.selector(family.name), from, to)
+		matrix, err := s.samples(ctx, selector(family.name, key), from, to)
 		if err != nil {
 			return nil, err
 		}

@@ -126,21 +126,16 @@ func (s *Source) note(err error) error {
 	return err
 }
 
-// targetKey is what the series of a target have in common.
-type targetKey struct{ module, target, hostname string }
-
-func keyOf(m model.Metric) targetKey {
-	return targetKey{string(m["module"]), string(m["target"]), string(m["hostname"])}
+func keyOf(m model.Metric) probe.Key {
+	return probe.Key{Module: string(m["module"]), Target: string(m["target"]), Hostname: string(m["hostname"])}
 }
 
-func (k targetKey) id() string { return probe.TargetID(k.module, k.target, k.hostname) }
-
 // selector selects a family's series: of one target, or of all that rollcall probes.
-func (k targetKey) selector(family string) string {
-	if k == (targetKey{}) {
+func selector(family string, of probe.Key) string {
+	if of == (probe.Key{}) {
 		return family + `{module!="",target!=""}`
 	}
-	return fmt.Sprintf(`%s{module=%q,target=%q,hostname=%q}`, family, k.module, k.target, k.hostname) // "": without the label
+	return fmt.Sprintf(`%s{module=%q,target=%q,hostname=%q}`, family, of.Module, of.Target, of.Hostname) // "": without the label
 }
 
 // byTarget aggregates over the Rollcalls that probe a target.

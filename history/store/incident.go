@@ -34,7 +34,7 @@ func (s *Store) change(i *history.Incident, evidence *evidenceRow) {
 func (l *live) begin(p *block.Point) *history.Incident {
 	from, cause := block.TimeOf(p.Time), p.Cause()
 	return &history.Incident{
-		ID:       probe.IncidentID(l.info.Module, l.info.Target, l.info.Hostname, from),
+		ID:       l.info.Key().IncidentID(from),
 		TargetID: hexID(l.id), From: from, Last: from, Stage: cause.Stage, Reason: cause.Reason,
 	}
 }

@@ -20,7 +20,6 @@ import (
 	"rollcall/probe"
 	"rollcall/probe/probetest"
 	"rollcall/probe/tlsclient"
-	"rollcall/redact"
 )
 
 const canary = "hunter2-canary"
@@ -55,7 +54,7 @@ func TestIncidentsSurviveRestarts(t *testing.T) {
 		from := observe(history.StateDown)
 		observe(history.StateDown)
 		synctest.Wait()
-		id := probe.IncidentID(target.Module, redact.Target(target.Target), target.Hostname, from)
+		id := target.Key().IncidentID(from)
 		check := func(when string, failures int, open bool) {
 			t.Helper()
 			i, err := s.Incident(t.Context(), id)
@@ -97,7 +96,7 @@ func TestIncidentsSurviveRestarts(t *testing.T) {
 		if sum.State != history.StateDown || !sum.Since.Equal(from) || sum.Incident != id {
 			t.Errorf("after a restart: %+v", sum)
 		}
-		s.ObserveUnknown(target.Module, target.Target, target.Hostname, time.Now())
+		s.ObserveUnknown(target.Key(), time.Now())
 		observe(history.StateDown)
 		up := observe(history.StateUp)
 		flush(t, s)

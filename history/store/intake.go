@@ -29,15 +29,19 @@ func (s *Store) Observe(r probe.Record) {
 }
 
 // ObserveUnknown queues a turn that came to no verdict: the exporter's own error, or a refused target.
-func (s *Store) ObserveUnknown(module, target, hostname string, at time.Time) {
-	r := probe.Record{Module: module, Target: target, Hostname: hostname}
+func (s *Store) ObserveUnknown(key probe.Key, at time.Time) {
+	r := recordOf(key)
 	r.Result.Start = at
 	s.queue(queued{record: r, unknown: true})
 }
 
 // ObserveOpinion queues how others see a target that is down.
-func (s *Store) ObserveOpinion(module, target, hostname, opinion string) {
-	s.queue(queued{record: probe.Record{Module: module, Target: target, Hostname: hostname}, opinion: opinion})
+func (s *Store) ObserveOpinion(key probe.Key, opinion string) {
+	s.queue(queued{record: recordOf(key), opinion: opinion})
+}
+
+func recordOf(key probe.Key) probe.Record {
+	return probe.Record{Module: key.Module, Target: key.Target, Hostname: key.Hostname}
 }
 
 func (s *Store) queue(q queued) {
@@ -86,7 +90,7 @@ func (s *Store) takeIn() {
 // takeTurn takes one turn in. s.mu is held.
 func (s *Store) takeTurn(q *queued) {
 	r := &q.record
-	l := s.byID[probe.TargetNumber(r.Module, r.Target, r.Hostname)]
+	l := s.byID[r.Key().Number()]
 	if l == nil || l.left != 0 {
 		return // a reload took the target away meanwhile
 	}

@@ -154,7 +154,7 @@ func (d *disk) install(now time.Time) {
 	d.wanted, d.changed = nil, false
 	fresh := make(map[uint64]*live)
 	for _, t := range wanted {
-		if id := probe.TargetNumber(t.Module, t.Target, t.Hostname); d.byID[id] == nil {
+		if id := t.Key().Number(); d.byID[id] == nil {
 			fresh[id] = newLive(id)
 		}
 	}
@@ -165,7 +165,7 @@ func (d *disk) install(now time.Time) {
 	d.order = make([]*live, 0, len(wanted))
 	kept := make(map[*live]bool, len(wanted))
 	for _, t := range wanted {
-		id := probe.TargetNumber(t.Module, t.Target, t.Hostname)
+		id := t.Key().Number()
 		l := d.byID[id]
 		if l == nil {
 			l = fresh[id]

@@ -54,7 +54,7 @@ func TestNumbersEqualBruteForce(t *testing.T) {
 				state := history.StateUp
 				switch {
 				case rng.IntN(50) == 0:
-					s.ObserveUnknown(target.Module, target.Target, target.Hostname, at)
+					s.ObserveUnknown(target.Key(), at)
 					models[i].add(at, history.StateUnknown, 0, target.Interval)
 					continue
 				case down[i]:

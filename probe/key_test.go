@@ -7,22 +7,24 @@ import (
 
 func TestIncidentIDIsStable(t *testing.T) {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 123_000_000, time.UTC)
-	id := IncidentID("http_2xx", "https://example.com/", "", start)
+	page := Key{Module: "http_2xx", Target: "https://example.com/"}
+	id := page.IncidentID(start)
 	if want := "927bbd0bc7de32355e3ca6a4"; id != want {
 		t.Errorf("got %s, want %s: links in mails that were sent would lead nowhere", id, want)
 	}
 	same := start.In(time.FixedZone("", 3600)).Add(400 * time.Microsecond)
-	if IncidentID("http_2xx", "https://example.com/", "", same) != id {
+	if page.IncidentID(same) != id {
 		t.Error("the time zone or what is below a millisecond counts")
 	}
-	if a, b := IncidentID("m", "http://u:secret@h/", "", start), IncidentID("m", Identity("http://u:secret@h/"), "", start); a != b {
+	secret := Key{Module: "m", Target: "http://u:secret@h/"}
+	if a, b := secret.IncidentID(start), secret.Redacted().IncidentID(start); a != b {
 		t.Error("the password counts")
 	}
 	seen := map[string]bool{id: true}
 	for _, other := range []string{
-		IncidentID("http_2xx", "https://example.com/", "", start.Add(time.Millisecond)),
-		IncidentID("http_2xx", "https://example.com/", "h", start),
-		IncidentID("http_2xxh", "ttps://example.com/", "", start),
+		page.IncidentID(start.Add(time.Millisecond)),
+		Key{"http_2xx", "https://example.com/", "h"}.IncidentID(start),
+		Key{"http_2xxh", "ttps://example.com/", ""}.IncidentID(start),
 	} {
 		if seen[other] {
 			t.Errorf("another incident is %s, too", other)
