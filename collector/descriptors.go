@@ -107,60 +107,29 @@ var descriptors = [familyCount]descriptor{
 	websocketStatusCode:        {"probe_websocket_status_code", "HTTP status code of the answer to the handshake, 0 if there was none."},
 }
 
-// The phases of probe_http_duration_seconds, in the order of their label's values.
-const (
-	phaseConnect = iota
-	phaseProcessing
-	phaseResolve
-	phaseTLS
-	phaseTransfer
-	phaseCount
-)
+// labelNames are the names of a family's labels, sorted as a registry sorts them. Those of expectInfo are the module's.
+var labelNames = [familyCount][]string{
+	dnsDuration:             {"phase"},
+	failureInfo:             {"reason", "stage"},
+	grpcDuration:            {"phase"},
+	grpcHealthcheckResponse: {"serving_status"},
+	httpDuration:            {"phase"},
+	icmpDuration:            {"phase"},
+	sslLastChainInfo:        {"fingerprint_sha256", "issuer", "serialnumber", "subject", "subjectalternative"},
+	tlsCipherInfo:           {"cipher"},
+	tlsVersionInfo:          {"version"},
+	websocketDuration:       {"phase"},
+}
 
-// The phases of probe_icmp_duration_seconds, in the order of their label's values.
-const (
-	icmpPhaseResolve = iota
-	icmpPhaseRTT
-	icmpPhaseSetup
-	icmpPhaseCount
-)
+// labelValues are the values of a family's one label that never change, sorted: the family has a series for each.
+var labelValues = [familyCount][]string{
+	dnsDuration:             {"connect", "request", "resolve"},
+	grpcDuration:            {"check", "resolve"},
+	grpcHealthcheckResponse: {"NOT_SERVING", "SERVICE_UNKNOWN", "SERVING", "UNKNOWN"},
+	httpDuration:            {"connect", "processing", "resolve", "tls", "transfer"},
+	icmpDuration:            {"resolve", "rtt", "setup"},
+	websocketDuration:       {"connect", "processing", "resolve", "transfer"},
+}
 
-// The phases of probe_dns_duration_seconds, in the order of their label's values.
-const (
-	dnsPhaseConnect = iota
-	dnsPhaseRequest
-	dnsPhaseResolve
-	dnsPhaseCount
-)
-
-// The phases of probe_grpc_duration_seconds, in the order of their label's values.
-const (
-	grpcPhaseCheck = iota
-	grpcPhaseResolve
-	grpcPhaseCount
-)
-
-// The phases of probe_websocket_duration_seconds, in the order of their label's values.
-const (
-	websocketPhaseConnect = iota
-	websocketPhaseProcessing
-	websocketPhaseResolve
-	websocketPhaseTransfer
-	websocketPhaseCount
-)
-
-// The labels' names and constant values, sorted as a registry sorts them.
-var (
-	phaseLabels     = [...]string{"phase"}
-	phaseNames      = [phaseCount]string{"connect", "processing", "resolve", "tls", "transfer"}
-	icmpPhases      = [icmpPhaseCount]string{"resolve", "rtt", "setup"}
-	dnsPhases       = [dnsPhaseCount]string{"connect", "request", "resolve"}
-	grpcPhases      = [grpcPhaseCount]string{"check", "resolve"}
-	websocketPhases = [websocketPhaseCount]string{"connect", "processing", "resolve", "transfer"}
-	servingLabels   = [...]string{"serving_status"}
-	servingStates   = [...]string{"NOT_SERVING", "SERVICE_UNKNOWN", "SERVING", "UNKNOWN"}
-	failureLabels   = [...]string{"reason", "stage"}
-	certLabels      = [...]string{"fingerprint_sha256", "issuer", "serialnumber", "subject", "subjectalternative"}
-	cipherLabels    = [...]string{"cipher"}
-	versionLabels   = [...]string{"version"}
-)
+// seriesCount is how many series the family has at most; that of expectInfo is the module's.
+func (f family) seriesCount() int { return max(1, len(labelValues[f])) }

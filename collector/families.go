@@ -16,20 +16,10 @@ import (
 // help, types, constant labels, and the pointers from a family down to the place of its value. Building a reply
 // is then filling in numbers. It serves one reply at a time: its families live until the next build.
 type builder struct {
-	built     []family // those that the last build filled in, in order
-	families  [familyCount]dto.MetricFamily
-	single    [familyCount]series    // the series of a family that has one
-	phases    [phaseCount]series     // those of probe_http_duration_seconds
-	icmp      [icmpPhaseCount]series // those of probe_icmp_duration_seconds
-	dns       [dnsPhaseCount]series  // those of probe_dns_duration_seconds
-	grpc      [grpcPhaseCount]series // those of probe_grpc_duration_seconds
-	serving   [len(servingStates)]series
-	websocket [websocketPhaseCount]series // those of probe_websocket_duration_seconds
-
-	failure [len(failureLabels)]string
-	cert    [len(certLabels)]string
-	cipher  [len(cipherLabels)]string
-	version [len(versionLabels)]string
+	built    []family // those that the last build filled in, in order
+	families [familyCount]dto.MetricFamily
+	series   [familyCount][]series // one, or one for each of the family's labelValues
+	labels   [familyCount][]string // the values of the family's labels, if they change
 }
 
 // series is one metric and the place of its value.
@@ -48,43 +38,26 @@ func (s *series) wire(labels []*dto.LabelPair) {
 func newBuilder() *builder {
 	b := &builder{built: make([]family, 0, familyCount)}
 	gauge := dto.MetricType_GAUGE.Enum()
-	metrics := make([]*dto.Metric, familyCount)
-	for i := range b.families {
-		f := &b.families[i]
-		f.Name, f.Help, f.Type = &descriptors[i].name, &descriptors[i].help, gauge
-		b.single[i].wire(nil)
-		metrics[i] = &b.single[i].metric
-		f.Metric = metrics[i : i+1 : i+1]
-	}
-	pairs := make([]dto.LabelPair, phaseCount+icmpPhaseCount+dnsPhaseCount+grpcPhaseCount+websocketPhaseCount+len(servingStates)+len(b.failure)+len(b.cert)+len(b.cipher)+len(b.version))
-	labels := make([]*dto.LabelPair, len(pairs))
-	next := 0
-	label := func(s *series, names, values []string) {
-		first := next
-		for i := range names {
-			pairs[next].Name, pairs[next].Value = &names[i], &values[i]
-			labels[next] = &pairs[next]
-			next++
+	for f := range familyCount {
+		all := make([]series, f.seriesCount())
+		metrics := make([]*dto.Metric, len(all))
+		values := labelValues[f]
+		if values == nil {
+			values = make([]string, len(labelNames[f]))
+			b.labels[f] = values
 		}
-		s.wire(labels[first:next:next])
-	}
-	several := func(f family, all []series, names, values []string) {
-		b.families[f].Metric = make([]*dto.Metric, len(all))
 		for i := range all {
-			label(&all[i], names, values[i:i+1])
-			b.families[f].Metric[i] = &all[i].metric
+			pairs := make([]*dto.LabelPair, len(labelNames[f]))
+			for j := range pairs { // there is but one series, or but one label
+				pairs[j] = &dto.LabelPair{Name: &labelNames[f][j], Value: &values[i+j]}
+			}
+			all[i].wire(pairs)
+			metrics[i] = &all[i].metric
 		}
+		b.series[f] = all
+		b.families[f].Name, b.families[f].Help = &descriptors[f].name, &descriptors[f].help
+		b.families[f].Type, b.families[f].Metric = gauge, metrics
 	}
-	several(httpDuration, b.phases[:], phaseLabels[:], phaseNames[:])
-	several(icmpDuration, b.icmp[:], phaseLabels[:], icmpPhases[:])
-	several(dnsDuration, b.dns[:], phaseLabels[:], dnsPhases[:])
-	several(grpcDuration, b.grpc[:], phaseLabels[:], grpcPhases[:])
-	several(grpcHealthcheckResponse, b.serving[:], servingLabels[:], servingStates[:])
-	several(websocketDuration, b.websocket[:], phaseLabels[:], websocketPhases[:])
-	label(&b.single[failureInfo], failureLabels[:], b.failure[:])
-	label(&b.single[sslLastChainInfo], certLabels[:], b.cert[:])
-	label(&b.single[tlsCipherInfo], cipherLabels[:], b.cipher[:])
-	label(&b.single[tlsVersionInfo], versionLabels[:], b.version[:])
 	return b
 }
 
@@ -110,8 +83,7 @@ func (b *builder) build(r *probe.Record) {
 		b.add(failedDueToRegex, number(result.TCP.FailedRegexp))
 	}
 	if f := result.Failure; f != nil {
-		b.failure = [...]string{string(f.Reason), string(f.Stage)}
-		b.add(failureInfo, 1)
+		b.addInfo(failureInfo, string(f.Reason), string(f.Stage))
 	}
 	if result.GRPC != nil {
 		b.addGRPC(result)
@@ -141,8 +113,36 @@ func (b *builder) build(r *probe.Record) {
 }
 
 func (b *builder) add(f family, value float64) {
-	b.single[f].value = value
+	b.series[f][0].value = value
 	b.built = append(b.built, f)
+}
+
+// addInfo adds a family that is always 1; the values are those of its labels.
+func (b *builder) addInfo(f family, values ...string) {
+	copy(b.labels[f], values)
+	b.add(f, 1)
+}
+
+// phase is how long a phase of a probe took, and whether the reply has it.
+type phase struct {
+	there bool
+	took  time.Duration
+}
+
+// addPhases adds a family with a series for each phase that is there, in the order of its labelValues. Without any the
+// family is absent.
+func (b *builder) addPhases(f family, phases ...phase) {
+	shown := b.families[f].Metric[:0]
+	for i, p := range phases {
+		if p.there {
+			b.series[f][i].value = p.took.Seconds()
+			shown = append(shown, &b.series[f][i].metric)
+		}
+	}
+	b.families[f].Metric = shown
+	if len(shown) > 0 {
+		b.built = append(b.built, f)
+	}
 }
 
 // addTime adds t in whole seconds, the resolution that certificates and HTTP dates have; nothing when it is zero.
@@ -152,10 +152,14 @@ func (b *builder) addTime(f family, t time.Time) {
 	}
 }
 
+// addHTTP adds the families of an http probe, with the phases that it came to: resolve unless a proxy did it, the others
+// once a connection was tried.
 func (b *builder) addHTTP(result *probe.Result) {
-	http := result.HTTP
+	http, phases := result.HTTP, &result.Phases
+	tried := http.Hops > 0
 	b.add(httpContentLength, float64(http.ContentLength))
-	b.addPhases(result)
+	b.addPhases(httpDuration, phase{tried, phases.Connect}, phase{tried, phases.Processing},
+		phase{result.Resolve != nil, phases.Resolve}, phase{tried, phases.TLS}, phase{tried, phases.Transfer})
 	b.addTime(httpHopsEarliestCertExpiry, http.Expiring.NotAfter)
 	b.addTime(httpLastModified, http.LastModified)
 	b.add(httpRedirects, float64(http.Redirects))
@@ -173,10 +177,8 @@ func (b *builder) addDNS(result *probe.Result) {
 		b.add(dnsAdditionalRRs, float64(dns.Additionals))
 		b.add(dnsAnswerRRs, float64(dns.Answers))
 		b.add(dnsAuthorityRRs, float64(dns.Authorities))
-		b.dns[dnsPhaseConnect].value = (result.Phases.Connect + result.Phases.TLS).Seconds()
-		b.dns[dnsPhaseRequest].value = result.Phases.Processing.Seconds()
-		b.dns[dnsPhaseResolve].value = result.Phases.Resolve.Seconds()
-		b.built = append(b.built, dnsDuration)
+		phases := &result.Phases
+		b.addPhases(dnsDuration, phase{true, phases.Connect + phases.TLS}, phase{true, phases.Processing}, phase{true, phases.Resolve})
 	}
 	if result.Resolve != nil {
 		b.add(dnsLookupTime, result.Resolve.Duration.Seconds())
@@ -190,38 +192,10 @@ func (b *builder) addDNS(result *probe.Result) {
 	}
 }
 
-// addPhases adds the phases that the probe went into: resolve unless a proxy did it, the others once a connection
-// was tried. Without any the family is absent.
-func (b *builder) addPhases(result *probe.Result) {
-	shown := b.families[httpDuration].Metric[:0]
-	show := func(phase int, d time.Duration) {
-		b.phases[phase].value = d.Seconds()
-		shown = append(shown, &b.phases[phase].metric)
-	}
-	connecting := result.HTTP.Hops > 0
-	if connecting {
-		show(phaseConnect, result.Phases.Connect)
-		show(phaseProcessing, result.Phases.Processing)
-	}
-	if result.Resolve != nil {
-		show(phaseResolve, result.Phases.Resolve)
-	}
-	if connecting {
-		show(phaseTLS, result.Phases.TLS)
-		show(phaseTransfer, result.Phases.Transfer)
-	}
-	if len(shown) > 0 {
-		b.families[httpDuration].Metric = shown
-		b.built = append(b.built, httpDuration)
-	}
-}
-
 // addICMP adds all phases, also those that the probe did not come to: blackbox_exporter does.
 func (b *builder) addICMP(result *probe.Result) {
-	b.icmp[icmpPhaseResolve].value = result.Phases.Resolve.Seconds()
-	b.icmp[icmpPhaseRTT].value = result.Phases.Processing.Seconds()
-	b.icmp[icmpPhaseSetup].value = result.Phases.Connect.Seconds()
-	b.built = append(b.built, icmpDuration)
+	phases := &result.Phases
+	b.addPhases(icmpDuration, phase{true, phases.Resolve}, phase{true, phases.Processing}, phase{true, phases.Connect})
 	if result.ICMP.HopLimit >= 0 {
 		b.add(icmpReplyHopLimit, float64(result.ICMP.HopLimit))
 	}
@@ -230,18 +204,11 @@ func (b *builder) addICMP(result *probe.Result) {
 // addGRPC adds the families of a grpc probe. Until a connection was tried there is no check and no state, as with
 // blackbox_exporter.
 func (b *builder) addGRPC(result *probe.Result) {
-	grpc := result.GRPC
-	b.grpc[grpcPhaseCheck].value = (result.Phases.Connect + result.Phases.TLS + result.Phases.Processing).Seconds()
-	b.grpc[grpcPhaseResolve].value = result.Phases.Resolve.Seconds()
-	shown := b.families[grpcDuration].Metric[:0]
+	grpc, phases := result.GRPC, &result.Phases
+	b.addPhases(grpcDuration, phase{grpc.Tried, phases.Connect + phases.TLS + phases.Processing}, phase{true, phases.Resolve})
 	if grpc.Tried {
-		shown = append(shown, &b.grpc[grpcPhaseCheck].metric)
-	}
-	b.families[grpcDuration].Metric = append(shown, &b.grpc[grpcPhaseResolve].metric)
-	b.built = append(b.built, grpcDuration)
-	if grpc.Tried {
-		for i, state := range servingStates {
-			b.serving[i].value = number(grpc.Serving == state)
+		for i, state := range labelValues[grpcHealthcheckResponse] {
+			b.series[grpcHealthcheckResponse][i].value = number(grpc.Serving == state)
 		}
 		b.built = append(b.built, grpcHealthcheckResponse)
 	}
@@ -254,21 +221,8 @@ func (b *builder) addGRPC(result *probe.Result) {
 func (b *builder) addWebSocket(result *probe.Result) {
 	socket, phases := result.WebSocket, &result.Phases
 	b.add(websocketUpgraded, number(socket.Upgraded))
-	shown := b.families[websocketDuration].Metric[:0]
-	show := func(phase int, there bool, d time.Duration) {
-		if there {
-			b.websocket[phase].value = d.Seconds()
-			shown = append(shown, &b.websocket[phase].metric)
-		}
-	}
-	show(websocketPhaseConnect, socket.Tried, phases.Connect)
-	show(websocketPhaseProcessing, socket.Tried, phases.TLS+phases.Processing)
-	show(websocketPhaseResolve, result.Resolve != nil, phases.Resolve)
-	show(websocketPhaseTransfer, phases.Transfer > 0, phases.Transfer)
-	b.families[websocketDuration].Metric = shown
-	if len(shown) > 0 {
-		b.built = append(b.built, websocketDuration)
-	}
+	b.addPhases(websocketDuration, phase{socket.Tried, phases.Connect}, phase{socket.Tried, phases.TLS + phases.Processing},
+		phase{result.Resolve != nil, phases.Resolve}, phase{phases.Transfer > 0, phases.Transfer})
 	b.add(websocketFailedDueToRegex, number(socket.FailedRegexp))
 	b.add(websocketStatusCode, float64(socket.StatusCode))
 }
@@ -281,17 +235,14 @@ func (b *builder) addCertificates(facts *probe.TLSFacts) {
 	b.addTime(sslEarliestCertNotBefore, facts.EarliestStart)
 	b.addTime(sslLastChainExpiry, facts.ChainExpiry)
 	leaf := &facts.Leaf
-	b.cert = [...]string{leaf.FingerprintSHA256, leaf.Issuer, leaf.SerialNumber, leaf.Subject, leaf.SubjectAlternative}
-	b.add(sslLastChainInfo, 1)
+	b.addInfo(sslLastChainInfo, leaf.FingerprintSHA256, leaf.Issuer, leaf.SerialNumber, leaf.Subject, leaf.SubjectAlternative)
 }
 
 func (b *builder) addConnection(result *probe.Result) {
 	if result.HTTP != nil && result.TLS.CipherSuite != 0 {
-		b.cipher[0] = cipherName(result.TLS.CipherSuite)
-		b.add(tlsCipherInfo, 1)
+		b.addInfo(tlsCipherInfo, cipherName(result.TLS.CipherSuite))
 	}
-	b.version[0] = tls.VersionName(result.TLS.Version)
-	b.add(tlsVersionInfo, 1)
+	b.addInfo(tlsVersionInfo, tls.VersionName(result.TLS.Version))
 }
 
 // cipherNames holds the names of the suites that crypto/tls knows; its own look-up makes all its lists anew.
@@ -320,20 +271,14 @@ func number(condition bool) float64 {
 // address returns the FNV-1a hash of the address' 4 or 16 bytes and its protocol, both 0 for no address.
 // IPv4 in IPv6's clothes counts as IPv4.
 func address(addr netip.Addr) (hash uint32, protocol int) {
-	switch addr = addr.Unmap(); {
-	case addr.Is4():
-		b := addr.As4()
-		return fnv1a(b[:]), 4
-	case addr.Is6():
-		b := addr.As16()
-		return fnv1a(b[:]), 6
-	default:
+	if !addr.IsValid() {
 		return 0, 0
 	}
-}
-
-func fnv1a(data []byte) uint32 {
+	bytes, start, protocol := addr.As16(), 0, 6
+	if addr.Unmap().Is4() {
+		start, protocol = 12, 4
+	}
 	h := fnv.New32a()
-	h.Write(data)
-	return h.Sum32()
+	h.Write(bytes[start:])
+	return h.Sum32(), protocol
 }

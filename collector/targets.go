@@ -49,6 +49,9 @@ type verdict struct {
 	words  unique.Handle[words]
 }
 
+// maxShown is how many of shownSeries there may be: the bits of has.
+const maxShown = 32
+
 // words are what a verdict says in words. There are few different ones, which all verdicts share.
 type words struct {
 	stage, reason string // empty: up
@@ -181,39 +184,32 @@ func (t *Targets) NoVerdict(key probe.Key) {
 func newVerdict(b *builder, r *probe.Record) *verdict {
 	b.build(r)
 	v := &verdict{at: r.Result.Start.Add(r.Result.Duration).UnixNano()}
-	var values [len(shownSeries)]float64
-	n := 0
+	values := make([]float64, 0, maxShown)
 	for i, s := range shownSeries {
-		if value, ok := b.value(s.family, s.phase); ok {
+		if value, ok := b.value(s); ok {
 			v.has |= 1 << i
-			values[n] = value
-			n++
+			values = append(values, value)
 		}
 	}
-	v.values = slices.Clone(values[:n])
+	v.values = slices.Clone(values)
 	var said words
 	if f := r.Result.Failure; f != nil {
 		said.stage, said.reason = string(f.Stage), string(f.Reason)
 	}
 	if r.Result.TLS != nil {
-		said.tlsVersion = b.version[0]
+		said.tlsVersion = b.labels[tlsVersionInfo][0]
 	}
 	v.words = unique.Make(said)
 	return v
 }
 
-// value is what the last build gave the series of a family; of a family with phases, the phase's.
-func (b *builder) value(f family, phase int) (value float64, ok bool) {
-	if !slices.Contains(b.built, f) {
+// value is what the last build gave a series.
+func (b *builder) value(s shown) (value float64, ok bool) {
+	series := &b.series[s.family][s.index]
+	if !slices.Contains(b.built, s.family) || !slices.Contains(b.families[s.family].Metric, &series.metric) {
 		return 0, false
 	}
-	if f == icmpDuration {
-		return b.icmp[phase].value, true
-	}
-	if f == httpDuration {
-		return b.phases[phase].value, slices.Contains(b.families[f].Metric, &b.phases[phase].metric)
-	}
-	return b.single[f].value, true
+	return series.value, true
 }
 
 // counts reports whether the verdict still says something at that time. When rollcall could not probe for three

@@ -87,8 +87,8 @@ func (r *targetsProto) encode(f targetFamily, s *targetSeries) []byte {
 func (r *targetsProto) labels(s *targetSeries) []*dto.LabelPair {
 	labels := s.target.labelMap(r.scheme)
 	for _, extra := range s.extra {
-		if extra.name != "" {
-			labels[extra.name] = extra.value
+		if extra.Name != "" {
+			labels[extra.Name] = extra.Value
 		}
 	}
 	var pairs []*dto.LabelPair

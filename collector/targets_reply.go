@@ -7,34 +7,31 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"rollcall/probe"
 )
 
-// shownSeries are the series of a verdict that /metrics/targets shows, in the order of the reply. They are those that the
+// shownFamilies are the families of a verdict that /metrics/targets shows, in the order of the reply. They are those that the
 // rules and the dashboard in deploy ask for, and the validity of certificates: the whole of a /probe reply would double what a target costs here and in
 // Prometheus.
-var shownSeries = [...]struct {
+var shownFamilies = [...]family{
+	dnsLookupTime, dnsQuerySucceeded, duration, failureInfo, httpDuration, httpHopsEarliestCertExpiry, httpStatusCode, icmpDuration,
+	sslEarliestCertExpiry, sslEarliestCertNotBefore, success, timeout, tlsVersionInfo,
+}
+
+// shownSeries are all series that these families can have, at most maxShown.
+var shownSeries = func() (all []shown) {
+	for _, f := range shownFamilies {
+		for i := range f.seriesCount() {
+			all = append(all, shown{f, i})
+		}
+	}
+	return all
+}()
+
+type shown struct {
 	family family
-	phase  int // of probe_http_duration_seconds and probe_icmp_duration_seconds
-}{
-	{family: dnsLookupTime},
-	{family: dnsQuerySucceeded},
-	{family: duration},
-	{family: failureInfo},
-	{httpDuration, phaseConnect},
-	{httpDuration, phaseProcessing},
-	{httpDuration, phaseResolve},
-	{httpDuration, phaseTLS},
-	{httpDuration, phaseTransfer},
-	{family: httpHopsEarliestCertExpiry},
-	{family: httpStatusCode},
-	{icmpDuration, icmpPhaseResolve},
-	{icmpDuration, icmpPhaseRTT},
-	{icmpDuration, icmpPhaseSetup},
-	{family: sslEarliestCertExpiry},
-	{family: sslEarliestCertNotBefore},
-	{family: success},
-	{family: timeout},
-	{family: tlsVersionInfo},
+	index  int // of its series
 }
 
 // The families that are about the probing of a target. The interval is there for every configured target, so that one
@@ -94,7 +91,7 @@ func (o *output) flush(keep int) {
 // targetSeries is one of a family: a target's, with the labels that the family has besides the target's.
 type targetSeries struct {
 	target *target
-	extra  [2]struct{ name, value string } // empty names: none
+	extra  [2]probe.Label // empty names: none
 	value  float64
 	tally  *tally // of a histogram or a counter
 	// incident is the ID that the exemplar of a counter has; empty: no exemplar.
@@ -108,21 +105,21 @@ const exemplarLabel = "incident"
 type targetFamily struct {
 	descriptor
 	kind dto.MetricType
-	each func(v *view, emit func(*targetSeries) bool) // until emit returns false
+	each eachSeries
 }
+
+// eachSeries calls emit with each series of a family until emit returns false. It reports whether it never did.
+type eachSeries func(v *view, emit func(*targetSeries) bool) bool
 
 // targetFamilies are the families of a reply, in its order.
 var targetFamilies = func() (all []targetFamily) {
-	for first := 0; first < len(shownSeries); {
-		last := first
-		for last < len(shownSeries) && shownSeries[last].family == shownSeries[first].family {
-			last++
-		}
-		all = append(all, targetFamily{descriptors[shownSeries[first].family], dto.MetricType_GAUGE, eachShown(first, last)})
-		first = last
+	first := 0
+	for _, f := range shownFamilies {
+		all = append(all, targetFamily{descriptors[f], dto.MetricType_GAUGE, eachShown(first, first+f.seriesCount())})
+		first += f.seriesCount()
 	}
 	return append(all,
-		targetFamily{targetInfo, dto.MetricType_GAUGE, eachInfo},
+		targetFamily{targetInfo, dto.MetricType_GAUGE, eachTarget(info)},
 		targetFamily{targetInterval, dto.MetricType_GAUGE, eachTarget(func(v *view, place int, s *targetSeries) bool {
 			s.value = v.targets[place].Interval.Seconds()
 			return true
@@ -147,95 +144,86 @@ var targetFamilies = func() (all []targetFamily) {
 }()
 
 // eachTarget has one series for each target for which set returns true.
-func eachTarget(set func(v *view, place int, s *targetSeries) bool) func(*view, func(*targetSeries) bool) {
-	return func(v *view, emit func(*targetSeries) bool) {
+func eachTarget(set func(v *view, place int, s *targetSeries) bool) eachSeries {
+	return func(v *view, emit func(*targetSeries) bool) bool {
 		var s targetSeries // one for all: there may be a hundred thousand
 		for place := range v.targets {
 			s = targetSeries{target: &v.targets[place]}
 			if set(v, place, &s) && !emit(&s) {
-				return
+				return false
 			}
 		}
+		return true
 	}
 }
 
 // eachShown has the series of shownSeries from first to before last, which are of one family.
-func eachShown(first, last int) func(*view, func(*targetSeries) bool) {
-	return func(v *view, emit func(*targetSeries) bool) {
-		var s targetSeries
-		for i := first; i < last; i++ {
-			shown := shownSeries[i]
-			for place := range v.targets {
-				verdict := v.verdict(place)
-				if verdict == nil {
-					continue
-				}
-				value, there := verdict.value(i)
-				if !there {
-					continue
-				}
-				s = targetSeries{target: &v.targets[place], value: value, extra: shownLabels(shown.family, shown.phase, verdict)}
-				if !emit(&s) {
-					return
-				}
+func eachShown(first, last int) eachSeries {
+	var all []eachSeries
+	for i := first; i < last; i++ {
+		all = append(all, eachTarget(func(v *view, place int, s *targetSeries) (there bool) {
+			verdict := v.verdict(place)
+			if verdict == nil {
+				return false
+			}
+			if s.value, there = verdict.value(i); there {
+				s.extra = shownSeries[i].labels(verdict)
+			}
+			return there
+		}))
+	}
+	return func(v *view, emit func(*targetSeries) bool) bool {
+		for _, each := range all {
+			if !each(v, emit) {
+				return false
 			}
 		}
+		return true
 	}
 }
 
-// shownLabels are the labels that a family of a verdict has besides the target's.
-func shownLabels(f family, phase int, v *verdict) (extra [2]struct{ name, value string }) {
-	switch f {
-	case failureInfo:
+// labels are those that a series of a verdict has besides the target's.
+func (s shown) labels(v *verdict) (extra [2]probe.Label) {
+	switch names := labelNames[s.family]; {
+	case s.family == failureInfo:
 		said := v.words.Value()
-		extra[0].name, extra[0].value = failureLabels[0], said.reason
-		extra[1].name, extra[1].value = failureLabels[1], said.stage
-	case httpDuration:
-		extra[0].name, extra[0].value = phaseLabels[0], phaseNames[phase]
-	case icmpDuration:
-		extra[0].name, extra[0].value = phaseLabels[0], icmpPhases[phase]
-	case tlsVersionInfo:
-		extra[0].name, extra[0].value = versionLabels[0], v.words.Value().tlsVersion
+		extra = [2]probe.Label{{Name: names[0], Value: said.reason}, {Name: names[1], Value: said.stage}}
+	case s.family == tlsVersionInfo:
+		extra[0] = probe.Label{Name: names[0], Value: v.words.Value().tlsVersion}
+	case names != nil:
+		extra[0] = probe.Label{Name: names[0], Value: labelValues[s.family][s.index]}
 	}
 	return extra
 }
 
-// eachInfo has the names and groups. A label of the target's own with such a name comes before.
-func eachInfo(v *view, emit func(*targetSeries) bool) {
-	var s targetSeries
-	for place := range v.targets {
-		t := &v.targets[place]
-		if t.Name == "" && t.Group == "" {
-			continue
-		}
-		s = targetSeries{target: t, value: 1}
-		for i, label := range [...]struct{ name, value string }{{"group", t.Group}, {"name", t.Name}} {
-			if !t.Labels.Has(label.name) && label.value != "" {
-				s.extra[i] = label
-			}
-		}
-		if !emit(&s) {
-			return
+// info has the name and the group. A label of the target's own with such a name comes before.
+func info(_ *view, _ int, s *targetSeries) bool {
+	s.value = 1
+	for i, label := range [...]probe.Label{{Name: "group", Value: s.target.Group}, {Name: "name", Value: s.target.Name}} {
+		if !s.target.Labels.Has(label.Name) && label.Value != "" {
+			s.extra[i] = label
 		}
 	}
+	return s.target.Name != "" || s.target.Group != ""
 }
 
 // eachProbes has the counters. Each result is there from the start.
-func eachProbes(v *view, emit func(*targetSeries) bool) {
+func eachProbes(v *view, emit func(*targetSeries) bool) bool {
 	var s targetSeries
 	for place := range v.targets {
 		s = targetSeries{target: &v.targets[place], tally: v.tallies[place]}
 		for result, name := range resultNames {
-			s.extra[0].name, s.extra[0].value = "result", name
-			s.value = float64(v.tallies[place].results[result])
+			s.extra[0] = probe.Label{Name: "result", Value: name}
+			s.value = float64(s.tally.results[result])
 			if s.incident = ""; result == resultDown {
 				s.incident = s.tally.incident
 			}
 			if !emit(&s) {
-				return
+				return false
 			}
 		}
 	}
+	return true
 }
 
 // escaped is a family's name in the format's scheme. There are no dots in ours, but the scheme of dots doubles underscores.

@@ -64,8 +64,8 @@ func (r *targetsText) line(name, ending string, s *targetSeries, le string, valu
 	r.buf = append(append(r.buf, name...), ending...)
 	r.buf = append(r.buf, s.target.beginLabels(r.scheme)...)
 	for _, label := range s.extra {
-		if label.name != "" {
-			r.buf = appendLabel(append(r.buf, ','), label.name, label.value)
+		if label.Name != "" {
+			r.buf = appendLabel(append(r.buf, ','), label.Name, label.Value)
 		}
 	}
 	if le != "" {
