@@ -61,15 +61,17 @@ func NewExporter(inFlight func() int) *Exporter {
 	}
 	e.registry.MustRegister(
 		e.probes, e.failures, e.shed, e.faults, e.moduleUnknown,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "rollcall_probes_in_flight",
-			Help: "Probes that are running now.",
-		}, func() float64 { return float64(inFlight()) }),
 		version.NewCollector("rollcall"),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	e.gauge("rollcall_probes_in_flight", "Probes that are running now.", func() float64 { return float64(inFlight()) })
 	return e
+}
+
+// gauge adds a metric whose value is asked for at each scrape.
+func (e *Exporter) gauge(name, help string, value func() float64) {
+	e.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 }
 
 // Observe counts a verdict. It implements probe.Observer.
@@ -85,9 +87,8 @@ func (e *Exporter) Observe(r probe.Record) {
 // Failed counts a probe that has no verdict because of the exporter. It takes any error of Runner.Do and ignores those
 // that the client caused.
 func (e *Exporter) Failed(err error) {
-	var fault *probe.ExporterError
-	switch {
-	case !errors.As(err, &fault):
+	switch fault, ok := errors.AsType[*probe.ExporterError](err); {
+	case !ok:
 	case fault.Fault == probe.FaultBusy:
 		e.shed.Inc()
 	default:
@@ -102,32 +103,17 @@ func (e *Exporter) ModuleUnknown() { e.moduleUnknown.Inc() }
 // ReportReloads adds how the configuration was last loaded: last tells at each scrape whether the last attempt
 // succeeded, and when one last did. It is config.Manager's LastReload.
 func (e *Exporter) ReportReloads(last func() (ok bool, at time.Time)) {
-	e.registry.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "rollcall_config_last_reload_successful",
-			Help: "1 if the last attempt to load the configuration succeeded, else 0.",
-		}, func() float64 {
-			if ok, _ := last(); ok {
-				return 1
-			}
-			return 0
-		}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "rollcall_config_last_reload_success_timestamp_seconds",
-			Help: "Unix time of the last successful load of the configuration.",
-		}, func() float64 {
-			_, at := last()
-			return float64(at.UnixNano()) / 1e9
-		}),
-	)
+	e.gauge("rollcall_config_last_reload_successful", "1 if the last attempt to load the configuration succeeded, else 0.",
+		func() float64 { ok, _ := last(); return number(ok) })
+	e.gauge("rollcall_config_last_reload_success_timestamp_seconds", "Unix time of the last successful load of the configuration.",
+		func() float64 { _, at := last(); return float64(at.UnixNano()) / 1e9 })
 }
 
 // ReportUnusableModules adds how many configured modules cannot be used at present; count is asked at each scrape.
 func (e *Exporter) ReportUnusableModules(count func() int) {
-	e.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "rollcall_config_modules_unusable",
-		Help: "Configured modules that cannot be used, e.g. because a file that they name is missing. The log names them.",
-	}, func() float64 { return float64(count()) }))
+	e.gauge("rollcall_config_modules_unusable",
+		"Configured modules that cannot be used, e.g. because a file that they name is missing. The log names them.",
+		func() float64 { return float64(count()) })
 }
 
 // Handler serves /metrics, in OpenMetrics from openMetrics.

@@ -39,7 +39,7 @@ func (p *Replies) Write(w http.ResponseWriter, accept string, r *probe.Record, h
 	if err := reply.encode(format, r); err != nil {
 		return err
 	}
-	if hint != "" && format.writer == writeText {
+	if hint != "" && format.ours && !format.openMetrics {
 		reply.buffer = append(append(append(reply.buffer, "# "...), hint...), '\n')
 	}
 	header := w.Header()
@@ -72,12 +72,8 @@ func (p *Replies) put(r *reply) {
 
 func (r *reply) encode(format *format, record *probe.Record) error {
 	r.builder.build(record)
-	switch format.writer {
-	case writeText:
-		r.buffer = r.builder.appendText(r.buffer[:0], false)
-		return nil
-	case writeOpenMetrics:
-		r.buffer = r.builder.appendText(r.buffer[:0], true)
+	if format.ours {
+		r.buffer = r.builder.appendText(r.buffer[:0], format.openMetrics)
 		return nil
 	}
 	buffer := bytes.NewBuffer(r.buffer[:0])
@@ -106,29 +102,19 @@ type formats struct {
 // format is a negotiated format with its header value, shared by all replies and never changed.
 type format struct {
 	format      expfmt.Format
-	writer      writer
+	openMetrics bool
+	ours        bool // text.go writes it, not expfmt
 	contentType []string
 }
 
-// writer is who writes a format: text.go, or expfmt for those that are rarely asked for.
-type writer int
-
-const (
-	writeExpfmt writer = iota
-	writeText
-	writeOpenMetrics
-)
-
 func newFormat(f expfmt.Format) *format {
-	made := &format{format: f, contentType: []string{string(f)}}
-	switch {
-	case f.ToEscapingScheme() == model.DotsEscaping: // the one scheme that changes names like ours
-	case f.FormatType() == expfmt.TypeTextPlain:
-		made.writer = writeText
-	case f.FormatType() == expfmt.TypeOpenMetrics:
-		made.writer = writeOpenMetrics
+	openMetrics := f.FormatType() == expfmt.TypeOpenMetrics
+	text := openMetrics || f.FormatType() == expfmt.TypeTextPlain
+	return &format{
+		format: f, openMetrics: openMetrics,
+		ours:        text && f.ToEscapingScheme() != model.DotsEscaping, // the one scheme that changes names like ours
+		contentType: []string{string(f)},
 	}
-	return made
 }
 
 // The cache is bounded against clients that invent headers: when it is full it starts anew, and a header longer than any

@@ -74,10 +74,7 @@ func (t *tally) add(result int, seconds float64) *tally {
 		next.native[at].count++
 		return &next
 	}
-	native := make([]nativeBucket, 0, len(next.native)+1)
-	native = append(native, next.native[:at]...)
-	native = append(native, nativeBucket{index, 1})
-	next.native = append(native, next.native[at:]...)
+	next.native = slices.Concat(next.native[:at], []nativeBucket{{index, 1}}, next.native[at:])
 	for len(next.native) > maxNativeBuckets {
 		next.coarsen()
 	}

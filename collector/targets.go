@@ -107,10 +107,8 @@ func (t *target) labelMap(scheme model.EscapingScheme) map[string]string {
 
 // beginLabels is labelMap as the text formats write it, without the closing brace.
 func (t *target) beginLabels(scheme model.EscapingScheme) string {
-	if !t.special || scheme == model.UnderscoreEscaping {
-		if scheme != model.DotsEscaping || t.Labels.IsEmpty() {
-			return t.labels
-		}
+	if scheme == model.UnderscoreEscaping || !t.special && (scheme != model.DotsEscaping || t.Labels.IsEmpty()) {
+		return t.labels
 	}
 	return t.writeLabels(scheme)
 }
@@ -212,12 +210,6 @@ func (b *builder) value(s shown) (value float64, ok bool) {
 	return series.value, true
 }
 
-// counts reports whether the verdict still says something at that time. When rollcall could not probe for three
-// intervals, nothing is known about the target any more.
-func (v *verdict) counts(now int64, interval time.Duration) bool {
-	return time.Duration(now-v.at)/3 <= interval
-}
-
 // view is the verdicts of one moment. Writing a reply takes a while, and a probe that ends meanwhile must not be up in
 // one family and down in the next.
 type view struct {
@@ -257,10 +249,11 @@ func (t *Targets) leave(v *view) {
 	}
 }
 
-// verdict is the last one of the target at a place, if it still counts.
+// verdict is the last one of the target at a place. When rollcall could not probe for three intervals, nothing is known
+// about the target any more, and there is none.
 func (v *view) verdict(place int) *verdict {
 	last := v.last[place]
-	if last == nil || !last.counts(v.at, v.targets[place].Interval) {
+	if last == nil || time.Duration(v.at-last.at)/3 > v.targets[place].Interval {
 		return nil
 	}
 	return last

@@ -20,13 +20,8 @@ type targetsProto struct {
 	one    []byte // the series being written
 }
 
-// The numbers of the fields of io.prometheus.client.MetricFamily.
-const (
-	fieldName   = 1
-	fieldHelp   = 2
-	fieldType   = 3
-	fieldMetric = 4
-)
+// fieldMetric is the number of the field metric of io.prometheus.client.MetricFamily.
+const fieldMetric = 4
 
 func (r *targetsProto) write(v *view) error {
 	for _, f := range targetFamilies {
@@ -40,10 +35,10 @@ func (r *targetsProto) write(v *view) error {
 			continue
 		}
 		name := f.escaped(r.scheme)
-		var head []byte
-		head = protowire.AppendString(protowire.AppendTag(head, fieldName, protowire.BytesType), name)
-		head = protowire.AppendString(protowire.AppendTag(head, fieldHelp, protowire.BytesType), f.help)
-		head = protowire.AppendVarint(protowire.AppendTag(head, fieldType, protowire.VarintType), uint64(f.kind))
+		head, err := proto.Marshal(&dto.MetricFamily{Name: &name, Help: &f.help, Type: &f.kind})
+		if err != nil {
+			return err
+		}
 		r.buf = append(protowire.AppendVarint(r.buf, uint64(len(head)+length)), head...)
 		f.each(v, func(s *targetSeries) bool {
 			r.buf = protowire.AppendTag(r.buf, fieldMetric, protowire.BytesType)

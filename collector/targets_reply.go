@@ -60,11 +60,9 @@ func (t *Targets) Write(w http.ResponseWriter, accept string) error {
 	out := output{w: w, buf: make([]byte, 0, targetsBuffer)}
 	scheme := format.format.ToEscapingScheme()
 	if format.format.FormatType() == expfmt.TypeProtoDelim {
-		writer := &targetsProto{output: out, scheme: scheme}
-		return writer.write(v)
+		return (&targetsProto{output: out, scheme: scheme}).write(v)
 	}
-	writer := &targetsText{output: out, scheme: scheme, openMetrics: format.format.FormatType() == expfmt.TypeOpenMetrics}
-	return writer.write(v)
+	return (&targetsText{output: out, scheme: scheme, openMetrics: format.openMetrics}).write(v)
 }
 
 // targetsBuffer is how much of a reply is written at once.

@@ -56,7 +56,7 @@ func (r *targetsText) preface(f targetFamily, name string) {
 	if r.openMetrics && f.kind == dto.MetricType_COUNTER {
 		name = strings.TrimSuffix(name, "_total")
 	}
-	r.buf = append(r.buf, "# HELP "+name+" "+f.help+"\n# TYPE "+name+" "+strings.ToLower(f.kind.String())+"\n"...)
+	r.buf = append(r.buf, preface(name, f.help, f.kind)...)
 }
 
 // line appends one line: le is the bound of a bucket, or empty.

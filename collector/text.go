@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"strconv"
+	"strings"
 
 	dto "github.com/prometheus/client_model/go"
 )
@@ -12,16 +13,17 @@ import (
 // once. expfmt does the same from nothing: it validates and escapes every name again, which took about
 // as long as a whole probe of a local target. Tests hold the two byte for byte equal.
 
-// prefaces are the HELP and TYPE lines of each family, the same in both formats. No help text needs escaping.
+// prefaces are the HELP and TYPE lines of each family, the same in both formats.
 var prefaces = func() (lines [familyCount]string) {
 	for i, d := range descriptors {
-		lines[i] = d.preface()
+		lines[i] = preface(d.name, d.help, dto.MetricType_GAUGE)
 	}
 	return lines
 }()
 
-func (d descriptor) preface() string {
-	return "# HELP " + d.name + " " + d.help + "\n# TYPE " + d.name + " gauge\n"
+// preface is the HELP and TYPE lines of a family. No help text needs escaping.
+func preface(name, help string, kind dto.MetricType) string {
+	return "# HELP " + name + " " + help + "\n# TYPE " + name + " " + strings.ToLower(kind.String()) + "\n"
 }
 
 // appendText appends the families that b built last. In OpenMetrics numbers always have a point, and an end mark
