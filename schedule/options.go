@@ -89,31 +89,35 @@ func (o *TargetOptions) UnmarshalText(text []byte) error {
 // Validate reports what is wrong with the entry as joined *option.Errors. Whether its module exists is judged by
 // who knows the modules. What Settings says of itself is reported by its own Validate.
 func (o *TargetOptions) Validate() error {
-	var errs []error
+	var errs option.Collector
 	if !o.Discovery.Empty() {
 		for _, own := range []struct{ option, value string }{{"target", o.Target}, {"name", o.Name}, {"hostname", o.Hostname}} {
 			if own.value != "" {
-				errs = append(errs, optionError(own.option, "belongs to one target, not to a group; accepted: relabel_configs, e.g. with target_label: __param_%s", own.option))
+				errs.Addf(own.option, "belongs to one target, not to a group; accepted: relabel_configs, e.g. with target_label: __param_%s", own.option)
 			}
 		}
-		return errors.Join(errs...)
+		return errs.Err()
 	}
 	if o.Target == "" {
-		errs = append(errs, optionError("target", "is required; accepted: what the module's prober takes, as host:port or a URL"))
+		errs.Addf("target", "is required; accepted: what the module's prober takes, as host:port or a URL")
 	}
-	for _, text := range []struct {
+	for _, err := range judgeTexts(&probe.Target{Target: o.Target, Hostname: o.Hostname, Name: o.Name}) {
+		errs.Join(err)
+	}
+	return errs.Err()
+}
+
+// judgeTexts returns what is wrong with the texts of a target.
+func judgeTexts(t *probe.Target) (errs []*option.Error) {
+	for _, text := range [...]struct {
 		option, value string
 		most          int
-	}{{"target", o.Target, probe.MaxTarget}, {"name", o.Name, probe.MaxTarget}, {"hostname", o.Hostname, probe.MaxHostname}} {
+	}{{"target", t.Target, probe.MaxTarget}, {"hostname", t.Hostname, probe.MaxHostname}, {"name", t.Name, probe.MaxTarget}, {"group", t.Group, probe.MaxTarget}} {
 		if err := plainText(text.value, text.most); err != nil {
 			errs = append(errs, &option.Error{Path: text.option, Err: err})
 		}
 	}
-	return errors.Join(errs...)
-}
-
-func optionError(path, format string, args ...any) error {
-	return &option.Error{Path: path, Err: fmt.Errorf(format, args...)}
+	return errs
 }
 
 // plainText refuses what would break a line of a log, a mail or a page, and what has over most bytes, as /probe does.
@@ -129,31 +133,26 @@ func plainText(s string, most int) error {
 
 // Validate reports what is wrong with the settings as joined *option.Errors.
 func (s *Settings) Validate() error {
-	var errs []error
-	add := func(path, format string, args ...any) { errs = append(errs, optionError(path, format, args...)) }
-	if err := judgeInterval(time.Duration(s.Interval)); s.Interval != 0 && err != nil {
-		add("interval", "%w", err)
+	var errs option.Collector
+	if s.Interval != 0 {
+		errs.Add("interval", judgeInterval(time.Duration(s.Interval)))
 	}
 	if d := time.Duration(s.ConfirmInterval); d != 0 && d < minInterval {
-		add("confirm_interval", "%s is too short; accepted: at least %s", d, minInterval)
+		errs.Addf("confirm_interval", "%s is too short; accepted: at least %s", d, minInterval)
 	}
-	if err := plainText(s.Group, probe.MaxTarget); err != nil {
-		add("group", "%w", err)
-	}
+	errs.Add("group", plainText(s.Group, probe.MaxTarget))
 	for _, threshold := range []struct {
 		option string
 		value  int
 	}{{"down_after", s.DownAfter}, {"up_after", s.UpAfter}} {
 		if threshold.value < 0 || threshold.value > maxThreshold {
-			add(threshold.option, "%d is no number of results; accepted: 1 to %d", threshold.value, maxThreshold)
+			errs.Addf(threshold.option, "%d is no number of results; accepted: 1 to %d", threshold.value, maxThreshold)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Labels)) {
-		if err := judgeLabel(name); err != nil {
-			add("labels."+name, "%w", err)
-		}
+		errs.Add("labels."+name, judgeLabel(name))
 	}
-	return errors.Join(errs...)
+	return errs.Err()
 }
 
 func judgeInterval(d time.Duration) error {
@@ -252,13 +251,8 @@ func (e Entry) WithFound(found discovery.Found) (Entry, error) {
 		t.Labels = all.Labels()
 	}
 	errs := []error{judgeInterval(t.Interval)}
-	for _, text := range []struct {
-		option, value string
-		most          int
-	}{{"target", t.Target.Target, probe.MaxTarget}, {"hostname", t.Hostname, probe.MaxHostname}, {"name", t.Name, probe.MaxTarget}, {"group", t.Group, probe.MaxTarget}} {
-		if err := plainText(text.value, text.most); err != nil {
-			errs = append(errs, fmt.Errorf("the %s %w", text.option, err))
-		}
+	for _, err := range judgeTexts(t.Target) {
+		errs = append(errs, fmt.Errorf("the %s %w", err.Path, err.Err))
 	}
 	return t, errors.Join(errs...)
 }

@@ -146,12 +146,12 @@ func (s *Scheduler) update(due queue, now time.Time) queue {
 		}
 	}
 	if len(hurried) > 0 {
-		for _, e := range slices.Clone(due) {
+		for _, e := range due {
 			if slices.Contains(hurried, e.Key()) {
 				e.confirm = now
-				heap.Fix(&due, e.place)
 			}
 		}
+		heap.Init(&due)
 	}
 	return due
 }
@@ -311,13 +311,7 @@ func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].place, q[j].place = i, j
 }
-func (q *queue) Push(x any) {
-	e := x.(*item)
-	e.place = len(*q)
-	*q = append(*q, e)
-}
-func (q *queue) Pop() any {
-	last := (*q)[len(*q)-1]
-	*q = (*q)[:len(*q)-1]
-	return last
-}
+
+// Push and Pop are never called: plan makes the queue whole, and afterwards only its order changes.
+func (q queue) Push(any) { panic("a queue of a fixed length") }
+func (q queue) Pop() any { panic("a queue of a fixed length") }
