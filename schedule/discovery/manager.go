@@ -82,18 +82,14 @@ func (m *Manager) Apply(ctx context.Context, all []Source) error {
 	for _, s := range m.sources {
 		if find(next, s.Source) == nil {
 			s.cancel()
-			m.keepFailures(s)
+			if m.failures == nil {
+				m.failures = map[string]uint64{}
+			}
+			m.failures[s.Mechanism()] += s.failures.Load()
 		}
 	}
 	m.sources = next
 	return failed
-}
-
-func (m *Manager) keepFailures(s *source) {
-	if m.failures == nil {
-		m.failures = map[string]uint64{}
-	}
-	m.failures[s.Mechanism()] += s.failures.Load()
 }
 
 func find(sources []*source, wanted Source) *source {
@@ -126,19 +122,15 @@ func (m *Manager) start(ctx context.Context, wanted Source) (*source, error) {
 // collect keeps what a source finds until ctx ends.
 func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Group, changed func()) {
 	var groups []Group
-	believe := time.NewTimer(emptyFor)
-	believe.Stop()
-	defer believe.Stop()
-	waiting, failuresBefore := false, uint64(0)
+	var believe <-chan time.Time // when to believe that there are no targets; nil: nothing waits for that
+	failuresBefore := uint64(0)
 	take := func() {
 		switch {
 		case len(groups) > 0, s.answered() && len(s.last()) == 0:
-			waiting = false
-			believe.Stop()
+			believe = nil
 			groups = s.publish(groups, changed)
-		case !waiting:
-			waiting = true
-			believe.Reset(emptyFor)
+		case believe == nil:
+			believe = time.After(emptyFor)
 			s.logger.Warn("a source of targets has none; if it had some before, they are kept for a while",
 				"mechanism", s.Mechanism(), "from", s.String(), "for", emptyFor)
 			s.hear(changed)
@@ -151,16 +143,16 @@ func (s *source) collect(ctx context.Context, updates <-chan []*targetgroup.Grou
 		select {
 		case <-ctx.Done():
 			return
-		case <-believe.C:
-			waiting = false
+		case <-believe:
+			believe = nil
 			groups = s.publish(groups, changed)
 		case update := <-updates:
 			groups = merged(groups, update)
-			if failures := s.failures.Load(); failures == failuresBefore {
-				s.recovered()
-			} else {
-				failuresBefore = failures
+			failures := s.failures.Load()
+			if failures == failuresBefore && s.failing.Swap(false) {
+				s.logger.Info("a source of targets works again", "mechanism", s.Mechanism(), "from", s.String())
 			}
+			failuresBefore = failures
 			take()
 		}
 	}
@@ -202,13 +194,6 @@ func (s *source) answered() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.believed
-}
-
-// recovered notes a refresh without failure.
-func (s *source) recovered() {
-	if s.failing.Swap(false) {
-		s.logger.Info("a source of targets works again", "mechanism", s.Mechanism(), "from", s.String())
-	}
 }
 
 // Found returns what a source found last; nil when it does not run or has not answered. The groups must not be changed.

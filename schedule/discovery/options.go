@@ -103,20 +103,28 @@ func (o *RelabelConfig) SetDefaults() {
 }
 
 // Empty reports whether the options say nothing: the entry is then a single target.
-func (o *Options) Empty() bool {
-	return len(o.keys()) == 0
-}
+func (o *Options) Empty() bool { return len(o.keys()) == 0 }
 
-// keys are those that are there, apart from labels of the scrape.
+// keys are those that are there, sorted.
 func (o *Options) keys() (keys []string) {
-	for key, there := range map[string]bool{
-		"job_name": o.JobName != "", "metrics_path": o.MetricsPath != "", "scheme": o.Scheme != "", "params": o.Params != nil,
-		"scrape_interval": o.ScrapeInterval != 0, "scrape_timeout": o.ScrapeTimeout != 0,
-		"static_configs": o.StaticConfigs != nil, "file_sd_configs": o.FileSDConfigs != nil,
-		"http_sd_configs": o.HTTPSDConfigs != nil, "dns_sd_configs": o.DNSSDConfigs != nil, "relabel_configs": o.RelabelConfigs != nil,
+	for _, option := range [...]struct {
+		key   string
+		there bool
+	}{
+		{"dns_sd_configs", o.DNSSDConfigs != nil},
+		{"file_sd_configs", o.FileSDConfigs != nil},
+		{"http_sd_configs", o.HTTPSDConfigs != nil},
+		{"job_name", o.JobName != ""},
+		{"metrics_path", o.MetricsPath != ""},
+		{"params", o.Params != nil},
+		{"relabel_configs", o.RelabelConfigs != nil},
+		{"scheme", o.Scheme != ""},
+		{"scrape_interval", o.ScrapeInterval != 0},
+		{"scrape_timeout", o.ScrapeTimeout != 0},
+		{"static_configs", o.StaticConfigs != nil},
 	} {
-		if there {
-			keys = append(keys, key)
+		if option.there {
+			keys = append(keys, option.key)
 		}
 	}
 	return keys
@@ -126,38 +134,38 @@ func (o *Options) keys() (keys []string) {
 func (o *Options) Validate() error {
 	if !o.Empty() && o.StaticConfigs == nil && o.FileSDConfigs == nil && o.HTTPSDConfigs == nil && o.DNSSDConfigs == nil {
 		return fmt.Errorf("has no targets for %s; accepted: static_configs, file_sd_configs, http_sd_configs, dns_sd_configs",
-			strings.Join(slices.Sorted(slices.Values(o.keys())), ", "))
+			strings.Join(o.keys(), ", "))
 	}
 	if o.ScrapeTimeout != 0 && o.ScrapeInterval != 0 && o.ScrapeTimeout > o.ScrapeInterval {
-		return &option.Error{Path: "scrape_timeout", Err: errors.New("is longer than scrape_interval")}
+		return option.Errorf("scrape_timeout", "is longer than scrape_interval")
 	}
 	return nil
 }
 
 // Validate judges the names of the labels.
 func (o *StaticConfig) Validate() error {
-	var errs []error
+	var errs option.Collector
 	for _, name := range slices.Sorted(maps.Keys(o.Labels)) {
 		if !model.UTF8Validation.IsValidLabelName(name) {
-			errs = append(errs, &option.Error{Path: "labels." + name, Err: fmt.Errorf("%q cannot be a label's name", name)})
+			errs.Addf("labels."+name, "%q cannot be a label's name", name)
 		}
 	}
-	return errors.Join(errs...)
+	return errs.Err()
 }
 
 // Validate has Prometheus's package judge, which does not say what it accepts.
 func (o *FileSDConfig) Validate() error {
-	if err := read(o.library()); err != nil {
+	if err := judge(o.library()); err != nil {
 		return fmt.Errorf("%w; accepted: files whose names end in .json, .yml or .yaml, with * only in the last part of the path", err)
 	}
 	return nil
 }
 
 // Validate has Prometheus's package judge.
-func (o *HTTPSDConfig) Validate() error { return read(o.library()) }
+func (o *HTTPSDConfig) Validate() error { return judge(o.library()) }
 
 // Validate has Prometheus's package judge.
-func (o *DNSSDConfig) Validate() error { return read(o.library()) }
+func (o *DNSSDConfig) Validate() error { return judge(o.library()) }
 
 // Validate has Prometheus's package judge.
 func (o *RelabelConfig) Validate() error {
@@ -165,46 +173,28 @@ func (o *RelabelConfig) Validate() error {
 	return err
 }
 
-// unmarshaler is how the packages of Prometheus judge their configurations.
-type unmarshaler interface {
+// judge has a configuration of Prometheus judged by what it does when it is read from a file: it sets its defaults, then
+// reads, then judges.
+func judge[T any, P interface {
+	*T
 	UnmarshalYAML(unmarshal func(any) error) error
-}
-
-// read has a configuration judged by what it does when it is read from a file. It sets its defaults, then reads, then
-// judges.
-func read(c discovery.Config) error {
-	u, ok := c.(unmarshaler)
-	if !ok {
-		return fmt.Errorf("a %T cannot be judged", c)
-	}
-	switch given := c.(type) {
-	case *file.SDConfig:
-		return judge(u, given)
-	case *http.SDConfig:
-		return judge(u, given)
-	case *dns.SDConfig:
-		return judge(u, given)
-	}
-	return nil
-}
-
-func judge[T any](u unmarshaler, given *T) error {
-	copied := *given
-	return u.UnmarshalYAML(func(any) error {
-		*given = copied
+}](config P) error {
+	given := *config
+	return config.UnmarshalYAML(func(any) error {
+		*config = given
 		return nil
 	})
 }
 
-func (o *FileSDConfig) library() discovery.Config {
+func (o *FileSDConfig) library() *file.SDConfig {
 	return &file.SDConfig{Files: o.Files, RefreshInterval: model.Duration(o.RefreshInterval)}
 }
 
-func (o *HTTPSDConfig) library() discovery.Config {
+func (o *HTTPSDConfig) library() *http.SDConfig {
 	return &http.SDConfig{HTTPClientConfig: o.HTTPClientConfig, URL: o.URL, RefreshInterval: model.Duration(o.RefreshInterval)}
 }
 
-func (o *DNSSDConfig) library() discovery.Config {
+func (o *DNSSDConfig) library() *dns.SDConfig {
 	return &dns.SDConfig{Names: o.Names, Type: o.Type, Port: o.Port, RefreshInterval: model.Duration(o.RefreshInterval)}
 }
 
@@ -225,8 +215,8 @@ func (o *RelabelConfig) compile() (*relabel.Config, error) {
 		c.SourceLabels = append(c.SourceLabels, model.LabelName(name))
 	}
 	if err := new(relabel.Action).UnmarshalYAML(func(out any) error { *out.(*string) = o.Action; return nil }); err != nil {
-		return nil, &option.Error{Path: "action", Err: fmt.Errorf(
-			"%q is unknown; accepted: replace, keep, drop, keepequal, dropequal, hashmod, labelmap, labeldrop, labelkeep, lowercase, uppercase", o.Action)}
+		return nil, option.Errorf("action",
+			"%q is unknown; accepted: replace, keep, drop, keepequal, dropequal, hashmod, labelmap, labeldrop, labelkeep, lowercase, uppercase", o.Action)
 	}
 	return c, c.Validate(model.UTF8Validation)
 }
