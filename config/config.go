@@ -106,15 +106,16 @@ func parse(name string, data []byte) (*Config, stamp, error) {
 		errs = c.compile(doc.Root(), errs)
 	}
 	refused := false
-	for _, e := range errs.Arrange() {
-		refused = refused || !e.Warning() && !isUnusable(e)
+	errs = errs.Arrange()
+	for _, e := range errs {
 		if e.Warning() {
 			c.warnings = append(c.warnings, e)
+		} else if !isUnusable(e) {
+			refused = true
 		}
 	}
 	if refused {
-		all := errs.Arrange()
-		return nil, made, slices.DeleteFunc(all, (*strictyaml.Error).Warning)
+		return nil, made, slices.DeleteFunc(errs, (*strictyaml.Error).Warning)
 	}
 	return c, made, nil
 }
@@ -169,8 +170,8 @@ func (c *Config) compileModule(section strictyaml.Section, outer *guard.Guard, d
 
 // isUnusable reports whether an error concerns one module alone, which then cannot be used.
 func isUnusable(e *strictyaml.Error) bool {
-	var unusable *option.Unusable
-	return errors.As(e.Err, &unusable) && strings.HasPrefix(e.Path, "modules")
+	_, unusable := errors.AsType[*option.Unusable](e.Err)
+	return unusable && strings.HasPrefix(e.Path, "modules")
 }
 
 // missingSendmail warns before the night on which mail should leave that the program for it is missing. It may be

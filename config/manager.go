@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,12 +25,11 @@ type Manager struct {
 	last    atomic.Pointer[reloaded]
 	before  []func(*Config) error
 	hooks   []func(*Config)
-	turn    chan struct{} // holds one token, which a reload takes
 
-	// Guarded by turn.
-	made     stamp // of the last attempt
-	looked   look  // the last one of Watch
-	optional bool  // the file may be missing; false once it was there
+	mu       sync.Mutex // held during a reload
+	made     stamp      // of the last attempt
+	looked   look       // the last one of Watch
+	optional bool       // the file may be missing; false once it was there
 }
 
 // reloaded is how the last attempt to load ended.
@@ -50,8 +50,6 @@ func NewOptionalManager(path string, logger *slog.Logger) (*Manager, error) {
 }
 
 func newManager(m *Manager) (*Manager, error) {
-	m.turn = make(chan struct{}, 1)
-	m.turn <- struct{}{}
 	if err := m.Reload(); err != nil {
 		return nil, err
 	}
@@ -79,8 +77,8 @@ func (m *Manager) LastReload() (ok bool, at time.Time) {
 // Reload loads the file again. A file that is broken or gone changes nothing: the error lists its problems.
 // Warnings are logged, the error is not.
 func (m *Manager) Reload() error {
-	<-m.turn
-	defer func() { m.turn <- struct{}{} }()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return m.reload()
 }
 
@@ -113,8 +111,8 @@ func (m *Manager) logRemarks(c *Config) {
 		m.logger.Warn("the configuration is accepted with a warning", "warning", warning)
 	}
 	for _, module := range c.Unusable() {
-		for line := range strings.Lines(module.Err.Error()) {
-			m.logger.Error("a module cannot be used, the others can", "module", module.Name, "err", strings.TrimSuffix(line, "\n"))
+		for line := range strings.SplitSeq(module.Err.Error(), "\n") {
+			m.logger.Error("a module cannot be used, the others can", "module", module.Name, "err", line)
 		}
 	}
 }
@@ -167,8 +165,8 @@ func (m *Manager) Watch(ctx context.Context, interval time.Duration) {
 }
 
 func (m *Manager) reloadIfChanged() {
-	<-m.turn
-	defer func() { m.turn <- struct{}{} }()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var modified time.Time
 	if info, err := os.Stat(m.path); err == nil {
 		modified = info.ModTime()
@@ -176,12 +174,12 @@ func (m *Manager) reloadIfChanged() {
 	data, _ := read(m.path, true) // a file that is gone differs from one that was there
 	before, now := m.looked, look{newStamp(data, m.made.files), modified}
 	m.looked = now
-	if m.made.equal(now.stamp) || !before.equal(now.stamp) || !before.modified.Equal(modified) {
+	if m.made.sum == now.sum || before.sum != now.sum || !before.modified.Equal(modified) {
 		return
 	}
 	if err := m.reload(); err != nil {
-		for line := range strings.Lines(err.Error()) { // one log line for each problem
-			m.logger.Error("the changed configuration is not used", "err", strings.TrimSuffix(line, "\n"))
+		for line := range strings.SplitSeq(err.Error(), "\n") { // one log line for each problem
+			m.logger.Error("the changed configuration is not used", "err", line)
 		}
 		return
 	}
@@ -205,5 +203,3 @@ func newStamp(data []byte, files []string) stamp {
 	}
 	return stamp{files: files, sum: [sha256.Size]byte(h.Sum(nil))}
 }
-
-func (s stamp) equal(other stamp) bool { return s.sum == other.sum }

@@ -32,8 +32,7 @@ type moduleOptions struct {
 }
 
 // Probers is the table of probers: the name of each in the file, and its options, a pointer to a struct with
-// SetDefaults and Compile. A prober of blackbox_exporter that is not built in has any: its modules load and cannot be
-// used.
+// SetDefaults and Compile.
 type Probers struct {
 	HTTP      *httpprobe.Options      `yaml:"http,omitempty"`
 	TCP       *tcpprobe.Options       `yaml:"tcp,omitempty"`
@@ -44,52 +43,39 @@ type Probers struct {
 	WebSocket *websocketprobe.Options `yaml:"websocket,omitempty"`
 }
 
-// proberOptions are the options of a prober that is built in.
+// proberOptions are the options of a prober.
 type proberOptions interface {
 	SetDefaults()
 	Compile() (probe.Prober, error)
 }
 
-// find returns the options of the prober with that name, its defaults when the module has no such section. known is
-// true without options for a prober that is not built in.
-func (p *Probers) find(prober string) (options proberOptions, known bool) {
-	for name, value := range p.all() {
-		switch {
-		case name != prober:
+// find returns the options of the prober with that name, its defaults when the module has no such section; nil: there is
+// no such prober.
+func (p *Probers) find(prober string) proberOptions {
+	for field, value := range reflect.ValueOf(p).Elem().Fields() {
+		if sectionName(field) != prober {
 			continue
-		case value.Kind() == reflect.Interface:
-			return nil, true
-		case value.IsNil():
-			options = reflect.New(value.Type().Elem()).Interface().(proberOptions)
-			options.SetDefaults()
-			return options, true
-		default:
-			return value.Interface().(proberOptions), true
 		}
+		if !value.IsNil() {
+			return value.Interface().(proberOptions)
+		}
+		options := reflect.New(value.Type().Elem()).Interface().(proberOptions)
+		options.SetDefaults()
+		return options
 	}
-	return nil, false
+	return nil
 }
 
-// all yields the sections by name, in the order of the table.
-func (p *Probers) all() func(yield func(string, reflect.Value) bool) {
-	return func(yield func(string, reflect.Value) bool) {
-		v := reflect.ValueOf(p).Elem()
-		for i := range v.NumField() {
-			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
-			if !yield(name, v.Field(i)) {
-				return
-			}
-		}
-	}
+func sectionName(field reflect.StructField) string {
+	name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+	return name
 }
 
-// builtIn names the probers that are built in, for an error.
-func (p *Probers) builtIn() string {
+// builtIn names the probers, for an error.
+func builtIn() string {
 	var names []string
-	for name, value := range p.all() {
-		if value.Kind() != reflect.Interface {
-			names = append(names, name)
-		}
+	for field := range reflect.TypeFor[Probers]().Fields() {
+		names = append(names, sectionName(field))
 	}
 	return strings.Join(names, ", ")
 }
@@ -99,7 +85,7 @@ func (p *Probers) builtIn() string {
 func (o *moduleOptions) compile(section strictyaml.Section, outer *guard.Guard) (*probe.Module, strictyaml.Errors) {
 	m := &probe.Module{Name: section.Name, Kind: o.Prober, Timeout: time.Duration(o.Timeout), NameServer: string(o.Resolver)}
 	var errs strictyaml.Errors
-	switch options, known := o.find(o.Prober); {
+	switch options := o.find(o.Prober); {
 	case options != nil:
 		var err error
 		m.Prober, err = options.Compile()
@@ -109,14 +95,12 @@ func (o *moduleOptions) compile(section strictyaml.Section, outer *guard.Guard) 
 				e.Err = &option.Unusable{Err: e.Err}
 			}
 		}
-	case known:
-		errs = section.Locate("prober", &option.Unusable{Err: fmt.Errorf("%q: %w; built in: %s", o.Prober, probe.ErrUnsupportedProber, o.builtIn())})
 	case section.Empty(): // a name with nothing after it, which blackbox_exporter accepts
-		errs = section.Locate("prober", &option.Unusable{Err: fmt.Errorf("is missing; accepted: %s", o.builtIn())})
+		errs = section.Locate("prober", &option.Unusable{Err: fmt.Errorf("is missing; accepted: %s", builtIn())})
 	case o.Prober == "":
-		errs = section.Locate("prober", fmt.Errorf("is missing; accepted: %s", o.builtIn()))
+		errs = section.Locate("prober", fmt.Errorf("is missing; accepted: %s", builtIn()))
 	default:
-		errs = section.Locate("prober", fmt.Errorf("%q is unknown; accepted: %s", o.Prober, o.builtIn()))
+		errs = section.Locate("prober", fmt.Errorf("%q is unknown; accepted: %s", o.Prober, builtIn()))
 	}
 	if o.Guard != nil {
 		own, err := o.Guard.Compile()

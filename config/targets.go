@@ -22,56 +22,45 @@ import (
 // never be probed would be down without a mail, so it is an error; one whose module cannot be used at present is a
 // warning.
 func (c *Config) compileTargets() error {
-	var errs []error
+	var errs option.Collector
 	seen := map[probe.Key]string{} // as it is shown: as it is
 	for i, entry := range c.file.Targets {
-		add := func(below string, err error) {
-			errs = append(errs, &option.Error{Path: fmt.Sprintf("targets[%d]%s", i, below), Err: err})
-		}
-		for n, address := range entry.To {
-			if _, err := alert.ParseAddress(address); err != nil {
-				add(fmt.Sprintf(".to[%d]", n), err)
-			}
-		}
+		path := option.Index("targets", i)
+		judgeAddresses(&errs, path, entry.To)
 		if entry.Target == "" || !entry.Discovery.Empty() {
 			continue // reported, or found later
 		}
 		t := c.withAlertDefaults(entry.Resolve(c.file.Defaults))
-		err := c.judgeModule(t)
-		var missing *missingModuleError
-		if below := ".module"; entry.Module != "" && errors.As(err, &missing) {
-			add(below, err)
-		} else if err != nil {
-			add("", err)
+		about := path
+		if entry.Module != "" && c.modules[t.Module] == nil {
+			about += ".module"
 		}
-		if err := judgeTwins(seen, t); err != nil {
-			add("", err)
-		}
+		errs.Add(about, c.judgeModule(t))
+		errs.Add(path, judgeTwins(seen, t))
 		c.targets = append(c.targets, t)
 	}
-	for n, address := range c.file.Defaults.To {
-		if _, err := alert.ParseAddress(address); err != nil {
-			errs = append(errs, &option.Error{Path: fmt.Sprintf("defaults.to[%d]", n), Err: err})
-		}
-	}
-	return errors.Join(errs...)
+	judgeAddresses(&errs, "defaults", c.file.Defaults.To)
+	return errs.Err()
 }
 
-// missingModuleError says that a target's module does not exist, or, as a warning, that it cannot be used.
-type missingModuleError struct{ error }
+func judgeAddresses(errs *option.Collector, path string, to []string) {
+	for n, address := range to {
+		_, err := alert.ParseAddress(address)
+		errs.Add(option.Index(path+".to", n), err)
+	}
+}
 
-func (e *missingModuleError) Unwrap() error { return e.error }
-
-// judgeModule judges whether the target's module exists, takes it and may probe it.
+// judgeModule judges whether the target's module exists, takes it and may probe it. That it cannot be used at present is
+// a warning.
 func (c *Config) judgeModule(t schedule.Entry) error {
 	if module := c.modules[t.Module]; module != nil {
 		return guard.Check(module, t.Target.Target)
 	}
 	if c.unusable[t.Module] != nil {
-		return &missingModuleError{&option.Warning{Err: fmt.Errorf("is not probed until the module %q can be used", t.Module)}}
+		return &option.Warning{Err: fmt.Errorf("is not probed until the module %q can be used", t.Module)}
 	}
 	accepted := cmp.Or(strings.Join(slices.Sorted(maps.Keys(c.file.Modules)), ", "), anyModule)
-	return &missingModuleError{fmt.Errorf("there is no module %q; accepted: %s", t.Module, accepted)}
+	return fmt.Errorf("there is no module %q; accepted: %s", t.Module, accepted)
 }
 
 // judgeTwins refuses a target that alerts and metrics could not distinguish from one in seen, and adds it otherwise.
@@ -146,8 +135,8 @@ func (c *Config) Discover(groups func(discovery.Source) []discovery.Group) (targ
 }
 
 func (c *Config) judgeFound(t schedule.Entry, seen map[probe.Key]string) error {
-	var warning *option.Warning
-	if err := c.judgeModule(t); err != nil && !errors.As(err, &warning) {
+	err := c.judgeModule(t)
+	if _, warning := errors.AsType[*option.Warning](err); err != nil && !warning {
 		return err
 	}
 	return judgeTwins(seen, t)
@@ -155,13 +144,13 @@ func (c *Config) judgeFound(t schedule.Entry, seen map[probe.Key]string) error {
 
 // judgeReferences refuses a reference that is no entry of targets: it would never be probed.
 func (c *Config) judgeReferences(references []string) error {
-	var errs []error
+	var errs option.Collector
 	for n, name := range references {
 		if !slices.ContainsFunc(c.targets, func(t schedule.Entry) bool { return t.Target.Target == name || t.Name == name }) || name == "" {
-			errs = append(errs, option.Errorf(option.Index("references", n), "%q is no entry of targets; accepted: the target or the name of one", redact.Target(name)))
+			errs.Addf(option.Index("references", n), "%q is no entry of targets; accepted: the target or the name of one", redact.Target(name))
 		}
 	}
-	return errors.Join(errs...)
+	return errs.Err()
 }
 
 // AlertFor returns the alert section for these targets; nil when the file has none.
