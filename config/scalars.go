@@ -14,9 +14,6 @@ import (
 	"rollcall/probe/option"
 )
 
-// hiddenText stands where a secret was.
-const hiddenText = "<secret>"
-
 // scalars are the single values of prometheus/common.
 var scalars = strictyaml.Scalars{
 	reflect.TypeFor[config.Secret]():     strictyaml.ScalarOf(expand, hideSecret),
@@ -28,7 +25,7 @@ func hideSecret(s config.Secret) string {
 	if s == "" {
 		return ""
 	}
-	return hiddenText
+	return strictyaml.Hidden
 }
 
 // parseURL reads a URL. It may hold a password, so the message quotes nothing of it. A value is returned also with an

@@ -65,7 +65,7 @@ func withoutUserinfo(option, text string) string {
 // withoutQuery also hides the parameters of a token server's URL.
 func withoutQuery(option, text string) string {
 	if before, _, ok := strings.Cut(text, "?"); ok && option == "token_url" {
-		return before + "?" + hiddenText
+		return before + "?" + strictyaml.Hidden
 	}
 	return withoutUserinfo(option, text)
 }

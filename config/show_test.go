@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/common/config"
 )
 
+const hiddenText = "<secret>"
+
 const canary = "canary-5f3a"
 
 // TestNoSecretIsShownWhateverTheOption puts a canary into every secret, URL and credential-like header that the

@@ -48,8 +48,8 @@ type unmarshaler interface {
 // or too wrong to be decoded whole: nothing may be concluded from out then.
 func (d *Document) Decode(out any) (errs Errors, complete bool) {
 	dec := newDecoder(d, min(1000+maxExpansion*count(d.root), maxVisits))
-	if d.ignored != nil {
-		dec.errs = append(dec.errs, d.ignored)
+	if d.ignored > 0 {
+		dec.errs = Errors{{File: d.name, Line: d.ignored, Err: warning{errors.New("only the first document is read")}}}
 	}
 	dec.decode(d.root, d.top(), reflect.ValueOf(out).Elem())
 	return dec.errs, !dec.stopped

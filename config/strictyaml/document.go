@@ -27,7 +27,7 @@ type Document struct {
 	name    string
 	root    *yaml.Node
 	scalars Scalars
-	ignored *Error // a warning of what follows the first document; nil: nothing does
+	ignored int // the line of what follows the first document; 0: nothing does
 
 	void []string // paths of options that do not hold what the file says
 }
@@ -35,40 +35,27 @@ type Document struct {
 // Parse reads the first document in data, which must not be empty; what follows it is ignored, with a warning when it
 // is decoded. Name stands for the file in messages. The error is Errors.
 func Parse(name string, data []byte, scalars Scalars) (*Document, error) {
-	root, ignored, line, err := readDocuments(data)
-	if err != nil {
-		return nil, Errors{{File: name, Line: line, Err: err}}
-	}
-	d := &Document{name: name, root: root, scalars: scalars}
-	if ignored > 0 {
-		d.ignored = &Error{File: name, Line: ignored, Err: warning{errors.New("only the first document is read")}}
-	}
-	return d, nil
-}
-
-// readDocuments parses data to the tree of its first document. ignored is the line of what comes after it; 0: nothing.
-// line is that of an error.
-func readDocuments(data []byte) (root *yaml.Node, ignored, line int, err error) {
 	if len(data) > MaxBytes {
-		return nil, 0, 0, errTooLarge
+		return nil, Errors{{File: name, Err: errTooLarge}}
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var document, next yaml.Node
-	err = nextDocument(dec, &document)
+	err := nextDocument(dec, &document)
 	if err != nil && !errors.Is(err, io.EOF) {
 		line := syntaxLine(data, err)
-		return nil, 0, line, syntaxError(data, line, err)
+		return nil, Errors{{File: name, Line: line, Err: syntaxError(data, line, err)}}
 	}
 	if err != nil || isNull(document.Content[0]) {
-		return nil, 0, 0, errors.New("is empty; accepted: a mapping with at least one key")
+		return nil, Errors{{File: name, Err: errors.New("is empty; accepted: a mapping with at least one key")}}
 	}
+	d := &Document{name: name, root: document.Content[0], scalars: scalars}
 	switch err := nextDocument(dec, &next); {
 	case err == nil && !isNull(next.Content[0]):
-		ignored = next.Content[0].Line
+		d.ignored = next.Content[0].Line
 	case err != nil && !errors.Is(err, io.EOF):
-		ignored = syntaxLine(data, err)
+		d.ignored = syntaxLine(data, err)
 	}
-	return document.Content[0], ignored, 0, nil
+	return d, nil
 }
 
 // nextDocument reads the next document. The YAML library panics on what it calls internal errors: to a running

@@ -12,8 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// hiddenText stands where a secret was.
-const hiddenText = "<secret>"
+// Hidden stands where a secret was.
+const Hidden = "<secret>"
 
 // Encoder writes structs as YAML that Decode reads again, with secrets masked: those that a Scalar hides, and texts
 // that Hide and Redact are about.
@@ -93,7 +93,7 @@ func (e *Encoder) node(v reflect.Value, hidden bool) *yaml.Node {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(v.Bool())}
 	}
 	if hidden {
-		return plain(hiddenText)
+		return plain(Hidden)
 	}
 	var n yaml.Node
 	if err := n.Encode(v.Interface()); err != nil {
@@ -149,7 +149,7 @@ func (e *Encoder) mapNode(v reflect.Value, hidden bool) *yaml.Node {
 // mask is text without its secrets, or nothing of it when it is hidden. An empty text hides nothing.
 func (e *Encoder) mask(text string, hidden bool) string {
 	if hidden && text != "" {
-		return hiddenText
+		return Hidden
 	}
 	return e.Redact(text)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -136,7 +137,7 @@ func (p *place) String() string {
 	switch {
 	case p.index >= 0:
 		return above + "[" + strconv.Itoa(p.index) + "]"
-	case !plainKey(p.key):
+	case !plainKey.MatchString(p.key):
 		return above + "[" + quoted(p.key) + "]"
 	case above == "":
 		return p.key
@@ -154,12 +155,8 @@ func (p *place) depth() int {
 	return n
 }
 
-// plainKey reports whether a key can stand in a path as it is.
-func plainKey(key string) bool {
-	return key != "" && len(key) <= 64 && !strings.ContainsFunc(key, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-+/@", r))
-	})
-}
+// plainKey matches a key that can stand in a path as it is.
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_+/@-]{1,64}$`)
 
 // quoted is text from the file for a message: on one line and of a bounded length.
 func quoted(s string) string {

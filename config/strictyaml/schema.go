@@ -1,8 +1,10 @@
 package strictyaml
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -30,32 +32,26 @@ func schemaOf(t reflect.Type) *schema {
 }
 
 func (s *schema) add(t reflect.Type, above []int) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if !f.IsExported() {
+	for f := range t.Fields() {
+		tag := f.Tag.Get("yaml")
+		if !f.IsExported() || tag == "-" {
 			continue
 		}
-		tag, ok := f.Tag.Lookup("yaml")
-		if tag == "-" {
-			continue
-		}
-		name, options, _ := strings.Cut(tag, ",")
-		index := append(above[:len(above):len(above)], i)
-		switch inline := ok && strings.Contains(","+options+",", ",inline,"); {
-		case inline && f.Type.Kind() == reflect.Struct:
+		parts := strings.Split(tag, ",")
+		name, options := cmp.Or(parts[0], strings.ToLower(f.Name)), parts[1:]
+		index := slices.Concat(above, f.Index)
+		inline, kind := slices.Contains(options, "inline"), f.Type.Kind()
+		switch {
+		case !inline:
+			s.fields = append(s.fields, field{name, index, f.Type, slices.Contains(options, "omitempty")})
+		case kind == reflect.Struct:
 			s.add(f.Type, index)
 			s.parts = append(s.parts, index)
-			continue
-		case inline && f.Type.Kind() == reflect.Map:
+		case kind == reflect.Map:
 			s.inlineMap = index
-			continue
-		case inline:
+		default:
 			panic(fmt.Sprintf("%s.%s: only structs and maps can be inlined", t, f.Name))
 		}
-		if name == "" {
-			name = strings.ToLower(f.Name)
-		}
-		s.fields = append(s.fields, field{name, index, f.Type, strings.Contains(","+options+",", ",omitempty,")})
 	}
 }
 
@@ -93,8 +89,8 @@ func structOf(t reflect.Type) reflect.Type {
 // hasKeys reports whether a struct has keys in the file. One that reads itself from text and has keys may be written
 // in both ways.
 func hasKeys(t reflect.Type) bool {
-	for i := range t.NumField() {
-		if _, ok := t.Field(i).Tag.Lookup("yaml"); ok {
+	for f := range t.Fields() {
+		if _, ok := f.Tag.Lookup("yaml"); ok {
 			return true
 		}
 	}
