@@ -42,9 +42,8 @@ func Under(section string, err error) error {
 		}
 		return errors.Join(all...)
 	}
-	var option *Error
-	if errors.As(err, &option) {
-		return &Error{Path: section + "." + option.Path, Err: option.Err}
+	if below, ok := errors.AsType[*Error](err); ok {
+		return &Error{Path: section + "." + below.Path, Err: below.Err}
 	}
 	return &Error{Path: section, Err: err}
 }

@@ -2,6 +2,7 @@ package option
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -40,23 +41,18 @@ func ReadFile(path string) ([]byte, error) {
 	return nil, unreadable(path, "it is being written to")
 }
 
+var irregular = map[fs.FileMode]string{fs.ModeDir: "a directory", fs.ModeNamedPipe: "a pipe", fs.ModeSocket: "a socket"}
+
 // readable returns an error for what ReadFile does not read.
 func readable(path string, info fs.FileInfo) error {
-	kind := "a device"
-	switch info.Mode().Type() {
-	case 0:
-		if info.Size() > maxFile {
-			return unreadable(path, fmt.Sprintf("it is over %d bytes long", maxFile))
-		}
-		return nil
-	case fs.ModeDir:
-		kind = "a directory"
-	case fs.ModeNamedPipe:
-		kind = "a pipe"
-	case fs.ModeSocket:
-		kind = "a socket"
+	if !info.Mode().IsRegular() {
+		kind := cmp.Or(irregular[info.Mode().Type()], "a device")
+		return unreadable(path, "it is "+kind+"; accepted: a regular file, which can be read again")
 	}
-	return unreadable(path, "it is "+kind+"; accepted: a regular file, which can be read again")
+	if info.Size() > maxFile {
+		return unreadable(path, fmt.Sprintf("it is over %d bytes long", maxFile))
+	}
+	return nil
 }
 
 func unreadable(path, why string) error {

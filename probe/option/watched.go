@@ -106,13 +106,12 @@ func (f *Watched[T]) look() {
 		return
 	}
 	content, err := f.load()
-	if err == nil {
-		f.state.Store(&followedState[T]{content: content})
-		return
+	next := &followedState[T]{content: content, err: err}
+	if err != nil {
+		next.content, next.brokenSince = old.content, old.brokenSince
+		if old.err == nil {
+			next.brokenSince = time.Now()
+		}
 	}
-	broken := &followedState[T]{content: old.content, err: err, brokenSince: old.brokenSince}
-	if old.err == nil {
-		broken.brokenSince = time.Now()
-	}
-	f.state.Store(broken)
+	f.state.Store(next)
 }
