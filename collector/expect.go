@@ -30,14 +30,18 @@ func (b *builder) addExpects(expects []probe.ExpectLabels) {
 	f.Metric = make([]*dto.Metric, len(sorted))
 	for i, labels := range sorted {
 		s := &series{value: 1}
-		pairs := make([]*dto.LabelPair, len(labels))
-		for j := range labels {
-			pairs[j] = &dto.LabelPair{Name: &labels[j].Name, Value: &labels[j].Value}
-		}
-		s.wire(pairs)
+		s.wire(labelPairs(labels))
 		f.Metric[i] = &s.metric
 	}
 	b.built = append(b.built, expectInfo)
+}
+
+func labelPairs(labels []probe.Label) []*dto.LabelPair {
+	pairs := make([]*dto.LabelPair, len(labels))
+	for i := range labels {
+		pairs[i] = &dto.LabelPair{Name: &labels[i].Name, Value: &labels[i].Value}
+	}
+	return pairs
 }
 
 // compareLabels orders series as a registry does: fewer labels first, then by the labels' values.

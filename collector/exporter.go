@@ -31,42 +31,35 @@ type Exporter struct {
 // NewExporter returns an Exporter on a registry of its own. inFlight is asked for the number of running probes at
 // each scrape; it is Runner.InFlight.
 func NewExporter(inFlight func() int) *Exporter {
-	e := &Exporter{
-		registry: prometheus.NewRegistry(),
-		probes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "rollcall_probes_total",
-			Help: "Probes that came to a verdict about the target, by prober and result (up or down).",
-		}, []string{"prober", "result"}),
-		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "rollcall_probe_failures_total",
-			Help: "Probes whose target was down, by the stage where they stopped and the reason.",
-		}, []string{"stage", "reason"}),
-		shed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "rollcall_probes_shed_total",
-			Help: "Probes refused because too many were in flight, or their time was over before their turn.",
-		}),
-		faults: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "rollcall_exporter_errors_total",
-			Help: "Probes that failed because of rollcall or its machine, which says nothing about the target.",
-		}, []string{"reason"}),
-		moduleUnknown: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "rollcall_module_unknown_total",
-			Help: "Requests for a module that the configuration does not have.",
-		}),
-	}
+	e := &Exporter{registry: prometheus.NewRegistry()}
+	e.probes = e.counter("rollcall_probes_total",
+		"Probes that came to a verdict about the target, by prober and result (up or down).", "prober", "result")
+	e.failures = e.counter("rollcall_probe_failures_total",
+		"Probes whose target was down, by the stage where they stopped and the reason.", "stage", "reason")
+	e.shed = e.counter("rollcall_probes_shed_total",
+		"Probes refused because too many were in flight, or their time was over before their turn.").WithLabelValues()
+	e.faults = e.counter("rollcall_exporter_errors_total",
+		"Probes that failed because of rollcall or its machine, which says nothing about the target.", "reason")
+	e.moduleUnknown = e.counter("rollcall_module_unknown_total",
+		"Requests for a module that the configuration does not have.").WithLabelValues()
+	e.gauge("rollcall_probes_in_flight", "Probes that are running now.", func() float64 { return float64(inFlight()) })
 	for _, fault := range probe.Faults() {
 		if fault != probe.FaultBusy { // counted as shed
 			e.faults.WithLabelValues(string(fault))
 		}
 	}
 	e.registry.MustRegister(
-		e.probes, e.failures, e.shed, e.faults, e.moduleUnknown,
 		version.NewCollector("rollcall"),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	e.gauge("rollcall_probes_in_flight", "Probes that are running now.", func() float64 { return float64(inFlight()) })
 	return e
+}
+
+func (e *Exporter) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	e.registry.MustRegister(c)
+	return c
 }
 
 // gauge adds a metric whose value is asked for at each scrape.

@@ -92,9 +92,10 @@ func (t *Targets) Apply(configured []*probe.Target) {
 	t.targets, t.last, t.tallies, t.view = targets, last, tallies, nil
 }
 
-// labelMap returns the labels that all series of a target have, with names as the format's scheme escapes them. Of two
-// that the scheme makes the same, the first counts.
-func (t *target) labelMap(scheme model.EscapingScheme) map[string]string {
+// allLabels returns the labels of a series, sorted, with names as the format's scheme escapes them: those of the target,
+// and extra ones. Of two that the scheme makes the same, the first counts. A label without a value is none, as in
+// Prometheus.
+func (t *target) allLabels(scheme model.EscapingScheme, extra ...probe.Label) []probe.Label {
 	all := make(map[string]string, 5+t.Labels.Len())
 	t.Labels.Range(func(l labels.Label) {
 		if escaped := model.EscapeName(l.Name, scheme); all[escaped] == "" {
@@ -102,10 +103,19 @@ func (t *target) labelMap(scheme model.EscapingScheme) map[string]string {
 		}
 	})
 	all["module"], all["target"], all["hostname"] = t.Module, t.Target.Target, t.Hostname
-	return all
+	for _, label := range extra {
+		all[label.Name] = label.Value
+	}
+	sorted := make([]probe.Label, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if all[name] != "" {
+			sorted = append(sorted, probe.Label{Name: name, Value: all[name]})
+		}
+	}
+	return sorted
 }
 
-// beginLabels is labelMap as the text formats write it, without the closing brace.
+// beginLabels is the target's labels as the text formats write them, without the closing brace.
 func (t *target) beginLabels(scheme model.EscapingScheme) string {
 	if scheme == model.UnderscoreEscaping || !t.special && (scheme != model.DotsEscaping || t.Labels.IsEmpty()) {
 		return t.labels
@@ -113,18 +123,13 @@ func (t *target) beginLabels(scheme model.EscapingScheme) string {
 	return t.writeLabels(scheme)
 }
 
-// writeLabels writes what beginLabels returns. A label without a value is none, as in Prometheus.
 func (t *target) writeLabels(scheme model.EscapingScheme) string {
-	all := t.labelMap(scheme)
 	buf := []byte{'{'}
-	for _, label := range slices.Sorted(maps.Keys(all)) {
-		if all[label] == "" {
-			continue
-		}
-		if len(buf) > 1 {
+	for i, label := range t.allLabels(scheme) {
+		if i > 0 {
 			buf = append(buf, ',')
 		}
-		buf = appendLabel(buf, quotedName(label), all[label])
+		buf = appendLabel(buf, quotedName(label.Name), label.Value)
 	}
 	return string(buf)
 }

@@ -1,8 +1,6 @@
 package collector
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -56,7 +54,7 @@ func (r *targetsProto) write(v *view) error {
 
 // encode returns a series as a message of the kind io.prometheus.client.Metric, valid until the next call.
 func (r *targetsProto) encode(f targetFamily, s *targetSeries) []byte {
-	m := &dto.Metric{Label: r.labels(s)}
+	m := &dto.Metric{Label: labelPairs(s.target.allLabels(r.scheme, s.extra[:]...))}
 	switch f.kind {
 	case dto.MetricType_HISTOGRAM:
 		m.Histogram = s.tally.histogram()
@@ -77,22 +75,6 @@ func (r *targetsProto) encode(f targetFamily, s *targetSeries) []byte {
 	}
 	r.one = encoded
 	return encoded
-}
-
-func (r *targetsProto) labels(s *targetSeries) []*dto.LabelPair {
-	labels := s.target.labelMap(r.scheme)
-	for _, extra := range s.extra {
-		if extra.Name != "" {
-			labels[extra.Name] = extra.Value
-		}
-	}
-	var pairs []*dto.LabelPair
-	for _, name := range slices.Sorted(maps.Keys(labels)) {
-		if value := labels[name]; value != "" {
-			pairs = append(pairs, &dto.LabelPair{Name: &name, Value: &value})
-		}
-	}
-	return pairs
 }
 
 // histogram is the tally's durations: native, with the classic buckets beside it for a scraper that wants them.
