@@ -23,8 +23,8 @@ type Manager struct {
 	logger  *slog.Logger
 	current atomic.Pointer[Config]
 	last    atomic.Pointer[reloaded]
-	before  []func(*Config) error
-	hooks   []func(*Config)
+	before  func(*Config) error // of BeforeReload; may be nil
+	after   func(*Config)       // of OnReload; may be nil
 
 	mu       sync.Mutex // held during a reload
 	made     stamp      // of the last attempt
@@ -50,20 +50,22 @@ func NewOptionalManager(path string, logger *slog.Logger) (*Manager, error) {
 }
 
 func newManager(m *Manager) (*Manager, error) {
-	if err := m.Reload(); err != nil {
+	first, err := m.load()
+	if err != nil {
 		return nil, err
 	}
+	m.use(first)
 	return m, nil
 }
 
-// BeforeReload has f called with every configuration that is about to replace another, on the reloading goroutine. When
-// it returns an error the old one stays, and that is the reload's error. It is to be called before the first reload. f
-// must not call Reload.
-func (m *Manager) BeforeReload(f func(*Config) error) { m.before = append(m.before, f) }
+// BeforeReload sets the function that is called with every configuration that is about to replace another, on the
+// reloading goroutine. When it returns an error the old one stays, and that is the reload's error. It is to be set before
+// the first reload, and must not call Reload.
+func (m *Manager) BeforeReload(f func(*Config) error) { m.before = f }
 
-// OnReload has f called with every configuration that replaces another, on the reloading goroutine and one at a
-// time. It is to be called before the first reload. f must not call Reload.
-func (m *Manager) OnReload(f func(*Config)) { m.hooks = append(m.hooks, f) }
+// OnReload sets the function that is called with every configuration that replaces another, on the reloading goroutine and
+// one at a time. It is to be set before the first reload, and must not call Reload.
+func (m *Manager) OnReload(f func(*Config)) { m.after = f }
 
 // Current returns the configuration in force.
 func (m *Manager) Current() *Config { return m.current.Load() }
@@ -83,30 +85,25 @@ func (m *Manager) Reload() error {
 }
 
 func (m *Manager) reload() error {
-	before := m.current.Load()
 	next, err := m.load()
-	if before != nil && err == nil {
-		err = m.approve(next)
+	if err == nil && m.before != nil {
+		err = m.before(next)
 	}
 	if err != nil {
-		if before != nil {
-			m.last.Store(&reloaded{ok: false, at: m.last.Load().at})
-		}
+		m.last.Store(&reloaded{ok: false, at: m.last.Load().at})
 		return err
 	}
-	m.current.Store(next)
-	m.last.Store(&reloaded{ok: true, at: time.Now()})
-	m.logRemarks(next)
-	if before != nil {
-		for _, f := range m.hooks {
-			f(next)
-		}
+	m.use(next)
+	if m.after != nil {
+		m.after(next)
 	}
 	return nil
 }
 
-// logRemarks logs what is accepted and does not work, one line for each remark.
-func (m *Manager) logRemarks(c *Config) {
+// use puts a configuration in force, and logs what of it is accepted and does not work.
+func (m *Manager) use(c *Config) {
+	m.current.Store(c)
+	m.last.Store(&reloaded{ok: true, at: time.Now()})
 	for _, warning := range c.Warnings() {
 		m.logger.Warn("the configuration is accepted with a warning", "warning", warning)
 	}
@@ -115,16 +112,6 @@ func (m *Manager) logRemarks(c *Config) {
 			m.logger.Error("a module cannot be used, the others can", "module", module.Name, "err", line)
 		}
 	}
-}
-
-// approve calls the functions that may refuse a configuration that is valid in itself.
-func (m *Manager) approve(next *Config) error {
-	for _, f := range m.before {
-		if err := f(next); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (m *Manager) load() (*Config, error) {
