@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -89,10 +88,8 @@ func (e *Encoder) node(v reflect.Value, hidden bool) *yaml.Node {
 		return list
 	case reflect.String:
 		return plain(e.mask(v.String(), hidden))
-	case reflect.Bool:
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(v.Bool())}
 	}
-	if hidden {
+	if hidden && v.Kind() != reflect.Bool {
 		return plain(Hidden)
 	}
 	var n yaml.Node

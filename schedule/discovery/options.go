@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/prometheus/discovery/dns"
 	"github.com/prometheus/prometheus/discovery/file"
 	"github.com/prometheus/prometheus/discovery/http"
-	"github.com/prometheus/prometheus/discovery/targetgroup"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
 
 	"rollcall/probe/option"
@@ -281,14 +281,11 @@ func (o *Options) Sources() (all []Source) {
 // static returns the groups that the file itself has.
 func (o *Options) static() (groups []Group) {
 	for _, c := range o.StaticConfigs {
-		group := &targetgroup.Group{Labels: make(model.LabelSet, len(c.Labels))}
+		g := Group{Labels: labels.FromMap(c.Labels)}
 		for _, address := range c.Targets {
-			group.Targets = append(group.Targets, model.LabelSet{model.AddressLabel: model.LabelValue(address)})
+			g.Targets = append(g.Targets, labels.FromStrings(model.AddressLabel, address))
 		}
-		for name, value := range c.Labels {
-			group.Labels[model.LabelName(name)] = model.LabelValue(value)
-		}
-		groups = append(groups, NewGroup(group))
+		groups = append(groups, g)
 	}
 	return groups
 }
