@@ -198,7 +198,7 @@ func (s shown) labels(v *verdict) (extra [2]probe.Label) {
 func info(_ *view, _ int, s *targetSeries) bool {
 	s.value = 1
 	for i, label := range [...]probe.Label{{Name: "group", Value: s.target.Group}, {Name: "name", Value: s.target.Name}} {
-		if !s.target.Labels.Has(label.Name) && label.Value != "" {
+		if label.Value != "" && !s.target.Labels.Has(label.Name) {
 			s.extra[i] = label
 		}
 	}
