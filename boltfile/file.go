@@ -125,15 +125,23 @@ const maxVersion = 4
 // prepare makes the buckets of a new file; one that is complete is not written to, so that it opens on a full disk.
 func (f *File) prepare(format Format) error {
 	var version string
+	var missing []byte
 	err := f.View(func(tx *bbolt.Tx) error {
 		if b := tx.Bucket(bucketFormat); b != nil {
 			version = string(b.Get(keyVersion))
+		}
+		for _, name := range format.Buckets {
+			if tx.Bucket(name) == nil {
+				missing = name
+			}
 		}
 		return nil
 	})
 	switch {
 	case err != nil:
 		return err
+	case version == format.Version && missing != nil:
+		return fmt.Errorf("%w: it has no bucket %q", ErrDamaged, missing)
 	case version == format.Version:
 		return nil
 	case version != "" && (len(version) > maxVersion || strings.Trim(version, "0123456789") != ""):
