@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"math/bits"
 
 	"go.etcd.io/bbolt"
 )
@@ -61,7 +60,7 @@ func check(file io.ReaderAt, size int64) error {
 		c.use(0)
 		c.use(1)
 		c.checkFreelist()
-		c.checkTree(c.page(c.root, 0), nil, nil, 0)
+		c.checkTree(c.page(c.root, 0), nil, nil)
 		return nil
 	})
 }
@@ -94,7 +93,7 @@ func chooseMeta(file io.ReaderAt) meta {
 		m, valid = readMeta(file, size)
 		valid = valid && m.pageSize == size
 	}
-	if size := m.pageSize; !valid || size < minPageSize || size > maxPageSize || bits.OnesCount64(uint64(size)) != 1 {
+	if size := m.pageSize; !valid || size < minPageSize || size > maxPageSize || size&(size-1) != 0 {
 		panic("pages 0 and 1: none is a valid meta page")
 	}
 	if second, valid := readMeta(file, m.pageSize); valid && second.transaction > m.transaction {
@@ -127,11 +126,12 @@ func (c *checker) use(id uint64) {
 // page is a page with those that continue it, or the one in a bucket's value.
 type page struct {
 	id       uint64 // of one in a value: of the page around it
+	inValue  bool
+	depth    int
 	kind     uint16
 	count    int64
 	at, size int64
 	head     []byte // what is in memory: the first page, all of a value
-	inValue  bool
 }
 
 func (c *checker) page(id uint64, depth int) *page {
@@ -143,12 +143,12 @@ func (c *checker) page(id uint64, depth int) *page {
 		c.heads[depth] = make([]byte, c.pageSize)
 	}
 	b := c.heads[depth]
-	p := &page{id: id, at: int64(id) * c.pageSize, head: b}
+	p := &page{id: id, depth: depth, at: int64(id) * c.pageSize, head: b}
 	c.read(p, 0, b)
-	p.kind, p.count = native.Uint16(b[8:]), int64(native.Uint16(b[10:]))
-	if is := native.Uint64(b); is != id {
-		fail(id, "its number is %d", is)
+	if number := native.Uint64(b); number != id {
+		fail(id, "its number is %d", number)
 	}
+	p.kind, p.count = native.Uint16(b[8:]), int64(native.Uint16(b[10:]))
 	overflow := uint64(native.Uint32(b[12:]))
 	if overflow >= c.pages-id {
 		fail(id, "%d pages continue it, and the file has %d pages", overflow, c.pages)
@@ -197,7 +197,7 @@ func (c *checker) checkFreelist() {
 
 // checkTree checks a page and what is below it, whose keys begin with low and end before high. A root has no low, and the last
 // pages have no high. It returns how many pages are below, which is the same everywhere: bbolt joins pages that are side by side.
-func (c *checker) checkTree(p *page, low, high []byte, depth int) (height int) {
+func (c *checker) checkTree(p *page, low, high []byte) (height int) {
 	end := pageHeader + p.count*elementSize
 	if p.kind != branchPage && p.kind != leafPage || end > p.size {
 		fail(p.id, "it is no branch or leaf: kind %#x, %d elements in %d bytes", p.kind, p.count, p.size)
@@ -220,9 +220,9 @@ func (c *checker) checkTree(p *page, low, high []byte, depth int) (height int) {
 		}
 		below := 0
 		if p.kind == branchPage {
-			below = 1 + c.checkTree(c.page(e.page, depth+1), e.key, limit, depth+1)
+			below = 1 + c.checkTree(c.page(e.page, p.depth+1), e.key, limit)
 		} else if e.flags == bucketFlag {
-			c.checkBucket(p, e, depth)
+			c.checkBucket(p, e)
 		}
 		if n > 0 && below != height {
 			fail(p.id, "below element %d are %d pages, and %d elsewhere", n, below, height)
@@ -262,19 +262,19 @@ func (c *checker) element(p *page, n, place int64) element {
 }
 
 // checkBucket checks the bucket that is the value of a leaf's element.
-func (c *checker) checkBucket(p *page, e element, depth int) {
+func (c *checker) checkBucket(p *page, e element) {
 	size := e.end - e.value
 	if size < bucketHeader || size > c.pageSize || p.inValue {
 		fail(p.id, "element %d is a bucket of %d bytes", e.n, size)
 	}
 	b := c.bytes(p, e.value, size)
 	if root := native.Uint64(b); root != 0 {
-		c.checkTree(c.page(root, depth+1), nil, nil, depth+1)
+		c.checkTree(c.page(root, p.depth+1), nil, nil)
 		return
 	}
 	if b = b[bucketHeader:]; len(b) < pageHeader || native.Uint64(b) != 0 || native.Uint16(b[8:]) != leafPage || native.Uint32(b[12:]) != 0 {
 		fail(p.id, "the bucket of element %d holds no leaf", e.n)
 	}
-	leaf := &page{id: p.id, kind: leafPage, count: int64(native.Uint16(b[10:])), size: int64(len(b)), head: b, inValue: true}
-	c.checkTree(leaf, nil, nil, depth)
+	leaf := &page{id: p.id, inValue: true, depth: p.depth, kind: leafPage, count: int64(native.Uint16(b[10:])), size: int64(len(b)), head: b}
+	c.checkTree(leaf, nil, nil)
 }
