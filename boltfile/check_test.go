@@ -274,14 +274,14 @@ func TestCheckAcceptsSoundFiles(t *testing.T) {
 	t.Cleanup(func() { f.Close() })
 	f.db.NoSync = true
 	rng := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
-	for round := range 200 {
+	for round := range 80 {
 		read := make(chan error)
 		go func() { // pages that it can see stay pending
 			read <- f.View(func(tx *bbolt.Tx) error { return walk(tx.Cursor().Bucket()) })
 		}()
 		err := f.Update(func(tx *bbolt.Tx) error {
 			b := tx.Bucket(rows)
-			if round%50 == 49 {
+			if round%20 == 19 {
 				if err := tx.DeleteBucket(rows); err != nil {
 					return err
 				}
