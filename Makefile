@@ -32,10 +32,9 @@ dist: ## dist/: archives and Debian packages for every platform, checksums, SBOM
 test: peers lint fuzz-short bench-smoke unit ## everything that CI runs: linters, short fuzzing, a short benchmark, all tests with the race detector
 	@if [ -f .cache/notice ]; then cat .cache/notice; fi
 
-# Four tests in parallel even on two cores: many tests wait for other programs. One test runs without the race detector and says why.
+# Four tests in parallel even on two cores: many tests wait for other programs.
 unit: ## every test with the race detector, in random order
 	SOAK=$(or $(SOAK),1m) go test -race -shuffle=on -parallel 4 -timeout 45m ./...
-	go test -run '^TestDamagedFile$$' ./history/store
 	go test -C deploy ./...
 
 lint: format vet staticcheck modules vulnerabilities ## formatting, go vet, staticcheck, go.mod, known vulnerabilities

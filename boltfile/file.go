@@ -49,6 +49,9 @@ const (
 	replacedSuffix = ".replaced"
 )
 
+// lockTimeout is how long a file is waited for that another process has open.
+const lockTimeout = time.Second
+
 // OpenOrReplace opens or makes a file, with the missing parts of its directory, and has read look at its content. When the
 // file is damaged, or read's error wraps ErrDamaged, it is set aside and an empty one takes its place; damage says what was
 // wrong. The errors are for a person who knows what the file is for.
@@ -87,9 +90,11 @@ func openFile(path string, format Format) (*File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("%w; %s", err, advice)
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, OpenFile: openChecked})
 	errno := syscall.Errno(0)
 	switch {
+	case errors.Is(err, ErrDamaged):
+		return nil, fmt.Errorf("%s: %w", path, err)
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("%s is %w; give each its own --storage.path", path, errInUse)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
@@ -120,15 +125,23 @@ const maxVersion = 4
 // prepare makes the buckets of a new file; one that is complete is not written to, so that it opens on a full disk.
 func (f *File) prepare(format Format) error {
 	var version string
+	var missing []byte
 	err := f.View(func(tx *bbolt.Tx) error {
 		if b := tx.Bucket(bucketFormat); b != nil {
 			version = string(b.Get(keyVersion))
+		}
+		for _, name := range format.Buckets {
+			if tx.Bucket(name) == nil {
+				missing = name
+			}
 		}
 		return nil
 	})
 	switch {
 	case err != nil:
 		return err
+	case version == format.Version && missing != nil:
+		return fmt.Errorf("%w: it has no bucket %q", ErrDamaged, missing)
 	case version == format.Version:
 		return nil
 	case version != "" && (len(version) > maxVersion || strings.Trim(version, "0123456789") != ""):
@@ -204,6 +217,9 @@ func (f *File) Restore() (again *File, err error) {
 		again, err = openFile(path, f.format)
 		return err
 	})
+	if errors.Is(err, ErrDamaged) { // the copy is, so this one is
+		f.broken.Store(&err)
+	}
 	return again, err
 }
 

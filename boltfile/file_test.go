@@ -96,6 +96,19 @@ func TestUnreadableContentIsDamage(t *testing.T) {
 	}
 }
 
+// TestMissingBucketIsDamage: one bit of its name is enough, and whoever writes to it would panic.
+func TestMissingBucketIsDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file.db")
+	f, _ := mustOpen(t, path)
+	put(t, f, "a")
+	f.Close()
+	f, damage, err := OpenOrReplace(path, Format{Version: format.Version, Buckets: [][]byte{rows, []byte("more")}}, nothing)
+	if err != nil || !errors.Is(damage, ErrDamaged) || !strings.Contains(damage.Error(), `it has no bucket "more"`) {
+		t.Errorf("%v, %v", damage, err)
+	}
+	f.Close()
+}
+
 // TestDamageEndsTransactions: after one that panicked, none waits for the lock that bbolt may hold.
 func TestDamageEndsTransactions(t *testing.T) {
 	f, _ := mustOpen(t, filepath.Join(t.TempDir(), "file.db"))

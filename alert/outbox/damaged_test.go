@@ -1,0 +1,89 @@
+//go:build unix
+
+package outbox
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/alert/incident"
+)
+
+// TestDamagedStore: whatever the file holds, the store opens and takes notifications. A sound one stays in its place.
+func TestDamagedStore(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	rng := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	s, _ := mustOpen(t, dir)
+	for round := range 60 {
+		q := queue()
+		var writes []Write
+		for range 50 {
+			down, _ := story(fmt.Sprintf("host:%d", rng.IntN(400)), round)
+			q.Add(incident.Down, down, epoch)
+			n := q.Notification(down.Key)
+			if rng.IntN(2) == 0 {
+				n = nil
+			}
+			writes = append(writes, q.NotificationRow(down.Key, n))
+		}
+		if err := s.Commit(append(writes, q.Row()())); err != nil {
+			t.Fatal(err)
+		}
+		if round%20 == 19 {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s, _ = mustOpen(t, dir)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sound, err := os.ReadFile(filepath.Join(dir, StoreFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 150 {
+		content := slices.Clone(sound)
+		switch i % 3 {
+		case 0: // a page of garbage
+			at := rng.IntN(len(content) - 4096)
+			for j := range 4096 {
+				content[at+j] = byte(rng.Uint32())
+			}
+		case 1:
+			content = content[:rng.IntN(len(content))]
+		case 2: // some bits
+			for range 1 + rng.IntN(200) {
+				content[rng.IntN(len(content))] ^= 1 << rng.IntN(8)
+			}
+		}
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, StoreFile), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, _, damage, err := Open(dir)
+		if err != nil {
+			if !strings.Contains(err.Error(), "it has format") { // the bit that makes it a newer rollcall's
+				t.Errorf("seed %d, case %d: %v, %v", seed, i, err, damage)
+			}
+			continue
+		}
+		q := queue()
+		down, _ := story("host:new", 0)
+		q.Add(incident.Down, down, epoch)
+		if err := s.Commit([]Write{q.NotificationRow(down.Key, q.Notification(down.Key)), q.Row()()}); err != nil {
+			t.Errorf("seed %d, case %d (%v): %v", seed, i, damage, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
