@@ -68,7 +68,6 @@ func (a *attempts) run(ctx context.Context, conn net.Conn) (Secured, error) {
 		holding.silent = func() { other.start(ctx, conn) }
 	}
 	s, err := a.t.handshake(ctx, holding, a.hello, groups)
-	s.Raw = conn
 	switch {
 	case other.started():
 		return other.settle(s, err)
@@ -95,7 +94,7 @@ func (a *attempts) run(ctx context.Context, conn net.Conn) (Secured, error) {
 // again makes a handshake without another chance.
 func (a *attempts) again(ctx context.Context, conn net.Conn, groups []tls.CurveID) (Secured, error) {
 	s, err := a.t.handshake(ctx, newHandshakeConn(ctx, conn), a.hello, groups)
-	if s.Raw = conn; err != nil {
+	if err != nil {
 		conn.Close()
 	}
 	return s, err
@@ -169,7 +168,7 @@ func (t *Client) handshake(ctx context.Context, conn *handshakeConn, hello Hello
 		return Secured{}, err
 	}
 	c.CurvePreferences = groups
-	s := Secured{Conn: tls.Client(conn, c), Facts: facts}
+	s := Secured{Conn: tls.Client(conn, c), Raw: conn.Conn, Facts: facts}
 	// Not HandshakeContext: it starts a goroutine to watch a context that conn watches already.
 	err = HandshakeError(ctx, s.Conn.Handshake(), facts)
 	conn.Limit = nil
