@@ -3,11 +3,11 @@ package tcpprobe
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/common/model"
 
@@ -46,45 +46,39 @@ type turn struct {
 func compileConversation(path string, entries []QueryResponse, secured bool) (conversation, error) {
 	var (
 		turns conversation
-		errs  []error
+		errs  option.Collector
 	)
 	for i, entry := range entries {
 		at := option.Index(path, i)
 		t := turn{expect: entry.Expect, expectBytes: []byte(entry.ExpectBytes), send: entry.Send, sendBytes: entry.SendBytes, startTLS: entry.StartTLS}
-		if entry.StartTLS {
-			if secured {
-				errs = append(errs, option.Unusablef(at+".starttls", "the connection is encrypted already at this point; accepted: either tls: true, or one starttls: true"))
-			}
-			secured = true
+		if entry.StartTLS && secured {
+			errs.Unusablef(at+".starttls", "the connection is encrypted already at this point; accepted: either tls: true, or one starttls: true")
 		}
+		secured = secured || entry.StartTLS
 		if entry.Labels != nil {
-			var err error
-			if t.labels, err = compileLabels(at+".labels", entry.Labels); err != nil {
-				errs = append(errs, err)
-			}
+			t.labels = compileLabels(&errs, at+".labels", entry.Labels)
 		}
 		turns = append(turns, t)
 	}
-	return turns, errors.Join(errs...)
+	return turns, errs.Err()
 }
 
-func compileLabels(path string, labels []ExpectLabel) ([]ExpectLabel, error) {
-	var errs []error
+func compileLabels(errs *option.Collector, path string, labels []ExpectLabel) []ExpectLabel {
 	valid := make([]ExpectLabel, 0, len(labels))
 	for i, label := range labels {
 		at := option.Index(path, i) + ".name"
 		name := model.EscapeName(label.Name, model.UnderscoreEscaping)
 		switch {
 		case name == "":
-			errs = append(errs, option.Unusablef(at, "%w", option.ErrRequired))
-		case len(name) >= 2 && name[:2] == "__":
-			errs = append(errs, option.Unusablef(at, "%q is reserved: Prometheus keeps names that begin with __ to itself", label.Name))
+			errs.Unusablef(at, "%w", option.ErrRequired)
+		case strings.HasPrefix(name, "__"):
+			errs.Unusablef(at, "%q is reserved: Prometheus keeps names that begin with __ to itself", label.Name)
 		case slices.ContainsFunc(valid, func(l ExpectLabel) bool { return l.Name == name }):
-			errs = append(errs, option.Unusablef(at, "%q is there twice (as %s)", label.Name, name))
+			errs.Unusablef(at, "%q is there twice (as %s)", label.Name, name)
 		}
 		valid = append(valid, ExpectLabel{Name: name, Value: label.Value})
 	}
-	return valid, errors.Join(errs...)
+	return valid
 }
 
 // reads reports whether the conversation ever waits for the peer.
