@@ -42,7 +42,7 @@ func compileQuery(o *Options) (query, error) {
 }
 
 // number finds a number by its name; an empty name stands for otherwise.
-func number[T int | uint16](all map[string]T, name string, otherwise T) (T, error) {
+func number(all map[string]uint16, name string, otherwise uint16) (uint16, error) {
 	if name == "" {
 		return otherwise, nil
 	}
