@@ -131,7 +131,7 @@ func (s *pingSocket) socket() (fd int, err error) {
 	}
 	fd, err = unix.Socket(family, unix.SOCK_RAW|flags, protocol)
 	if err == unix.EPERM || err == unix.EACCES {
-		return fd, &probe.ExporterError{Fault: probe.FaultPermission, Err: fmt.Errorf("rollcall may not send pings; the sysctl net.ipv4.ping_group_range must include its group %d, or it needs the capability CAP_NET_RAW: %w", os.Getegid(), os.NewSyscallError("socket", err))}
+		return fd, probe.Faultf(probe.FaultPermission, "rollcall may not send pings; the sysctl net.ipv4.ping_group_range must include its group %d, or it needs the capability CAP_NET_RAW: %w", os.Getegid(), os.NewSyscallError("socket", err))
 	}
 	s.raw = true
 	return fd, os.NewSyscallError("socket", err)
@@ -272,7 +272,7 @@ func (s *pingSocket) classifySend(ctx context.Context, err error) error {
 	case errors.Is(err, unix.EAGAIN): // the send buffer of a new socket is too small
 		return &probe.ExporterError{Fault: probe.FaultMemory, Err: err}
 	case errors.Is(err, unix.EPERM):
-		return &probe.ExporterError{Fault: probe.FaultPermission, Err: fmt.Errorf("a local firewall forbids it: %w", err)}
+		return probe.Faultf(probe.FaultPermission, "a local firewall forbids it: %w", err)
 	}
 	return network.Classify(ctx, probe.StageRequest, err)
 }

@@ -223,10 +223,10 @@ type dnsNotes struct {
 
 func (n *dnsNotes) classify(ctx context.Context, host string, err error) error {
 	if fault := n.fault.Load(); fault != nil && !n.heard.Load() && !errors.Is(ctx.Err(), context.Canceled) {
-		return &probe.ExporterError{Fault: fault.Fault, Err: fmt.Errorf("resolving %q: %w", host, fault.Err)}
+		return probe.Faultf(fault.Fault, "resolving %q: %w", host, fault.Err)
 	}
 	if unconfigured := n.unconfigured.Load(); unconfigured != nil && !n.exists.Load() && ctx.Err() == nil && !answered(err) {
-		return &probe.ExporterError{Fault: probe.FaultResolver, Err: fmt.Errorf("resolving %q: %w", host, *unconfigured)}
+		return probe.Faultf(probe.FaultResolver, "resolving %q: %w", host, *unconfigured)
 	}
 	wrapped := fmt.Errorf("resolving %q: %w", host, err)
 	dns, isDNS := errors.AsType[*net.DNSError](err)
