@@ -121,42 +121,41 @@ type Syntax struct {
 // list of services (e.g. pop3). The error is a *probe.TargetError; it does not quote the target, which may hold a password
 // by mistake.
 func (s Syntax) Split(target string) (host string, port uint16, err error) {
-	bad := func(text string) (string, uint16, error) {
-		return "", 0, probe.BadTarget(text + "; " + s.Takes)
-	}
 	if scheme, rest, ok := strings.Cut(target, "://"); ok {
 		if !s.Scheme || !strings.EqualFold(scheme, s.Prober) {
-			return bad(SchemeHint(scheme, s.Prober))
+			return "", 0, s.bad(SchemeHint(scheme, s.Prober))
 		}
 		target = rest
 	}
 	if strings.ContainsAny(target, "/?#@") {
-		return bad("has a path or a user name")
+		return "", 0, s.bad("has a path or a user name")
 	}
 	host, service, brackets, hint := splitPort(target, s.DefaultPort)
 	if hint != "" {
-		return bad(hint)
+		return "", 0, s.bad(hint)
 	}
 	if host == "" {
-		return bad("names no host")
+		return "", 0, s.bad("names no host")
 	}
 	if host, err = s.host(host, brackets); err != nil {
 		return "", 0, err
 	}
 	if port, err = Port(service); err != nil {
-		return bad("has a port that " + err.Error())
+		return "", 0, s.bad("has a port that " + err.Error())
 	}
 	return host, port, nil
 }
+
+func (s Syntax) bad(text string) error { return probe.BadTarget(text + "; " + s.Takes) }
 
 // host is Host for a target of s that stood in brackets or did not.
 func (s Syntax) host(text string, brackets bool) (string, error) {
 	host, err := Host(text)
 	if err != nil {
-		return "", probe.BadTarget("has a host that " + err.Error() + "; " + s.Takes)
+		return "", s.bad("has a host that " + err.Error())
 	}
 	if addr, err := netip.ParseAddr(host); brackets && err == nil && addr.Is4() {
-		return "", probe.BadTarget("has an IPv4 address in brackets, which are for IPv6; " + s.Takes)
+		return "", s.bad("has an IPv4 address in brackets, which are for IPv6")
 	}
 	return host, nil
 }
@@ -197,16 +196,16 @@ func isAddress(text string) bool {
 // SplitHost reads a target without a port: a name or an address, which may stand in brackets.
 func (s Syntax) SplitHost(target string) (string, error) {
 	if scheme, _, ok := strings.Cut(target, "://"); ok {
-		return "", probe.BadTarget(SchemeHint(scheme, s.Prober) + "; " + s.Takes)
+		return "", s.bad(SchemeHint(scheme, s.Prober))
 	}
 	host, brackets := withoutBrackets(target)
 	switch {
 	case strings.Contains(target, ":") && !brackets && !isAddress(target):
-		return "", probe.BadTarget("has a port, or is a broken IPv6 address; " + s.Takes)
+		return "", s.bad("has a port, or is a broken IPv6 address")
 	case target == "":
-		return "", probe.BadTarget("names no host; " + s.Takes)
+		return "", s.bad("names no host")
 	case strings.ContainsAny(target, "/?#@"):
-		return "", probe.BadTarget("has a path or a user name; " + s.Takes)
+		return "", s.bad("has a path or a user name")
 	}
 	return s.host(host, brackets)
 }
