@@ -189,21 +189,12 @@ const MaxLabelValue = 1 << 10
 // LabelValue makes s, which came from a remote side, fit for a label: valid UTF-8 without characters that control a terminal
 // or the direction of text, and cut to MaxLabelValue. A terminal or a page of another program may show it unescaped.
 func LabelValue(s string) string {
-	if len(s) > MaxLabelValue {
-		s = s[:min(len(s), MaxLabelValue+utf8.UTFMax)]
-	}
+	s = strings.ToValidUTF8(s[:min(len(s), MaxLabelValue+utf8.UTFMax)], "\uFFFD")
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return '\uFFFD'
 		}
 		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	if len(s) <= MaxLabelValue {
-		return s
-	}
-	cut := MaxLabelValue
-	for !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut]
+	}, s)
+	return strings.ToValidUTF8(s[:min(len(s), MaxLabelValue)], "") // without half a character
 }
