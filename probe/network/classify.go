@@ -39,23 +39,24 @@ func Classify(ctx context.Context, stage probe.Stage, err error) error {
 	return probe.Fail(stage, Reason(ctx, err), err)
 }
 
+// reasons are what system calls say about the network or the peer.
+var reasons = map[syscall.Errno]probe.Reason{
+	syscall.ECONNREFUSED: probe.ReasonConnectionRefused,
+	syscall.ECONNRESET:   probe.ReasonConnectionReset,
+	syscall.ECONNABORTED: probe.ReasonConnectionReset,
+	syscall.EPIPE:        probe.ReasonConnectionClosed,
+	syscall.EHOSTUNREACH: probe.ReasonHostUnreachable,
+	syscall.EHOSTDOWN:    probe.ReasonHostUnreachable,
+	syscall.ENETUNREACH:  probe.ReasonNetworkUnreachable,
+	syscall.ENETDOWN:     probe.ReasonNetworkUnreachable,
+	syscall.EAFNOSUPPORT: probe.ReasonNetworkUnreachable, // a kernel without IPv6
+	syscall.ETIMEDOUT:    probe.ReasonTimeout,
+}
+
 // Reason names what the network, or the peer's end of it, did.
 func Reason(ctx context.Context, err error) probe.Reason {
-	if errno, ok := errors.AsType[syscall.Errno](err); ok {
-		switch errno {
-		case syscall.ECONNREFUSED:
-			return probe.ReasonConnectionRefused
-		case syscall.ECONNRESET, syscall.ECONNABORTED:
-			return probe.ReasonConnectionReset
-		case syscall.EPIPE:
-			return probe.ReasonConnectionClosed
-		case syscall.EHOSTUNREACH, syscall.EHOSTDOWN:
-			return probe.ReasonHostUnreachable
-		case syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EAFNOSUPPORT:
-			return probe.ReasonNetworkUnreachable // EAFNOSUPPORT: a kernel without IPv6
-		case syscall.ETIMEDOUT:
-			return probe.ReasonTimeout
-		}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok && reasons[errno] != "" {
+		return reasons[errno]
 	}
 	timeout, ok := errors.AsType[net.Error](err)
 	switch {

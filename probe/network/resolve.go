@@ -44,19 +44,14 @@ func (p *Resolver) BindTo(text string) (netip.Addr, error) {
 		return source, option.Unusablef("source_ip_address", "%s reaches no %s address, and preferred_ip_protocol without ip_protocol_fallback allows no other", source, p.Prefer)
 	}
 	p.Prefer, p.Fallback = family, false
-	return source, checkSource(source)
-}
-
-// checkSource tries whether the address is this machine's. Its error is an *option.Error.
-func checkSource(source netip.Addr) error {
 	socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0)))
 	if errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return option.Unusablef("source_ip_address", "%s is no address of this machine", source)
+		return source, option.Unusablef("source_ip_address", "%s is no address of this machine", source)
 	}
 	if err == nil {
 		socket.Close()
 	}
-	return nil // another error is not about the address
+	return source, nil // another error is not about the address
 }
 
 // Resolve turns host, as Host returns it, into one address: itself when it is one, otherwise the first of the preferred
@@ -225,11 +220,12 @@ func (n *dnsNotes) classify(ctx context.Context, host string, err error) error {
 	if fault := n.fault.Load(); fault != nil && !n.heard.Load() && !errors.Is(ctx.Err(), context.Canceled) {
 		return probe.Faultf(fault.Fault, "resolving %q: %w", host, fault.Err)
 	}
-	if unconfigured := n.unconfigured.Load(); unconfigured != nil && !n.exists.Load() && ctx.Err() == nil && !answered(err) {
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	notFound := isDNS && dns.IsNotFound // which a name server said
+	if unconfigured := n.unconfigured.Load(); unconfigured != nil && !n.exists.Load() && ctx.Err() == nil && !notFound {
 		return probe.Faultf(probe.FaultResolver, "resolving %q: %w", host, *unconfigured)
 	}
 	wrapped := fmt.Errorf("resolving %q: %w", host, err)
-	dns, isDNS := errors.AsType[*net.DNSError](err)
 	switch {
 	case ctx.Err() != nil:
 		return Classify(ctx, probe.StageResolve, wrapped)
@@ -237,21 +233,15 @@ func (n *dnsNotes) classify(ctx context.Context, host string, err error) error {
 		return probe.Fail(probe.StageResolve, probe.ReasonNoIPProtocol, wrapped)
 	case !isDNS:
 		return Classify(ctx, probe.StageResolve, wrapped)
-	case dns.IsNotFound && n.exists.Load():
+	case notFound && n.exists.Load():
 		return probe.Failf(probe.StageResolve, probe.ReasonNoAddress, "resolving %q: the name exists and has no such address", host)
-	case dns.IsNotFound:
+	case notFound:
 		return probe.Fail(probe.StageResolve, probe.ReasonNoSuchHost, wrapped)
 	case dns.IsTimeout:
 		return probe.Fail(probe.StageResolve, probe.ReasonTimeout, wrapped)
 	default:
 		return probe.Fail(probe.StageResolve, probe.ReasonDNSFailure, wrapped)
 	}
-}
-
-// answered reports whether a lookup failed by what a name server said, not for want of one.
-func answered(err error) bool {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	return ok && dns.IsNotFound
 }
 
 // dial connects to a name server for one query. dialing is net.Resolver's context, which ends with probing; the deadline
