@@ -50,7 +50,7 @@ func parseEntries(list string, texts []string) ([]*entry, error) {
 		errs    []error
 	)
 	for i, text := range texts {
-		entry, err := parseGuardEntry(text)
+		entry, err := parseEntry(text)
 		if err != nil {
 			errs = append(errs, &option.Error{Path: option.Index(list, i), Err: err})
 		}
