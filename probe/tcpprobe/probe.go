@@ -25,11 +25,12 @@ type Options struct {
 // SetDefaults puts in what a section says when it does not mention an option.
 func (o *Options) SetDefaults() { o.IPProtocolFallback = true }
 
-// QueryResponse is one turn of a conversation: what is expected, what is then sent, whether TLS starts after it.
+// QueryResponse is one turn of a conversation: what is expected, what is then sent, whether TLS starts after it. The parts
+// that are set happen in the order of the fields.
 type QueryResponse struct {
 	Expect      option.Regexp `yaml:"expect,omitempty"`
 	ExpectBytes string        `yaml:"expect_bytes,omitempty"`
-	Labels      []ExpectLabel `yaml:"labels,omitempty"`
+	Labels      []ExpectLabel `yaml:"labels,omitempty"`     // nil: none; empty: an entry without labels
 	Send        string        `yaml:"send,omitempty"`       // a line: a newline is added
 	SendBytes   string        `yaml:"send_bytes,omitempty"` // as they are
 	StartTLS    bool          `yaml:"starttls,omitempty"`
