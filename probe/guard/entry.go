@@ -73,7 +73,8 @@ func checkPath(pattern string) error {
 // splitEntry separates the ports; they are empty when there are none.
 func splitEntry(text string) (subject, ports string, err error) {
 	rest := ""
-	switch {
+	subject = text
+	switch slash := strings.IndexByte(text, '/'); {
 	case strings.HasPrefix(text, "["):
 		var ok bool
 		if subject, rest, ok = strings.Cut(text[1:], "]"); !ok {
@@ -82,17 +83,13 @@ func splitEntry(text string) (subject, ports string, err error) {
 		if !strings.Contains(subject, ":") {
 			return "", "", fmt.Errorf("%q has brackets around what is not an IPv6 address; %s", text, forms)
 		}
-	case strings.Contains(text, "/"):
-		slash := strings.IndexByte(text, '/')
-		subject = text
+	case slash >= 0:
 		if i := strings.IndexByte(text[slash:], ':'); i >= 0 {
 			subject, rest = text[:slash+i], text[slash+i:]
 		}
 	case strings.Count(text, ":") == 1:
 		i := strings.IndexByte(text, ':')
 		subject, rest = text[:i], text[i:]
-	default:
-		subject = text
 	}
 	if rest == "" {
 		return subject, "", nil
