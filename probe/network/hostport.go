@@ -146,6 +146,12 @@ func (s Syntax) Split(target string) (host string, port uint16, err error) {
 	return host, port, nil
 }
 
+// Locate implements probe.Locator for a prober that embeds s.
+func (s Syntax) Locate(target string) (probe.Destination, error) {
+	host, port, err := s.Split(target)
+	return probe.Destination{Host: host, Port: port}, err
+}
+
 func (s Syntax) bad(text string) error { return probe.BadTarget(text + "; " + s.Takes) }
 
 // host is Host for a target of s that stood in brackets or did not.
