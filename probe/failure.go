@@ -144,6 +144,11 @@ func (e *ExporterError) Error() string { return e.Err.Error() }
 
 func (e *ExporterError) Unwrap() error { return e.Err }
 
+// Faultf returns an ExporterError with a cause by fmt.Errorf.
+func Faultf(fault Fault, format string, args ...any) *ExporterError {
+	return &ExporterError{Fault: fault, Err: fmt.Errorf(format, args...)}
+}
+
 // Redact returns err with a text that is without the secrets, which may be in what it quotes of a peer. nil stays nil.
 func Redact(err error, secrets ...string) error {
 	switch e := err.(type) {

@@ -6,10 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"rollcall/redact"
 )
@@ -23,10 +21,7 @@ type Key struct {
 
 // Redacted is the key as it is stored, mailed and shown: without the password that the target may carry, and as valid UTF-8.
 func (k Key) Redacted() Key {
-	k.Target = redact.Target(k.Target)
-	if !utf8.ValidString(k.Target) {
-		k.Target = strings.ToValidUTF8(k.Target, "\uFFFD")
-	}
+	k.Target = strings.ToValidUTF8(redact.Target(k.Target), "\uFFFD")
 	return k
 }
 
@@ -58,10 +53,7 @@ func (k Key) Number() uint64 {
 // is 24 lower-case hex digits and depends on the key as it is stored, not on the target's labels; start counts in milliseconds.
 func (k Key) IncidentID(start time.Time) string {
 	k = k.Redacted()
-	h := sha256.New()
-	for _, s := range []string{k.Module, k.Target, k.Hostname, strconv.FormatInt(start.UnixMilli(), 10)} {
-		h.Write([]byte(s))
-		h.Write([]byte{0})
-	}
-	return hex.EncodeToString(h.Sum(nil)[:12])
+	text := fmt.Sprintf("%s\x00%s\x00%s\x00%d\x00", k.Module, k.Target, k.Hostname, start.UnixMilli())
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:12])
 }

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 )
 
@@ -23,7 +22,7 @@ func (m *Memory) Take(n int64) error {
 		return nil
 	}
 	m.held.Add(-n)
-	return &ExporterError{Fault: FaultMemory, Err: fmt.Errorf("holding %d bytes more: probes and clients already hold %d, and the limit for all is %d", n, m.held.Load(), m.limit)}
+	return Faultf(FaultMemory, "holding %d bytes more: probes and clients already hold %d, and the limit for all is %d", n, m.held.Load(), m.limit)
 }
 
 // Give returns n bytes.

@@ -40,7 +40,6 @@ func (e *UnusableModule) Error() string {
 	return fmt.Sprintf("module %q cannot be used: %s", e.Name, e.Err)
 }
 
-// Unwrap returns the reasons.
 func (e *UnusableModule) Unwrap() error { return e.Err }
 
 // Guard decides which addresses may be dialled. Many goroutines may use one at once.

@@ -1,9 +1,9 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"sync/atomic"
@@ -37,9 +37,7 @@ const logInterval = 10 * time.Second
 // an *ExporterError, or context.Canceled when the caller went away.
 func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error) {
 	if req.Timeout <= 0 {
-		if req.Timeout = m.Timeout; req.Timeout <= 0 {
-			req.Timeout = DefaultTimeout
-		}
+		req.Timeout = cmp.Or(m.Timeout, DefaultTimeout)
 	}
 	inFlight := r.inFlight.Add(1)
 	defer r.inFlight.Add(-1)
@@ -96,11 +94,11 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 func (r *Runner) admit(inFlight int64, timeout, late time.Duration) error {
 	switch {
 	case r.closing.Load():
-		return &ExporterError{Fault: FaultShutdown, Err: errors.New("rollcall is shutting down")}
+		return Faultf(FaultShutdown, "rollcall is shutting down")
 	case r.MaxInFlight > 0 && inFlight > int64(r.MaxInFlight):
-		return &ExporterError{Fault: FaultBusy, Err: fmt.Errorf("%d probes are in flight, the limit", r.MaxInFlight)}
+		return Faultf(FaultBusy, "%d probes are in flight, the limit", r.MaxInFlight)
 	case late >= timeout:
-		return &ExporterError{Fault: FaultBusy, Err: fmt.Errorf("the request waited for its turn until its %v were over", timeout)}
+		return Faultf(FaultBusy, "the request waited for its turn until its %v were over", timeout)
 	}
 	return nil
 }
@@ -117,21 +115,18 @@ const (
 // the probe's limit, or our line is cut, and for a timeout also when the request had to wait for its turn or its end was
 // noticed late.
 func (r *Runner) doubt(module string, result *Result, req Request, stalled time.Duration) error {
-	fault := func(fault Fault, format string, args ...any) error {
-		return &ExporterError{Fault: fault, Err: fmt.Errorf(format, args...)}
-	}
 	reason, overdue := result.Failure.Reason, req.Late+result.Duration-req.Timeout
 	switch timedOut := reason == ReasonTimeout; {
 	case stalled >= max(req.Timeout/4, minStall):
-		return fault(FaultStalled, "rollcall did not run for %v while it probed (stopped, throttled or starved of CPU), so %s says nothing about the target", stalled.Round(time.Millisecond), reason)
+		return Faultf(FaultStalled, "rollcall did not run for %v while it probed (stopped, throttled or starved of CPU), so %s says nothing about the target", stalled.Round(time.Millisecond), reason)
 	case timedOut && req.Late > req.Timeout/10:
-		return fault(FaultStalled, "the request waited for its turn for %v of the target's %v: rollcall was suspended, or starved of CPU", req.Late, req.Timeout)
+		return Faultf(FaultStalled, "the request waited for its turn for %v of the target's %v: rollcall was suspended, or starved of CPU", req.Late, req.Timeout)
 	case timedOut && overdue > maxOverdue:
-		return fault(FaultStalled, "the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)
+		return Faultf(FaultStalled, "the probe ended %v after its time was up: rollcall was suspended, or starved of CPU", overdue)
 	case r.Isolated != nil && r.Isolated(Key{module, req.Target, req.Hostname}):
-		return fault(FaultIsolated, "all references are down, so our own line is cut and %s says nothing about the target", reason)
+		return Faultf(FaultIsolated, "all references are down, so our own line is cut and %s says nothing about the target", reason)
 	case (reason == ReasonCertificateNotYetValid || reason == ReasonCertificateExpired) && time.Now().Before(r.Built):
-		return fault(FaultClock, "this machine's clock says %s, which is before rollcall was built: certificates cannot be judged", time.Now().UTC().Format(time.DateTime))
+		return Faultf(FaultClock, "this machine's clock says %s, which is before rollcall was built: certificates cannot be judged", time.Now().UTC().Format(time.DateTime))
 	}
 	return nil
 }
@@ -162,7 +157,7 @@ func (r *Runner) recovering(ctx context.Context, m *Module, req Request) (result
 			if r.Logger != nil {
 				r.Logger.Error("a probe panicked; this is a bug in rollcall", "module", m.Name, "panic", p, "stack", string(debug.Stack()))
 			}
-			err = &ExporterError{Fault: FaultPanic, Err: fmt.Errorf("probing with module %q panicked: this is a bug in rollcall", m.Name)}
+			err = Faultf(FaultPanic, "probing with module %q panicked: this is a bug in rollcall", m.Name)
 		}
 	}()
 	return m.Prober.Probe(ctx, req)

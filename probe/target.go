@@ -9,7 +9,8 @@ import (
 	"rollcall/redact"
 )
 
-// Target is a configured target: what is probed, how often, and what it is called. Its Key tells it from others. It is not changed once it is passed on, so that all that keep something of each target share one.
+// Target is a configured target: what is probed, how often, and what it is called. It is not changed once it is passed on,
+// so that all that keep something of each target share one.
 type Target struct {
 	Module   string        // never empty
 	Target   string        // as configured; what is stored or shown has no userinfo (redact.Target)
@@ -52,18 +53,12 @@ const (
 	MaxHostname = 512
 )
 
-// The modules that a target gets without one.
-const (
-	defaultTCPModule  = "tcp_connect"
-	defaultHTTPModule = "http_2xx"
-)
-
 // DefaultModule names the module for a target that came without one: tcp_connect for tcp://host:port, http_2xx
 // for everything else, as with blackbox_exporter.
 func DefaultModule(target string) string {
 	const scheme = "tcp://"
-	if len(target) >= len(scheme) && strings.EqualFold(target[:len(scheme)], scheme) {
-		return defaultTCPModule
+	if strings.EqualFold(target[:min(len(target), len(scheme))], scheme) {
+		return "tcp_connect"
 	}
-	return defaultHTTPModule
+	return "http_2xx"
 }

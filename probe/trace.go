@@ -18,8 +18,6 @@ import (
 // maxTraceBytes bounds what one probe may write into its Trace, whatever the remote side sends.
 const maxTraceBytes = 64 << 10
 
-const traceIsFull = "further steps are left out: the trace is full"
-
 // Trace collects the steps of one probe for a person: debug=true, a verbose log, or the evidence of an incident.
 // Its methods do nothing on a nil Trace, but their arguments are evaluated all the same: test for nil first
 // where that costs.
@@ -51,14 +49,20 @@ func (t *Trace) Step(format string, args ...any) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.bytes <= maxTraceBytes {
+		t.add(time.Now(), redact.Text(fmt.Sprintf(format, args...), t.sent...))
+	}
+}
+
+// add adds a line, or the one that says that there is no room; t.mu is held.
+func (t *Trace) add(at time.Time, text string) {
 	if t.bytes > maxTraceBytes {
 		return
 	}
-	text := redact.Text(fmt.Sprintf(format, args...), t.sent...)
 	if t.bytes += len(text); t.bytes > maxTraceBytes {
-		text = traceIsFull
+		text = "further steps are left out: the trace is full"
 	}
-	t.steps = append(t.steps, step{Step: Step{Time: time.Now(), Text: text}})
+	t.steps = append(t.steps, step{Step: Step{Time: at, Text: text}})
 }
 
 // Later adds lines that are made when the probe has ended, or the steps are read, if they are kept at all: a scheduled probe
@@ -157,22 +161,17 @@ func (t *Trace) finish() {
 	if !slices.ContainsFunc(t.steps, func(s step) bool { return s.later != nil }) {
 		return
 	}
-	var made []step
-	t.bytes = 0
-	for _, s := range t.steps {
+	waiting := t.steps
+	t.steps, t.bytes = nil, 0
+	for _, s := range waiting {
 		lines := []string{s.Text}
 		if s.later != nil {
 			lines = s.later()
 		}
 		for _, text := range lines {
-			if t.bytes += len(text); t.bytes > maxTraceBytes {
-				t.steps = append(made, step{Step: Step{Time: s.Time, Text: traceIsFull}})
-				return
-			}
-			made = append(made, step{Step: Step{Time: s.Time, Text: text}})
+			t.add(s.Time, text)
 		}
 	}
-	t.steps = made
 }
 
 // Quoted shows the beginning of what a peer sent.
@@ -190,21 +189,12 @@ const MaxLabelValue = 1 << 10
 // LabelValue makes s, which came from a remote side, fit for a label: valid UTF-8 without characters that control a terminal
 // or the direction of text, and cut to MaxLabelValue. A terminal or a page of another program may show it unescaped.
 func LabelValue(s string) string {
-	if len(s) > MaxLabelValue {
-		s = s[:min(len(s), MaxLabelValue+utf8.UTFMax)]
-	}
+	s = strings.ToValidUTF8(s[:min(len(s), MaxLabelValue+utf8.UTFMax)], "\uFFFD")
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return '\uFFFD'
 		}
 		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	if len(s) <= MaxLabelValue {
-		return s
-	}
-	cut := MaxLabelValue
-	for !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut]
+	}, s)
+	return strings.ToValidUTF8(s[:min(len(s), MaxLabelValue)], "") // without half a character
 }

@@ -78,12 +78,16 @@ func (e *exchange) connect(ctx context.Context, host string, addr netip.AddrPort
 	start := time.Now()
 	conn, err := dial(ctx)
 	e.r.Phases.Connect = time.Since(start)
-	if err != nil {
-		return e.classifyDial(err)
+	if f := network.ClosedAfterAccept(err); f != nil {
+		next := probe.StageResponse
+		if e.p.tls != nil {
+			next = probe.StageTLS
+		}
+		return probe.Fail(next, f.Reason, f.Err)
 	}
 	e.conn = conn
-	if e.p.tls == nil {
-		return nil
+	if err != nil || e.p.tls == nil {
+		return err
 	}
 	hello := tlsclient.Hello{ServerName: e.p.tls.ServerName(tlsclient.NameFor(e.req.Hostname, host)), Trace: e.req.Trace}
 	secured, err := e.p.tls.Secure(ctx, conn, hello, dial)
@@ -93,19 +97,6 @@ func (e *exchange) connect(ctx context.Context, host string, addr netip.AddrPort
 		e.conn = secured.Conn
 	}
 	return err
-}
-
-// classifyDial gives the failure of a server that accepted and then closed to the stage that would have come next.
-func (e *exchange) classifyDial(err error) error {
-	f := network.ClosedAfterAccept(err)
-	switch {
-	case f == nil:
-		return err
-	case e.p.tls != nil:
-		return probe.Fail(probe.StageTLS, f.Reason, f.Err)
-	default:
-		return probe.Fail(probe.StageResponse, f.Reason, f.Err)
-	}
 }
 
 // ask sends the query and waits for its answer.

@@ -45,13 +45,13 @@ const (
 
 // prober is a compiled dns section.
 type prober struct {
-	targets network.Syntax
-	ip      network.Resolver
-	source  netip.Addr        // invalid: the system chooses
-	stream  bool              // over TCP
-	tls     *tlsclient.Client // nil: in clear
-	query   query
-	checks  checks
+	network.Syntax
+	ip     network.Resolver
+	source netip.Addr        // invalid: the system chooses
+	stream bool              // over TCP
+	tls    *tlsclient.Client // nil: in clear
+	query  query
+	checks checks
 
 	buffers sync.Pool // of *[bufferSize]byte
 }
@@ -59,8 +59,8 @@ type prober struct {
 // Compile checks the options and makes the query. Its errors are option.Errors, joined.
 func (o *Options) Compile() (probe.Prober, error) {
 	p := &prober{
-		targets: network.Syntax{Prober: "dns", Takes: "a dns module takes host or host:port of a name server", DefaultPort: defaultPort},
-		ip:      network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback},
+		Syntax: network.Syntax{Prober: "dns", Takes: "a dns module takes host or host:port of a name server", DefaultPort: defaultPort},
+		ip:     network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback},
 	}
 	p.buffers.New = func() any { return new([bufferSize]byte) }
 	var (
@@ -80,7 +80,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 		errs.Unusablef("transport_protocol", "%q is unknown; accepted: udp, tcp", o.TransportProtocol)
 	}
 	if o.DNSOverTLS { // otherwise the files of tls_config may be missing
-		p.targets.DefaultPort = defaultTLSPort
+		p.DefaultPort = defaultTLSPort
 		p.tls, err = tlsclient.Compile("tls_config", &o.TLSConfig)
 		errs.Join(err)
 	}
@@ -97,7 +97,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 // Probe asks the name server that is the target, and judges its answer.
 func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, error) {
 	var r probe.Result
-	host, port, err := p.targets.Split(req.Target)
+	host, port, err := p.Split(req.Target)
 	if err != nil {
 		return r, err
 	}
@@ -111,10 +111,4 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 	defer p.buffers.Put(buffer)
 	e := exchange{p: p, req: req, r: &r, buf: buffer[:]}
 	return r.Settle(e.run(ctx, host, netip.AddrPortFrom(resolved.Addr, port)))
-}
-
-// Locate implements probe.Locator.
-func (p *prober) Locate(target string) (probe.Destination, error) {
-	host, port, err := p.targets.Split(target)
-	return probe.Destination{Host: host, Port: port}, err
 }

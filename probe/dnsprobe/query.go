@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
-	"golang.org/x/net/idna"
 
+	"rollcall/probe/network"
 	"rollcall/probe/option"
 )
 
@@ -42,7 +42,7 @@ func compileQuery(o *Options) (query, error) {
 }
 
 // number finds a number by its name; an empty name stands for otherwise.
-func number[T int | uint16](all map[string]T, name string, otherwise T) (T, error) {
+func number(all map[string]uint16, name string, otherwise uint16) (uint16, error) {
 	if name == "" {
 		return otherwise, nil
 	}
@@ -60,12 +60,9 @@ func namesOf[T any](all map[string]T) string {
 // newQuery packs the query for name, whose final dot may be missing. A name in another script is asked for in ASCII (RFC
 // 5891). Unlike host names, it may have underscores, and escapes as in a zone file.
 func newQuery(name string, qtype, class uint16, recursion bool) (query, error) {
-	if strings.ContainsFunc(name, func(r rune) bool { return r > 0x7f }) {
-		ascii, err := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(false)).ToASCII(name)
-		if err != nil {
-			return query{}, fmt.Errorf("cannot be written in ASCII: %w", err)
-		}
-		name = ascii
+	name, err := network.ASCIIName(name)
+	if err != nil {
+		return query{}, fmt.Errorf("cannot be written in ASCII: %w", err)
 	}
 	if _, ok := dns.IsDomainName(name); !ok {
 		return query{}, errors.New("is not a domain name; accepted: labels of 1 to 63 bytes with dots between, 255 bytes in all")

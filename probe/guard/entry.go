@@ -24,14 +24,14 @@ type entry struct {
 
 const forms = "accepted: an IP address, a CIDR, a host name or *.name, each with an optional :port or :low-high, e.g. 10.0.0.0/8, *.example.com:443, [2001:db8::1]:8000-8999; or a Unix socket, e.g. unix:/run/*.sock"
 
-// parseGuardEntry reads one entry.
-func parseGuardEntry(text string) (entry, error) {
+// parseEntry reads one entry.
+func parseEntry(text string) (entry, error) {
 	e := entry{text: text}
 	if pattern, ok := strings.CutPrefix(text, "unix:"); ok && (strings.HasPrefix(pattern, "/") || strings.HasPrefix(pattern, "@")) {
 		e.path = pattern
 		return e, checkPath(pattern)
 	}
-	subject, ports, err := splitGuardEntry(text)
+	subject, ports, err := splitEntry(text)
 	if err != nil {
 		return e, err
 	}
@@ -45,11 +45,11 @@ func parseGuardEntry(text string) (entry, error) {
 		e.prefix, err = parsePrefix(subject)
 	case strings.Contains(subject, ":") || network.IsNumeric(subject):
 		var addr netip.Addr
-		if addr, err = parseGuardAddr(subject); err == nil {
+		if addr, err = parseAddr(subject); err == nil {
 			e.prefix = netip.PrefixFrom(addr, addr.BitLen())
 		}
 	default:
-		e.name, e.wildcard, err = parseGuardName(subject)
+		e.name, e.wildcard, err = parseName(subject)
 	}
 	return e, err
 }
@@ -70,10 +70,11 @@ func checkPath(pattern string) error {
 	return nil
 }
 
-// splitGuardEntry separates the ports; they are empty when there are none.
-func splitGuardEntry(text string) (subject, ports string, err error) {
+// splitEntry separates the ports; they are empty when there are none.
+func splitEntry(text string) (subject, ports string, err error) {
 	rest := ""
-	switch {
+	subject = text
+	switch slash := strings.IndexByte(text, '/'); {
 	case strings.HasPrefix(text, "["):
 		var ok bool
 		if subject, rest, ok = strings.Cut(text[1:], "]"); !ok {
@@ -82,17 +83,13 @@ func splitGuardEntry(text string) (subject, ports string, err error) {
 		if !strings.Contains(subject, ":") {
 			return "", "", fmt.Errorf("%q has brackets around what is not an IPv6 address; %s", text, forms)
 		}
-	case strings.Contains(text, "/"):
-		slash := strings.IndexByte(text, '/')
-		subject = text
+	case slash >= 0:
 		if i := strings.IndexByte(text[slash:], ':'); i >= 0 {
 			subject, rest = text[:slash+i], text[slash+i:]
 		}
 	case strings.Count(text, ":") == 1:
 		i := strings.IndexByte(text, ':')
 		subject, rest = text[:i], text[i:]
-	default:
-		subject = text
 	}
 	if rest == "" {
 		return subject, "", nil
@@ -116,7 +113,7 @@ func parsePorts(text string) (low, high uint16, err error) {
 	return uint16(l), uint16(h), nil
 }
 
-func parseGuardAddr(text string) (netip.Addr, error) {
+func parseAddr(text string) (netip.Addr, error) {
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
 		return addr, fmt.Errorf("%q is not an IP address; %s", text, forms)
@@ -144,7 +141,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return prefix, nil
 }
 
-func parseGuardName(text string) (name string, wildcard bool, err error) {
+func parseName(text string) (name string, wildcard bool, err error) {
 	name, wildcard = strings.CutPrefix(text, "*.")
 	if ascii, err := network.Host(name); err == nil { // the form in which names are resolved and judged
 		name = ascii

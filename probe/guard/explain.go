@@ -22,11 +22,8 @@ func Explain(ctx context.Context, m *probe.Module, target string) ([]Verdict, er
 	if err != nil {
 		return nil, err
 	}
-	own, _ := m.Guard.(*Guard)
+	own, _ := m.Guard.(*Guard) // nil without one
 	if d.Path != "" {
-		if own == nil {
-			return []Verdict{{Path: d.Path, Allowed: true}}, nil
-		}
 		return []Verdict{own.judgePath(d.Path)}, nil
 	}
 	addrs := []netip.Addr{{}}
@@ -46,10 +43,7 @@ func Explain(ctx context.Context, m *probe.Module, target string) ([]Verdict, er
 				return nil, err
 			}
 		}
-		v := Verdict{Host: d.Host, Addr: at, Allowed: true}
-		if own != nil {
-			v = own.judge(d.Host, at)
-		}
+		v := own.judge(d.Host, at)
 		if via != nil {
 			v.Proxy = via.Scheme + "://" + via.Host
 		}

@@ -44,17 +44,17 @@ func (o Options) Compile() (*Guard, error) {
 	return &Guard{allows: allow, denies: deny, section: "guard"}, nil
 }
 
-func parseEntries(list string, texts []string) ([]entry, error) {
+func parseEntries(list string, texts []string) ([]*entry, error) {
 	var (
-		entries []entry
+		entries []*entry
 		errs    []error
 	)
 	for i, text := range texts {
-		entry, err := parseGuardEntry(text)
+		entry, err := parseEntry(text)
 		if err != nil {
 			errs = append(errs, &option.Error{Path: option.Index(list, i), Err: err})
 		}
-		entries = append(entries, entry)
+		entries = append(entries, &entry)
 	}
 	return entries, errors.Join(errs...)
 }
@@ -62,7 +62,7 @@ func parseEntries(list string, texts []string) ([]entry, error) {
 // Guard decides which addresses may be dialled. A nil Guard allows every one. It is never changed.
 type Guard struct {
 	outer          *Guard // nil: none
-	allows, denies []entry
+	allows, denies []*entry
 	section        string // for people: whose section it is
 }
 
@@ -78,9 +78,6 @@ func (g *Guard) Within(outer *Guard) *Guard {
 // Allow judges the address that is about to be dialled for host (the name or address as it was asked for, in ASCII,
 // without port and brackets). Its error is a *DeniedError.
 func (g *Guard) Allow(host string, addr netip.AddrPort) error {
-	if g == nil {
-		return nil
-	}
 	if v := g.judge(host, addr); !v.Allowed {
 		return &probe.DeniedError{Err: errors.New(v.String())}
 	}
@@ -89,9 +86,6 @@ func (g *Guard) Allow(host string, addr netip.AddrPort) error {
 
 // AllowPath judges the Unix socket that is about to be opened. Its error is a *DeniedError.
 func (g *Guard) AllowPath(path string) error {
-	if g == nil {
-		return nil
-	}
 	if v := g.judgePath(path); !v.Allowed {
 		return &probe.DeniedError{Err: errors.New(v.String())}
 	}
@@ -135,80 +129,60 @@ func (v Verdict) sentence() string {
 		subject = fmt.Sprintf("%s (%.255q)", subject, v.Host)
 	}
 	switch {
-	case v.List != "":
-		return fmt.Sprintf("%s is %s by %s, %s: %q", subject, v.word(), v.Section, v.List, v.Entry)
+	case v.List == "allow":
+		return fmt.Sprintf("%s is allowed by %s, allow: %q", subject, v.Section, v.Entry)
+	case v.List == "deny":
+		return fmt.Sprintf("%s is denied by %s, deny: %q", subject, v.Section, v.Entry)
 	case v.Allowed:
-		return fmt.Sprintf("%s is %s: no entry denies it, and all else is allowed", subject, v.word())
+		return subject + " is allowed: no entry denies it, and all else is allowed"
 	default:
-		return fmt.Sprintf("%s is %s by %s: no entry of allow matches", subject, v.word(), v.Section)
+		return fmt.Sprintf("%s is denied by %s: no entry of allow matches", subject, v.Section)
 	}
 }
 
-func (v Verdict) word() string {
-	if v.Allowed {
-		return "allowed"
-	}
-	return "denied"
-}
-
-// judge says what the chain of guards makes of an address.
+// judge says what the chain of guards makes of an address. No guard allows every one.
 func (g *Guard) judge(host string, addr netip.AddrPort) Verdict {
-	plain := addr.Addr().Unmap().WithZone("")
+	plain, port := addr.Addr().Unmap().WithZone(""), addr.Port()
 	host = strings.TrimSuffix(host, ".")
-	v := g.judgeChain(func(g *Guard) Verdict { return g.judgeAlone(host, plain, addr.Port()) })
+	behind := embedded(plain)
+	allows := func(e *entry) bool { return e.matchesAddr(plain, port) || e.matchesName(host, port) }
+	denies := func(e *entry) bool {
+		return allows(e) || slices.ContainsFunc(behind, func(a netip.Addr) bool { return e.matchesAddr(a, port) })
+	}
+	v := g.judgeBy(denies, allows)
 	v.Host, v.Addr = host, addr
 	return v
 }
 
 // judgePath is judge for a Unix socket.
 func (g *Guard) judgePath(path string) Verdict {
-	v := g.judgeChain(func(g *Guard) Verdict { return g.judgePathAlone(path) })
+	matches := func(e *entry) bool { return e.matchesPath(path) }
+	v := g.judgeBy(matches, matches)
 	v.Path = path
 	return v
 }
 
-// judgeChain asks each guard of the chain by alone; the first one that denies decides, otherwise the innermost.
-func (g *Guard) judgeChain(alone func(*Guard) Verdict) Verdict {
-	var first Verdict
-	for inner := g; g != nil; g = g.outer {
-		v := alone(g)
-		v.Section = g.section
+// judgeBy asks each guard of the chain: the first one that denies decides, otherwise the innermost one with an entry that
+// matches.
+func (g *Guard) judgeBy(denies, allows func(*entry) bool) Verdict {
+	decided := Verdict{Allowed: true}
+	for ; g != nil; g = g.outer {
+		v := Verdict{Section: g.section}
+		if i := slices.IndexFunc(g.denies, denies); i >= 0 {
+			v.List, v.Entry = "deny", g.denies[i].text
+		} else if i := slices.IndexFunc(g.allows, allows); i >= 0 {
+			v.Allowed, v.List, v.Entry = true, "allow", g.allows[i].text
+		} else {
+			v.Allowed = len(g.allows) == 0
+		}
 		if !v.Allowed {
 			return v
 		}
-		if g == inner || first.List == "" {
-			first = v
+		if decided.List == "" {
+			decided = v
 		}
 	}
-	return first
-}
-
-func (g *Guard) judgeAlone(host string, addr netip.Addr, port uint16) Verdict {
-	behind := embedded(addr)
-	for i := range g.denies {
-		e := &g.denies[i]
-		matches := func(a netip.Addr) bool { return e.matchesAddr(a, port) }
-		if matches(addr) || slices.ContainsFunc(behind, matches) || e.matchesName(host, port) {
-			return Verdict{List: "deny", Entry: e.text}
-		}
-	}
-	for i := range g.allows {
-		if e := &g.allows[i]; e.matchesAddr(addr, port) || e.matchesName(host, port) {
-			return Verdict{Allowed: true, List: "allow", Entry: e.text}
-		}
-	}
-	return Verdict{Allowed: len(g.allows) == 0}
-}
-
-func (g *Guard) judgePathAlone(path string) Verdict {
-	matches := func(e entry) bool { return e.matchesPath(path) }
-	if i := slices.IndexFunc(g.denies, matches); i >= 0 {
-		return Verdict{List: "deny", Entry: g.denies[i].text}
-	}
-	if i := slices.IndexFunc(g.allows, matches); i >= 0 {
-		return Verdict{Allowed: true, List: "allow", Entry: g.allows[i].text}
-	}
-	return Verdict{Allowed: len(g.allows) == 0}
+	return decided
 }
 
 // Reached is where a connection to addr ends: Linux takes the unspecified address for its own.

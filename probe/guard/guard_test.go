@@ -230,7 +230,7 @@ func FuzzGuardEntry(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		e, err := parseGuardEntry(text)
+		e, err := parseEntry(text)
 		if err != nil {
 			return
 		}

@@ -9,43 +9,40 @@ import (
 	"rollcall/probe/network"
 )
 
+// findControl finds the control message of a type, which is another one in IPv6, with at least size bytes of data; nil: there
+// is none.
+func findControl(control []byte, type4, type6 int32, size int) (data []byte, ip6 bool) {
+	for len(control) > 0 {
+		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
+		if err != nil {
+			return nil, false
+		}
+		ip4 := header.Level == unix.IPPROTO_IP && header.Type == type4
+		ip6 := header.Level == unix.IPPROTO_IPV6 && header.Type == type6
+		if (ip4 || ip6) && len(data) >= size {
+			return data, ip6
+		}
+		control = rest
+	}
+	return nil, false
+}
+
 // hopLimit finds the hop limit among a packet's control messages; -1: there is none.
 func hopLimit(control []byte) int {
-	for len(control) > 0 {
-		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
-		if err != nil {
-			return -1
-		}
-		ttl := header.Level == unix.IPPROTO_IP && header.Type == unix.IP_TTL
-		hops := header.Level == unix.IPPROTO_IPV6 && header.Type == unix.IPV6_HOPLIMIT
-		if (ttl || hops) && len(data) >= 4 {
-			return int(int32(binary.NativeEndian.Uint32(data)))
-		}
-		control = rest
+	data, _ := findControl(control, unix.IP_TTL, unix.IPV6_HOPLIMIT, 4)
+	if data == nil {
+		return -1
 	}
-	return -1
+	return int(int32(binary.NativeEndian.Uint32(data)))
 }
 
-// reportedError finds the ICMP error among an error's control messages, and the address that sent it: a struct
-// sock_extended_err and a socket address follow each other.
+// reportedError finds the ICMP error among an error's control messages, and the address that sent it. They are a struct
+// sock_extended_err (errno in four bytes, origin, type, code, and more up to 16) and a socket address behind it.
 func reportedError(control []byte) (report icmpError, by netip.Addr, ok bool) {
-	for len(control) > 0 {
-		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
-		if err != nil {
-			return icmpError{}, netip.Addr{}, false
-		}
-		ip4 := header.Level == unix.IPPROTO_IP && header.Type == unix.IP_RECVERR
-		ip6 := header.Level == unix.IPPROTO_IPV6 && header.Type == unix.IPV6_RECVERR
-		if (ip4 || ip6) && len(data) >= 16 {
-			return parseExtendedError(data, ip6)
-		}
-		control = rest
+	data, ip6 := findControl(control, unix.IP_RECVERR, unix.IPV6_RECVERR, 16)
+	if data == nil {
+		return icmpError{}, netip.Addr{}, false
 	}
-	return icmpError{}, netip.Addr{}, false
-}
-
-// parseExtendedError reads a struct sock_extended_err: errno in four bytes, origin, type, code, and more up to 16.
-func parseExtendedError(data []byte, ip6 bool) (report icmpError, by netip.Addr, ok bool) {
 	origin := byte(unix.SO_EE_ORIGIN_ICMP)
 	if ip6 {
 		origin = unix.SO_EE_ORIGIN_ICMP6

@@ -144,60 +144,55 @@ const (
 	unreachable6, tooBig6, timeExceeded6, parameterProblem6 = 1, 2, 3, 4
 )
 
-// reason is what the error means, and its name in RFC 792 or RFC 4443. Both are empty for a message that ends no probe,
-// e.g. source quench.
+// meaning is the reason that an error is for a probe, and its name in RFC 792, RFC 1812 or RFC 4443.
+type meaning struct {
+	reason probe.Reason
+	name   string
+}
+
+// otherCodes stands for the codes of a type that are not listed.
+const otherCodes = 255
+
+// The meanings by type and code. A type that is not listed ends no probe, e.g. source quench.
+var (
+	meanings4 = map[[2]uint8]meaning{
+		{unreachable4, 0}:               {probe.ReasonNetworkUnreachable, "network unreachable"},
+		{unreachable4, 2}:               {probe.ReasonConnectionRefused, "protocol unreachable"},
+		{unreachable4, 3}:               {probe.ReasonConnectionRefused, "port unreachable"},
+		{unreachable4, 4}:               {probe.ReasonPacketTooBig, "fragmentation needed and DF set"},
+		{unreachable4, 6}:               {probe.ReasonNetworkUnreachable, "network unreachable"},
+		{unreachable4, 9}:               {probe.ReasonNetworkUnreachable, "network administratively prohibited"},
+		{unreachable4, 10}:              {probe.ReasonHostUnreachable, "administratively prohibited"},
+		{unreachable4, 11}:              {probe.ReasonNetworkUnreachable, "network unreachable"},
+		{unreachable4, 13}:              {probe.ReasonHostUnreachable, "administratively prohibited"},
+		{unreachable4, otherCodes}:      {probe.ReasonHostUnreachable, "host unreachable"},
+		{timeExceeded4, 0}:              {probe.ReasonTTLExceeded, "time to live exceeded in transit"},
+		{timeExceeded4, otherCodes}:     {probe.ReasonNetworkError, "fragment reassembly time exceeded"},
+		{parameterProblem4, otherCodes}: {probe.ReasonNetworkError, "parameter problem"},
+	}
+	meanings6 = map[[2]uint8]meaning{
+		{unreachable6, 0}:               {probe.ReasonNetworkUnreachable, "no route to destination"},
+		{unreachable6, 1}:               {probe.ReasonHostUnreachable, "administratively prohibited"},
+		{unreachable6, 4}:               {probe.ReasonConnectionRefused, "port unreachable"},
+		{unreachable6, 5}:               {probe.ReasonHostUnreachable, "source address failed a policy"},
+		{unreachable6, 6}:               {probe.ReasonNetworkUnreachable, "reject route to destination"},
+		{unreachable6, otherCodes}:      {probe.ReasonHostUnreachable, "address unreachable"},
+		{tooBig6, otherCodes}:           {probe.ReasonPacketTooBig, "packet too big"},
+		{timeExceeded6, 0}:              {probe.ReasonTTLExceeded, "time to live exceeded in transit"},
+		{timeExceeded6, otherCodes}:     {probe.ReasonNetworkError, "fragment reassembly time exceeded"},
+		{parameterProblem6, otherCodes}: {probe.ReasonNetworkError, "parameter problem"},
+	}
+)
+
+// reason is what the error means; nothing for one that ends no probe.
 func (e icmpError) reason() (probe.Reason, string) {
-	switch {
-	case e.ip6 && e.kind == unreachable6:
-		return e.unreachable6()
-	case e.ip6 && e.kind == tooBig6:
-		return probe.ReasonPacketTooBig, "packet too big"
-	case !e.ip6 && e.kind == unreachable4:
-		return e.unreachable4()
-	case e.kind == timeExceeded4 && !e.ip6, e.kind == timeExceeded6 && e.ip6:
-		if e.code != 0 {
-			return probe.ReasonNetworkError, "fragment reassembly time exceeded"
-		}
-		return probe.ReasonTTLExceeded, "time to live exceeded in transit"
-	case e.kind == parameterProblem4 && !e.ip6, e.kind == parameterProblem6 && e.ip6:
-		return probe.ReasonNetworkError, "parameter problem"
-	default:
-		return "", ""
+	meanings := meanings4
+	if e.ip6 {
+		meanings = meanings6
 	}
-}
-
-func (e icmpError) unreachable4() (probe.Reason, string) {
-	switch e.code {
-	case 0, 6, 11:
-		return probe.ReasonNetworkUnreachable, "network unreachable"
-	case 2:
-		return probe.ReasonConnectionRefused, "protocol unreachable"
-	case 3:
-		return probe.ReasonConnectionRefused, "port unreachable"
-	case 4:
-		return probe.ReasonPacketTooBig, "fragmentation needed and DF set"
-	case 9:
-		return probe.ReasonNetworkUnreachable, "network administratively prohibited"
-	case 10, 13:
-		return probe.ReasonHostUnreachable, "administratively prohibited"
-	default:
-		return probe.ReasonHostUnreachable, "host unreachable"
+	m, listed := meanings[[2]uint8{e.kind, e.code}]
+	if !listed {
+		m = meanings[[2]uint8{e.kind, otherCodes}]
 	}
-}
-
-func (e icmpError) unreachable6() (probe.Reason, string) {
-	switch e.code {
-	case 0:
-		return probe.ReasonNetworkUnreachable, "no route to destination"
-	case 1:
-		return probe.ReasonHostUnreachable, "administratively prohibited"
-	case 4:
-		return probe.ReasonConnectionRefused, "port unreachable"
-	case 5:
-		return probe.ReasonHostUnreachable, "source address failed a policy"
-	case 6:
-		return probe.ReasonNetworkUnreachable, "reject route to destination"
-	default:
-		return probe.ReasonHostUnreachable, "address unreachable"
-	}
+	return m.reason, m.name
 }

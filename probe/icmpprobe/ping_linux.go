@@ -25,13 +25,12 @@ type pingSocket struct {
 	*os.File
 	echo
 	p    *prober
+	r    *probe.Result
 	addr netip.Addr
 	raw  bool // a raw socket; otherwise one for pings, for which the kernel chooses the identifier and delivers by it
 
 	sent    time.Time
 	resent  int
-	took    time.Duration // until the reply
-	hops    int           // the reply's hop limit; -1: unknown
 	failed  error
 	decided bool
 }
@@ -39,7 +38,7 @@ type pingSocket struct {
 // ping sends one echo request to addr and waits for the reply.
 func (p *prober) ping(ctx context.Context, addr netip.Addr, trace *probe.Trace, r *probe.Result) error {
 	start := time.Now()
-	s := &pingSocket{echo: newEcho(addr.Is6(), p.payload), p: p, addr: addr, hops: -1}
+	s := &pingSocket{echo: newEcho(addr.Is6(), p.payload), p: p, r: r, addr: addr}
 	err := s.open()
 	r.Phases.Connect = time.Since(start)
 	if err != nil {
@@ -47,24 +46,17 @@ func (p *prober) ping(ctx context.Context, addr netip.Addr, trace *probe.Trace, 
 	}
 	defer s.Close()
 	if trace != nil {
-		trace.Step("pinging %s with %d bytes through %s", addr, p.payload, s.kind())
+		kind := "a ping socket"
+		if s.raw {
+			kind = "a raw socket"
+		}
+		trace.Step("pinging %s with %d bytes through %s", addr, p.payload, kind)
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		s.SetReadDeadline(deadline)
 	}
 	defer context.AfterFunc(probe.Caller(ctx), func() { s.SetReadDeadline(time.Now()) })()
-	if err := s.exchange(ctx); err != nil {
-		return err
-	}
-	r.Phases.Processing, r.ICMP.HopLimit = s.took, s.hops
-	return nil
-}
-
-func (s *pingSocket) kind() string {
-	if s.raw {
-		return "a raw socket"
-	}
-	return "a ping socket"
+	return s.exchange(ctx)
 }
 
 // exchange sends the request and waits for the reply or an ICMP error.
@@ -131,7 +123,7 @@ func (s *pingSocket) socket() (fd int, err error) {
 	}
 	fd, err = unix.Socket(family, unix.SOCK_RAW|flags, protocol)
 	if err == unix.EPERM || err == unix.EACCES {
-		return fd, &probe.ExporterError{Fault: probe.FaultPermission, Err: fmt.Errorf("rollcall may not send pings; the sysctl net.ipv4.ping_group_range must include its group %d, or it needs the capability CAP_NET_RAW: %w", os.Getegid(), os.NewSyscallError("socket", err))}
+		return fd, probe.Faultf(probe.FaultPermission, "rollcall may not send pings; the sysctl net.ipv4.ping_group_range must include its group %d, or it needs the capability CAP_NET_RAW: %w", os.Getegid(), os.NewSyscallError("socket", err))
 	}
 	s.raw = true
 	return fd, os.NewSyscallError("socket", err)
@@ -272,7 +264,7 @@ func (s *pingSocket) classifySend(ctx context.Context, err error) error {
 	case errors.Is(err, unix.EAGAIN): // the send buffer of a new socket is too small
 		return &probe.ExporterError{Fault: probe.FaultMemory, Err: err}
 	case errors.Is(err, unix.EPERM):
-		return &probe.ExporterError{Fault: probe.FaultPermission, Err: fmt.Errorf("a local firewall forbids it: %w", err)}
+		return probe.Faultf(probe.FaultPermission, "a local firewall forbids it: %w", err)
 	}
 	return network.Classify(ctx, probe.StageRequest, err)
 }
@@ -292,7 +284,7 @@ func (s *pingSocket) receive(ctx context.Context, fd int) {
 		case err != nil: // an error in the queue says whether it is about this request
 			s.receiveErrors(ctx, fd, b)
 		case s.isReply(b.packet[:n], from):
-			s.took, s.hops = time.Since(s.sent), hopLimit(b.control[:controls])
+			s.r.Phases.Processing, s.r.ICMP.HopLimit = time.Since(s.sent), hopLimit(b.control[:controls])
 			s.decide(nil)
 		}
 		if !s.decided && ctx.Err() != nil { // other packets come faster than they are read
@@ -302,9 +294,7 @@ func (s *pingSocket) receive(ctx context.Context, fd int) {
 }
 
 func (s *pingSocket) decide(err error) {
-	if !s.decided {
-		s.decided, s.failed = true, err
-	}
+	s.decided, s.failed = true, err
 }
 
 func (s *pingSocket) isReply(packet []byte, from unix.Sockaddr) bool {

@@ -39,23 +39,24 @@ func Classify(ctx context.Context, stage probe.Stage, err error) error {
 	return probe.Fail(stage, Reason(ctx, err), err)
 }
 
+// reasons are what system calls say about the network or the peer.
+var reasons = map[syscall.Errno]probe.Reason{
+	syscall.ECONNREFUSED: probe.ReasonConnectionRefused,
+	syscall.ECONNRESET:   probe.ReasonConnectionReset,
+	syscall.ECONNABORTED: probe.ReasonConnectionReset,
+	syscall.EPIPE:        probe.ReasonConnectionClosed,
+	syscall.EHOSTUNREACH: probe.ReasonHostUnreachable,
+	syscall.EHOSTDOWN:    probe.ReasonHostUnreachable,
+	syscall.ENETUNREACH:  probe.ReasonNetworkUnreachable,
+	syscall.ENETDOWN:     probe.ReasonNetworkUnreachable,
+	syscall.EAFNOSUPPORT: probe.ReasonNetworkUnreachable, // a kernel without IPv6
+	syscall.ETIMEDOUT:    probe.ReasonTimeout,
+}
+
 // Reason names what the network, or the peer's end of it, did.
 func Reason(ctx context.Context, err error) probe.Reason {
-	if errno, ok := errors.AsType[syscall.Errno](err); ok {
-		switch errno {
-		case syscall.ECONNREFUSED:
-			return probe.ReasonConnectionRefused
-		case syscall.ECONNRESET, syscall.ECONNABORTED:
-			return probe.ReasonConnectionReset
-		case syscall.EPIPE:
-			return probe.ReasonConnectionClosed
-		case syscall.EHOSTUNREACH, syscall.EHOSTDOWN:
-			return probe.ReasonHostUnreachable
-		case syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EAFNOSUPPORT:
-			return probe.ReasonNetworkUnreachable // EAFNOSUPPORT: a kernel without IPv6
-		case syscall.ETIMEDOUT:
-			return probe.ReasonTimeout
-		}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok && reasons[errno] != "" {
+		return reasons[errno]
 	}
 	timeout, ok := errors.AsType[net.Error](err)
 	switch {
@@ -82,26 +83,23 @@ func LocalFault(err error) *probe.ExporterError {
 	if sys, ok := errors.AsType[*os.SyscallError](err); ok {
 		call = sys.Syscall
 	}
-	switch errno {
-	case syscall.EMFILE, syscall.ENFILE:
-		return &probe.ExporterError{Fault: probe.FaultDescriptors, Err: err}
-	case syscall.ENOBUFS, syscall.ENOMEM:
-		return &probe.ExporterError{Fault: probe.FaultMemory, Err: err}
-	case syscall.EADDRNOTAVAIL:
-		if call == "bind" {
-			return &probe.ExporterError{Fault: probe.FaultSourceAddress, Err: fmt.Errorf("the source address of the module (source_ip_address) is no address of this machine now: %w", err)}
-		}
-		return &probe.ExporterError{Fault: probe.FaultPorts, Err: err}
-	case syscall.EADDRINUSE:
-		return &probe.ExporterError{Fault: probe.FaultPorts, Err: err}
-	case syscall.EAGAIN:
-		if call == "connect" {
-			return &probe.ExporterError{Fault: probe.FaultPorts, Err: err}
-		}
-	case syscall.EPERM, syscall.EACCES:
-		return &probe.ExporterError{Fault: probe.FaultPermission, Err: err}
+	var fault probe.Fault
+	switch {
+	case errno == syscall.EMFILE, errno == syscall.ENFILE:
+		fault = probe.FaultDescriptors
+	case errno == syscall.ENOBUFS, errno == syscall.ENOMEM:
+		fault = probe.FaultMemory
+	case errno == syscall.EADDRNOTAVAIL && call == "bind":
+		fault = probe.FaultSourceAddress
+		err = fmt.Errorf("the source address of the module (source_ip_address) is no address of this machine now: %w", err)
+	case errno == syscall.EADDRNOTAVAIL, errno == syscall.EADDRINUSE, errno == syscall.EAGAIN && call == "connect":
+		fault = probe.FaultPorts
+	case errno == syscall.EPERM, errno == syscall.EACCES:
+		fault = probe.FaultPermission
+	default:
+		return nil
 	}
-	return nil
+	return &probe.ExporterError{Fault: fault, Err: err}
 }
 
 // brokenTLS reports whether err is what crypto/tls does not accept of a connection after its handshake: records that are

@@ -66,11 +66,11 @@ func (s *socket) open(source netip.Addr) error {
 	if s.addr.Addr().Is4() {
 		family = syscall.AF_INET
 	}
-	kind, protocol := syscall.SOCK_STREAM, syscall.IPPROTO_TCP
+	kind := syscall.SOCK_STREAM
 	if s.network == "udp" {
-		kind, protocol = syscall.SOCK_DGRAM, syscall.IPPROTO_UDP
+		kind = syscall.SOCK_DGRAM
 	}
-	fd, err := syscall.Socket(family, kind|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, protocol)
+	fd, err := syscall.Socket(family, kind|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}

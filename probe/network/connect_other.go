@@ -6,9 +6,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"time"
-
-	"rollcall/probe"
 )
 
 // connect opens the connection.
@@ -24,7 +21,7 @@ func (c *conn) connect(ctx context.Context, network string, addr netip.AddrPort,
 	case source.IsValid():
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(local)
 	}
-	opened, err := dialer.DialContext(dialContext(ctx, c.deadline), network, addr.String())
+	opened, err := dialer.DialContext(ctx, network, addr.String())
 	if err != nil {
 		return err
 	}
@@ -32,20 +29,3 @@ func (c *conn) connect(ctx context.Context, network string, addr netip.AddrPort,
 	c.watch(ctx)
 	return nil
 }
-
-// dialContext is what a Dialer shall see of a probe's context. The Dialer sets the deadline on the socket, so it can
-// do without the timer that ctx would need; but it does so only in a context that can be cancelled.
-func dialContext(ctx context.Context, deadline time.Time) context.Context {
-	if a := probe.Caller(ctx); a.Done() != nil {
-		return dialing{a, deadline}
-	}
-	return ctx
-}
-
-// dialing is the caller's context with the probe's deadline, without a timer.
-type dialing struct {
-	context.Context
-	deadline time.Time // zero: none
-}
-
-func (d dialing) Deadline() (time.Time, bool) { return d.deadline, !d.deadline.IsZero() }

@@ -107,7 +107,7 @@ func (c *conn) set(set func(time.Time) error, t time.Time) error {
 // or a blackhole, into an *ExporterError. Another error stays.
 func NoRoute(err error) error {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok && (errno == syscall.ENETUNREACH || errno == syscall.EHOSTUNREACH || errno == syscall.EINVAL) {
-		return &probe.ExporterError{Fault: probe.FaultRoute, Err: fmt.Errorf("this machine has no route to the address, or one that rejects: %w", err)}
+		return probe.Faultf(probe.FaultRoute, "this machine has no route to the address, or one that rejects: %w", err)
 	}
 	return err
 }

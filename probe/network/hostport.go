@@ -1,12 +1,14 @@
 package network
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 
@@ -27,12 +29,9 @@ func Host(host string) (string, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.String(), nil
 	}
-	ascii := host
-	if !isASCII(host) {
-		var err error
-		if ascii, err = lookupIDNA.ToASCII(host); err != nil {
-			return "", errors.New("is not a valid international name")
-		}
+	ascii, err := ASCIIName(host)
+	if err != nil {
+		return "", errors.New("is not a valid international name")
 	}
 	switch {
 	case strings.Trim(ascii, ".") == "":
@@ -57,13 +56,12 @@ func notInHost(r rune) bool {
 	return r <= ' ' || r >= 0x7f || strings.ContainsRune(forbiddenInHost, r)
 }
 
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
+// ASCIIName returns an international name in its ASCII form (RFC 5891), and a name in ASCII as it is.
+func ASCIIName(name string) (string, error) {
+	if strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return lookupIDNA.ToASCII(name)
 	}
-	return true
+	return name, nil
 }
 
 // IsNumeric reports whether host is an IPv4 address in some spelling, or none: every label is a number.
@@ -85,20 +83,19 @@ func parseNumericIPv4(text string) (netip.Addr, bool) {
 	}
 	var address uint64
 	for i, part := range parts {
-		n, ok := parseNumber(part)
-		rest := 4 - i // bytes that are left
-		switch {
-		case !ok:
-			return netip.Addr{}, false
-		case i < len(parts)-1 && n > 255, i == len(parts)-1 && n >= 1<<(8*rest):
-			return netip.Addr{}, false
-		case i < len(parts)-1:
-			address |= n << (8 * (rest - 1))
-		default:
-			address |= n
+		bits := 8
+		if i == len(parts)-1 {
+			bits = 8 * (4 - i)
 		}
+		n, ok := parseNumber(part)
+		if !ok || n >= 1<<bits {
+			return netip.Addr{}, false
+		}
+		address = address<<bits | n
 	}
-	return netip.AddrFrom4([4]byte{byte(address >> 24), byte(address >> 16), byte(address >> 8), byte(address)}), true
+	var bytes [4]byte
+	binary.BigEndian.PutUint32(bytes[:], uint32(address))
+	return netip.AddrFrom4(bytes), true
 }
 
 func parseNumber(text string) (uint64, bool) {
@@ -124,69 +121,77 @@ type Syntax struct {
 // list of services (e.g. pop3). The error is a *probe.TargetError; it does not quote the target, which may hold a password
 // by mistake.
 func (s Syntax) Split(target string) (host string, port uint16, err error) {
-	bad := func(text string) (string, uint16, error) {
-		return "", 0, probe.BadTarget(text + "; " + s.Takes)
-	}
 	if scheme, rest, ok := strings.Cut(target, "://"); ok {
-		switch {
-		case s.Scheme && strings.EqualFold(scheme, s.Prober):
-			target = rest
-		default:
-			return bad(SchemeHint(scheme, s.Prober))
+		if !s.Scheme || !strings.EqualFold(scheme, s.Prober) {
+			return "", 0, s.bad(SchemeHint(scheme, s.Prober))
 		}
+		target = rest
 	}
 	if strings.ContainsAny(target, "/?#@") {
-		return bad("has a path or a user name")
+		return "", 0, s.bad("has a path or a user name")
 	}
 	host, service, brackets, hint := splitPort(target, s.DefaultPort)
 	if hint != "" {
-		return bad(hint)
+		return "", 0, s.bad(hint)
 	}
 	if host == "" {
-		return bad("names no host")
+		return "", 0, s.bad("names no host")
 	}
 	if host, err = s.host(host, brackets); err != nil {
 		return "", 0, err
 	}
 	if port, err = Port(service); err != nil {
-		return bad("has a port that " + err.Error())
+		return "", 0, s.bad("has a port that " + err.Error())
 	}
 	return host, port, nil
 }
+
+// Locate implements probe.Locator for a prober that embeds s.
+func (s Syntax) Locate(target string) (probe.Destination, error) {
+	host, port, err := s.Split(target)
+	return probe.Destination{Host: host, Port: port}, err
+}
+
+func (s Syntax) bad(text string) error { return probe.BadTarget(text + "; " + s.Takes) }
 
 // host is Host for a target of s that stood in brackets or did not.
 func (s Syntax) host(text string, brackets bool) (string, error) {
 	host, err := Host(text)
 	if err != nil {
-		return "", probe.BadTarget("has a host that " + err.Error() + "; " + s.Takes)
+		return "", s.bad("has a host that " + err.Error())
 	}
 	if addr, err := netip.ParseAddr(host); brackets && err == nil && addr.Is4() {
-		return "", probe.BadTarget("has an IPv4 address in brackets, which are for IPv6; " + s.Takes)
+		return "", s.bad("has an IPv4 address in brackets, which are for IPv6")
 	}
 	return host, nil
 }
 
 // splitPort cuts target into host and port; without a port, the default's. A hint says why that cannot be.
 func splitPort(target string, defaultPort uint16) (host, service string, brackets bool, hint string) {
-	brackets = strings.HasPrefix(target, "[")
-	isAddr := strings.Count(target, ":") != 1 && isAddress(target)
-	inside, bracketed := strings.CutPrefix(target, "[")
-	inside, closed := strings.CutSuffix(inside, "]")
-	switch noPort := isAddr || bracketed && closed || !strings.Contains(target, ":"); {
-	case noPort && defaultPort == 0 && (isAddr && strings.Contains(target, ":") || bracketed && closed):
+	host, brackets = withoutBrackets(target)
+	isIPv6 := brackets || strings.Count(target, ":") > 1 && isAddress(target)
+	switch hasPort := !isIPv6 && strings.Contains(target, ":"); {
+	case hasPort:
+		host, service, err := net.SplitHostPort(target)
+		if err != nil {
+			return "", "", false, "has several colons; an IPv6 address stands in brackets, e.g. [2001:db8::1]:443"
+		}
+		return host, service, strings.HasPrefix(target, "["), ""
+	case defaultPort > 0:
+		return host, strconv.Itoa(int(defaultPort)), brackets, ""
+	case isIPv6:
 		return "", "", false, "has no port, and an IPv6 address stands in brackets before it, e.g. [2001:db8::1]:443"
-	case noPort && defaultPort == 0:
+	default:
 		return "", "", false, "has no port, e.g. example.com:443"
-	case noPort && bracketed && closed:
-		return inside, strconv.Itoa(int(defaultPort)), true, ""
-	case noPort:
-		return target, strconv.Itoa(int(defaultPort)), false, ""
 	}
-	host, service, err := net.SplitHostPort(target)
-	if err != nil {
-		return "", "", false, "has several colons; an IPv6 address stands in brackets, e.g. [2001:db8::1]:443"
+}
+
+// withoutBrackets is what stands in brackets, or text itself when it does not.
+func withoutBrackets(text string) (inside string, brackets bool) {
+	if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
+		return text[1 : len(text)-1], true
 	}
-	return host, service, brackets, ""
+	return text, false
 }
 
 func isAddress(text string) bool {
@@ -197,22 +202,18 @@ func isAddress(text string) bool {
 // SplitHost reads a target without a port: a name or an address, which may stand in brackets.
 func (s Syntax) SplitHost(target string) (string, error) {
 	if scheme, _, ok := strings.Cut(target, "://"); ok {
-		return "", probe.BadTarget(SchemeHint(scheme, s.Prober) + "; " + s.Takes)
+		return "", s.bad(SchemeHint(scheme, s.Prober))
 	}
-	inside, opened := strings.CutPrefix(target, "[")
-	inside, closed := strings.CutSuffix(inside, "]")
-	if strings.Contains(target, ":") && !(opened && closed) && !isAddress(target) {
-		return "", probe.BadTarget("has a port, or is a broken IPv6 address; " + s.Takes)
-	}
+	host, brackets := withoutBrackets(target)
 	switch {
+	case strings.Contains(target, ":") && !brackets && !isAddress(target):
+		return "", s.bad("has a port, or is a broken IPv6 address")
 	case target == "":
-		return "", probe.BadTarget("names no host; " + s.Takes)
+		return "", s.bad("names no host")
 	case strings.ContainsAny(target, "/?#@"):
-		return "", probe.BadTarget("has a path or a user name; " + s.Takes)
-	case opened && closed:
-		return s.host(inside, true)
+		return "", s.bad("has a path or a user name")
 	}
-	return s.host(target, false)
+	return s.host(host, brackets)
 }
 
 // Port reads a port: a number from 1 to 65535, or the name of a service in the system's list. The error says what is

@@ -1,9 +1,6 @@
 package network
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -60,9 +57,8 @@ func readNameServers(path string) (servers []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	lines := bufio.NewScanner(bytes.NewReader(content))
-	for lines.Scan() {
-		words := strings.Fields(lines.Text())
+	for line := range strings.Lines(string(content)) {
+		words := strings.Fields(line)
 		if len(words) < 2 || words[0] != "nameserver" {
 			continue
 		}
@@ -71,7 +67,7 @@ func readNameServers(path string) (servers []string, err error) {
 		}
 	}
 	if len(servers) == 0 {
-		return nil, fmt.Errorf("%s: %w", path, errors.New("it names no name server"))
+		return nil, fmt.Errorf("%s: it names no name server", path)
 	}
 	return servers, nil
 }

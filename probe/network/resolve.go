@@ -44,19 +44,14 @@ func (p *Resolver) BindTo(text string) (netip.Addr, error) {
 		return source, option.Unusablef("source_ip_address", "%s reaches no %s address, and preferred_ip_protocol without ip_protocol_fallback allows no other", source, p.Prefer)
 	}
 	p.Prefer, p.Fallback = family, false
-	return source, checkSource(source)
-}
-
-// checkSource tries whether the address is this machine's. Its error is an *option.Error.
-func checkSource(source netip.Addr) error {
 	socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0)))
 	if errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return option.Unusablef("source_ip_address", "%s is no address of this machine", source)
+		return source, option.Unusablef("source_ip_address", "%s is no address of this machine", source)
 	}
 	if err == nil {
 		socket.Close()
 	}
-	return nil // another error is not about the address
+	return source, nil // another error is not about the address
 }
 
 // Resolve turns host, as Host returns it, into one address: itself when it is one, otherwise the first of the preferred
@@ -65,8 +60,11 @@ func checkSource(source netip.Addr) error {
 func (p Resolver) Resolve(ctx context.Context, host string) (probe.Resolve, error) {
 	start := time.Now()
 	if addr, err := netip.ParseAddr(host); err == nil {
-		addr, err = p.given(host, addr.Unmap()) // ::ffff:192.0.2.1 is dialled, and judged, as 192.0.2.1
-		return probe.Resolve{Duration: time.Since(start), Addr: addr}, err
+		addr = addr.Unmap() // ::ffff:192.0.2.1 is dialled, and judged, as 192.0.2.1
+		if family, _ := p.families(); !p.Fallback && addr.Is4() != (family == "ip4") {
+			return probe.Resolve{Duration: time.Since(start)}, probe.Failf(probe.StageResolve, probe.ReasonNoIPProtocol, "resolving %q: it is not an %s address, and the module allows no other", host, family)
+		}
+		return probe.Resolve{Duration: time.Since(start), Addr: addr}, nil
 	}
 	addrs, err := p.choose(ctx, host)
 	found := probe.Resolve{Duration: time.Since(start)}
@@ -83,23 +81,20 @@ func (p Resolver) Resolve(ctx context.Context, host string) (probe.Resolve, erro
 // maxFound is how many addresses of a name are kept.
 const maxFound = 16
 
-func (p Resolver) given(host string, addr netip.Addr) (netip.Addr, error) {
-	if !p.Fallback && !p.preferred(addr) {
-		return netip.Addr{}, probe.Failf(probe.StageResolve, probe.ReasonNoIPProtocol, "resolving %q: it is not an %s address, and the module allows no other", host, p.network())
-	}
-	return addr, nil
-}
-
 // choose returns the addresses of the family to dial, at least one.
 func (p Resolver) choose(ctx context.Context, host string) ([]netip.Addr, error) {
 	if p.Fallback {
 		return p.eitherFamily(ctx, host)
 	}
-	addrs, err := p.Lookup(ctx, p.network(), host)
-	if err != nil {
-		return nil, p.explain(ctx, host, err)
+	family, other := p.families()
+	addrs, err := p.Lookup(ctx, family, host)
+	if !probe.HasReason(err, probe.ReasonNoAddress) {
+		return addrs, err
 	}
-	return addrs, nil
+	if _, otherErr := p.Lookup(ctx, other, host); otherErr != nil { // it has none at all
+		return nil, err
+	}
+	return nil, probe.Failf(probe.StageResolve, probe.ReasonNoIPProtocol, "resolving %q: it has %s addresses only, and the module demands %s", host, other, family)
 }
 
 // otherFamilyAfter is how long the preferred family's answer may take before the other family is asked as well: some name
@@ -111,7 +106,8 @@ const otherFamilyAfter = 300 * time.Millisecond
 func (p Resolver) eitherFamily(ctx context.Context, host string) ([]netip.Addr, error) {
 	wait := time.NewTimer(otherFamilyAfter)
 	defer wait.Stop()
-	preferred := p.startLookup(ctx, p.network(), host)
+	family, otherFamily := p.families()
+	preferred := p.startLookup(ctx, family, host)
 	select {
 	case found := <-preferred:
 		if !probe.HasReason(found.err, probe.ReasonNoAddress, probe.ReasonNoIPProtocol) {
@@ -120,7 +116,7 @@ func (p Resolver) eitherFamily(ctx context.Context, host string) ([]netip.Addr, 
 		return p.Lookup(ctx, "ip", host)
 	case <-wait.C:
 	}
-	other := p.startLookup(ctx, p.otherNetwork(), host)
+	other := p.startLookup(ctx, otherFamily, host)
 	wait.Reset(timeLeft(ctx) / 2)
 	select {
 	case found := <-preferred:
@@ -175,35 +171,12 @@ func timeLeft(ctx context.Context) time.Duration {
 	return probe.DefaultTimeout
 }
 
-// network is the preferred family in net's words.
-func (p Resolver) network() string {
+// families are the preferred and the other one, in net's words.
+func (p Resolver) families() (preferred, other string) {
 	if p.Prefer == "ip4" {
-		return "ip4"
+		return "ip4", "ip6"
 	}
-	return "ip6"
-}
-
-// otherNetwork is the family that is not preferred.
-func (p Resolver) otherNetwork() string {
-	if p.Prefer == "ip4" {
-		return "ip6"
-	}
-	return "ip4"
-}
-
-func (p Resolver) preferred(addr netip.Addr) bool { return addr.Is4() == (p.Prefer == "ip4") }
-
-// explain looks once more when a name has no address of the only family that is allowed: whether it has others
-// decides between no_address and no_ip_protocol.
-func (p Resolver) explain(ctx context.Context, host string, err error) error {
-	if p.Fallback || !probe.HasReason(err, probe.ReasonNoAddress) {
-		return err
-	}
-	other := p.otherNetwork()
-	if _, otherErr := p.Lookup(ctx, other, host); otherErr != nil {
-		return err
-	}
-	return probe.Failf(probe.StageResolve, probe.ReasonNoIPProtocol, "resolving %q: it has %s addresses only, and the module demands %s", host, other, p.network())
+	return "ip6", "ip4"
 }
 
 // Lookup asks for the addresses of a name; network is "ip", "ip4" or "ip6". Without an error there is at least one, and none
@@ -245,13 +218,14 @@ type dnsNotes struct {
 
 func (n *dnsNotes) classify(ctx context.Context, host string, err error) error {
 	if fault := n.fault.Load(); fault != nil && !n.heard.Load() && !errors.Is(ctx.Err(), context.Canceled) {
-		return &probe.ExporterError{Fault: fault.Fault, Err: fmt.Errorf("resolving %q: %w", host, fault.Err)}
+		return probe.Faultf(fault.Fault, "resolving %q: %w", host, fault.Err)
 	}
-	if unconfigured := n.unconfigured.Load(); unconfigured != nil && !n.exists.Load() && ctx.Err() == nil && !answered(err) {
-		return &probe.ExporterError{Fault: probe.FaultResolver, Err: fmt.Errorf("resolving %q: %w", host, *unconfigured)}
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	notFound := isDNS && dns.IsNotFound // which a name server said
+	if unconfigured := n.unconfigured.Load(); unconfigured != nil && !n.exists.Load() && ctx.Err() == nil && !notFound {
+		return probe.Faultf(probe.FaultResolver, "resolving %q: %w", host, *unconfigured)
 	}
 	wrapped := fmt.Errorf("resolving %q: %w", host, err)
-	dns, isDNS := errors.AsType[*net.DNSError](err)
 	switch {
 	case ctx.Err() != nil:
 		return Classify(ctx, probe.StageResolve, wrapped)
@@ -259,9 +233,9 @@ func (n *dnsNotes) classify(ctx context.Context, host string, err error) error {
 		return probe.Fail(probe.StageResolve, probe.ReasonNoIPProtocol, wrapped)
 	case !isDNS:
 		return Classify(ctx, probe.StageResolve, wrapped)
-	case dns.IsNotFound && n.exists.Load():
+	case notFound && n.exists.Load():
 		return probe.Failf(probe.StageResolve, probe.ReasonNoAddress, "resolving %q: the name exists and has no such address", host)
-	case dns.IsNotFound:
+	case notFound:
 		return probe.Fail(probe.StageResolve, probe.ReasonNoSuchHost, wrapped)
 	case dns.IsTimeout:
 		return probe.Fail(probe.StageResolve, probe.ReasonTimeout, wrapped)
@@ -270,20 +244,11 @@ func (n *dnsNotes) classify(ctx context.Context, host string, err error) error {
 	}
 }
 
-// answered reports whether a lookup failed by what a name server said, not for want of one.
-func answered(err error) bool {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	return ok && dns.IsNotFound
-}
-
-// dial connects to a name server for one query. dialing is net.Resolver's context, which outlives the probe's: both
-// end the connection, so that a silent server holds no descriptor after the probe is over.
+// dial connects to a name server for one query. dialing is net.Resolver's context, which ends with probing; the deadline
+// that it then sets on the connection does not, so the connection follows probing itself.
 func (n *dnsNotes) dial(probing, dialing context.Context, network, server string) (net.Conn, error) {
-	ctx, cancel := context.WithCancel(dialing)
-	defer cancel()
-	defer context.AfterFunc(probing, cancel)()
 	var dialer net.Dialer
-	c, err := dialer.DialContext(ctx, network, server)
+	opened, err := dialer.DialContext(dialing, network, server)
 	if err != nil {
 		fault := LocalFault(err)
 		if fault == nil && network == "udp" { // connecting sends nothing
@@ -294,40 +259,21 @@ func (n *dnsNotes) dial(probing, dialing context.Context, network, server string
 		}
 		return nil, err
 	}
-	noted := &dnsConn{Conn: c, notes: n}
-	noted.stop = context.AfterFunc(probing, func() {
-		noted.ended.Store(true)
-		c.SetDeadline(longAgo)
-	})
-	if udp, ok := c.(*net.UDPConn); ok {
-		return dnsPacketConn{noted, udp}, nil
+	c := &dnsConn{conn: conn{Conn: opened}, notes: n}
+	c.stop = context.AfterFunc(probing, c.end)
+	if udp, ok := opened.(*net.UDPConn); ok {
+		return dnsPacketConn{c, udp}, nil
 	}
-	return noted, nil
+	return c, nil
 }
 
 // dnsConn reads the header of each answer as it passes.
 type dnsConn struct {
-	net.Conn
+	conn
 	notes *dnsNotes
-	stop  func() bool
-	ended atomic.Bool // the probe is over
 
 	header [14]byte // of a stream: the length and the header, as far as they have come
 	filled int
-}
-
-// SetDeadline keeps to the probe's end: net.Resolver sets its own, later one.
-func (c *dnsConn) SetDeadline(t time.Time) error {
-	err := c.Conn.SetDeadline(t)
-	if c.ended.Load() {
-		err = c.Conn.SetDeadline(longAgo)
-	}
-	return err
-}
-
-func (c *dnsConn) Close() error {
-	c.stop()
-	return c.Conn.Close()
 }
 
 // Write notes what keeps a query from being sent: a firewall of this machine says so only here.

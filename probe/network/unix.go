@@ -27,16 +27,15 @@ func UnixPath(path string) (string, error) {
 		return path, nil
 	}
 	resolved, err := filepath.EvalSymlinks(path)
-	for rest := ""; err != nil; {
-		if path == filepath.Dir(path) {
-			return filepath.Join(path, rest), err
-		}
-		path, rest = filepath.Dir(path), filepath.Join(filepath.Base(path), rest)
-		if found, parentErr := filepath.EvalSymlinks(path); parentErr == nil {
-			return filepath.Join(found, rest), err
-		}
+	parent, name := filepath.Dir(path), filepath.Base(path)
+	switch {
+	case err == nil:
+		return resolved, nil
+	case parent == path:
+		return path, err
 	}
-	return resolved, nil
+	found, _ := UnixPath(parent)
+	return filepath.Join(found, name), err
 }
 
 // DialUnix opens the stream socket to which an absolute path leads (or an abstract name), after g has judged it; a nil g

@@ -24,21 +24,17 @@ type Authority struct {
 
 // NewAuthority makes a root certificate, after change.
 func NewAuthority(t testing.TB, change ...func(*x509.Certificate)) *Authority {
-	a := &Authority{t: t}
-	signed := a.Issue(append([]func(*x509.Certificate){func(c *x509.Certificate) {
-		c.Subject.CommonName, c.IsCA, c.BasicConstraintsValid, c.DNSNames = "Test Root", true, true, nil
-	}}, change...)...)
-	a.Cert, a.Key = signed.Leaf, signed.PrivateKey.(*ecdsa.PrivateKey)
-	a.PEM = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Cert.Raw}))
-	return a
+	return (&Authority{t: t}).Intermediate("Test Root", change...)
 }
 
-// Intermediate is another authority, which this one has signed.
-func (a *Authority) Intermediate(name string) *Authority {
-	signed := a.Issue(func(c *x509.Certificate) {
+// Intermediate is another authority, which this one has signed, after change.
+func (a *Authority) Intermediate(name string, change ...func(*x509.Certificate)) *Authority {
+	authority := func(c *x509.Certificate) {
 		c.Subject.CommonName, c.IsCA, c.BasicConstraintsValid, c.DNSNames = name, true, true, nil
-	})
-	return &Authority{t: a.t, Cert: signed.Leaf, Key: signed.PrivateKey.(*ecdsa.PrivateKey)}
+	}
+	signed := a.Issue(append([]func(*x509.Certificate){authority}, change...)...)
+	text, _ := Pair(a.t, signed)
+	return &Authority{t: a.t, Cert: signed.Leaf, Key: signed.PrivateKey.(*ecdsa.PrivateKey), PEM: text}
 }
 
 // Issue makes a certificate for localhost and 127.0.0.1, valid today, after change. Without a cert of its own the

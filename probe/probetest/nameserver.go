@@ -14,7 +14,7 @@ import (
 // that does not fit into a datagram is there for TCP alone, and said to be truncated.
 func NameServer(t testing.TB, reply func(dnsmessage.Question) *dnsmessage.Message) string {
 	t.Helper()
-	l, c := ListenBoth(t)
+	l, c := listenBoth(t)
 	answer := func(packed []byte) []byte {
 		var query dnsmessage.Message
 		if query.Unpack(packed) != nil {
@@ -84,8 +84,8 @@ func Answering(q dnsmessage.Question, addrs ...string) *dnsmessage.Message {
 	return m
 }
 
-// ListenBoth finds a loopback port that is free for TCP and UDP.
-func ListenBoth(t testing.TB) (net.Listener, net.PacketConn) {
+// listenBoth finds a loopback port that is free for TCP and UDP.
+func listenBoth(t testing.TB) (net.Listener, net.PacketConn) {
 	t.Helper()
 	for range 50 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

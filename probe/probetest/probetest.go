@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -22,12 +23,15 @@ func Ask(t testing.TB, m *probe.Module, req probe.Request) probe.Result {
 	if req.Timeout == 0 {
 		req.Timeout = Enough
 	}
-	record, err := new(probe.Runner).Do(t.Context(), m, req)
-	for range 5 {
-		if e := (*probe.ExporterError)(nil); !errors.As(err, &e) || e.Fault != probe.FaultStalled {
+	var (
+		record probe.Record
+		err    error
+	)
+	for range 6 {
+		record, err = new(probe.Runner).Do(t.Context(), m, req)
+		if e, ok := errors.AsType[*probe.ExporterError](err); !ok || e.Fault != probe.FaultStalled {
 			break
 		}
-		record, err = new(probe.Runner).Do(t.Context(), m, req)
 	}
 	if err != nil {
 		t.Fatalf("probing %s: %v", req.Target, err)
@@ -49,9 +53,7 @@ func WantDown(t testing.TB, r probe.Result, stage probe.Stage, reason probe.Reas
 	if r.Up() {
 		t.Fatalf("up; want down at %s for %s", stage, reason)
 	}
-	if r.Failure.Stage != stage || r.Failure.Reason != reason {
-		t.Fatalf("down at %s for %s (%v); want %s for %s", r.Failure.Stage, r.Failure.Reason, r.Failure.Err, stage, reason)
-	}
+	WantFailure(t, r.Failure, stage, reason)
 }
 
 // Listen serves each connection on a loopback port with serve, and closes it afterwards, until the test ends.
@@ -105,22 +107,21 @@ func ClosedPort(t testing.TB) netip.AddrPort {
 }
 
 // WantFailure checks that err says that the target failed at stage for reason.
-func WantFailure(t *testing.T, err error, stage probe.Stage, reason probe.Reason) {
+func WantFailure(t testing.TB, err error, stage probe.Stage, reason probe.Reason) {
 	t.Helper()
-	var f *probe.Failure
-	if !errors.As(err, &f) {
+	f, ok := errors.AsType[*probe.Failure](err)
+	if !ok {
 		t.Fatalf("got %v (%T), want a failure at %s: %s", err, err, stage, reason)
 	}
 	if f.Stage != stage || f.Reason != reason {
-		t.Errorf("got %s %s (%v), want %s %s", f.Stage, f.Reason, f.Err, stage, reason)
+		t.Fatalf("got %s %s (%v), want %s %s", f.Stage, f.Reason, f.Err, stage, reason)
 	}
 }
 
 // WantExporterError checks that err is an exporter error of that kind.
 func WantExporterError(t *testing.T, err error, fault probe.Fault) {
 	t.Helper()
-	var e *probe.ExporterError
-	if !errors.As(err, &e) || e.Fault != fault {
+	if e, ok := errors.AsType[*probe.ExporterError](err); !ok || e.Fault != fault {
 		t.Errorf("got %v (%T), want the exporter's fault %s", err, err, fault)
 	}
 }
@@ -147,15 +148,12 @@ func Says(text string) func(net.Conn) {
 	return func(c net.Conn) {
 		io.WriteString(c, text)
 		c.(*net.TCPConn).CloseWrite()
-		io.Copy(io.Discard, c)
+		Drain(c)
 	}
 }
 
 // PortOf is addr's port as text.
-func PortOf(addr netip.AddrPort) string {
-	_, port, _ := net.SplitHostPort(addr.String())
-	return port
-}
+func PortOf(addr netip.AddrPort) string { return strconv.Itoa(int(addr.Port())) }
 
 // Reset is a server that ends a connection by RST.
 func Reset(c net.Conn) { c.(*net.TCPConn).SetLinger(0) }

@@ -3,11 +3,11 @@ package tcpprobe
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/common/model"
 
@@ -28,73 +28,53 @@ const (
 	freeBuffer = 16 << 10
 )
 
-// conversation is a query_response, compiled. It needs nothing but a stream: tcp's is one of several.
-type conversation []turn
-
-// turn is one entry: the parts that are set happen in the order of the fields.
-type turn struct {
-	expect      option.Regexp // of nil: no line is waited for
-	labels      []ExpectLabel // nil: none; empty: an entry without labels
-	expectBytes []byte
-	send        string // without the newline that ends it
-	sendBytes   string // as they are; never beside send
-	startTLS    bool
-}
+// conversation is a query_response with valid names of labels. It needs nothing but a stream: tcp's is one of several.
+type conversation []QueryResponse
 
 // compileConversation checks what cannot work and makes label names valid. secured means that the stream is
 // encrypted before the first turn. The errors are joined *option.Errors below path.
 func compileConversation(path string, entries []QueryResponse, secured bool) (conversation, error) {
-	var (
-		turns conversation
-		errs  []error
-	)
-	for i, entry := range entries {
-		at := option.Index(path, i)
-		t := turn{expect: entry.Expect, expectBytes: []byte(entry.ExpectBytes), send: entry.Send, sendBytes: entry.SendBytes, startTLS: entry.StartTLS}
-		if entry.StartTLS {
-			if secured {
-				errs = append(errs, option.Unusablef(at+".starttls", "the connection is encrypted already at this point; accepted: either tls: true, or one starttls: true"))
-			}
-			secured = true
+	var errs option.Collector
+	turns := slices.Clone(entries)
+	for i := range turns {
+		t, at := &turns[i], option.Index(path, i)
+		if t.StartTLS && secured {
+			errs.Unusablef(at+".starttls", "the connection is encrypted already at this point; accepted: either tls: true, or one starttls: true")
 		}
-		if entry.Labels != nil {
-			var err error
-			if t.labels, err = compileLabels(at+".labels", entry.Labels); err != nil {
-				errs = append(errs, err)
-			}
+		secured = secured || t.StartTLS
+		if t.Labels != nil {
+			t.Labels = compileLabels(&errs, at+".labels", t.Labels)
 		}
-		turns = append(turns, t)
 	}
-	return turns, errors.Join(errs...)
+	return turns, errs.Err()
 }
 
-func compileLabels(path string, labels []ExpectLabel) ([]ExpectLabel, error) {
-	var errs []error
+func compileLabels(errs *option.Collector, path string, labels []ExpectLabel) []ExpectLabel {
 	valid := make([]ExpectLabel, 0, len(labels))
 	for i, label := range labels {
 		at := option.Index(path, i) + ".name"
 		name := model.EscapeName(label.Name, model.UnderscoreEscaping)
 		switch {
 		case name == "":
-			errs = append(errs, option.Unusablef(at, "%w", option.ErrRequired))
-		case len(name) >= 2 && name[:2] == "__":
-			errs = append(errs, option.Unusablef(at, "%q is reserved: Prometheus keeps names that begin with __ to itself", label.Name))
+			errs.Unusablef(at, "%w", option.ErrRequired)
+		case strings.HasPrefix(name, "__"):
+			errs.Unusablef(at, "%q is reserved: Prometheus keeps names that begin with __ to itself", label.Name)
 		case slices.ContainsFunc(valid, func(l ExpectLabel) bool { return l.Name == name }):
-			errs = append(errs, option.Unusablef(at, "%q is there twice (as %s)", label.Name, name))
+			errs.Unusablef(at, "%q is there twice (as %s)", label.Name, name)
 		}
 		valid = append(valid, ExpectLabel{Name: name, Value: label.Value})
 	}
-	return valid, errors.Join(errs...)
+	return valid
 }
 
 // reads reports whether the conversation ever waits for the peer.
 func (c conversation) reads() bool {
-	return slices.ContainsFunc(c, func(t turn) bool { return t.expect.Regexp != nil || len(t.expectBytes) > 0 })
+	return slices.ContainsFunc(c, func(t QueryResponse) bool { return t.Expect.Regexp != nil || t.ExpectBytes != "" })
 }
 
 // sends reports whether a turn says anything.
 func (c conversation) sends() bool {
-	return slices.ContainsFunc(c, func(t turn) bool { return t.send != "" || t.sendBytes != "" })
+	return slices.ContainsFunc(c, func(t QueryResponse) bool { return t.Send != "" || t.SendBytes != "" })
 }
 
 // run holds the conversation on conn, which ends with ctx. startTLS returns the stream that is a secure one after so many
@@ -106,7 +86,7 @@ func (c conversation) run(ctx context.Context, conn net.Conn, facts *probe.TCPFa
 		if err := t.run(s, &m, facts, trace); err != nil {
 			return probe.Redact(network.Classify(ctx, probe.StageConversation, err), s.secrets(probe.SentSecrets)...)
 		}
-		if !t.startTLS {
+		if !t.StartTLS {
 			continue
 		}
 		if s.buffered() > 0 {
@@ -124,22 +104,22 @@ func (c conversation) run(ctx context.Context, conn net.Conn, facts *probe.TCPFa
 }
 
 // run takes a turn but for its startTLS.
-func (t *turn) run(s *stream, m *option.Matcher, facts *probe.TCPFacts, trace *probe.Trace) error {
-	send := t.send
-	if t.expect.Regexp != nil {
+func (t *QueryResponse) run(s *stream, m *option.Matcher, facts *probe.TCPFacts, trace *probe.Trace) error {
+	send := t.Send
+	if t.Expect.Regexp != nil {
 		line, match, err := t.await(s, m, trace)
 		if err != nil {
 			facts.FailedRegexp = probe.HasReason(err, probe.ReasonNoMatch)
 			return err
 		}
-		if t.labels != nil {
+		if t.Labels != nil {
 			addLabels(facts, t.expand(line, match, s.secrets(probe.Credentials)))
 		}
 		if send != "" {
-			send = string(t.expect.Expand(nil, []byte(send), line, match))
+			send = string(t.Expect.Expand(nil, []byte(send), line, match))
 		}
 	}
-	if len(t.expectBytes) > 0 {
+	if t.ExpectBytes != "" {
 		if err := t.awaitBytes(s); err != nil {
 			facts.FailedBytes = probe.HasReason(err, probe.ReasonBytesMismatch)
 			return err
@@ -148,7 +128,7 @@ func (t *turn) run(s *stream, m *option.Matcher, facts *probe.TCPFacts, trace *p
 	}
 	end := "\n"
 	if send == "" {
-		send, end = t.sendBytes, ""
+		send, end = t.SendBytes, ""
 	}
 	if send == "" {
 		return nil
@@ -160,21 +140,21 @@ func (t *turn) run(s *stream, m *option.Matcher, facts *probe.TCPFacts, trace *p
 }
 
 // await reads lines until one matches. The line is valid until the next read. An error says what came instead.
-func (t *turn) await(s *stream, m *option.Matcher, trace *probe.Trace) (line []byte, match []int, err error) {
+func (t *QueryResponse) await(s *stream, m *option.Matcher, trace *probe.Trace) (line []byte, match []int, err error) {
 	var others otherLines
 	for {
 		line, err := s.line()
 		if err == io.EOF {
-			return nil, nil, probe.Failf(probe.StageConversation, probe.ReasonNoMatch, "waiting for a line that matches %q: got %s, then the peer ended the stream", t.expect, &others)
+			return nil, nil, probe.Failf(probe.StageConversation, probe.ReasonNoMatch, "waiting for a line that matches %q: got %s, then the peer ended the stream", t.Expect, &others)
 		}
 		if err != nil {
 			prompt := ""
 			if s.buffered() > 0 {
 				prompt = fmt.Sprintf(", and %s without a newline, which is no line; accepted: expect_bytes", probe.Quoted(s.take(s.buffered())))
 			}
-			return nil, nil, fmt.Errorf("waiting for a line that matches %q: got %s%s: %w", t.expect, &others, prompt, err)
+			return nil, nil, fmt.Errorf("waiting for a line that matches %q: got %s%s: %w", t.Expect, &others, prompt, err)
 		}
-		match, err := m.Find(t.expect, line)
+		match, err := m.Find(t.Expect, line)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -216,14 +196,14 @@ func (l *otherLines) String() string {
 }
 
 // awaitBytes reads as many bytes as are expected, however many pieces they come in, and no byte more.
-func (t *turn) awaitBytes(s *stream) error {
-	for want := t.expectBytes; len(want) > 0; {
+func (t *QueryResponse) awaitBytes(s *stream) error {
+	for want := t.ExpectBytes; len(want) > 0; {
 		if err := s.fill(); err != nil {
-			return fmt.Errorf("waiting for the bytes %s: got %d of %d: %w", probe.Quoted(t.expectBytes), len(t.expectBytes)-len(want), len(t.expectBytes), err)
+			return fmt.Errorf("waiting for the bytes %s: got %d of %d: %w", probe.Quoted(t.ExpectBytes), len(t.ExpectBytes)-len(want), len(t.ExpectBytes), err)
 		}
 		n := min(len(want), s.buffered())
 		got := s.take(n)
-		if !bytes.Equal(got, want[:n]) {
+		if string(got) != want[:n] {
 			return probe.Failf(probe.StageConversation, probe.ReasonBytesMismatch, "waiting for the bytes %s: got %s", probe.Quoted(want), probe.Quoted(got))
 		}
 		want = want[n:]
@@ -232,10 +212,10 @@ func (t *turn) awaitBytes(s *stream) error {
 }
 
 // expand makes the labels that a matching line yields, without the credentials that it may repeat.
-func (t *turn) expand(line []byte, match []int, credentials []string) probe.ExpectLabels {
-	labels := make(probe.ExpectLabels, 0, len(t.labels))
-	for _, l := range t.labels {
-		value := t.expect.Expand(nil, []byte(l.Value), line, match)
+func (t *QueryResponse) expand(line []byte, match []int, credentials []string) probe.ExpectLabels {
+	labels := make(probe.ExpectLabels, 0, len(t.Labels))
+	for _, l := range t.Labels {
+		value := t.Expect.Expand(nil, []byte(l.Value), line, match)
 		labels = append(labels, probe.Label{Name: l.Name, Value: probe.LabelValue(redact.Text(string(value), credentials...))})
 	}
 	return labels

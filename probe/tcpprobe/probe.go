@@ -25,11 +25,12 @@ type Options struct {
 // SetDefaults puts in what a section says when it does not mention an option.
 func (o *Options) SetDefaults() { o.IPProtocolFallback = true }
 
-// QueryResponse is one turn of a conversation: what is expected, what is then sent, whether TLS starts after it.
+// QueryResponse is one turn of a conversation: what is expected, what is then sent, whether TLS starts after it. The parts
+// that are set happen in the order of the fields.
 type QueryResponse struct {
 	Expect      option.Regexp `yaml:"expect,omitempty"`
 	ExpectBytes string        `yaml:"expect_bytes,omitempty"`
-	Labels      []ExpectLabel `yaml:"labels,omitempty"`
+	Labels      []ExpectLabel `yaml:"labels,omitempty"`     // nil: none; empty: an entry without labels
 	Send        string        `yaml:"send,omitempty"`       // a line: a newline is added
 	SendBytes   string        `yaml:"send_bytes,omitempty"` // as they are
 	StartTLS    bool          `yaml:"starttls,omitempty"`
@@ -58,6 +59,7 @@ var targets = network.Syntax{Prober: "tcp", Takes: "a tcp module takes host:port
 
 // prober is a compiled tcp section.
 type prober struct {
+	network.Syntax
 	ip      network.Resolver
 	source  netip.Addr // invalid: the system chooses
 	session *Session
@@ -65,7 +67,7 @@ type prober struct {
 
 // Compile makes the prober. Its errors are joined *option.Errors.
 func (o *Options) Compile() (probe.Prober, error) {
-	p := &prober{ip: network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback}}
+	p := &prober{Syntax: targets, ip: network.Resolver{Prefer: o.IPProtocol, Fallback: o.IPProtocolFallback}}
 	var sourceErr, sessionErr error
 	p.source, sourceErr = p.ip.BindTo(o.SourceIPAddress)
 	p.session, sessionErr = o.SessionOptions.Compile()
@@ -78,7 +80,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 // Probe connects, makes the connection secure if the module says so, and holds the conversation.
 func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, error) {
 	var r probe.Result
-	host, port, err := targets.Split(req.Target)
+	host, port, err := p.Split(req.Target)
 	if err != nil {
 		return r, err
 	}
@@ -95,10 +97,4 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 		return network.Dial(ctx, req.Guard, "tcp", host, addr, p.source)
 	}
 	return r.Settle(p.session.Run(ctx, req, host, dial, &r))
-}
-
-// Locate implements probe.Locator.
-func (p *prober) Locate(target string) (probe.Destination, error) {
-	host, port, err := targets.Split(target)
-	return probe.Destination{Host: host, Port: port}, err
 }

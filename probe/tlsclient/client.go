@@ -38,25 +38,25 @@ func (t *Client) ServerName(host string) string {
 
 // Compile makes c ready. It reads the files that c names; its errors are joined *option.Errors below path.
 func Compile(path string, c *config.TLSConfig) (*Client, error) {
-	var errs []error
+	var errs option.Collector
 	for _, ref := range []struct{ option, value, instead string }{
 		{"ca_ref", c.CARef, "ca, ca_file"},
 		{"cert_ref", c.CertRef, "cert, cert_file"},
 		{"key_ref", c.KeyRef, "key, key_file"},
 	} {
 		if ref.value != "" {
-			errs = append(errs, option.Unusablef(path+"."+ref.option, "names a secret of a secret manager, and there is none here; accepted: %s", ref.instead))
+			errs.Unusablef(path+"."+ref.option, "names a secret of a secret manager, and there is none here; accepted: %s", ref.instead)
 		}
 	}
 	if c.MinVersion != 0 && c.MaxVersion != 0 && c.MinVersion > c.MaxVersion {
-		errs = append(errs, option.Unusablef(path+".min_version", "is above max_version"))
+		errs.Unusablef(path+".min_version", "is above max_version")
 	}
-	files, err := followTLS(path, c)
-	if err != nil {
-		errs = append(errs, err)
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	own := *c
+	load := func() (*material, error) { return loadMaterial(path, &own) }
+	files, err := option.Watch("the files of "+path, load, c.CAFile, c.CertFile, c.KeyFile)
+	errs.Join(err)
+	if err := errs.Err(); err != nil {
+		return nil, err
 	}
 	return &Client{
 		configuredName: c.ServerName, insecure: c.InsecureSkipVerify,

@@ -8,14 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"rollcall/probe"
 	"rollcall/probe/network"
 )
 
-// explain adds to the failure of a handshake over TCP, in which no certificate was shown, what was offered, and the setting that may help, where peers say no
-// more than that they have nothing in common with us.
+// explain adds to the failure of a handshake over TCP, in which no certificate was shown, what was offered, and the setting
+// that may help, where peers say no more than that they have nothing in common with us.
 func (t *Client) explain(err error) error {
 	f, ok := err.(*probe.Failure)
 	if !ok {
@@ -72,21 +73,12 @@ func explainAuthority(err error, presented []*x509.Certificate) error {
 		if bytes.Equal(last.RawIssuer, last.RawSubject) {
 			return fmt.Errorf("%w (%s is self-signed; ca and ca_file in tls_config name authorities to trust)", err, probe.Quoted(last.Subject.String()))
 		}
-		next := issuerOf(last, presented)
-		if next == nil {
+		issuer := slices.IndexFunc(presented, func(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, last.RawIssuer) })
+		if issuer < 0 {
 			break
 		}
-		last = next
+		last = presented[issuer]
 	}
 	return fmt.Errorf("%w (an intermediate certificate is missing: the server does not send that of %s; if this is an authority to trust, ca and ca_file in tls_config may name it)",
 		err, probe.Quoted(last.Issuer.String()))
-}
-
-func issuerOf(c *x509.Certificate, presented []*x509.Certificate) *x509.Certificate {
-	for _, p := range presented {
-		if bytes.Equal(p.RawSubject, c.RawIssuer) {
-			return p
-		}
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,13 +23,7 @@ func setFacts(f *probe.TLSFacts, state tls.ConnectionState) {
 }
 
 func firstToExpire(certificates []*x509.Certificate) *x509.Certificate {
-	first := certificates[0]
-	for _, c := range certificates[1:] {
-		if c.NotAfter.Before(first.NotAfter) {
-			first = c
-		}
-	}
-	return first
+	return slices.MinFunc(certificates, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
 }
 
 // chainExpiry is when the last of the verified chains ends; each ends with its first certificate to expire.

@@ -33,24 +33,17 @@ func newHandshakeConn(ctx context.Context, conn net.Conn) *handshakeConn {
 }
 
 func (c *handshakeConn) Read(p []byte) (int, error) {
-	if c.silent != nil {
-		if n, err := c.first(p); n > 0 || err != nil {
-			return n, err
-		}
-	}
-	return c.HeldConn.Read(p)
-}
-
-// first reads what comes within the patience; nothing without an error: nothing came.
-func (c *handshakeConn) first(p []byte) (int, error) {
 	silent := c.silent
+	if silent == nil {
+		return c.HeldConn.Read(p)
+	}
 	c.silent = nil
 	c.SetReadDeadline(time.Now().Add(c.patience))
 	n, err := c.HeldConn.Read(p)
 	c.SetReadDeadline(time.Time{}) // which is the probe's
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 		silent()
-		return 0, nil
+		return c.HeldConn.Read(p)
 	}
 	return n, err
 }

@@ -40,35 +40,32 @@ type Dialer func(context.Context) (net.Conn, error)
 // because its key share does not fit into one segment: they refuse it, hang up, or read no further and say nothing. So
 // what is offered decides on no verdict. The errors are network.Classify's, at StageTLS.
 func (t *Client) Secure(ctx context.Context, conn net.Conn, hello Hello, redial Dialer) (Secured, error) {
-	a := &attempts{t: t, hello: hello, redial: redial}
+	a := &attempts{t, hello, redial}
 	start := time.Now()
 	s, err := a.run(ctx, conn)
 	if err != nil && s.Facts == nil {
 		err = t.explain(err)
 	}
-	s.Connect = a.connecting
-	s.TLS = time.Since(start) - a.connecting
+	s.TLS = time.Since(start) - s.Connect
 	return s, err
 }
 
 // attempts are the handshakes of one Secure.
 type attempts struct {
-	t          *Client
-	hello      Hello
-	redial     Dialer
-	connecting time.Duration
+	t      *Client
+	hello  Hello
+	redial Dialer
 }
 
 func (a *attempts) run(ctx context.Context, conn net.Conn) (Secured, error) {
 	groups, others := Groups(a.hello.Secret)
-	other := &alternative{a: a, groups: others}
+	other := &alternative{a: a}
 	holding := newHandshakeConn(ctx, conn)
 	if deadline, ok := ctx.Deadline(); ok && a.hello.Secret {
 		holding.patience = time.Until(deadline) / patienceShare
-		holding.silent = func() { other.start(ctx, conn) }
+		holding.silent = func() { other.start(ctx, conn, others) }
 	}
 	s, err := a.t.handshake(ctx, holding, a.hello, groups)
-	s.Raw = conn
 	switch {
 	case other.started():
 		return other.settle(s, err)
@@ -80,22 +77,24 @@ func (a *attempts) run(ctx context.Context, conn net.Conn) (Secured, error) {
 		return s, err
 	}
 	a.hello.Trace.Step("trying once more with other key exchanges: %v", err)
-	start := time.Now()
-	conn, dialErr := a.redial(ctx)
-	a.connecting += time.Since(start)
-	if dialErr != nil {
-		if probe.Is[*probe.Failure](dialErr) {
-			dialErr = err // the peer let us in before, and said this
-		}
-		return Secured{}, dialErr
+	second, secondErr := a.again(ctx, others)
+	if second.Raw == nil && probe.Is[*probe.Failure](secondErr) {
+		secondErr = err // no other connection; the peer let us in before, and said this
 	}
-	return a.again(ctx, conn, others)
+	return second, secondErr
 }
 
-// again makes a handshake without another chance.
-func (a *attempts) again(ctx context.Context, conn net.Conn, groups []tls.CurveID) (Secured, error) {
+// again makes a handshake on another connection, without another chance.
+func (a *attempts) again(ctx context.Context, groups []tls.CurveID) (Secured, error) {
+	start := time.Now()
+	conn, err := a.redial(ctx)
+	connect := time.Since(start)
+	if err != nil {
+		return Secured{Connect: connect}, err
+	}
 	s, err := a.t.handshake(ctx, newHandshakeConn(ctx, conn), a.hello, groups)
-	if s.Raw = conn; err != nil {
+	s.Connect = connect
+	if err != nil {
 		conn.Close()
 	}
 	return s, err
@@ -107,31 +106,23 @@ const patienceShare = 3
 // alternative is a second connection beside one on which the peer says nothing. A peer that is only slow still answers the first.
 type alternative struct {
 	a      *attempts
-	groups []tls.CurveID
 	cancel context.CancelFunc // nil: it was not started
 	done   chan struct{}      // closed when what follows is known
 
-	s       Secured
-	err     error
-	connect time.Duration
+	s   Secured
+	err error
 }
 
 func (r *alternative) started() bool { return r.cancel != nil }
 
 // start is called once. What it finds out ends the wait on first.
-func (r *alternative) start(ctx context.Context, first net.Conn) {
+func (r *alternative) start(ctx context.Context, first net.Conn, groups []tls.CurveID) {
 	ctx, r.cancel = context.WithCancel(ctx)
 	r.done = make(chan struct{})
 	r.a.hello.Trace.Step("no answer to the ClientHello: trying a smaller one, without a post-quantum key share, on another connection")
 	go func() {
 		defer close(r.done)
-		start := time.Now()
-		var conn net.Conn
-		conn, r.err = r.a.redial(ctx)
-		if r.connect = time.Since(start); r.err != nil {
-			return
-		}
-		if r.s, r.err = r.a.again(ctx, conn, r.groups); r.s.Facts != nil {
+		if r.s, r.err = r.a.again(ctx, groups); r.s.Facts != nil {
 			first.SetReadDeadline(time.Unix(1, 0))
 		}
 	}()
@@ -157,7 +148,6 @@ func (r *alternative) settle(first Secured, err error) (Secured, error) {
 	if r.s.Facts == nil {
 		return Secured{}, err
 	}
-	r.a.connecting += r.connect
 	return r.s, r.err // ctx ends with the probe, and the connection with it
 }
 
@@ -169,7 +159,7 @@ func (t *Client) handshake(ctx context.Context, conn *handshakeConn, hello Hello
 		return Secured{}, err
 	}
 	c.CurvePreferences = groups
-	s := Secured{Conn: tls.Client(conn, c), Facts: facts}
+	s := Secured{Conn: tls.Client(conn, c), Raw: conn.Conn, Facts: facts}
 	// Not HandshakeContext: it starts a goroutine to watch a context that conn watches already.
 	err = HandshakeError(ctx, s.Conn.Handshake(), facts)
 	conn.Limit = nil

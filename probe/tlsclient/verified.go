@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 )
@@ -58,8 +59,9 @@ func (v *verifications) chainExpiry(presented []*x509.Certificate, roots *x509.C
 	if err != nil {
 		return time.Time{}, err
 	}
-	found = verified{expiry: chainExpiry(chains), checked: now}
-	found.from, found.until = validity(chains)
+	all := slices.Concat(chains...)
+	lastValid := slices.MaxFunc(all, func(a, b *x509.Certificate) int { return a.NotBefore.Compare(b.NotBefore) })
+	found = verified{expiry: chainExpiry(chains), from: lastValid.NotBefore, until: firstToExpire(all).NotAfter, checked: now}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.roots != roots {
@@ -83,20 +85,4 @@ func digest(certificates []*x509.Certificate) (sum [sha256.Size]byte) {
 	}
 	h.Sum(sum[:0])
 	return sum
-}
-
-// validity is the time in which all certificates of all chains are valid.
-func validity(chains [][]*x509.Certificate) (from, until time.Time) {
-	until = firstToExpire(chains[0]).NotAfter
-	for _, chain := range chains {
-		for _, c := range chain {
-			if c.NotBefore.After(from) {
-				from = c.NotBefore
-			}
-		}
-		if expiry := firstToExpire(chain).NotAfter; expiry.Before(until) {
-			until = expiry
-		}
-	}
-	return from, until
 }
