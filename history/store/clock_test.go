@@ -131,7 +131,7 @@ func TestRollupsEqualResults(t *testing.T) {
 		bl := new(block.Block)
 		at := start.Add(time.Duration(rng.Int64N(int64(interval))))
 		for at.Before(start.Add(24 * time.Hour)) {
-			p := block.Point{Time: at.UnixMilli(), Interval: interval.Milliseconds(), State: block.State(rng.IntN(3))}
+			p := block.Point{Turn: block.Turn{Time: at.UnixMilli(), Interval: interval.Milliseconds()}, State: block.State(rng.IntN(3))}
 			if p.State != block.Unknown {
 				p.Duration = block.EncodeDuration(time.Duration(rng.IntN(1e7))*time.Microsecond, block.Fine)
 			}

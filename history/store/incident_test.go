@@ -225,7 +225,7 @@ func TestMain(m *testing.M) {
 func FuzzTarget(f *testing.F) {
 	l := newLive(7)
 	l.configure(crashTargets[0])
-	l.count(&block.Point{Time: 1000, Interval: 1000, State: block.Up, Duration: 20})
+	l.count(&block.Point{Turn: block.Turn{Time: 1000, Interval: 1000}, State: block.Up, Duration: 20})
 	f.Add(encodeJSON(&targetRow{Target: *l.info, State: l.state}))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		row, err := decodeTarget(append(make([]byte, rowHead), block.Pack(text)...))
@@ -234,7 +234,7 @@ func FuzzTarget(f *testing.F) {
 		}
 		l := newLive(7)
 		l.restore(row)
-		l.count(&block.Point{Time: 1 << 41, Interval: 1000, State: block.Up, Duration: 20})
+		l.count(&block.Point{Turn: block.Turn{Time: 1 << 41, Interval: 1000}, State: block.Up, Duration: 20})
 		var sum history.Summary
 		l.summary(&sum, make([]history.Counts, 48), history.Range24h, 1<<42)
 		if _, err := decodeTarget(packRow((&targetRow{Target: *l.info, State: l.state}).encode())); err != nil {
@@ -244,7 +244,7 @@ func FuzzTarget(f *testing.F) {
 }
 
 func FuzzJournal(f *testing.F) {
-	p := block.Point{Time: 1000, Interval: 1000, State: block.Down, Failure: &block.Failure{Stage: "tls", Reason: "timeout"}}
+	p := block.Point{Turn: block.Turn{Time: 1000, Interval: 1000}, State: block.Down, Failure: &block.Failure{Stage: "tls", Reason: "timeout"}}
 	f.Add(block.AppendPoint(numbers(nil, 7), new(block.Point), &p))
 	f.Fuzz(func(t *testing.T, row []byte) {
 		var again []byte

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -118,7 +117,7 @@ func (s *Store) fill(tx *bbolt.Tx, id uint64, level int, g *block.Grid, stop fun
 			s.fillDay(tx, id, d, level, g, &bl)
 		}
 	}
-	rest := block.Block{Before: before.Time, BeforeInterval: before.Interval}
+	rest := block.Block{Before: before}
 	for _, p := range open {
 		if d := block.DayOf(p.Time); d >= first && d <= last {
 			rest.Points = append(rest.Points, p)
@@ -128,8 +127,8 @@ func (s *Store) fill(tx *bbolt.Tx, id uint64, level int, g *block.Grid, stop fun
 		block.SortPoints(rest.Points)
 		g.AddBlock(&rest)
 	}
-	if g.Last == 0 { // it may be a gap as a whole
-		g.Last, g.Interval = s.lastBefore(tx, id, first)
+	if g.Last.Time == 0 { // it may be a gap as a whole
+		g.Last = s.lastBefore(tx, id, first)
 	}
 	return nil
 }
@@ -150,7 +149,7 @@ func (s *Store) fillDay(tx *bbolt.Tx, id uint64, d int64, level int, g *block.Gr
 }
 
 // openPoints returns the results that a transaction does not see in blocks, and the turn before them.
-func (s *Store) openPoints(tx *bbolt.Tx, id uint64) (points []block.Point, before block.Point, err error) {
+func (s *Store) openPoints(tx *bbolt.Tx, id uint64) (points []block.Point, before block.Turn, err error) {
 	sealed, _ := rowNumbers(tx.Bucket(bucketTargets).Get(numbers(nil, id)))
 	s.mu.Lock()
 	l := s.byID[id]
@@ -173,14 +172,14 @@ func (s *Store) openPoints(tx *bbolt.Tx, id uint64) (points []block.Point, befor
 }
 
 // lastBefore is a target's last turn in the days before one.
-func (s *Store) lastBefore(tx *bbolt.Tx, id uint64, before int64) (at, interval int64) {
+func (s *Store) lastBefore(tx *bbolt.Tx, id uint64, before int64) block.Turn {
 	oldest, found := oldestDay(tx)
 	for d := before - 1; found && d >= oldest; d-- {
 		if ch := s.readChunk(tx.Bucket(bucketDays), d, id); ch != nil {
-			return ch.Last, ch.Interval
+			return ch.Last
 		}
 	}
-	return 0, 0
+	return block.Turn{}
 }
 
 // Results implements history.Source.
@@ -219,8 +218,7 @@ func (s *Store) Results(ctx context.Context, id string, from, to time.Time, limi
 			}
 			for i := len(bl.Points) - 1; i >= 0 && len(results) < limit; i-- {
 				if p := &bl.Points[i]; p.Time >= start && p.Time < end {
-					results = slices.Grow(results, 1)[:len(results)+1]
-					p.Fill(&results[len(results)-1])
+					results = append(results, p.Result())
 				}
 			}
 		}
@@ -248,13 +246,11 @@ func (s *Store) daysOf(tx *bbolt.Tx, open []block.Point) (first, last int64) {
 // targetOf is what is known of a target; its Module is empty when nothing is.
 func (s *Store) targetOf(tx *bbolt.Tx, id string) probe.Target {
 	s.mu.Lock()
-	l := s.byID[rowID(id)]
-	s.mu.Unlock()
-	if l != nil {
-		s.mu.Lock()
+	if l := s.byID[rowID(id)]; l != nil {
 		defer s.mu.Unlock()
 		return *l.info
 	}
+	s.mu.Unlock()
 	if row := s.readTarget(tx, rowID(id)); row != nil {
 		return row.Target
 	}

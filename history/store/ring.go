@@ -131,23 +131,10 @@ func (r *ring) add(number int64, c history.Counts) {
 	}
 }
 
-func (r *ring) addPoint(p *block.Point) {
-	var c history.Counts
-	switch p.State {
-	case block.Up:
-		c.Up = 1
-	case block.Down:
-		c.Down = 1
-	default:
-		c.Unknown = 1
-	}
-	r.add(p.Time/r.width(), c)
-}
-
 // addGap counts the turns that did not come until next.
-func (r *ring) addGap(last *block.Point, next int64) {
+func (r *ring) addGap(last block.Turn, next int64) {
 	oldest := next/r.width() - int64(r.n()) + 1
-	block.EachMissing(last.Time, next, last.Interval, oldest*r.width(), r.width(), r.n(), func(i int, missing uint32) {
+	last.EachMissing(next, oldest*r.width(), r.width(), r.n(), func(i int, missing uint32) {
 		r.add(oldest+int64(i), history.Counts{Unknown: missing})
 	})
 }

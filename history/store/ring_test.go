@@ -53,7 +53,7 @@ func TestSteadyTargetIsSmall(t *testing.T) {
 	l := newLive(1)
 	at := time.Now().Add(-90 * 24 * time.Hour).UnixMilli()
 	for range 90 * 24 * 60 {
-		l.count(&block.Point{Time: at, Interval: block.Minute, State: block.Up, Duration: 100})
+		l.count(&block.Point{Turn: block.Turn{Time: at, Interval: block.Minute}, State: block.Up, Duration: 100})
 		at += block.Minute
 	}
 	for _, r := range l.rings() {

@@ -198,29 +198,29 @@ func (d *disk) put(tx *bbolt.Tx, b *batch) error {
 func (d *disk) putSeal(tx *bbolt.Tx, s *seal) error {
 	points := d.pointsOf(s.open)
 	block.SortPoints(points)
-	before, interval := s.open.Before.Time, s.open.Before.Interval
+	before := s.open.Before.Turn
 	for len(points) > 0 {
 		day := block.DayOf(points[0].Time)
 		n := 1
 		for n < len(points) && block.DayOf(points[n].Time) == day {
 			n++
 		}
-		if err := d.putDay(tx, s.live.id, day, before, interval, points[:n]); err != nil {
+		if err := d.putDay(tx, s.live.id, day, before, points[:n]); err != nil {
 			return err
 		}
-		before, interval = points[n-1].Time, points[n-1].Interval
+		before = points[n-1].Turn
 		points = points[n:]
 	}
 	return tx.Bucket(bucketTargets).Put(numbers(nil, s.live.id), packRow(s.row))
 }
 
 // putDay adds results to those of their day, and rolls the day up.
-func (d *disk) putDay(tx *bbolt.Tx, id uint64, day, before, interval int64, points []block.Point) error {
+func (d *disk) putDay(tx *bbolt.Tx, id uint64, day int64, before block.Turn, points []block.Point) error {
 	key := dayTargetKey(day, id)
 	bl := &d.day
 	bl.Points = bl.Points[:0]
 	known := d.readBlock(tx, day, id, bl)
-	bl.Join(before, interval, points)
+	bl.Join(before, points)
 	packed := bl.Encode()
 	if err := tx.Bucket(bucketResults).Put(key, packed); err != nil {
 		return err
