@@ -20,8 +20,8 @@ func (s *Source) find(ctx context.Context, id string) (probe.Key, *probe.Target,
 	if configured {
 		return t.Key(), t, nil
 	}
-	_, span := history.Range90d.Buckets()
-	vector, err := s.vector(ctx, byTarget("max", over("last_over_time", selector("rollcall_target_interval_seconds", probe.Key{}), 90*span)), time.Now())
+	n, span := history.Range90d.Buckets()
+	vector, err := s.intervals(ctx, time.Now(), time.Duration(n)*span)
 	if err != nil {
 		return probe.Key{}, t, err
 	}
