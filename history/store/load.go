@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"maps"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -113,47 +114,47 @@ func (d *disk) takeOver(found *content) {
 }
 
 func newLive(id uint64) *live {
-	l := new(live)
-	l.reset(id)
-	return l
+	return &live{id: id, state: newState(), window: windowOf(id, time.Now())}
 }
 
-func (l *live) reset(id uint64) {
-	*l = live{id: id, state: newState(), window: windowOf(id, time.Now())}
-}
-
-// restore takes over what the file has of a target; nil: nothing.
+// restore takes over what the file has of a target, in place of what is in memory; nil: nothing.
 func (l *live) restore(row *targetRow) {
-	good, info, left, save := l.good, l.info, l.left, l.save
-	l.reset(l.id)
-	l.good, l.info, l.left, l.save, l.loaded = good, info, left, save, true
+	l.open, l.openSince, l.recount, l.loaded = block.Stream{}, 0, false, true
 	if row == nil {
-		l.save = true
+		l.state, l.sealed, l.save = newState(), 0, true
 		if l.info == nil {
 			l.info = new(probe.Target) // the file has results of it, and a crash came before its row
 		}
 		return
 	}
 	l.state, l.sealed = row.State, row.sealed
-	if info == nil {
+	if l.info == nil {
 		info := row.Target // without the rest of the row
 		l.info, l.left = &info, row.left
 		return
 	}
-	l.save = save || row.left != 0 || !sameTarget(&row.Target, info)
+	l.save = l.save || row.left != 0 || !sameTarget(&row.Target, l.info)
 }
 
-// install takes the targets over that Apply was called with.
+// install takes over the targets that Apply was called with.
 func (d *disk) install(now time.Time) {
 	d.mu.Lock()
-	wanted, all := d.wanted, d.wantedAll
-	if !d.changed {
-		d.mu.Unlock()
+	wanted := d.wanted
+	d.wanted = nil
+	d.mu.Unlock()
+	if wanted == nil {
 		return
 	}
-	d.wanted, d.changed = nil, false
+	d.configure(wanted)
+	if wanted.all {
+		d.leaveOthers(now)
+	}
+}
+
+func (d *disk) configure(wanted *configuration) {
 	fresh := make(map[uint64]*live)
-	for _, t := range wanted {
+	d.mu.Lock()
+	for _, t := range wanted.targets {
 		if id := t.Key().Number(); d.byID[id] == nil {
 			fresh[id] = newLive(id)
 		}
@@ -161,36 +162,27 @@ func (d *disk) install(now time.Time) {
 	d.mu.Unlock()
 	d.load(fresh)
 	d.mu.Lock()
-	old := d.order
-	d.order = make([]*live, 0, len(wanted))
-	kept := make(map[*live]bool, len(wanted))
-	for _, t := range wanted {
-		id := t.Key().Number()
-		l := d.byID[id]
-		if l == nil {
-			l = fresh[id]
-			d.byID[id] = l
-		}
+	defer d.mu.Unlock()
+	maps.Copy(d.byID, fresh)
+	order := make([]*live, 0, len(wanted.targets))
+	kept := make(map[*live]bool, len(wanted.targets))
+	for _, t := range wanted.targets {
+		l := d.byID[t.Key().Number()]
 		if kept[l] {
 			continue // it is there twice
 		}
 		l.configure(t)
 		kept[l] = true
-		d.order = append(d.order, l)
+		order = append(order, l)
 	}
-	for _, l := range old {
-		switch {
-		case kept[l]:
-		case all:
-			d.leave(l, now)
-		default:
-			d.order = append(d.order, l)
+	if !wanted.all {
+		for _, l := range d.order {
+			if !kept[l] {
+				order = append(order, l)
+			}
 		}
 	}
-	d.mu.Unlock()
-	if all && !d.applied {
-		d.leaveOthers(now)
-	}
+	d.order = order
 }
 
 // load reads what the file has of targets.
@@ -198,13 +190,55 @@ func (d *disk) load(lives map[uint64]*live) {
 	err := d.view(func(tx *bbolt.Tx) error {
 		for id, l := range lives {
 			l.restore(d.readTarget(tx, id))
-			l.left = 0
 		}
 		return nil
 	})
 	if err != nil && d.file.Load() != nil {
 		d.failed(err)
 	}
+}
+
+// leaveOthers has the targets leave that are no longer configured. At first they are also those that only the file knows:
+// rollcall was stopped when the configuration changed.
+func (d *disk) leaveOthers(now time.Time) {
+	if !d.applied {
+		d.loadOthers()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	configured := make(map[*live]bool, len(d.order))
+	for _, l := range d.order {
+		configured[l] = true
+	}
+	for _, l := range d.byID {
+		if l.left == 0 && !configured[l] {
+			d.leave(l, now)
+		}
+	}
+}
+
+// loadOthers reads the targets that did not leave, as the file has it, and are not in memory.
+func (d *disk) loadOthers() {
+	others := make(map[uint64]*live)
+	err := d.view(func(tx *bbolt.Tx) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return tx.Bucket(bucketTargets).ForEach(func(k, value []byte) error {
+			id := keyNumber(k, 0)
+			if _, left := rowNumbers(value); left == 0 && d.byID[id] == nil {
+				others[id] = newLive(id)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return // the file is not open, or the next transaction says it
+	}
+	d.applied = true
+	d.load(others)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.Copy(d.byID, others)
 }
 
 // leave ends what is known of a target that is no longer configured. s.mu is held.
@@ -215,49 +249,6 @@ func (d *disk) leave(l *live, now time.Time) {
 		d.change(i, nil)
 	}
 	l.left, l.save = now.UnixMilli(), true
-}
-
-// leaveOthers has the targets leave that the file knows as configured and that are no longer: rollcall was stopped when
-// the configuration changed.
-func (d *disk) leaveOthers(now time.Time) {
-	gone := make(map[uint64]*live)
-	err := d.view(func(tx *bbolt.Tx) error {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		configured := make(map[*live]bool, len(d.order))
-		for _, l := range d.order {
-			configured[l] = true
-		}
-		for id, l := range d.byID {
-			if !configured[l] && l.left == 0 {
-				gone[id] = l
-			}
-		}
-		return tx.Bucket(bucketTargets).ForEach(func(k, value []byte) error {
-			if _, left := rowNumbers(value); left == 0 && d.byID[keyNumber(k, 0)] == nil {
-				gone[keyNumber(k, 0)] = nil
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return // the file is not open, or the next transaction says it
-	}
-	d.applied = true
-	fresh := make(map[uint64]*live)
-	for id, l := range gone {
-		if l == nil {
-			fresh[id] = newLive(id)
-			gone[id] = fresh[id]
-		}
-	}
-	d.load(fresh)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for id, l := range gone {
-		d.byID[id] = l
-		d.leave(l, now)
-	}
 }
 
 // countAnew counts the buckets of targets anew for which the clock was set back: a clock that was ahead for a moment has

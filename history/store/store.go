@@ -42,9 +42,7 @@ type Store struct {
 	started chan struct{}   // closed when the file has been read, or could not be
 
 	mu        sync.Mutex
-	wanted    []*probe.Target    // of Apply, until the disk goroutine installs them
-	wantedAll bool               // there are no other configured targets
-	changed   bool               // wanted is not installed yet
+	wanted    *configuration     // of Apply, until the disk goroutine installs it; nil: it has
 	order     []*live            // configured
 	byID      map[uint64]*live   // also those that left and are not saved yet
 	journal   []byte             // entries that are in no row of the file's journal
@@ -58,6 +56,12 @@ type Store struct {
 	since     time.Time
 	lastWrite time.Time
 	oldest    extent
+}
+
+// configuration is what Apply was called with.
+type configuration struct {
+	targets []*probe.Target
+	all     bool // there are no other configured targets
 }
 
 // counters can be read without the lock.
@@ -109,15 +113,15 @@ func (s *Store) Run(ctx context.Context) {
 // Apply replaces the configured targets. One that was there before keeps its state; what is kept of one that left stays
 // until it is too old. Observe ignores targets that are not configured. It may be called before and during Run, and
 // takes effect soon after; Flush waits for it.
-func (s *Store) Apply(targets []*probe.Target) { s.want(targets, true) }
+func (s *Store) Apply(targets []*probe.Target) { s.want(&configuration{targets, true}) }
 
 // ApplyPart is Apply while not all configured targets are known, because a source of targets has not answered yet: none
 // leaves by it.
-func (s *Store) ApplyPart(targets []*probe.Target) { s.want(targets, false) }
+func (s *Store) ApplyPart(targets []*probe.Target) { s.want(&configuration{targets, false}) }
 
-func (s *Store) want(targets []*probe.Target, all bool) {
+func (s *Store) want(c *configuration) {
 	s.mu.Lock()
-	s.wanted, s.wantedAll, s.changed = targets, all, true
+	s.wanted = c
 	s.mu.Unlock()
 	select {
 	case s.work <- struct{}{}:
