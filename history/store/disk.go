@@ -51,6 +51,7 @@ func (s *Store) runDisk(ctx context.Context) {
 // disk is the state of the disk goroutine.
 type disk struct {
 	*Store
+	all       bool // all configured targets are known
 	applied   bool // targets were configured once, with the file open
 	lastFlush time.Time
 	retryAt   time.Time    // after a failure; zero: at once

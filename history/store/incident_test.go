@@ -365,3 +365,37 @@ func TestAnotherReasonHasEvidenceOfItsOwn(t *testing.T) {
 		}
 	})
 }
+
+// TestTargetsThatLeftBeforeTheFileWasThere ends the incident of a target that is no longer configured, although the file could
+// not be opened when the configuration was applied.
+func TestTargetsThatLeftBeforeTheFileWasThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "storage")
+		s, stop := runStore(t, Options{Dir: dir})
+		defer func() { stop() }()
+		s.Apply(crashTargets)
+		flush(t, s)
+		s.Observe(testRecord(crashTargets[0], time.Now(), history.StateDown, time.Second))
+		stop()
+		if err := os.Rename(dir, dir+".away"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, stop = runStore(t, Options{Dir: dir})
+		s.Apply(crashTargets[1:])
+		synctest.Wait()
+		if s.Status().Problem == "" {
+			t.Fatal("the file could be opened")
+		}
+		if err := errors.Join(os.Remove(dir), os.Rename(dir+".away", dir)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * retryEvery)
+		list, err := s.Incidents(t.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, 0)
+		if err != nil || len(list) != 1 || !list[0].Left {
+			t.Errorf("incidents: %+v: %v", list, err)
+		}
+	})
+}

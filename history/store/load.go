@@ -136,17 +136,17 @@ func (l *live) restore(row *targetRow) {
 	l.save = l.save || row.left != 0 || !sameTarget(&row.Target, l.info)
 }
 
-// install takes over the targets that Apply was called with.
+// install takes over the targets that Apply was called with. The others leave then, and those in a file once it is open.
 func (d *disk) install(now time.Time) {
 	d.mu.Lock()
 	wanted := d.wanted
 	d.wanted = nil
 	d.mu.Unlock()
-	if wanted == nil {
-		return
+	if wanted != nil {
+		d.configure(wanted)
+		d.all = wanted.all
 	}
-	d.configure(wanted)
-	if wanted.all {
+	if d.all && (wanted != nil || !d.applied && d.file.Load() != nil) {
 		d.leaveOthers(now)
 	}
 }
