@@ -118,7 +118,7 @@ func (d *disk) newBatch(now time.Time) *batch {
 	b := &batch{row: d.row, journal: d.journal, pending: d.pending, oldest: d.needed, changes: maps.Clone(d.changes)}
 	d.journal = nil
 	for _, c := range b.changes {
-		c.row = encodeIncident(c.incident)
+		c.saved = *c.incident
 	}
 	for len(d.plan) > 0 && len(b.seals) < sealsPerFlush {
 		l := d.plan[0]
