@@ -132,7 +132,7 @@ func (s *Store) Incidents(ctx context.Context, filter history.IncidentFilter, fr
 			found = append(found, i)
 		}
 	}
-	err := s.query(func(tx *bbolt.Tx) error {
+	err := s.read(func(tx *bbolt.Tx) error {
 		stored, err := q.run(ctx, tx, fresh)
 		found = append(found, stored...)
 		slices.SortFunc(found, latestFirst)
@@ -208,7 +208,7 @@ func (s *Store) Incident(_ context.Context, id string) (history.Incident, error)
 		evidence = c.evidence
 	}
 	s.mu.Unlock()
-	err := s.query(func(tx *bbolt.Tx) error {
+	err := s.read(func(tx *bbolt.Tx) error {
 		key := numbers(nil, rowID(id))
 		if !found {
 			stored, err := decodeIncident(tx.Bucket(bucketIncident).Get(key))

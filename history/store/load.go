@@ -282,9 +282,9 @@ func (d *disk) bucketsOf(l *live, now int64) (grids []*block.Grid, last block.Po
 	d.mu.Unlock()
 	err = d.read(func(tx *bbolt.Tx) error {
 		grids = nil
-		for level, r := range l.rings() {
+		for i, r := range l.rings() {
 			g := r.grid(now)
-			if err := d.fill(tx, l.id, level, g, func() error { return nil }); err != nil {
+			if err := d.fill(tx, l.id, i+1, g, func() error { return nil }); err != nil {
 				return err
 			}
 			grids = append(grids, g)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -14,23 +13,6 @@ import (
 )
 
 const defaultLimit = 1000
-
-// errSealed says that a target was sealed after a transaction began, so that another has to be used.
-var errSealed = errors.New("a seal came in between")
-
-// read runs a reading transaction, again if a seal comes in between.
-func (s *Store) read(do func(*bbolt.Tx) error) error {
-	for {
-		var failed error
-		err := s.query(func(tx *bbolt.Tx) error { failed = do(tx); return nil })
-		switch {
-		case err != nil:
-			return err
-		case !errors.Is(failed, errSealed):
-			return failed
-		}
-	}
-}
 
 // Series implements history.Source.
 func (s *Store) Series(ctx context.Context, id string, from, to time.Time, step time.Duration) (history.Series, error) {
@@ -74,30 +56,29 @@ func (s *Store) Series(ctx context.Context, id string, from, to time.Time, step 
 // first.
 func (s *Store) coarserStep(from time.Time, step time.Duration) time.Duration {
 	s.mu.Lock()
-	begins := [...]time.Time{s.oldest.results, s.oldest.minutes, s.oldest.hours, s.oldest.days}
+	begins := s.oldest.begins
 	s.mu.Unlock()
 	if !begins[0].IsZero() && (begins[1].IsZero() || begins[0].Before(begins[1])) {
 		begins[1] = begins[0] // results are rolled up when they are read; see worthRollingUp
 	}
 	for {
-		level := levelFor(step.Milliseconds()) + 1 // its place in begins
+		level := levelFor(step.Milliseconds())
 		next := level + 1
-		if next == len(begins) || !from.Before(begins[level]) || begins[next].IsZero() || !begins[next].Before(begins[level]) {
+		if next == len(levels) || !from.Before(begins[level]) || begins[next].IsZero() || !begins[next].Before(begins[level]) {
 			return step
 		}
-		width := time.Duration(levels[level].step) * time.Millisecond
+		width := time.Duration(levels[next].step) * time.Millisecond
 		step = (step + width - 1) / width * width
 	}
 }
 
-// levelFor is the coarsest level whose rollups fit into steps; -1: single results.
+// levelFor is the coarsest level whose rollups fit into steps.
 func levelFor(step int64) int {
-	for i := len(levels) - 1; i >= 0; i-- {
-		if step%levels[i].step == 0 {
-			return i
-		}
+	level := len(levels) - 1
+	for level > 0 && step%levels[level].step != 0 {
+		level--
 	}
-	return -1
+	return level
 }
 
 // fill counts everything that is known of a target in the grid's time. stop is asked once a day of it.
@@ -135,12 +116,12 @@ func (s *Store) fill(tx *bbolt.Tx, id uint64, level int, g *block.Grid, stop fun
 
 // fillDay counts a day, from the level asked for or the next that is there. bl is memory to use.
 func (s *Store) fillDay(tx *bbolt.Tx, id uint64, d int64, level int, g *block.Grid, bl *block.Block) {
-	fromResults := level < 0 || level == 0 && tx.Bucket(bucketMinutes).Get(dayTargetKey(d, id)) == nil // see worthRollingUp
+	fromResults := level == 0 || level == 1 && tx.Bucket(bucketMinutes).Get(dayTargetKey(d, id)) == nil // see worthRollingUp
 	if fromResults && s.readBlock(tx, d, id, bl) {
 		g.AddBlock(bl)
 		return
 	}
-	for _, level := range levels[max(level, 0):] {
+	for _, level := range levels[max(level, 1):] {
 		if ch := s.readChunk(tx.Bucket(level.bucket), d, id); ch != nil {
 			g.AddChunk(ch)
 			return

@@ -226,7 +226,7 @@ func (d *disk) putDay(tx *bbolt.Tx, id uint64, day int64, before block.Turn, poi
 		return err
 	}
 	onlyRollups := !known && tx.Bucket(bucketDays).Get(key) != nil // the results of before are deleted
-	for _, level := range levels {
+	for _, level := range levels[1:] {
 		b := tx.Bucket(level.bucket)
 		ch := block.NewChunk(bl, day, level.step, d.cells)
 		d.cells = ch.Cells

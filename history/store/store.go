@@ -208,7 +208,7 @@ func (s *Store) Stats() Stats {
 func (s *Store) Status() history.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := history.Status{Kind: "embedded", Loading: s.loading, Oldest: s.oldest.any, Results: s.oldest.results, Bytes: s.oldest.bytes}
+	status := history.Status{Kind: "embedded", Loading: s.loading, Oldest: s.oldest.any, Results: s.oldest.begins[0], Bytes: s.oldest.bytes}
 	if s.problem != nil {
 		status.Problem, status.Since = s.problem.Error(), s.since
 	}
