@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -172,10 +173,7 @@ func (d *disk) flushAll() error {
 func (d *disk) reason() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.problem == nil {
-		return errNoFile
-	}
-	return d.problem
+	return cmp.Or(d.problem, errNoFile)
 }
 
 // shed keeps what cannot be written from filling the memory.

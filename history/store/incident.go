@@ -83,11 +83,8 @@ func decodeIncident(value []byte) (i history.Incident, err error) {
 
 // deleteIncidents deletes up to limit incidents that began before an instant.
 func deleteIncidents(tx *bbolt.Tx, before int64, limit int) (n int, err error) {
-	for c := tx.Bucket(bucketByTime).Cursor(); n < limit; n++ {
-		k, _ := c.First()
-		if k == nil || int64(keyNumber(k, 0)) >= before {
-			break
-		}
+	c := tx.Bucket(bucketByTime).Cursor()
+	for k, _ := c.First(); k != nil && int64(keyNumber(k, 0)) < before && n < limit; k, _ = c.First() {
 		id := bytes.Clone(k[8:])
 		if i, err := decodeIncident(tx.Bucket(bucketIncident).Get(id)); err == nil {
 			if err := tx.Bucket(bucketByTarget).Delete(incidentKey(numbers(nil, rowID(i.TargetID)), &i)); err != nil {
@@ -97,6 +94,7 @@ func deleteIncidents(tx *bbolt.Tx, before int64, limit int) (n int, err error) {
 		if err := errors.Join(c.Delete(), tx.Bucket(bucketIncident).Delete(id), tx.Bucket(bucketEvidence).Delete(id)); err != nil {
 			return n, err
 		}
+		n++
 	}
 	return n, nil
 }

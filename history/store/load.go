@@ -258,28 +258,26 @@ func (d *disk) countAnew(now time.Time) {
 	d.mu.Lock()
 	for _, l := range d.order {
 		if l.recount && len(confused) < sealsPerFlush {
-			l.recount = false
 			confused = append(confused, l)
 		}
 	}
 	d.mu.Unlock()
 	for _, l := range confused {
-		grids, seen, err := d.bucketsOf(l, now.UnixMilli())
 		d.mu.Lock()
-		if err == nil && seen == l.Last {
+		last := l.Last
+		d.mu.Unlock()
+		grids, err := d.bucketsOf(l, now.UnixMilli())
+		d.mu.Lock()
+		if err == nil && l.Last == last { // no turn came meanwhile
 			l.setBuckets(grids)
-		} else {
-			l.recount = true // a turn came meanwhile
+			l.recount = false
 		}
 		d.mu.Unlock()
 	}
 }
 
-// bucketsOf counts a target's buckets from what the file and the open results have. last is the last turn before that.
-func (d *disk) bucketsOf(l *live, now int64) (grids []*block.Grid, last block.Point, err error) {
-	d.mu.Lock()
-	last = l.Last
-	d.mu.Unlock()
+// bucketsOf counts a target's buckets from what the file and the open results have.
+func (d *disk) bucketsOf(l *live, now int64) (grids []*block.Grid, err error) {
 	err = d.read(func(tx *bbolt.Tx) error {
 		grids = nil
 		for i, r := range l.rings() {
@@ -291,7 +289,7 @@ func (d *disk) bucketsOf(l *live, now int64) (grids []*block.Grid, last block.Po
 		}
 		return nil
 	})
-	return grids, last, err
+	return grids, err
 }
 
 // setBuckets replaces what was counted.

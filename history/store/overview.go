@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/hex"
 	"time"
 
 	"rollcall/history"
@@ -98,11 +99,4 @@ func (l *live) summary(sum *history.Summary, buckets []history.Counts, r history
 }
 
 // hexID is the ID of a target from its key.
-func hexID(id uint64) string {
-	const digits = "0123456789abcdef"
-	var b [16]byte
-	for i := range b {
-		b[i] = digits[id>>(60-4*i)&15]
-	}
-	return string(b[:])
-}
+func hexID(id uint64) string { return hex.EncodeToString(numbers(nil, id)) }

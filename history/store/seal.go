@@ -176,17 +176,12 @@ func (d *disk) put(tx *bbolt.Tx, b *batch) error {
 			return err
 		}
 	}
-	for c := journal.Cursor(); ; {
-		k, _ := c.First()
-		if k == nil || keyNumber(k, 0) >= b.oldest {
-			break
-		}
+	c := journal.Cursor()
+	for k, _ := c.First(); k != nil && keyNumber(k, 0) < b.oldest; k, _ = c.First() {
 		if err := c.Delete(); err != nil {
 			return err
 		}
 	}
-	// In the order of the keys the pages are used best.
-	slices.SortFunc(b.seals, func(a, b seal) int { return cmp.Compare(a.live.id, b.live.id) })
 	for i := range b.seals {
 		if err := d.putSeal(tx, &b.seals[i]); err != nil {
 			return err
