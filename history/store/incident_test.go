@@ -249,14 +249,14 @@ func FuzzJournal(f *testing.F) {
 	f.Fuzz(func(t *testing.T, row []byte) {
 		var again []byte
 		entries := 0
-		err := eachEntry(block.Pack(row), func(id uint64, p block.Point) {
+		err := eachEntry(block.Pack(row), func(id uint64, p *block.Point) {
 			entries++
-			again = block.AppendPoint(numbers(again, id), new(block.Point), &p)
+			again = block.AppendPoint(numbers(again, id), new(block.Point), p)
 		})
 		if err != nil {
 			return
 		}
-		if err := eachEntry(block.Pack(again), func(uint64, block.Point) { entries-- }); err != nil || entries != 0 {
+		if err := eachEntry(block.Pack(again), func(uint64, *block.Point) { entries-- }); err != nil || entries != 0 {
 			t.Errorf("%d entries are missing: %v", entries, err)
 		}
 	})

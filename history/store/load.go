@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"maps"
 	"time"
@@ -14,19 +15,20 @@ import (
 
 // content is what a file has when it is opened.
 type content struct {
-	row     uint64 // number of the journal's last row
-	entries map[uint64][]entry
-	targets map[uint64]*targetRow // of those in memory and in the journal; nil: no row, or a damaged one
+	row       uint64 // number of the journal's last row
+	journal   []journalRow
+	journaled map[uint64]bool       // the targets in it
+	targets   map[uint64]*targetRow // of those in memory and in the journal; nil: no row, or a damaged one
 }
 
-// entry is a result in the journal.
-type entry struct {
-	row   uint64
-	point block.Point
+// journalRow stays packed: unpacked, the results of two hours would take many times as much memory as all else.
+type journalRow struct {
+	number uint64
+	packed []byte
 }
 
 func (d *disk) readContent(f *boltfile.File) (*content, error) {
-	found := &content{entries: make(map[uint64][]entry), targets: make(map[uint64]*targetRow)}
+	found := &content{journaled: make(map[uint64]bool), targets: make(map[uint64]*targetRow)}
 	d.mu.Lock()
 	for id := range d.byID {
 		found.targets[id] = nil
@@ -36,15 +38,15 @@ func (d *disk) readContent(f *boltfile.File) (*content, error) {
 		journal := tx.Bucket(bucketJournal)
 		found.row = journal.Sequence()
 		err := journal.ForEach(func(key, value []byte) error {
-			err := eachEntry(value, func(id uint64, p block.Point) {
-				found.targets[id] = nil
-				found.entries[id] = append(found.entries[id], entry{keyNumber(key, 0), p})
-			})
-			if err != nil {
+			found.journal = append(found.journal, journalRow{keyNumber(key, 0), bytes.Clone(value)})
+			if err := eachEntry(value, func(id uint64, _ *block.Point) { found.journaled[id] = true }); err != nil {
 				d.unreadable(err)
 			}
 			return nil
 		})
+		for id := range found.journaled {
+			found.targets[id] = nil
+		}
 		for id := range found.targets {
 			found.targets[id] = d.readTarget(tx, id)
 		}
@@ -53,17 +55,19 @@ func (d *disk) readContent(f *boltfile.File) (*content, error) {
 	return found, err
 }
 
-// eachEntry calls visit with what a row of the journal has.
-func eachEntry(packed []byte, visit func(id uint64, p block.Point)) error {
+// eachEntry calls visit with what a row of the journal has; when it is damaged, with what comes before the damage. visit copies
+// what it keeps of a point.
+func eachEntry(packed []byte, visit func(id uint64, p *block.Point)) error {
 	row, err := block.Unpack(packed, nil)
+	var p block.Point
 	for err == nil && len(row) > 0 {
 		if len(row) <= 8 {
 			return block.ErrFormat
 		}
 		id := binary.BigEndian.Uint64(row)
-		var p block.Point
+		p = block.Point{}
 		if row, err = block.ReadPoint(row[8:], &p); err == nil {
-			visit(id, p)
+			visit(id, &p)
 		}
 	}
 	return err
@@ -76,7 +80,7 @@ func (d *disk) takeOver(found *content) {
 	d.row = max(d.row, found.row)
 	changes := d.changes
 	d.changes = make(map[string]*change, len(changes))
-	taken := make(map[string]bool)
+	taken := make(map[uint64][]block.Point) // targets of which the file knows, with what came before it could be opened
 	for id, row := range found.targets {
 		l := d.byID[id]
 		if l == nil {
@@ -85,29 +89,32 @@ func (d *disk) takeOver(found *content) {
 			}
 			d.byID[id] = l
 		}
-		if l.loaded || row == nil && len(found.entries[id]) == 0 {
+		if l.loaded || row == nil && !found.journaled[id] {
 			l.loaded, l.save, l.sealed = true, true, 0 // the file does not know it
 			d.urgent = d.urgent || len(l.open.Bytes) > 0
 			continue
 		}
-		taken[hexID(id)] = true
-		since := d.pointsOf(l.open)
+		taken[id] = d.pointsOf(l.open)
 		d.openBytes -= len(l.open.Bytes)
 		l.restore(row)
-		for _, e := range found.entries[id] {
-			if e.row > l.sealed {
-				d.count(l, &e.point, nil, e.row)
+	}
+	for _, row := range found.journal {
+		_ = eachEntry(row.packed, func(id uint64, p *block.Point) { // readContent has counted a damaged one
+			l := d.byID[id]
+			if _, known := taken[id]; known && row.number > l.sealed {
+				d.count(l, p, nil, row.number)
 			}
-		}
-		for i := range since {
-			d.count(l, &since[i], nil, d.row+1)
+		})
+	}
+	for id, points := range taken {
+		for i := range points {
+			d.count(d.byID[id], &points[i], nil, d.row+1)
 		}
 	}
 	for id, c := range changes {
-		switch again := d.changes[id]; {
-		case again != nil:
+		if again := d.changes[id]; again != nil {
 			again.evidence = c.evidence
-		case !taken[c.incident.TargetID]:
+		} else if _, known := taken[rowID(c.incident.TargetID)]; !known {
 			d.changes[id] = c
 		}
 	}
