@@ -22,8 +22,10 @@ const (
 
 // runDisk does everything that touches the file.
 func (s *Store) runDisk(ctx context.Context) {
-	d := &disk{Store: s}
-	d.start()
+	now := time.Now()
+	d := &disk{Store: s, lastFlush: now, expired: now}
+	d.reopen(now)
+	d.install(now)
 	close(s.started)
 	ticker := time.NewTicker(tickEvery)
 	defer ticker.Stop()
@@ -63,17 +65,6 @@ type disk struct {
 	day       block.Block  // memory for putDay
 	cells     []block.Cell // the same
 	needed    uint64       // the first row of the journal with a result that was in no block when the plan was made
-}
-
-// start opens and reads the file.
-func (d *disk) start() {
-	now := time.Now()
-	d.lastFlush, d.expired = now, now
-	d.reopen(now)
-	d.install(now)
-	d.mu.Lock()
-	d.loading = false
-	d.mu.Unlock()
 }
 
 // reopen opens the file if it is not open and takes over what it has. A damaged one is set aside, and what is in memory

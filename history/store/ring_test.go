@@ -66,9 +66,9 @@ func TestSteadyTargetIsSmall(t *testing.T) {
 // TestNewTargetsAreSealedInTurn: a tick writes some hundred rows at most, in the order of their keys, and those that are to be
 // written together later are neighbours.
 func TestNewTargetsAreSealedInTurn(t *testing.T) {
-	d := &disk{Store: New(Options{Dir: t.TempDir()})}
-	d.start()
 	now := time.Now()
+	d := &disk{Store: New(Options{Dir: t.TempDir()}), lastFlush: now, expired: now}
+	d.reopen(now)
 	defer func() { d.file.Load().Close() }()
 	targets := benchTargets(3 * sealsPerFlush / 2)
 	d.Apply(targets)

@@ -51,8 +51,7 @@ type Store struct {
 	openBytes int                // of all open streams
 	urgent    bool               // some of them are in no journal: what is to be sealed is sealed at once
 	changes   map[string]*change // of incidents by ID, not in the file yet
-	loading   bool
-	problem   error // why history cannot be kept now
+	problem   error              // why history cannot be kept now
 	since     time.Time
 	lastWrite time.Time
 	oldest    extent
@@ -84,7 +83,7 @@ func New(o Options) *Store {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Store{
-		options: o, logger: o.Logger, loading: true,
+		options: o, logger: o.Logger,
 		arrived: make(chan struct{}, 1), work: make(chan struct{}, 1), flushes: make(chan chan error), started: make(chan struct{}),
 		byID: make(map[uint64]*live), changes: make(map[string]*change),
 	}
@@ -208,7 +207,12 @@ func (s *Store) Stats() Stats {
 func (s *Store) Status() history.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := history.Status{Kind: "embedded", Loading: s.loading, Oldest: s.oldest.any, Results: s.oldest.begins[0], Bytes: s.oldest.bytes}
+	status := history.Status{Kind: "embedded", Oldest: s.oldest.any, Results: s.oldest.begins[0], Bytes: s.oldest.bytes}
+	select {
+	case <-s.started:
+	default:
+		status.Loading = true
+	}
 	if s.problem != nil {
 		status.Problem, status.Since = s.problem.Error(), s.since
 	}
