@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -191,3 +192,7 @@ func (s *Source) intervals(ctx context.Context, now time.Time, lately time.Durat
 func seconds(v model.SampleValue) time.Duration {
 	return time.Duration(float64(v) * float64(time.Second))
 }
+
+func earlier(a, b time.Time) time.Time { return slices.MinFunc([]time.Time{a, b}, time.Time.Compare) }
+
+func later(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }

@@ -114,7 +114,7 @@ func (q *incidentQuery) matches(i *history.Incident) bool {
 // Incidents implements history.Source.
 func (s *Store) Incidents(ctx context.Context, filter history.IncidentFilter, from, to time.Time, limit int) ([]history.Incident, error) {
 	if limit <= 0 {
-		limit = defaultLimit
+		limit = history.DefaultLimit
 	}
 	q := incidentQuery{filter: filter, from: 0, to: 1<<63 - 1, limit: limit}
 	if !from.IsZero() {

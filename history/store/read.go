@@ -12,29 +12,22 @@ import (
 	"rollcall/probe"
 )
 
-const defaultLimit = 1000
-
 // Series implements history.Source.
 func (s *Store) Series(ctx context.Context, id string, from, to time.Time, step time.Duration) (history.Series, error) {
 	if step < time.Second || step%time.Second != 0 {
 		return history.Series{}, fmt.Errorf("a step of %v; accepted: whole seconds, at least one", step)
 	}
 	step = s.coarserStep(from, step)
-	start, end := from.UTC().Truncate(step), to.UTC().Truncate(step)
-	if end.Before(to) {
-		end = end.Add(step)
+	series, err := history.NewSeries(from, to, step)
+	if err != nil {
+		return history.Series{}, err
 	}
-	n := end.Sub(start) / step
-	if n < 1 || n > history.MaxPoints {
-		return history.Series{}, fmt.Errorf("%d steps of %v; accepted: 1 to %d", n, step, history.MaxPoints)
-	}
-	series := history.Series{From: start, To: end, Step: step}
 	var g *block.Grid
-	err := s.read(func(tx *bbolt.Tx) error {
+	err = s.read(func(tx *bbolt.Tx) error {
 		if series.Target = s.targetOf(tx, id); series.Target.Module == "" {
 			return history.ErrNotFound
 		}
-		g = &block.Grid{From: start.UnixMilli(), Step: step.Milliseconds(), Cells: make([]block.Cell, n)}
+		g = &block.Grid{From: series.From.UnixMilli(), Step: step.Milliseconds(), Cells: make([]block.Cell, len(series.Points))}
 		return s.fill(tx, rowID(id), levelFor(g.Step), g, ctx.Err)
 	})
 	if err != nil {
@@ -42,7 +35,6 @@ func (s *Store) Series(ctx context.Context, id string, from, to time.Time, step 
 	}
 	g.Gap(time.Now().UnixMilli())
 	var all block.Cell
-	series.Points = make([]history.Point, n)
 	for i := range g.Cells {
 		series.Points[i] = g.Cells[i].Point(g.From + int64(i)*g.Step)
 		all.Merge(&g.Cells[i])
@@ -166,7 +158,7 @@ func (s *Store) lastBefore(tx *bbolt.Tx, id uint64, before int64) block.Turn {
 // Results implements history.Source.
 func (s *Store) Results(ctx context.Context, id string, from, to time.Time, limit int) ([]history.Result, error) {
 	if limit <= 0 {
-		limit = defaultLimit
+		limit = history.DefaultLimit
 	}
 	var results []history.Result
 	err := s.read(func(tx *bbolt.Tx) error {
