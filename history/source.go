@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -34,3 +35,20 @@ type Source interface {
 
 // MaxPoints is how many points a series has at most.
 const MaxPoints = 5000
+
+// DefaultLimit is what a limit of 0 means.
+const DefaultLimit = 1000
+
+// NewSeries returns a series as Source.Series makes it, without its target and with nothing in its points.
+func NewSeries(from, to time.Time, step time.Duration) (Series, error) {
+	s := Series{From: from.UTC().Truncate(step), To: to.UTC().Truncate(step), Step: step}
+	if s.To.Before(to) {
+		s.To = s.To.Add(step)
+	}
+	n := s.To.Sub(s.From) / step
+	if n < 1 || n > MaxPoints {
+		return Series{}, fmt.Errorf("%d steps of %v; accepted: 1 to %d", n, step, MaxPoints)
+	}
+	s.Points = make([]Point, n)
+	return s, nil
+}

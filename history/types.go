@@ -3,6 +3,7 @@ package history
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"rollcall/probe"
@@ -34,10 +35,8 @@ func Ranges() []Range { return []Range{Range24h, Range7d, Range30d, Range90d} }
 
 // ParseRange reads a range as it stands in a URL.
 func ParseRange(s string) (Range, error) {
-	for _, r := range Ranges() {
-		if string(r) == s {
-			return r, nil
-		}
+	if r := Range(s); slices.Contains(Ranges(), r) {
+		return r, nil
 	}
 	return "", fmt.Errorf("%q is no range; accepted: 24h, 7d, 30d, 90d", s)
 }

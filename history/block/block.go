@@ -13,9 +13,8 @@ const MaxPoints = 1 << 20
 
 // Block is the results of a target and a day, in the order of time, with the turn before the first.
 type Block struct {
-	Before         int64 // its time; 0: there is none
-	BeforeInterval int64
-	Points         []Point
+	Before Turn
+	Points []Point
 
 	row []byte // memory for Decode
 }
@@ -30,10 +29,10 @@ func SortPoints(points []Point) {
 	}
 }
 
-// Join adds points of the same day, of which the first came after the turn at before.
-func (bl *Block) Join(before, interval int64, points []Point) {
-	if len(bl.Points) == 0 || before != 0 && before < bl.Before {
-		bl.Before, bl.BeforeInterval = before, interval
+// Join adds points of the same day, of which the first came after the turn before.
+func (bl *Block) Join(before Turn, points []Point) {
+	if len(bl.Points) == 0 || before.Time != 0 && before.Time < bl.Before.Time {
+		bl.Before = before
 	}
 	bl.Points = append(bl.Points, points...)
 	SortPoints(bl.Points)
@@ -46,8 +45,8 @@ func (bl *Block) Encode() []byte {
 	p := bl.Points
 	b := make([]byte, 0, 16+10*len(p))
 	b = append(b, blockVersion)
-	b = binary.AppendVarint(b, bl.Before)
-	b = binary.AppendVarint(b, bl.BeforeInterval)
+	b = binary.AppendVarint(b, bl.Before.Time)
+	b = binary.AppendVarint(b, bl.Before.Interval)
 	b = binary.AppendUvarint(b, uint64(len(p)))
 	b = appendRuns(b, p, func(p *Point) int64 { return p.Interval })
 	b = appendRuns(b, p, func(p *Point) int64 { return int64(p.State) })
@@ -79,7 +78,7 @@ func (bl *Block) read(row []byte) error {
 	if r.byte() != blockVersion {
 		return ErrFormat
 	}
-	bl.Before, bl.BeforeInterval = r.varint(), r.interval()
+	bl.Before = Turn{r.varint(), r.interval()}
 	n := r.count(min(MaxPoints, len(r.rest)))
 	p := slices.Grow(bl.Points[:0], n)[:n]
 	clear(p)

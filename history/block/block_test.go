@@ -75,7 +75,7 @@ func unpacked(f *testing.F, packed []byte) []byte {
 
 func FuzzBlock(f *testing.F) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	bl := Block{Before: 1, BeforeInterval: 2, Points: usualPoints(rng, time.Unix(1000000, 0), 30, time.Second)}
+	bl := Block{Before: Turn{1, 2}, Points: usualPoints(rng, time.Unix(1000000, 0), 30, time.Second)}
 	f.Add(unpacked(f, bl.Encode()))
 	f.Add([]byte{blockVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, row []byte) {
@@ -93,7 +93,7 @@ func FuzzBlock(f *testing.F) {
 }
 
 func FuzzChunk(f *testing.F) {
-	bl := &Block{Points: []Point{{Time: 5000, Interval: 1000, State: Up, Duration: 300}, {Time: 90_000, Interval: 1000, State: Down}}}
+	bl := &Block{Points: []Point{{Turn: Turn{5000, 1000}, State: Up, Duration: 300}, {Turn: Turn{90_000, 1000}, State: Down}}}
 	f.Add(unpacked(f, NewChunk(bl, 0, 5*Minute, nil).Encode()))
 	f.Add([]byte("\x01\x00\x00N\n\xd0\x0f\xc0\xcf$\x01\x01T\x00\xbe\x02\xd9\xf5\x00\x00\x00\x00\x00\x02\x00\x01 \x01"))                                    // an impossible maximum
 	f.Add([]byte("\x01\x00\x00N\n\xd0\x0f\xc0\xcf$\x01\x02\x00\xbe\xd9T\x01\xf5\x00\xf3\xf3\xf3\xf3\xf3\xf3\xf3\xf3\x00\x00\x00\x1b\x02\x00\x01\x01\x01")) // an impossible sum
@@ -186,7 +186,7 @@ func TestStreamIsReadFromAPoint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(points[9:], rest) + cmp.Diff(points[8], before); diff != "" {
+		if diff := cmp.Diff(points[9:], rest) + cmp.Diff(points[8].Turn, before); diff != "" {
 			t.Errorf("cut off: %t\n%s", cutOff, diff)
 		}
 	}

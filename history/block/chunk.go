@@ -16,14 +16,9 @@ type Cell struct {
 }
 
 func (c *Cell) addPoint(p *Point) {
-	switch p.State {
-	case Unknown:
-		c.Unknown++
+	c.Counts.Add(p.State.Counts())
+	if p.State == Unknown {
 		return
-	case Up:
-		c.Up++
-	case Down:
-		c.Down++
 	}
 	us := p.Duration.micros(Fine)
 	if c.Known() == 1 || us < c.min {
@@ -62,8 +57,8 @@ func (c *Cell) Point(at int64) history.Point {
 	}
 	p.Min, p.Max, p.Mean = microseconds(c.min), microseconds(c.max), microseconds(c.sum/n)
 	// The ends of a bin may lie beyond the ends of the values, which are known better.
-	p.P50 = min(max(Quantile(0.5, c.Durations, nil), p.Min), p.Max)
-	p.P95 = min(max(Quantile(0.95, c.Durations, nil), p.Min), p.Max)
+	p.P50 = min(max(c.Durations.Quantile(0.5), p.Min), p.Max)
+	p.P95 = min(max(c.Durations.Quantile(0.95), p.Min), p.Max)
 	p.Phases = phasesOf(func(i int) int64 { return c.phases[i] / n })
 	return p
 }
@@ -71,21 +66,21 @@ func (c *Cell) Point(at int64) history.Point {
 // Grid is cells in a row, each a step long, into which a target's turns are counted with those that did not come. Turns
 // come in the order of time; those beside the grid count only for what is missing in it.
 type Grid struct {
-	From, Step     int64
-	Cells          []Cell
-	Last, Interval int64 // of the turn before; 0: none
+	From, Step int64
+	Cells      []Cell
+	Last       Turn // the one before
 }
 
 // begin says which turn came before the first; what was counted before matters more.
-func (g *Grid) begin(before, interval int64) {
-	if g.Last == 0 {
-		g.Last, g.Interval = before, interval
+func (g *Grid) begin(before Turn) {
+	if g.Last.Time == 0 {
+		g.Last = before
 	}
 }
 
 // Gap counts the turns that did not come until next.
 func (g *Grid) Gap(next int64) {
-	EachMissing(g.Last, next, g.Interval, g.From, g.Step, len(g.Cells), func(i int, n uint32) { g.Cells[i].Unknown += n })
+	g.Last.EachMissing(next, g.From, g.Step, len(g.Cells), func(i int, n uint32) { g.Cells[i].Unknown += n })
 }
 
 // at returns the cell at an instant, nil outside of the grid.
@@ -98,11 +93,11 @@ func (g *Grid) at(instant int64) *Cell {
 
 // AddBlock counts single results.
 func (g *Grid) AddBlock(bl *Block) {
-	g.begin(bl.Before, bl.BeforeInterval)
+	g.begin(bl.Before)
 	for i := range bl.Points {
 		p := &bl.Points[i]
 		g.Gap(p.Time)
-		g.Last, g.Interval = p.Time, p.Interval
+		g.Last = p.Turn
 		if c := g.at(p.Time); c != nil {
 			c.addPoint(p)
 		}
@@ -111,9 +106,9 @@ func (g *Grid) AddBlock(bl *Block) {
 
 // AddChunk counts rollups.
 func (g *Grid) AddChunk(ch *Chunk) {
-	g.begin(ch.Before, ch.BeforeInterval)
+	g.begin(ch.Before)
 	g.Gap(ch.First)
-	g.Last, g.Interval = ch.Last, ch.Interval
+	g.Last = ch.Last
 	for i := range ch.Cells {
 		if c := g.at(ch.From + int64(i)*ch.Step); c != nil {
 			c.Merge(&ch.Cells[i])
@@ -124,8 +119,8 @@ func (g *Grid) AddChunk(ch *Chunk) {
 // Chunk is the rollups of a target and a day. Turns that did not come count in it between its first and its last.
 type Chunk struct {
 	Grid
-	Before, BeforeInterval int64 // the turn before the first; 0: none
-	First                  int64
+	Before Turn  // the one before the first
+	First  int64 // its time
 }
 
 // NewChunk rolls up the results of a day, of which there is one at least, in the memory of cells, which may be nil.
@@ -134,10 +129,7 @@ func NewChunk(bl *Block, day, step int64, cells []Cell) *Chunk {
 	for i := range cells {
 		cells[i] = Cell{Durations: cells[i].Durations[:0]}
 	}
-	ch := &Chunk{
-		Grid:   Grid{From: day * Day, Step: step, Cells: cells},
-		Before: bl.Before, BeforeInterval: bl.BeforeInterval, First: bl.Points[0].Time,
-	}
+	ch := &Chunk{Grid: Grid{From: day * Day, Step: step, Cells: cells}, Before: bl.Before, First: bl.Points[0].Time}
 	ch.AddBlock(&Block{Points: bl.Points})
 	return ch
 }
@@ -148,8 +140,8 @@ func (ch *Chunk) Merge(o *Chunk) {
 		ch.Cells[i].Merge(&o.Cells[i])
 	}
 	ch.First = min(ch.First, o.First)
-	if o.Last > ch.Last {
-		ch.Last, ch.Interval = o.Last, o.Interval
+	if o.Last.Time > ch.Last.Time {
+		ch.Last = o.Last
 	}
 }
 
@@ -158,7 +150,7 @@ const chunkVersion = 1
 // Encode packs the chunk.
 func (ch *Chunk) Encode() []byte {
 	b := []byte{chunkVersion}
-	for _, v := range []int64{ch.Before, ch.BeforeInterval, ch.First, ch.Last - ch.First, ch.Interval, ch.Step} {
+	for _, v := range []int64{ch.Before.Time, ch.Before.Interval, ch.First, ch.Last.Time - ch.First, ch.Last.Interval, ch.Step} {
 		b = binary.AppendVarint(b, v)
 	}
 	skipped := uint64(0)
@@ -206,9 +198,8 @@ func readChunk(row []byte, day int64) (*Chunk, error) {
 	if r.byte() != chunkVersion {
 		return nil, ErrFormat
 	}
-	ch := &Chunk{Before: r.varint(), BeforeInterval: r.interval(), First: r.varint()}
-	ch.Last = ch.First + r.interval()
-	ch.Interval = r.interval()
+	ch := &Chunk{Before: Turn{r.varint(), r.interval()}, First: r.varint()}
+	ch.Last = Turn{ch.First + r.interval(), r.interval()}
 	ch.From, ch.Step = day*Day, r.varint()
 	if r.bad || ch.Step < Second || Day%ch.Step != 0 {
 		return nil, ErrFormat

@@ -29,17 +29,27 @@ func DayOf(at int64) int64 {
 // TimeOf is an instant as a time.Time in UTC.
 func TimeOf(at int64) time.Time { return time.UnixMilli(at).UTC() }
 
-// IsGap reports whether so much time lies between two turns that some of them did not come: more than 2.5 intervals. last is
-// 0 when there was no turn before.
-func IsGap(last, next, interval int64) bool {
-	return interval > 0 && last != 0 && (next-last)*2 > interval*5
+// Turn is when a target's turn came, and the target's interval at this time. Its zero value is none.
+type Turn struct{ Time, Interval int64 }
+
+// IsGap reports whether so much time lies between two turns that some of them did not come: more than 2.5 intervals.
+func (t Turn) IsGap(next int64) bool {
+	return t.Interval > 0 && t.Time != 0 && (next-t.Time)*2 > t.Interval*5
 }
 
-// missing counts the turns that did not come between the turns at last and next and would have been in [from, to).
-func missing(last, next, interval, from, to int64) uint32 {
-	first := max(1, ceilDiv(from-last, interval))
-	end := ceilDiv(min(to, next-interval/2)-last, interval) // the first that is not in it
-	return uint32(max(0, end-first))
+// EachMissing calls add with how many turns that did not come between t and next fall into each of the n spans of length
+// width that begin at from.
+func (t Turn) EachMissing(next, from, width int64, n int, add func(i int, missing uint32)) {
+	begin, end := t.Time+t.Interval, next-t.Interval/2 // of what is missing
+	if !t.IsGap(next) || end < from {
+		return
+	}
+	for i := max((begin-from)/width, 0); i <= min((end-from)/width, int64(n)-1); i++ {
+		start := from + i*width
+		first := max(1, ceilDiv(start-t.Time, t.Interval))
+		after := ceilDiv(min(start+width, end)-t.Time, t.Interval)
+		add(int(i), uint32(max(0, after-first)))
+	}
 }
 
 func ceilDiv(a, b int64) int64 {
@@ -48,20 +58,4 @@ func ceilDiv(a, b int64) int64 {
 		q++
 	}
 	return q
-}
-
-// EachMissing calls add with how many turns that did not come between last and next fall into each of the n spans of
-// length width that begin at from.
-func EachMissing(last, next, interval, from, width int64, n int, add func(i int, missing uint32)) {
-	if !IsGap(last, next, interval) {
-		return
-	}
-	begin, end := last+interval, next-interval/2 // of what is missing
-	if end < from {
-		return
-	}
-	for i := max((begin-from)/width, 0); i <= min((end-from)/width, int64(n)-1); i++ {
-		start := from + i*width
-		add(int(i), missing(last, next, interval, start, start+width))
-	}
 }

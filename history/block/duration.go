@@ -167,42 +167,25 @@ func (h Histogram) count() (n uint64) {
 	return n
 }
 
-// Quantile is PromQL's: of n values the one at rank q*(n-1), interpolated between its neighbours.
-func (h Histogram) Quantile(q float64) time.Duration { return Quantile(q, h, nil) }
-
-// Quantile is that of two histograms together; 0 when they are empty.
-func Quantile(q float64, a, b Histogram) time.Duration {
-	n := a.count() + b.count()
+// Quantile is PromQL's: of n values the one at rank q*(n-1), interpolated between its neighbours; 0 when there is none.
+func (h Histogram) Quantile(q float64) time.Duration {
+	n := h.count()
 	if n == 0 {
 		return 0
 	}
 	rank := q * float64(n-1)
 	low := uint64(rank)
-	lower, upper := ranked(a, b, low, min(low+1, n-1))
 	weight := rank - float64(low)
-	return time.Duration((lower*(1-weight) + upper*weight) * float64(time.Microsecond))
+	return time.Duration((h.ranked(low)*(1-weight) + h.ranked(min(low+1, n-1))*weight) * float64(time.Microsecond))
 }
 
-// ranked returns the values at two ranks of which the second is the first or the next.
-func ranked(a, b Histogram, first, second uint64) (lower, upper float64) {
-	var seen uint64
-	found := false
-	for i, j := 0, 0; i < len(a) || j < len(b); {
-		var next Bin
-		if j == len(b) || i < len(a) && a[i].Code <= b[j].Code {
-			next = a[i]
-			i++
-		} else {
-			next = b[j]
-			j++
+// ranked is the value at a rank below count, in microseconds.
+func (h Histogram) ranked(rank uint64) float64 {
+	for _, b := range h {
+		if rank < uint64(b.N) {
+			return float64(b.Code.micros(Coarse))
 		}
-		seen += uint64(next.N)
-		if !found && seen > first {
-			lower, found = float64(next.Code.micros(Coarse)), true
-		}
-		if seen > second {
-			return lower, float64(next.Code.micros(Coarse))
-		}
+		rank -= uint64(b.N)
 	}
-	return lower, lower
+	return 0
 }

@@ -22,6 +22,17 @@ const (
 	Down
 )
 
+// Counts is one turn of the state.
+func (s State) Counts() history.Counts {
+	switch s {
+	case Up:
+		return history.Counts{Up: 1}
+	case Down:
+		return history.Counts{Down: 1}
+	}
+	return history.Counts{Unknown: 1}
+}
+
 // Public is the state as pages have it.
 func (s State) Public() history.State {
 	switch s {
@@ -43,8 +54,7 @@ type Failure struct {
 
 // Point is a turn as it is kept.
 type Point struct {
-	Time     int64
-	Interval int64 // the target's at this time
+	Turn
 	State    State
 	Duration Code             // fine
 	Phases   [phaseCount]Code // coarse
@@ -63,7 +73,7 @@ func (p *Point) Cause() Failure {
 
 // NewPoint is what is kept of a turn that came to a verdict.
 func NewPoint(r *probe.Result, interval int64) Point {
-	p := Point{Time: r.Start.UnixMilli(), Interval: interval, State: Up, Duration: EncodeDuration(r.Duration, Fine)}
+	p := Point{Turn: Turn{r.Start.UnixMilli(), interval}, State: Up, Duration: EncodeDuration(r.Duration, Fine)}
 	for i, d := range [phaseCount]time.Duration{r.Phases.Resolve, r.Phases.Connect, r.Phases.TLS, r.Phases.Processing, r.Phases.Transfer} {
 		p.Phases[i] = EncodeDuration(d, Coarse)
 	}
@@ -80,22 +90,18 @@ func NewPoint(r *probe.Result, interval int64) Point {
 }
 
 // Result is the point as it is shown.
-func (p *Point) Result() (r history.Result) {
-	p.Fill(&r)
-	return r
-}
-
-// Fill writes what Result returns into r, which is zero.
-func (p *Point) Fill(r *history.Result) {
-	r.Time, r.State, r.StatusCode = TimeOf(p.Time), p.State.Public(), int(p.Status)
-	r.Duration = microseconds(p.Duration.micros(Fine))
-	r.Phases = phasesOf(func(i int) int64 { return p.Phases[i].micros(Coarse) })
+func (p *Point) Result() history.Result {
+	r := history.Result{
+		Time: TimeOf(p.Time), State: p.State.Public(), Duration: microseconds(p.Duration.micros(Fine)), StatusCode: int(p.Status),
+		Phases: phasesOf(func(i int) int64 { return p.Phases[i].micros(Coarse) }),
+	}
 	if p.Failure != nil {
 		r.Stage, r.Reason = p.Failure.Stage, p.Failure.Reason
 	}
 	if p.Expiry != 0 {
 		r.CertExpiry = time.Unix(p.Expiry, 0).UTC()
 	}
+	return r
 }
 
 // phasesOf makes phases from microseconds.
@@ -222,17 +228,17 @@ func (s *Stream) Append(last, p *Point) {
 	s.Bytes = AppendPoint(s.Bytes, last, p)
 }
 
-// Points unpacks the stream without its first skip bytes, which end with a point. before is the point before the first.
-func (s *Stream) Points(skip int) (points []Point, before Point, err error) {
+// Points unpacks the stream without its first skip bytes, which end with a point. before is the turn before the first.
+func (s *Stream) Points(skip int) (points []Point, before Turn, err error) {
 	r := reader{rest: s.Bytes}
 	p := s.Before
-	before = p
+	before = p.Turn
 	for len(r.rest) > 0 {
 		if r.readPoint(&p); r.bad {
 			return points, before, ErrFormat
 		}
 		if len(s.Bytes)-len(r.rest) <= skip {
-			before = p
+			before = p.Turn
 		} else {
 			points = append(points, p)
 		}

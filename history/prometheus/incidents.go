@@ -18,15 +18,13 @@ const (
 // Incidents implements history.Source. Without from it goes back 90 days.
 func (s *Source) Incidents(ctx context.Context, filter history.IncidentFilter, from, to time.Time, limit int) ([]history.Incident, error) {
 	if limit <= 0 {
-		limit = 1000
+		limit = history.DefaultLimit
 	}
 	now := time.Now().UTC()
 	if to.IsZero() || to.After(now) {
 		to = now
 	}
-	if oldest := now.Add(-incidentsAgo); from.Before(oldest) {
-		from = oldest
-	}
+	from = later(from, now.Add(-incidentsAgo))
 	key := probe.Key{}
 	if filter.TargetID != "" {
 		var err error
@@ -36,11 +34,7 @@ func (s *Source) Incidents(ctx context.Context, filter history.IncidentFilter, f
 	}
 	spells := make(map[probe.Key][]spell)
 	for end := to; end.After(from); end = end.Add(-incidentSpan) {
-		start := end.Add(-incidentSpan)
-		if start.Before(from) {
-			start = from
-		}
-		if err := s.spells(ctx, key, start, end, spells); err != nil {
+		if err := s.spells(ctx, key, later(from, end.Add(-incidentSpan)), end, spells); err != nil {
 			return nil, err
 		}
 	}
@@ -95,9 +89,7 @@ func (s *Source) joinSpells(key probe.Key, list []spell, now time.Time) []histor
 	var incidents []history.Incident
 	for _, m := range list {
 		if n := len(incidents); n > 0 && m.at.Sub(incidents[n-1].Last) <= incidentStep {
-			if i := &incidents[n-1]; m.at.After(i.Last) {
-				i.Last = m.at
-			}
+			incidents[n-1].Last = m.at
 			continue
 		}
 		incidents = append(incidents, history.Incident{

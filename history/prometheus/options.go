@@ -47,7 +47,6 @@ func (o *FileOptions) Compile() (*Source, error) {
 	if err != nil {
 		return nil, &option.Error{Path: "prometheus", Err: err}
 	}
-	client.Timeout = 30 * time.Second
 	redact := func(text string) string { return option.RedactClient(&o.Prometheus.HTTPClientConfig, text) }
 	source, err := New(Options{URL: o.Prometheus.URL, Client: client, Lag: time.Duration(o.Prometheus.Lag), Redact: redact})
 	if err != nil {

@@ -85,7 +85,7 @@ func (s *Source) overview(ctx context.Context, r history.Range) (history.Overvie
 
 // list makes the summaries of all targets that the server has seen lately, in the order of their names.
 func (s *Source) list(ctx context.Context, o *history.Overview, now time.Time) (map[probe.Key]int, error) {
-	vector, err := s.vector(ctx, byTarget("max", over("last_over_time", selector("rollcall_target_interval_seconds", probe.Key{}), s.lag)), now)
+	vector, err := s.intervals(ctx, now, s.lag)
 	if err != nil {
 		return nil, err
 	}

@@ -20,8 +20,8 @@ func (s *Source) find(ctx context.Context, id string) (probe.Key, *probe.Target,
 	if configured {
 		return t.Key(), t, nil
 	}
-	_, span := history.Range90d.Buckets()
-	vector, err := s.vector(ctx, byTarget("max", over("last_over_time", selector("rollcall_target_interval_seconds", probe.Key{}), 90*span)), time.Now())
+	n, span := history.Range90d.Buckets()
+	vector, err := s.intervals(ctx, time.Now(), time.Duration(n)*span)
 	if err != nil {
 		return probe.Key{}, t, err
 	}
@@ -44,22 +44,18 @@ func (s *Source) Series(ctx context.Context, id string, from, to time.Time, step
 	if err != nil {
 		return history.Series{}, err
 	}
-	from, end := from.UTC().Truncate(step), to.UTC().Truncate(step)
-	if end.Before(to) {
-		end = end.Add(step)
+	series, err := history.NewSeries(from, to, step)
+	if err != nil {
+		return series, err
 	}
-	n := int(end.Sub(from) / step)
-	if n < 1 || n > history.MaxPoints {
-		return history.Series{}, fmt.Errorf("%d steps of %v; accepted: 1 to %d", n, step, history.MaxPoints)
-	}
-	series := history.Series{Target: *target, From: from, To: end, Step: step, Points: make([]history.Point, n)}
-	counts, err := s.counts(ctx, key, from, n, step, time.Now())
+	series.Target = *target
+	counts, err := s.counts(ctx, key, series.From, len(series.Points), step, time.Now())
 	if err != nil {
 		return series, err
 	}
 	for i := range series.Points {
 		p := &series.Points[i]
-		p.Time = from.Add(time.Duration(i) * step)
+		p.Time = series.From.Add(time.Duration(i) * step)
 		if buckets := counts[key]; buckets != nil {
 			p.Counts = buckets[i]
 		}
@@ -95,10 +91,7 @@ func (s *Source) fillDurations(ctx context.Context, key probe.Key, series *histo
 			}
 		}
 	}
-	end := series.To
-	if now := time.Now(); end.After(now) {
-		end = now
-	}
+	end := earlier(series.To, time.Now())
 	for q, into := range map[string]*time.Duration{"0.5": &series.P50, "0.95": &series.P95} {
 		vector, err := s.vector(ctx, byTarget("avg", over("quantile_over_time", q+","+duration, end.Sub(series.From).Truncate(time.Second))), end.Add(-time.Millisecond))
 		if err != nil {
@@ -118,24 +111,17 @@ const resultsSpan = 24 * time.Hour
 // is none.
 func (s *Source) Results(ctx context.Context, id string, from, to time.Time, limit int) ([]history.Result, error) {
 	if limit <= 0 {
-		limit = 1000
+		limit = history.DefaultLimit
 	}
 	key, _, err := s.find(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	var results []history.Result
-	if now := time.Now(); to.After(now) {
-		to = now
-	}
-	if oldest := to.Add(-366 * 24 * time.Hour); from.Before(oldest) {
-		from = oldest
-	}
+	to = earlier(to, time.Now())
+	from = later(from, to.Add(-366*24*time.Hour))
 	for to.After(from) && len(results) < limit {
-		start := to.Add(-resultsSpan)
-		if start.Before(from) {
-			start = from
-		}
+		start := later(from, to.Add(-resultsSpan))
 		part, err := s.resultsBetween(ctx, key, start, to)
 		if err != nil {
 			return nil, err

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -155,31 +156,24 @@ func (s *Source) instant(ctx context.Context, query string, at time.Time) (model
 	return value, s.note(err)
 }
 
+// answer is what a query was answered with, if it is of the type that was expected.
+func answer[T model.Value](value model.Value, err error) (T, error) {
+	typed, ok := value.(T)
+	if err == nil && !ok {
+		err = fmt.Errorf("the server answered with a %T", value)
+	}
+	return typed, err
+}
+
 // vector asks for one value of each series.
 func (s *Source) vector(ctx context.Context, query string, at time.Time) (model.Vector, error) {
-	value, err := s.instant(ctx, query, at)
-	if err != nil {
-		return nil, err
-	}
-	vector, ok := value.(model.Vector)
-	if !ok {
-		return nil, fmt.Errorf("the server answered with a %T", value)
-	}
-	return vector, nil
+	return answer[model.Vector](s.instant(ctx, query, at))
 }
 
 // samples asks for the samples of the series in a time as they were scraped.
 func (s *Source) samples(ctx context.Context, selector string, from, to time.Time) (model.Matrix, error) {
 	span := to.Sub(from).Truncate(time.Millisecond)
-	value, err := s.instant(ctx, fmt.Sprintf("%s[%s]", selector, model.Duration(span)), to.Add(-time.Millisecond))
-	if err != nil {
-		return nil, err
-	}
-	matrix, ok := value.(model.Matrix)
-	if !ok {
-		return nil, fmt.Errorf("the server answered with a %T", value)
-	}
-	return matrix, nil
+	return answer[model.Matrix](s.instant(ctx, fmt.Sprintf("%s[%s]", selector, model.Duration(span)), to.Add(-time.Millisecond)))
 }
 
 // matrix asks for a value of each series at each step; a step's value stands at its end.
@@ -187,16 +181,18 @@ func (s *Source) matrix(ctx context.Context, query string, from, to time.Time, s
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	value, _, _, err := s.api.QueryRange(ctx, query, apiv1.Range{Start: from, End: to, Step: step})
-	if err := s.note(err); err != nil {
-		return nil, err
-	}
-	matrix, ok := value.(model.Matrix)
-	if !ok {
-		return nil, fmt.Errorf("the server answered with a %T", value)
-	}
-	return matrix, nil
+	return answer[model.Matrix](value, s.note(err))
+}
+
+// intervals asks for the intervals of all targets that the server has seen lately.
+func (s *Source) intervals(ctx context.Context, now time.Time, lately time.Duration) (model.Vector, error) {
+	return s.vector(ctx, byTarget("max", over("last_over_time", selector("rollcall_target_interval_seconds", probe.Key{}), lately)), now)
 }
 
 func seconds(v model.SampleValue) time.Duration {
 	return time.Duration(float64(v) * float64(time.Second))
 }
+
+func earlier(a, b time.Time) time.Time { return slices.MinFunc([]time.Time{a, b}, time.Time.Compare) }
+
+func later(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }

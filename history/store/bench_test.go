@@ -117,7 +117,7 @@ func usualRows(b *testing.B, d *disk, f *boltfile.File, rng *rand.Rand, day int6
 				r.Result.Phases.TLS, r.Result.Phases.Transfer = time.Duration(math1(rng)*25e6), time.Duration(math1(rng)*1e6)
 				points = append(points, block.NewPoint(&r.Result, block.Minute))
 			}
-			if err := d.putDay(tx, id, day, 0, 0, points); err != nil {
+			if err := d.putDay(tx, id, day, block.Turn{}, points); err != nil {
 				return err
 			}
 			for _, bucket := range [][]byte{bucketResults, bucketHours, bucketDays} {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -21,8 +22,10 @@ const (
 
 // runDisk does everything that touches the file.
 func (s *Store) runDisk(ctx context.Context) {
-	d := &disk{Store: s}
-	d.start()
+	now := time.Now()
+	d := &disk{Store: s, lastFlush: now, expired: now}
+	d.reopen(now)
+	d.install(now)
 	close(s.started)
 	ticker := time.NewTicker(tickEvery)
 	defer ticker.Stop()
@@ -51,6 +54,7 @@ func (s *Store) runDisk(ctx context.Context) {
 // disk is the state of the disk goroutine.
 type disk struct {
 	*Store
+	all       bool // all configured targets are known
 	applied   bool // targets were configured once, with the file open
 	lastFlush time.Time
 	retryAt   time.Time    // after a failure; zero: at once
@@ -61,17 +65,6 @@ type disk struct {
 	day       block.Block  // memory for putDay
 	cells     []block.Cell // the same
 	needed    uint64       // the first row of the journal with a result that was in no block when the plan was made
-}
-
-// start opens and reads the file.
-func (d *disk) start() {
-	now := time.Now()
-	d.lastFlush, d.expired = now, now
-	d.reopen(now)
-	d.install(now)
-	d.mu.Lock()
-	d.loading = false
-	d.mu.Unlock()
 }
 
 // reopen opens the file if it is not open and takes over what it has. A damaged one is set aside, and what is in memory
@@ -171,10 +164,7 @@ func (d *disk) flushAll() error {
 func (d *disk) reason() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.problem == nil {
-		return errNoFile
-	}
-	return d.problem
+	return cmp.Or(d.problem, errNoFile)
 }
 
 // shed keeps what cannot be written from filling the memory.

@@ -34,11 +34,11 @@ var (
 	bucketByTarget = []byte("incidents_by_target") // target, start, incident → end; 0: open
 )
 
-// levels are the rollups, the finest first.
-var levels = []struct {
+// levels are what there is of each day, the finest first: single results, whose step is 0, and rollups.
+var levels = [...]struct {
 	bucket []byte
 	step   int64
-}{{bucketMinutes, 5 * block.Minute}, {bucketHours, block.Hour}, {bucketDays, block.Day}}
+}{{bucketResults, 0}, {bucketMinutes, 5 * block.Minute}, {bucketHours, block.Hour}, {bucketDays, block.Day}}
 
 // errNoFile is returned while the file is not open.
 var errNoFile = errors.New("the history is not open")
@@ -86,13 +86,26 @@ func (s *Store) view(do func(*bbolt.Tx) error) error {
 // openPatience is how long a reader waits for a file that is being opened, after a start: with 100,000 targets it takes seconds.
 const openPatience = 5 * time.Second
 
-// query is view for those who ask from outside, also just after a start.
-func (s *Store) query(do func(*bbolt.Tx) error) error {
+// errSealed says that a target was sealed after a transaction began, so that another has to be used.
+var errSealed = errors.New("a seal came in between")
+
+// read is view for those who ask from outside, also just after a start. It begins anew if do returns errSealed; do's other
+// errors are returned as they are.
+func (s *Store) read(do func(*bbolt.Tx) error) error {
 	select {
 	case <-s.started:
 	case <-time.After(openPatience):
 	}
-	return s.view(do)
+	for {
+		var failed error
+		err := s.view(func(tx *bbolt.Tx) error { failed = do(tx); return nil })
+		if err != nil {
+			return err
+		}
+		if !errors.Is(failed, errSealed) {
+			return failed
+		}
+	}
 }
 
 // numbers makes a key.

@@ -12,14 +12,13 @@ import (
 
 	"rollcall/history"
 	"rollcall/history/block"
-	"rollcall/probe"
 )
 
 // change is an incident that is not in the file as it is. A further change is another value.
 type change struct {
 	incident *history.Incident
-	evidence *evidenceRow // nil: none, or it is in the file
-	row      []byte       // of the incident when the transaction was begun
+	evidence *evidenceRow     // nil: none, or it is in the file
+	saved    history.Incident // the incident when the transaction was begun
 }
 
 // change notes that an incident is not in the file as it is; evidence is nil when there is none or no new one. s.mu is held.
@@ -47,36 +46,24 @@ func end(i *history.Incident, at time.Time) {
 	}
 }
 
-func encodeIncident(i *history.Incident) []byte {
-	bare := *i
-	bare.Target, bare.Evidence, bare.Good = probe.Target{}, nil, nil
-	return encodeJSON(bare)
-}
-
-// putChanges writes incidents. Of an incident it reads only what never changes; the rest is in its row.
+// putChanges writes incidents as they were when the transaction was begun.
 func putChanges(tx *bbolt.Tx, changes map[string]*change) error {
-	for id, c := range changes {
-		i, err := decodeIncident(c.row)
-		if err != nil {
-			return err
-		}
-		key := numbers(nil, rowID(id))
-		stop := uint64(0)
+	for _, c := range changes {
+		i := &c.saved
+		key, stop := numbers(nil, rowID(i.ID)), uint64(0)
 		if !i.To.IsZero() {
 			stop = uint64(max(i.To.UnixMilli(), 1))
 		}
-		rows := []struct{ bucket, key, value []byte }{
-			{bucketIncident, key, c.row},
-			{bucketByTime, incidentKey(nil, &i), numbers(nil, stop)},
-			{bucketByTarget, incidentKey(numbers(nil, rowID(i.TargetID)), &i), numbers(nil, stop)},
-		}
+		err := errors.Join(
+			tx.Bucket(bucketIncident).Put(key, encodeJSON(i)),
+			tx.Bucket(bucketByTime).Put(incidentKey(nil, i), numbers(nil, stop)),
+			tx.Bucket(bucketByTarget).Put(incidentKey(numbers(nil, rowID(i.TargetID)), i), numbers(nil, stop)),
+		)
 		if c.evidence != nil {
-			rows = append(rows, struct{ bucket, key, value []byte }{bucketEvidence, key, block.Pack(encodeJSON(c.evidence))})
+			err = errors.Join(err, tx.Bucket(bucketEvidence).Put(key, block.Pack(encodeJSON(c.evidence))))
 		}
-		for _, r := range rows {
-			if err := tx.Bucket(r.bucket).Put(r.key, r.value); err != nil {
-				return err
-			}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -96,11 +83,8 @@ func decodeIncident(value []byte) (i history.Incident, err error) {
 
 // deleteIncidents deletes up to limit incidents that began before an instant.
 func deleteIncidents(tx *bbolt.Tx, before int64, limit int) (n int, err error) {
-	for c := tx.Bucket(bucketByTime).Cursor(); n < limit; n++ {
-		k, _ := c.First()
-		if k == nil || int64(keyNumber(k, 0)) >= before {
-			break
-		}
+	c := tx.Bucket(bucketByTime).Cursor()
+	for k, _ := c.First(); k != nil && int64(keyNumber(k, 0)) < before && n < limit; k, _ = c.First() {
 		id := bytes.Clone(k[8:])
 		if i, err := decodeIncident(tx.Bucket(bucketIncident).Get(id)); err == nil {
 			if err := tx.Bucket(bucketByTarget).Delete(incidentKey(numbers(nil, rowID(i.TargetID)), &i)); err != nil {
@@ -110,6 +94,7 @@ func deleteIncidents(tx *bbolt.Tx, before int64, limit int) (n int, err error) {
 		if err := errors.Join(c.Delete(), tx.Bucket(bucketIncident).Delete(id), tx.Bucket(bucketEvidence).Delete(id)); err != nil {
 			return n, err
 		}
+		n++
 	}
 	return n, nil
 }
@@ -129,7 +114,7 @@ func (q *incidentQuery) matches(i *history.Incident) bool {
 // Incidents implements history.Source.
 func (s *Store) Incidents(ctx context.Context, filter history.IncidentFilter, from, to time.Time, limit int) ([]history.Incident, error) {
 	if limit <= 0 {
-		limit = defaultLimit
+		limit = history.DefaultLimit
 	}
 	q := incidentQuery{filter: filter, from: 0, to: 1<<63 - 1, limit: limit}
 	if !from.IsZero() {
@@ -145,7 +130,7 @@ func (s *Store) Incidents(ctx context.Context, filter history.IncidentFilter, fr
 			found = append(found, i)
 		}
 	}
-	err := s.query(func(tx *bbolt.Tx) error {
+	err := s.read(func(tx *bbolt.Tx) error {
 		stored, err := q.run(ctx, tx, fresh)
 		found = append(found, stored...)
 		slices.SortFunc(found, latestFirst)
@@ -221,7 +206,7 @@ func (s *Store) Incident(_ context.Context, id string) (history.Incident, error)
 		evidence = c.evidence
 	}
 	s.mu.Unlock()
-	err := s.query(func(tx *bbolt.Tx) error {
+	err := s.read(func(tx *bbolt.Tx) error {
 		key := numbers(nil, rowID(id))
 		if !found {
 			stored, err := decodeIncident(tx.Bucket(bucketIncident).Get(key))

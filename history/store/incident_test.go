@@ -225,7 +225,7 @@ func TestMain(m *testing.M) {
 func FuzzTarget(f *testing.F) {
 	l := newLive(7)
 	l.configure(crashTargets[0])
-	l.count(&block.Point{Time: 1000, Interval: 1000, State: block.Up, Duration: 20})
+	l.count(&block.Point{Turn: block.Turn{Time: 1000, Interval: 1000}, State: block.Up, Duration: 20})
 	f.Add(encodeJSON(&targetRow{Target: *l.info, State: l.state}))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		row, err := decodeTarget(append(make([]byte, rowHead), block.Pack(text)...))
@@ -234,7 +234,7 @@ func FuzzTarget(f *testing.F) {
 		}
 		l := newLive(7)
 		l.restore(row)
-		l.count(&block.Point{Time: 1 << 41, Interval: 1000, State: block.Up, Duration: 20})
+		l.count(&block.Point{Turn: block.Turn{Time: 1 << 41, Interval: 1000}, State: block.Up, Duration: 20})
 		var sum history.Summary
 		l.summary(&sum, make([]history.Counts, 48), history.Range24h, 1<<42)
 		if _, err := decodeTarget(packRow((&targetRow{Target: *l.info, State: l.state}).encode())); err != nil {
@@ -244,19 +244,19 @@ func FuzzTarget(f *testing.F) {
 }
 
 func FuzzJournal(f *testing.F) {
-	p := block.Point{Time: 1000, Interval: 1000, State: block.Down, Failure: &block.Failure{Stage: "tls", Reason: "timeout"}}
+	p := block.Point{Turn: block.Turn{Time: 1000, Interval: 1000}, State: block.Down, Failure: &block.Failure{Stage: "tls", Reason: "timeout"}}
 	f.Add(block.AppendPoint(numbers(nil, 7), new(block.Point), &p))
 	f.Fuzz(func(t *testing.T, row []byte) {
 		var again []byte
 		entries := 0
-		err := eachEntry(block.Pack(row), func(id uint64, p block.Point) {
+		err := eachEntry(block.Pack(row), func(id uint64, p *block.Point) {
 			entries++
-			again = block.AppendPoint(numbers(again, id), new(block.Point), &p)
+			again = block.AppendPoint(numbers(again, id), new(block.Point), p)
 		})
 		if err != nil {
 			return
 		}
-		if err := eachEntry(block.Pack(again), func(uint64, block.Point) { entries-- }); err != nil || entries != 0 {
+		if err := eachEntry(block.Pack(again), func(uint64, *block.Point) { entries-- }); err != nil || entries != 0 {
 			t.Errorf("%d entries are missing: %v", entries, err)
 		}
 	})
@@ -362,6 +362,40 @@ func TestAnotherReasonHasEvidenceOfItsOwn(t *testing.T) {
 		all, err := s.Incidents(t.Context(), history.IncidentFilter{}, time.Time{}, time.Now(), 10) // the latest first
 		if err != nil || len(all) != 3 || all[2].EvidenceOf != "" || all[1].EvidenceOf != "" || all[0].EvidenceOf != all[1].ID {
 			t.Errorf("%+v, %v", all, err)
+		}
+	})
+}
+
+// TestTargetsThatLeftBeforeTheFileWasThere ends the incident of a target that is no longer configured, although the file could
+// not be opened when the configuration was applied.
+func TestTargetsThatLeftBeforeTheFileWasThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "storage")
+		s, stop := runStore(t, Options{Dir: dir})
+		defer func() { stop() }()
+		s.Apply(crashTargets)
+		flush(t, s)
+		s.Observe(testRecord(crashTargets[0], time.Now(), history.StateDown, time.Second))
+		stop()
+		if err := os.Rename(dir, dir+".away"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, stop = runStore(t, Options{Dir: dir})
+		s.Apply(crashTargets[1:])
+		synctest.Wait()
+		if s.Status().Problem == "" {
+			t.Fatal("the file could be opened")
+		}
+		if err := errors.Join(os.Remove(dir), os.Rename(dir+".away", dir)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * retryEvery)
+		list, err := s.Incidents(t.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, 0)
+		if err != nil || len(list) != 1 || !list[0].Left {
+			t.Errorf("incidents: %+v: %v", list, err)
 		}
 	})
 }

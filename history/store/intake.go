@@ -102,10 +102,9 @@ func (s *Store) takeTurn(q *queued) {
 		return
 	}
 	s.counters.results.Add(1)
-	interval := l.info.Interval.Milliseconds()
-	p := block.Point{Time: r.Result.Start.UnixMilli(), Interval: interval}
-	if !q.unknown {
-		p = block.NewPoint(&r.Result, interval)
+	p := block.NewPoint(&r.Result, l.info.Interval.Milliseconds())
+	if q.unknown {
+		p = block.Point{Turn: p.Turn}
 	}
 	s.journal = block.AppendPoint(binary.BigEndian.AppendUint64(s.journal, l.id), new(block.Point), &p)
 	s.pending++

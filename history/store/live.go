@@ -78,7 +78,7 @@ func (l *live) count(p *block.Point) {
 		l.First = p.Time
 	}
 	l.recount = l.recount || p.Time < l.Last.Time-clockTolerance
-	l.countBuckets(&l.Last, p)
+	l.countBuckets(l.Last.Turn, p)
 	l.Last = *p
 	if p.State == block.Unknown {
 		return
@@ -89,10 +89,10 @@ func (l *live) count(p *block.Point) {
 	l.Verdict = *p
 }
 
-func (l *live) countBuckets(last, p *block.Point) {
+func (l *live) countBuckets(last block.Turn, p *block.Point) {
 	for _, r := range l.rings() {
 		r.addGap(last, p.Time)
-		r.addPoint(p)
+		r.add(p.Time/r.width(), p.State.Counts())
 	}
 	if p.State == block.Unknown {
 		return

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
+	"maps"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -13,19 +15,20 @@ import (
 
 // content is what a file has when it is opened.
 type content struct {
-	row     uint64 // number of the journal's last row
-	entries map[uint64][]entry
-	targets map[uint64]*targetRow // of those in memory and in the journal; nil: no row, or a damaged one
+	row       uint64 // number of the journal's last row
+	journal   []journalRow
+	journaled map[uint64]bool       // the targets in it
+	targets   map[uint64]*targetRow // of those in memory and in the journal; nil: no row, or a damaged one
 }
 
-// entry is a result in the journal.
-type entry struct {
-	row   uint64
-	point block.Point
+// journalRow stays packed: unpacked, the results of two hours would take many times as much memory as all else.
+type journalRow struct {
+	number uint64
+	packed []byte
 }
 
 func (d *disk) readContent(f *boltfile.File) (*content, error) {
-	found := &content{entries: make(map[uint64][]entry), targets: make(map[uint64]*targetRow)}
+	found := &content{journaled: make(map[uint64]bool), targets: make(map[uint64]*targetRow)}
 	d.mu.Lock()
 	for id := range d.byID {
 		found.targets[id] = nil
@@ -35,15 +38,15 @@ func (d *disk) readContent(f *boltfile.File) (*content, error) {
 		journal := tx.Bucket(bucketJournal)
 		found.row = journal.Sequence()
 		err := journal.ForEach(func(key, value []byte) error {
-			err := eachEntry(value, func(id uint64, p block.Point) {
-				found.targets[id] = nil
-				found.entries[id] = append(found.entries[id], entry{keyNumber(key, 0), p})
-			})
-			if err != nil {
+			found.journal = append(found.journal, journalRow{keyNumber(key, 0), bytes.Clone(value)})
+			if err := eachEntry(value, func(id uint64, _ *block.Point) { found.journaled[id] = true }); err != nil {
 				d.unreadable(err)
 			}
 			return nil
 		})
+		for id := range found.journaled {
+			found.targets[id] = nil
+		}
 		for id := range found.targets {
 			found.targets[id] = d.readTarget(tx, id)
 		}
@@ -52,17 +55,19 @@ func (d *disk) readContent(f *boltfile.File) (*content, error) {
 	return found, err
 }
 
-// eachEntry calls visit with what a row of the journal has.
-func eachEntry(packed []byte, visit func(id uint64, p block.Point)) error {
+// eachEntry calls visit with what a row of the journal has; when it is damaged, with what comes before the damage. visit copies
+// what it keeps of a point.
+func eachEntry(packed []byte, visit func(id uint64, p *block.Point)) error {
 	row, err := block.Unpack(packed, nil)
+	var p block.Point
 	for err == nil && len(row) > 0 {
 		if len(row) <= 8 {
 			return block.ErrFormat
 		}
 		id := binary.BigEndian.Uint64(row)
-		var p block.Point
+		p = block.Point{}
 		if row, err = block.ReadPoint(row[8:], &p); err == nil {
-			visit(id, p)
+			visit(id, &p)
 		}
 	}
 	return err
@@ -75,7 +80,7 @@ func (d *disk) takeOver(found *content) {
 	d.row = max(d.row, found.row)
 	changes := d.changes
 	d.changes = make(map[string]*change, len(changes))
-	taken := make(map[string]bool)
+	taken := make(map[uint64][]block.Point) // targets of which the file knows, with what came before it could be opened
 	for id, row := range found.targets {
 		l := d.byID[id]
 		if l == nil {
@@ -84,76 +89,79 @@ func (d *disk) takeOver(found *content) {
 			}
 			d.byID[id] = l
 		}
-		if l.loaded || row == nil && len(found.entries[id]) == 0 {
+		if l.loaded || row == nil && !found.journaled[id] {
 			l.loaded, l.save, l.sealed = true, true, 0 // the file does not know it
 			d.urgent = d.urgent || len(l.open.Bytes) > 0
 			continue
 		}
-		taken[hexID(id)] = true
-		since := d.pointsOf(l.open)
+		taken[id] = d.pointsOf(l.open)
 		d.openBytes -= len(l.open.Bytes)
 		l.restore(row)
-		for _, e := range found.entries[id] {
-			if e.row > l.sealed {
-				d.count(l, &e.point, nil, e.row)
+	}
+	for _, row := range found.journal {
+		_ = eachEntry(row.packed, func(id uint64, p *block.Point) { // readContent has counted a damaged one
+			l := d.byID[id]
+			if _, known := taken[id]; known && row.number > l.sealed {
+				d.count(l, p, nil, row.number)
 			}
-		}
-		for i := range since {
-			d.count(l, &since[i], nil, d.row+1)
+		})
+	}
+	for id, points := range taken {
+		for i := range points {
+			d.count(d.byID[id], &points[i], nil, d.row+1)
 		}
 	}
 	for id, c := range changes {
-		switch again := d.changes[id]; {
-		case again != nil:
+		if again := d.changes[id]; again != nil {
 			again.evidence = c.evidence
-		case !taken[c.incident.TargetID]:
+		} else if _, known := taken[rowID(c.incident.TargetID)]; !known {
 			d.changes[id] = c
 		}
 	}
 }
 
 func newLive(id uint64) *live {
-	l := new(live)
-	l.reset(id)
-	return l
+	return &live{id: id, state: newState(), window: windowOf(id, time.Now())}
 }
 
-func (l *live) reset(id uint64) {
-	*l = live{id: id, state: newState(), window: windowOf(id, time.Now())}
-}
-
-// restore takes over what the file has of a target; nil: nothing.
+// restore takes over what the file has of a target, in place of what is in memory; nil: nothing.
 func (l *live) restore(row *targetRow) {
-	good, info, left, save := l.good, l.info, l.left, l.save
-	l.reset(l.id)
-	l.good, l.info, l.left, l.save, l.loaded = good, info, left, save, true
+	l.open, l.openSince, l.recount, l.loaded = block.Stream{}, 0, false, true
 	if row == nil {
-		l.save = true
+		l.state, l.sealed, l.save = newState(), 0, true
 		if l.info == nil {
 			l.info = new(probe.Target) // the file has results of it, and a crash came before its row
 		}
 		return
 	}
 	l.state, l.sealed = row.State, row.sealed
-	if info == nil {
+	if l.info == nil {
 		info := row.Target // without the rest of the row
 		l.info, l.left = &info, row.left
 		return
 	}
-	l.save = save || row.left != 0 || !sameTarget(&row.Target, info)
+	l.save = l.save || row.left != 0 || !sameTarget(&row.Target, l.info)
 }
 
-// install takes the targets over that Apply was called with.
+// install takes over the targets that Apply was called with. The others leave then, and those in a file once it is open.
 func (d *disk) install(now time.Time) {
 	d.mu.Lock()
-	wanted, all := d.wanted, d.wantedAll
-	if !d.changed {
-		d.mu.Unlock()
-		return
+	wanted := d.wanted
+	d.wanted = nil
+	d.mu.Unlock()
+	if wanted != nil {
+		d.configure(wanted)
+		d.all = wanted.all
 	}
-	d.wanted, d.changed = nil, false
+	if d.all && (wanted != nil || !d.applied && d.file.Load() != nil) {
+		d.leaveOthers(now)
+	}
+}
+
+func (d *disk) configure(wanted *configuration) {
 	fresh := make(map[uint64]*live)
-	for _, t := range wanted {
+	d.mu.Lock()
+	for _, t := range wanted.targets {
 		if id := t.Key().Number(); d.byID[id] == nil {
 			fresh[id] = newLive(id)
 		}
@@ -161,36 +169,27 @@ func (d *disk) install(now time.Time) {
 	d.mu.Unlock()
 	d.load(fresh)
 	d.mu.Lock()
-	old := d.order
-	d.order = make([]*live, 0, len(wanted))
-	kept := make(map[*live]bool, len(wanted))
-	for _, t := range wanted {
-		id := t.Key().Number()
-		l := d.byID[id]
-		if l == nil {
-			l = fresh[id]
-			d.byID[id] = l
-		}
+	defer d.mu.Unlock()
+	maps.Copy(d.byID, fresh)
+	order := make([]*live, 0, len(wanted.targets))
+	kept := make(map[*live]bool, len(wanted.targets))
+	for _, t := range wanted.targets {
+		l := d.byID[t.Key().Number()]
 		if kept[l] {
 			continue // it is there twice
 		}
 		l.configure(t)
 		kept[l] = true
-		d.order = append(d.order, l)
+		order = append(order, l)
 	}
-	for _, l := range old {
-		switch {
-		case kept[l]:
-		case all:
-			d.leave(l, now)
-		default:
-			d.order = append(d.order, l)
+	if !wanted.all {
+		for _, l := range d.order {
+			if !kept[l] {
+				order = append(order, l)
+			}
 		}
 	}
-	d.mu.Unlock()
-	if all && !d.applied {
-		d.leaveOthers(now)
-	}
+	d.order = order
 }
 
 // load reads what the file has of targets.
@@ -198,13 +197,55 @@ func (d *disk) load(lives map[uint64]*live) {
 	err := d.view(func(tx *bbolt.Tx) error {
 		for id, l := range lives {
 			l.restore(d.readTarget(tx, id))
-			l.left = 0
 		}
 		return nil
 	})
 	if err != nil && d.file.Load() != nil {
 		d.failed(err)
 	}
+}
+
+// leaveOthers has the targets leave that are no longer configured. At first they are also those that only the file knows:
+// rollcall was stopped when the configuration changed.
+func (d *disk) leaveOthers(now time.Time) {
+	if !d.applied {
+		d.loadOthers()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	configured := make(map[*live]bool, len(d.order))
+	for _, l := range d.order {
+		configured[l] = true
+	}
+	for _, l := range d.byID {
+		if l.left == 0 && !configured[l] {
+			d.leave(l, now)
+		}
+	}
+}
+
+// loadOthers reads the targets that did not leave, as the file has it, and are not in memory.
+func (d *disk) loadOthers() {
+	others := make(map[uint64]*live)
+	err := d.view(func(tx *bbolt.Tx) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return tx.Bucket(bucketTargets).ForEach(func(k, value []byte) error {
+			id := keyNumber(k, 0)
+			if _, left := rowNumbers(value); left == 0 && d.byID[id] == nil {
+				others[id] = newLive(id)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return // the file is not open, or the next transaction says it
+	}
+	d.applied = true
+	d.load(others)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.Copy(d.byID, others)
 }
 
 // leave ends what is known of a target that is no longer configured. s.mu is held.
@@ -217,49 +258,6 @@ func (d *disk) leave(l *live, now time.Time) {
 	l.left, l.save = now.UnixMilli(), true
 }
 
-// leaveOthers has the targets leave that the file knows as configured and that are no longer: rollcall was stopped when
-// the configuration changed.
-func (d *disk) leaveOthers(now time.Time) {
-	gone := make(map[uint64]*live)
-	err := d.view(func(tx *bbolt.Tx) error {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		configured := make(map[*live]bool, len(d.order))
-		for _, l := range d.order {
-			configured[l] = true
-		}
-		for id, l := range d.byID {
-			if !configured[l] && l.left == 0 {
-				gone[id] = l
-			}
-		}
-		return tx.Bucket(bucketTargets).ForEach(func(k, value []byte) error {
-			if _, left := rowNumbers(value); left == 0 && d.byID[keyNumber(k, 0)] == nil {
-				gone[keyNumber(k, 0)] = nil
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return // the file is not open, or the next transaction says it
-	}
-	d.applied = true
-	fresh := make(map[uint64]*live)
-	for id, l := range gone {
-		if l == nil {
-			fresh[id] = newLive(id)
-			gone[id] = fresh[id]
-		}
-	}
-	d.load(fresh)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for id, l := range gone {
-		d.byID[id] = l
-		d.leave(l, now)
-	}
-}
-
 // countAnew counts the buckets of targets anew for which the clock was set back: a clock that was ahead for a moment has
 // emptied them.
 func (d *disk) countAnew(now time.Time) {
@@ -267,40 +265,38 @@ func (d *disk) countAnew(now time.Time) {
 	d.mu.Lock()
 	for _, l := range d.order {
 		if l.recount && len(confused) < sealsPerFlush {
-			l.recount = false
 			confused = append(confused, l)
 		}
 	}
 	d.mu.Unlock()
 	for _, l := range confused {
-		grids, seen, err := d.bucketsOf(l, now.UnixMilli())
 		d.mu.Lock()
-		if err == nil && seen == l.Last {
+		last := l.Last
+		d.mu.Unlock()
+		grids, err := d.bucketsOf(l, now.UnixMilli())
+		d.mu.Lock()
+		if err == nil && l.Last == last { // no turn came meanwhile
 			l.setBuckets(grids)
-		} else {
-			l.recount = true // a turn came meanwhile
+			l.recount = false
 		}
 		d.mu.Unlock()
 	}
 }
 
-// bucketsOf counts a target's buckets from what the file and the open results have. last is the last turn before that.
-func (d *disk) bucketsOf(l *live, now int64) (grids []*block.Grid, last block.Point, err error) {
-	d.mu.Lock()
-	last = l.Last
-	d.mu.Unlock()
+// bucketsOf counts a target's buckets from what the file and the open results have.
+func (d *disk) bucketsOf(l *live, now int64) (grids []*block.Grid, err error) {
 	err = d.read(func(tx *bbolt.Tx) error {
 		grids = nil
-		for level, r := range l.rings() {
+		for i, r := range l.rings() {
 			g := r.grid(now)
-			if err := d.fill(tx, l.id, level, g, func() error { return nil }); err != nil {
+			if err := d.fill(tx, l.id, i+1, g, func() error { return nil }); err != nil {
 				return err
 			}
 			grids = append(grids, g)
 		}
 		return nil
 	})
-	return grids, last, err
+	return grids, err
 }
 
 // setBuckets replaces what was counted.

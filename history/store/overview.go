@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/hex"
 	"time"
 
 	"rollcall/history"
@@ -63,8 +64,10 @@ func (s *Store) Target(ctx context.Context, id string, r history.Range) (history
 
 // summary says how a target is. s.mu is held.
 func (l *live) summary(sum *history.Summary, buckets []history.Counts, r history.Range, now int64) {
+	durations := l.Yesterday.Histogram()
+	durations.Merge(l.Today.Histogram())
 	*sum = history.Summary{
-		ID: hexID(l.id), Target: *l.info, State: history.StateUnknown, Buckets: buckets, Typical: block.Quantile(0.5, l.Yesterday.Histogram(), l.Today.Histogram()),
+		ID: hexID(l.id), Target: *l.info, State: history.StateUnknown, Buckets: buckets, Typical: durations.Quantile(0.5),
 	}
 	ring := &l.HalfHours
 	switch r {
@@ -76,7 +79,7 @@ func (l *live) summary(sum *history.Summary, buckets []history.Counts, r history
 	newest := now / ring.width()
 	ring.read(buckets, newest)
 	from := (newest - int64(len(buckets)) + 1) * ring.width()
-	block.EachMissing(l.Last.Time, now, l.Last.Interval, from, ring.width(), len(buckets), func(i int, n uint32) { buckets[i].Unknown += n })
+	l.Last.EachMissing(now, from, ring.width(), len(buckets), func(i int, n uint32) { buckets[i].Unknown += n })
 	for i := range buckets {
 		sum.Counts.Add(buckets[i])
 	}
@@ -88,7 +91,7 @@ func (l *live) summary(sum *history.Summary, buckets []history.Counts, r history
 	}
 	switch {
 	case l.Verdict.Time == 0:
-	case block.IsGap(l.Verdict.Time, now, l.Verdict.Interval):
+	case l.Verdict.IsGap(now):
 		sum.Since = block.TimeOf(l.Verdict.Time)
 	default:
 		sum.State, sum.Since = l.Verdict.State.Public(), block.TimeOf(min(l.Since, l.Verdict.Time))
@@ -96,11 +99,4 @@ func (l *live) summary(sum *history.Summary, buckets []history.Counts, r history
 }
 
 // hexID is the ID of a target from its key.
-func hexID(id uint64) string {
-	const digits = "0123456789abcdef"
-	var b [16]byte
-	for i := range b {
-		b[i] = digits[id>>(60-4*i)&15]
-	}
-	return string(b[:])
-}
+func hexID(id uint64) string { return hex.EncodeToString(numbers(nil, id)) }

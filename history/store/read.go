@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -14,46 +12,22 @@ import (
 	"rollcall/probe"
 )
 
-const defaultLimit = 1000
-
-// errSealed says that a target was sealed after a transaction began, so that another has to be used.
-var errSealed = errors.New("a seal came in between")
-
-// read runs a reading transaction, again if a seal comes in between.
-func (s *Store) read(do func(*bbolt.Tx) error) error {
-	for {
-		var failed error
-		err := s.query(func(tx *bbolt.Tx) error { failed = do(tx); return nil })
-		switch {
-		case err != nil:
-			return err
-		case !errors.Is(failed, errSealed):
-			return failed
-		}
-	}
-}
-
 // Series implements history.Source.
 func (s *Store) Series(ctx context.Context, id string, from, to time.Time, step time.Duration) (history.Series, error) {
 	if step < time.Second || step%time.Second != 0 {
 		return history.Series{}, fmt.Errorf("a step of %v; accepted: whole seconds, at least one", step)
 	}
 	step = s.coarserStep(from, step)
-	start, end := from.UTC().Truncate(step), to.UTC().Truncate(step)
-	if end.Before(to) {
-		end = end.Add(step)
+	series, err := history.NewSeries(from, to, step)
+	if err != nil {
+		return history.Series{}, err
 	}
-	n := end.Sub(start) / step
-	if n < 1 || n > history.MaxPoints {
-		return history.Series{}, fmt.Errorf("%d steps of %v; accepted: 1 to %d", n, step, history.MaxPoints)
-	}
-	series := history.Series{From: start, To: end, Step: step}
 	var g *block.Grid
-	err := s.read(func(tx *bbolt.Tx) error {
+	err = s.read(func(tx *bbolt.Tx) error {
 		if series.Target = s.targetOf(tx, id); series.Target.Module == "" {
 			return history.ErrNotFound
 		}
-		g = &block.Grid{From: start.UnixMilli(), Step: step.Milliseconds(), Cells: make([]block.Cell, n)}
+		g = &block.Grid{From: series.From.UnixMilli(), Step: step.Milliseconds(), Cells: make([]block.Cell, len(series.Points))}
 		return s.fill(tx, rowID(id), levelFor(g.Step), g, ctx.Err)
 	})
 	if err != nil {
@@ -61,7 +35,6 @@ func (s *Store) Series(ctx context.Context, id string, from, to time.Time, step 
 	}
 	g.Gap(time.Now().UnixMilli())
 	var all block.Cell
-	series.Points = make([]history.Point, n)
 	for i := range g.Cells {
 		series.Points[i] = g.Cells[i].Point(g.From + int64(i)*g.Step)
 		all.Merge(&g.Cells[i])
@@ -75,30 +48,29 @@ func (s *Store) Series(ctx context.Context, id string, from, to time.Time, step 
 // first.
 func (s *Store) coarserStep(from time.Time, step time.Duration) time.Duration {
 	s.mu.Lock()
-	begins := [...]time.Time{s.oldest.results, s.oldest.minutes, s.oldest.hours, s.oldest.days}
+	begins := s.oldest.begins
 	s.mu.Unlock()
 	if !begins[0].IsZero() && (begins[1].IsZero() || begins[0].Before(begins[1])) {
 		begins[1] = begins[0] // results are rolled up when they are read; see worthRollingUp
 	}
 	for {
-		level := levelFor(step.Milliseconds()) + 1 // its place in begins
+		level := levelFor(step.Milliseconds())
 		next := level + 1
-		if next == len(begins) || !from.Before(begins[level]) || begins[next].IsZero() || !begins[next].Before(begins[level]) {
+		if next == len(levels) || !from.Before(begins[level]) || begins[next].IsZero() || !begins[next].Before(begins[level]) {
 			return step
 		}
-		width := time.Duration(levels[level].step) * time.Millisecond
+		width := time.Duration(levels[next].step) * time.Millisecond
 		step = (step + width - 1) / width * width
 	}
 }
 
-// levelFor is the coarsest level whose rollups fit into steps; -1: single results.
+// levelFor is the coarsest level whose rollups fit into steps.
 func levelFor(step int64) int {
-	for i := len(levels) - 1; i >= 0; i-- {
-		if step%levels[i].step == 0 {
-			return i
-		}
+	level := len(levels) - 1
+	for level > 0 && step%levels[level].step != 0 {
+		level--
 	}
-	return -1
+	return level
 }
 
 // fill counts everything that is known of a target in the grid's time. stop is asked once a day of it.
@@ -118,7 +90,7 @@ func (s *Store) fill(tx *bbolt.Tx, id uint64, level int, g *block.Grid, stop fun
 			s.fillDay(tx, id, d, level, g, &bl)
 		}
 	}
-	rest := block.Block{Before: before.Time, BeforeInterval: before.Interval}
+	rest := block.Block{Before: before}
 	for _, p := range open {
 		if d := block.DayOf(p.Time); d >= first && d <= last {
 			rest.Points = append(rest.Points, p)
@@ -128,20 +100,20 @@ func (s *Store) fill(tx *bbolt.Tx, id uint64, level int, g *block.Grid, stop fun
 		block.SortPoints(rest.Points)
 		g.AddBlock(&rest)
 	}
-	if g.Last == 0 { // it may be a gap as a whole
-		g.Last, g.Interval = s.lastBefore(tx, id, first)
+	if g.Last.Time == 0 { // it may be a gap as a whole
+		g.Last = s.lastBefore(tx, id, first)
 	}
 	return nil
 }
 
 // fillDay counts a day, from the level asked for or the next that is there. bl is memory to use.
 func (s *Store) fillDay(tx *bbolt.Tx, id uint64, d int64, level int, g *block.Grid, bl *block.Block) {
-	fromResults := level < 0 || level == 0 && tx.Bucket(bucketMinutes).Get(dayTargetKey(d, id)) == nil // see worthRollingUp
+	fromResults := level == 0 || level == 1 && tx.Bucket(bucketMinutes).Get(dayTargetKey(d, id)) == nil // see worthRollingUp
 	if fromResults && s.readBlock(tx, d, id, bl) {
 		g.AddBlock(bl)
 		return
 	}
-	for _, level := range levels[max(level, 0):] {
+	for _, level := range levels[max(level, 1):] {
 		if ch := s.readChunk(tx.Bucket(level.bucket), d, id); ch != nil {
 			g.AddChunk(ch)
 			return
@@ -150,7 +122,7 @@ func (s *Store) fillDay(tx *bbolt.Tx, id uint64, d int64, level int, g *block.Gr
 }
 
 // openPoints returns the results that a transaction does not see in blocks, and the turn before them.
-func (s *Store) openPoints(tx *bbolt.Tx, id uint64) (points []block.Point, before block.Point, err error) {
+func (s *Store) openPoints(tx *bbolt.Tx, id uint64) (points []block.Point, before block.Turn, err error) {
 	sealed, _ := rowNumbers(tx.Bucket(bucketTargets).Get(numbers(nil, id)))
 	s.mu.Lock()
 	l := s.byID[id]
@@ -173,20 +145,20 @@ func (s *Store) openPoints(tx *bbolt.Tx, id uint64) (points []block.Point, befor
 }
 
 // lastBefore is a target's last turn in the days before one.
-func (s *Store) lastBefore(tx *bbolt.Tx, id uint64, before int64) (at, interval int64) {
+func (s *Store) lastBefore(tx *bbolt.Tx, id uint64, before int64) block.Turn {
 	oldest, found := oldestDay(tx)
 	for d := before - 1; found && d >= oldest; d-- {
 		if ch := s.readChunk(tx.Bucket(bucketDays), d, id); ch != nil {
-			return ch.Last, ch.Interval
+			return ch.Last
 		}
 	}
-	return 0, 0
+	return block.Turn{}
 }
 
 // Results implements history.Source.
 func (s *Store) Results(ctx context.Context, id string, from, to time.Time, limit int) ([]history.Result, error) {
 	if limit <= 0 {
-		limit = defaultLimit
+		limit = history.DefaultLimit
 	}
 	var results []history.Result
 	err := s.read(func(tx *bbolt.Tx) error {
@@ -219,8 +191,7 @@ func (s *Store) Results(ctx context.Context, id string, from, to time.Time, limi
 			}
 			for i := len(bl.Points) - 1; i >= 0 && len(results) < limit; i-- {
 				if p := &bl.Points[i]; p.Time >= start && p.Time < end {
-					results = slices.Grow(results, 1)[:len(results)+1]
-					p.Fill(&results[len(results)-1])
+					results = append(results, p.Result())
 				}
 			}
 		}
@@ -248,13 +219,11 @@ func (s *Store) daysOf(tx *bbolt.Tx, open []block.Point) (first, last int64) {
 // targetOf is what is known of a target; its Module is empty when nothing is.
 func (s *Store) targetOf(tx *bbolt.Tx, id string) probe.Target {
 	s.mu.Lock()
-	l := s.byID[rowID(id)]
-	s.mu.Unlock()
-	if l != nil {
-		s.mu.Lock()
+	if l := s.byID[rowID(id)]; l != nil {
 		defer s.mu.Unlock()
 		return *l.info
 	}
+	s.mu.Unlock()
 	if row := s.readTarget(tx, rowID(id)); row != nil {
 		return row.Target
 	}

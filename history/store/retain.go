@@ -16,9 +16,9 @@ const (
 
 // extent is what the file covers.
 type extent struct {
-	any, results         time.Time // first time of which anything is known, and single results; zero: nothing
-	minutes, hours, days time.Time // and rollups
-	bytes, used          int64
+	any         time.Time              // first time of which anything is known; zero: nothing
+	begins      [len(levels)]time.Time // the same of each level
+	bytes, used int64
 }
 
 // measure looks at what the file covers.
@@ -26,20 +26,13 @@ func (d *disk) measure() {
 	var e extent
 	err := d.view(func(tx *bbolt.Tx) error {
 		e.bytes, e.used = usage(tx)
-		for _, from := range []struct {
-			bucket []byte
-			first  *time.Time
-		}{{bucketResults, &e.results}, {bucketMinutes, &e.minutes}, {bucketHours, &e.hours}, {bucketDays, &e.days}} {
-			k, _ := tx.Bucket(from.bucket).Cursor().First()
-			if k == nil {
-				continue
+		for i, level := range levels {
+			if k, _ := tx.Bucket(level.bucket).Cursor().First(); k != nil {
+				e.begins[i] = block.TimeOf(keyDay(k) * block.Day)
 			}
-			at := block.TimeOf(keyDay(k) * block.Day)
-			for _, first := range []*time.Time{&e.any, from.first} {
-				if first.IsZero() || at.Before(*first) {
-					*first = at
-				}
-			}
+		}
+		if oldest, found := oldestDay(tx); found {
+			e.any = block.TimeOf(oldest * block.Day)
 		}
 		return nil
 	})
@@ -49,12 +42,12 @@ func (d *disk) measure() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, l := range d.order {
-		if e.results.IsZero() && l.First != 0 {
-			e.results = block.TimeOf(l.First)
+		if e.begins[0].IsZero() && l.First != 0 {
+			e.begins[0] = block.TimeOf(l.First)
 		}
 	}
 	if e.any.IsZero() {
-		e.any = e.results
+		e.any = e.begins[0]
 	}
 	d.oldest = e
 }
@@ -91,8 +84,8 @@ func (d *disk) expire(now time.Time) (done bool, err error) {
 		}
 		left := rowsPerDelete
 		if oldest < keep {
-			for _, name := range [][]byte{bucketResults, bucketMinutes, bucketHours, bucketDays} {
-				n, err := deleteDay(tx.Bucket(name), oldest, left)
+			for _, level := range levels {
+				n, err := deleteDay(tx.Bucket(level.bucket), oldest, left)
 				if err != nil {
 					return err
 				}
@@ -111,8 +104,8 @@ func (d *disk) expire(now time.Time) (done bool, err error) {
 
 // oldestDay is the first of which there is a row.
 func oldestDay(tx *bbolt.Tx) (oldest int64, found bool) {
-	for _, name := range [][]byte{bucketResults, bucketMinutes, bucketHours, bucketDays} {
-		if k, _ := tx.Bucket(name).Cursor().First(); k != nil && (!found || keyDay(k) < oldest) {
+	for _, level := range levels {
+		if k, _ := tx.Bucket(level.bucket).Cursor().First(); k != nil && (!found || keyDay(k) < oldest) {
 			oldest, found = keyDay(k), true
 		}
 	}

@@ -36,21 +36,6 @@ func (r *ring) width() int64 { return [...]int64{30 * block.Minute, 3 * block.Ho
 // maxBuckets is the largest n.
 const maxBuckets = 90
 
-// each calls visit with every bucket, the oldest first.
-func (r *ring) each(visit func(i int, c history.Counts)) {
-	runs := varints{r.Runs}
-	var run uint32
-	var c history.Counts
-	for i := range r.n() - 1 {
-		if run == 0 {
-			run, c = runs.next(), runs.counts()
-		}
-		run--
-		visit(i, c)
-	}
-	visit(r.n()-1, r.Newest)
-}
-
 // varints reads numbers; after the last, as in a damaged row, there are zeros.
 type varints struct{ rest []byte }
 
@@ -64,9 +49,21 @@ func (v *varints) counts() history.Counts {
 	return history.Counts{Up: v.next(), Down: v.next(), Unknown: v.next()}
 }
 
-func (r *ring) unpack(all *[maxBuckets]history.Counts) []history.Counts {
-	r.each(func(i int, c history.Counts) { all[i] = c })
-	return all[:r.n()]
+// unpack writes all buckets into memory, the oldest first.
+func (r *ring) unpack(memory *[maxBuckets]history.Counts) []history.Counts {
+	all := memory[:r.n()]
+	runs := varints{r.Runs}
+	var run uint32
+	var c history.Counts
+	for i := range len(all) - 1 {
+		if run == 0 {
+			run, c = runs.next(), runs.counts()
+		}
+		run--
+		all[i] = c
+	}
+	all[len(all)-1] = r.Newest
+	return all
 }
 
 func (r *ring) set(all []history.Counts) {
@@ -110,61 +107,52 @@ func (r *ring) UnmarshalJSON(text []byte) error {
 
 // add counts in the bucket with a number, which becomes the newest when it is newer. What is too old is not counted.
 func (r *ring) add(number int64, c history.Counts) {
-	switch later := number - r.Number; {
-	case later == 0:
+	last := int64(r.n() - 1)
+	later := number - r.Number
+	if later == 0 {
 		r.Newest.Add(c)
-	case later <= -int64(r.n()):
-	case later < 0:
-		var memory [maxBuckets]history.Counts
-		all := r.unpack(&memory)
-		all[int64(r.n())-1+later].Add(c)
-		r.set(all)
-	default:
-		var memory, former [maxBuckets]history.Counts
-		all := memory[:r.n()]
-		if later < int64(r.n()) {
-			copy(all, r.unpack(&former)[later:])
-		}
-		all[r.n()-1] = c
-		r.Number = number
-		r.set(all)
+		return
 	}
-}
-
-func (r *ring) addPoint(p *block.Point) {
-	var c history.Counts
-	switch p.State {
-	case block.Up:
-		c.Up = 1
-	case block.Down:
-		c.Down = 1
-	default:
-		c.Unknown = 1
+	if later < -last {
+		return
 	}
-	r.add(p.Time/r.width(), c)
+	var memory [maxBuckets]history.Counts
+	all := r.unpack(&memory)
+	if later > 0 {
+		kept := copy(all, all[min(later, last+1):])
+		clear(all[kept:])
+		r.Number, later = number, 0
+	}
+	all[last+later].Add(c)
+	r.set(all)
 }
 
 // addGap counts the turns that did not come until next.
-func (r *ring) addGap(last *block.Point, next int64) {
-	oldest := next/r.width() - int64(r.n()) + 1
-	block.EachMissing(last.Time, next, last.Interval, oldest*r.width(), r.width(), r.n(), func(i int, missing uint32) {
-		r.add(oldest+int64(i), history.Counts{Unknown: missing})
+func (r *ring) addGap(last block.Turn, next int64) {
+	from := r.start(next)
+	last.EachMissing(next, from, r.width(), r.n(), func(i int, missing uint32) {
+		r.add(from/r.width()+int64(i), history.Counts{Unknown: missing})
 	})
 }
 
 // read copies the last buckets up to the one with a number; those that there are not stay zero.
 func (r *ring) read(into []history.Counts, newest int64) {
-	first := len(into) - r.n() + int(r.Number-newest) // the place of the oldest
-	r.each(func(i int, c history.Counts) {
+	var memory [maxBuckets]history.Counts
+	all := r.unpack(&memory)
+	first := len(into) - len(all) + int(r.Number-newest) // the place of the oldest
+	for i, c := range all {
 		if place := first + i; place >= 0 && place < len(into) {
 			into[place] = c
 		}
-	})
+	}
 }
+
+// start is when the oldest bucket begins if that of an instant is the newest.
+func (r *ring) start(newest int64) int64 { return (newest/r.width() - int64(r.n()) + 1) * r.width() }
 
 // grid is a grid that ends in the bucket of an instant, to count anew.
 func (r *ring) grid(now int64) *block.Grid {
-	return &block.Grid{From: (now/r.width() - int64(r.n()) + 1) * r.width(), Step: r.width(), Cells: make([]block.Cell, r.n())}
+	return &block.Grid{From: r.start(now), Step: r.width(), Cells: make([]block.Cell, r.n())}
 }
 
 // replace takes over what was counted anew.

@@ -53,7 +53,7 @@ func TestSteadyTargetIsSmall(t *testing.T) {
 	l := newLive(1)
 	at := time.Now().Add(-90 * 24 * time.Hour).UnixMilli()
 	for range 90 * 24 * 60 {
-		l.count(&block.Point{Time: at, Interval: block.Minute, State: block.Up, Duration: 100})
+		l.count(&block.Point{Turn: block.Turn{Time: at, Interval: block.Minute}, State: block.Up, Duration: 100})
 		at += block.Minute
 	}
 	for _, r := range l.rings() {
@@ -66,9 +66,9 @@ func TestSteadyTargetIsSmall(t *testing.T) {
 // TestNewTargetsAreSealedInTurn: a tick writes some hundred rows at most, in the order of their keys, and those that are to be
 // written together later are neighbours.
 func TestNewTargetsAreSealedInTurn(t *testing.T) {
-	d := &disk{Store: New(Options{Dir: t.TempDir()})}
-	d.start()
 	now := time.Now()
+	d := &disk{Store: New(Options{Dir: t.TempDir()}), lastFlush: now, expired: now}
+	d.reopen(now)
 	defer func() { d.file.Load().Close() }()
 	targets := benchTargets(3 * sealsPerFlush / 2)
 	d.Apply(targets)

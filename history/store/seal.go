@@ -118,7 +118,7 @@ func (d *disk) newBatch(now time.Time) *batch {
 	b := &batch{row: d.row, journal: d.journal, pending: d.pending, oldest: d.needed, changes: maps.Clone(d.changes)}
 	d.journal = nil
 	for _, c := range b.changes {
-		c.row = encodeIncident(c.incident)
+		c.saved = *c.incident
 	}
 	for len(d.plan) > 0 && len(b.seals) < sealsPerFlush {
 		l := d.plan[0]
@@ -176,17 +176,12 @@ func (d *disk) put(tx *bbolt.Tx, b *batch) error {
 			return err
 		}
 	}
-	for c := journal.Cursor(); ; {
-		k, _ := c.First()
-		if k == nil || keyNumber(k, 0) >= b.oldest {
-			break
-		}
+	c := journal.Cursor()
+	for k, _ := c.First(); k != nil && keyNumber(k, 0) < b.oldest; k, _ = c.First() {
 		if err := c.Delete(); err != nil {
 			return err
 		}
 	}
-	// In the order of the keys the pages are used best.
-	slices.SortFunc(b.seals, func(a, b seal) int { return cmp.Compare(a.live.id, b.live.id) })
 	for i := range b.seals {
 		if err := d.putSeal(tx, &b.seals[i]); err != nil {
 			return err
@@ -198,35 +193,35 @@ func (d *disk) put(tx *bbolt.Tx, b *batch) error {
 func (d *disk) putSeal(tx *bbolt.Tx, s *seal) error {
 	points := d.pointsOf(s.open)
 	block.SortPoints(points)
-	before, interval := s.open.Before.Time, s.open.Before.Interval
+	before := s.open.Before.Turn
 	for len(points) > 0 {
 		day := block.DayOf(points[0].Time)
 		n := 1
 		for n < len(points) && block.DayOf(points[n].Time) == day {
 			n++
 		}
-		if err := d.putDay(tx, s.live.id, day, before, interval, points[:n]); err != nil {
+		if err := d.putDay(tx, s.live.id, day, before, points[:n]); err != nil {
 			return err
 		}
-		before, interval = points[n-1].Time, points[n-1].Interval
+		before = points[n-1].Turn
 		points = points[n:]
 	}
 	return tx.Bucket(bucketTargets).Put(numbers(nil, s.live.id), packRow(s.row))
 }
 
 // putDay adds results to those of their day, and rolls the day up.
-func (d *disk) putDay(tx *bbolt.Tx, id uint64, day, before, interval int64, points []block.Point) error {
+func (d *disk) putDay(tx *bbolt.Tx, id uint64, day int64, before block.Turn, points []block.Point) error {
 	key := dayTargetKey(day, id)
 	bl := &d.day
 	bl.Points = bl.Points[:0]
 	known := d.readBlock(tx, day, id, bl)
-	bl.Join(before, interval, points)
+	bl.Join(before, points)
 	packed := bl.Encode()
 	if err := tx.Bucket(bucketResults).Put(key, packed); err != nil {
 		return err
 	}
 	onlyRollups := !known && tx.Bucket(bucketDays).Get(key) != nil // the results of before are deleted
-	for _, level := range levels {
+	for _, level := range levels[1:] {
 		b := tx.Bucket(level.bucket)
 		ch := block.NewChunk(bl, day, level.step, d.cells)
 		d.cells = ch.Cells

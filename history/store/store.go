@@ -42,9 +42,7 @@ type Store struct {
 	started chan struct{}   // closed when the file has been read, or could not be
 
 	mu        sync.Mutex
-	wanted    []*probe.Target    // of Apply, until the disk goroutine installs them
-	wantedAll bool               // there are no other configured targets
-	changed   bool               // wanted is not installed yet
+	wanted    *configuration     // of Apply, until the disk goroutine installs it; nil: it has
 	order     []*live            // configured
 	byID      map[uint64]*live   // also those that left and are not saved yet
 	journal   []byte             // entries that are in no row of the file's journal
@@ -53,11 +51,16 @@ type Store struct {
 	openBytes int                // of all open streams
 	urgent    bool               // some of them are in no journal: what is to be sealed is sealed at once
 	changes   map[string]*change // of incidents by ID, not in the file yet
-	loading   bool
-	problem   error // why history cannot be kept now
+	problem   error              // why history cannot be kept now
 	since     time.Time
 	lastWrite time.Time
 	oldest    extent
+}
+
+// configuration is what Apply was called with.
+type configuration struct {
+	targets []*probe.Target
+	all     bool // there are no other configured targets
 }
 
 // counters can be read without the lock.
@@ -80,7 +83,7 @@ func New(o Options) *Store {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Store{
-		options: o, logger: o.Logger, loading: true,
+		options: o, logger: o.Logger,
 		arrived: make(chan struct{}, 1), work: make(chan struct{}, 1), flushes: make(chan chan error), started: make(chan struct{}),
 		byID: make(map[uint64]*live), changes: make(map[string]*change),
 	}
@@ -109,15 +112,15 @@ func (s *Store) Run(ctx context.Context) {
 // Apply replaces the configured targets. One that was there before keeps its state; what is kept of one that left stays
 // until it is too old. Observe ignores targets that are not configured. It may be called before and during Run, and
 // takes effect soon after; Flush waits for it.
-func (s *Store) Apply(targets []*probe.Target) { s.want(targets, true) }
+func (s *Store) Apply(targets []*probe.Target) { s.want(&configuration{targets, true}) }
 
 // ApplyPart is Apply while not all configured targets are known, because a source of targets has not answered yet: none
 // leaves by it.
-func (s *Store) ApplyPart(targets []*probe.Target) { s.want(targets, false) }
+func (s *Store) ApplyPart(targets []*probe.Target) { s.want(&configuration{targets, false}) }
 
-func (s *Store) want(targets []*probe.Target, all bool) {
+func (s *Store) want(c *configuration) {
 	s.mu.Lock()
-	s.wanted, s.wantedAll, s.changed = targets, all, true
+	s.wanted = c
 	s.mu.Unlock()
 	select {
 	case s.work <- struct{}{}:
@@ -204,7 +207,12 @@ func (s *Store) Stats() Stats {
 func (s *Store) Status() history.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := history.Status{Kind: "embedded", Loading: s.loading, Oldest: s.oldest.any, Results: s.oldest.results, Bytes: s.oldest.bytes}
+	status := history.Status{Kind: "embedded", Oldest: s.oldest.any, Results: s.oldest.begins[0], Bytes: s.oldest.bytes}
+	select {
+	case <-s.started:
+	default:
+		status.Loading = true
+	}
 	if s.problem != nil {
 		status.Problem, status.Since = s.problem.Error(), s.since
 	}
