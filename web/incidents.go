@@ -51,27 +51,25 @@ type incidentsPage struct {
 }
 
 // incidents answers /incidents.
-func (s *Server) incidents(admin bool) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		now := time.Now()
-		p := incidentsPage{frame: s.frame(admin, "Incidents", "incidents", 0, now)}
-		p.watch(s.options.History.Status(), now)
-		list, err := s.options.History.Incidents(r.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, maxIncidents+1)
-		if err != nil {
-			p.Notice = err.Error()
-		}
-		if len(list) > maxIncidents {
-			p.More, list = true, list[:maxIncidents]
-		}
-		for i := range list {
-			if row := newIncidentRow(&list[i], p.Root, now); row.Open {
-				p.Open = append(p.Open, row)
-			} else {
-				p.Ended = append(p.Ended, row)
-			}
-		}
-		s.render(w, r, "incidents.html", &p)
+func (s site) incidents(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	p := incidentsPage{frame: s.frame("Incidents", "incidents", 0, now)}
+	p.watch(s.options.History.Status(), now)
+	list, err := s.options.History.Incidents(r.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, maxIncidents+1)
+	if err != nil {
+		p.Notice = err.Error()
 	}
+	if len(list) > maxIncidents {
+		p.More, list = true, list[:maxIncidents]
+	}
+	for i := range list {
+		if row := newIncidentRow(&list[i], p.Root, now); row.Open {
+			p.Open = append(p.Open, row)
+		} else {
+			p.Ended = append(p.Ended, row)
+		}
+	}
+	s.render(w, r, "incidents.html", &p)
 }
 
 // incidentPage is one incident with its evidence.
@@ -97,36 +95,34 @@ type evidenceView struct {
 type stepRow struct{ At, Text string }
 
 // incident answers /incident/{id}.
-func (s *Server) incident(admin bool) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		now := time.Now()
-		fr := s.frame(admin, "Incident", "incidents", 1, now)
-		i, err := s.options.History.Incident(r.Context(), r.PathValue("id"))
-		if err != nil {
-			if errors.Is(err, history.ErrNotFound) {
-				err = notFound("no incident has this ID, or it is no longer kept")
-			}
-			s.fail(w, r, fr, err)
-			return
+func (s site) incident(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	fr := s.frame("Incident", "incidents", 1, now)
+	i, err := s.options.History.Incident(r.Context(), r.PathValue("id"))
+	if err != nil {
+		if errors.Is(err, history.ErrNotFound) {
+			err = notFound("no incident has this ID, or it is no longer kept")
 		}
-		p := incidentPage{frame: fr, incidentRow: newIncidentRow(&i, fr.Root, now), Last: newMoment(i.Last, now), EvidenceOf: i.EvidenceOf, Opinion: i.Opinion}
-		p.watch(s.options.History.Status(), now)
-		p.Title = "Incident of " + p.Name
-		if admin { // it says as much as /logs
-			p.Evidence = newEvidenceView("First failing probe", i.Evidence, now)
-			p.Good = newEvidenceView("Last good probe before it", i.Good, now)
-		}
-		switch {
-		case p.Evidence != nil || p.EvidenceOf != "":
-		case s.options.History.Status().Kind == "prometheus":
-			p.NoEvidence = "What the probes saw is kept by the Rollcall that probes, not by the server from which this history is read."
-		case !admin:
-			p.NoEvidence = "What the probes saw is shown on the administrator's address."
-		default:
-			p.NoEvidence = "What the probes saw is no longer kept."
-		}
-		s.render(w, r, "incident.html", &p)
+		s.fail(w, r, fr, err)
+		return
 	}
+	p := incidentPage{frame: fr, incidentRow: newIncidentRow(&i, fr.Root, now), Last: newMoment(i.Last, now), EvidenceOf: i.EvidenceOf, Opinion: i.Opinion}
+	p.watch(s.options.History.Status(), now)
+	p.Title = "Incident of " + p.Name
+	if s.admin { // it says as much as /logs
+		p.Evidence = newEvidenceView("First failing probe", i.Evidence, now)
+		p.Good = newEvidenceView("Last good probe before it", i.Good, now)
+	}
+	switch {
+	case p.Evidence != nil || p.EvidenceOf != "":
+	case s.options.History.Status().Kind == "prometheus":
+		p.NoEvidence = "What the probes saw is kept by the Rollcall that probes, not by the server from which this history is read."
+	case !s.admin:
+		p.NoEvidence = "What the probes saw is shown on the administrator's address."
+	default:
+		p.NoEvidence = "What the probes saw is no longer kept."
+	}
+	s.render(w, r, "incident.html", &p)
 }
 
 func newEvidenceView(heading string, e *history.Evidence, now time.Time) *evidenceView {

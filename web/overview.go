@@ -120,23 +120,21 @@ func newTargetRow(s *history.Summary, now time.Time) targetRow {
 }
 
 // overview answers /.
-func (s *Server) overview(admin bool) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		now := time.Now()
-		fr := s.frame(admin, "", "targets", 0, now)
-		f, err := parseFilter(r.URL.Query())
-		if err != nil {
-			s.failWith(w, r, fr, http.StatusBadRequest, err.Error())
-			return
-		}
-		o, err := s.options.History.Overview(r.Context(), f.Range)
-		if err != nil {
-			fr.Notice = err.Error()
-		}
-		fr.watch(s.options.History.Status(), now)
-		p := newOverviewPage(fr, f, o.Targets, now)
-		s.render(w, r, "overview.html", &p)
+func (s site) overview(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	fr := s.frame("", "targets", 0, now)
+	f, err := parseFilter(r.URL.Query())
+	if err != nil {
+		s.failWith(w, r, fr, http.StatusBadRequest, err.Error())
+		return
 	}
+	o, err := s.options.History.Overview(r.Context(), f.Range)
+	if err != nil {
+		fr.Notice = err.Error()
+	}
+	fr.watch(s.options.History.Status(), now)
+	p := newOverviewPage(fr, f, o.Targets, now)
+	s.render(w, r, "overview.html", &p)
 }
 
 func newOverviewPage(fr frame, f filter, all []history.Summary, now time.Time) overviewPage {

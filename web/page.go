@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -51,14 +52,10 @@ func newTemplates() map[string]*template.Template {
 }
 
 // frame makes the frame of a page whose path below the prefix has depth slashes behind the first.
-func (s *Server) frame(admin bool, title, here string, depth int, now time.Time) frame {
-	f := frame{
-		Title: title, Root: strings.Repeat("../", depth), Here: here, Version: s.options.Version, Admin: admin, Now: newMoment(now, now),
+func (s site) frame(title, here string, depth int, now time.Time) frame {
+	return frame{
+		Title: title, Root: cmp.Or(strings.Repeat("../", depth), "./"), Here: here, Version: s.options.Version, Admin: s.admin, Now: newMoment(now, now),
 	}
-	if depth == 0 {
-		f.Root = "./"
-	}
-	return f
 }
 
 // watch has the page read again, and says what is wrong with the history that it shows.

@@ -109,10 +109,10 @@ func (s *Server) Observe(r probe.Record) {
 }
 
 // Handler serves the public addresses. It has no state outside the Server, so several listeners can share it.
-func (s *Server) Handler() http.Handler { return s.handler(!s.options.SeparateAdmin) }
+func (s *Server) Handler() http.Handler { return site{s, !s.options.SeparateAdmin}.handler() }
 
 // AdminHandler serves the administrator's address: all paths, also with SeparateAdmin.
-func (s *Server) AdminHandler() http.Handler { return s.handler(true) }
+func (s *Server) AdminHandler() http.Handler { return site{s, true}.handler() }
 
 // HTTPServer returns a server with limits that protect it from slow and large requests and let the longest probe finish.
 // It has to serve listeners of connections, which may be nil.

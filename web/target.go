@@ -74,32 +74,30 @@ type resultRow struct {
 }
 
 // target answers /target/{id}.
-func (s *Server) target(admin bool) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		now := time.Now()
-		fr := s.frame(admin, "Target", "targets", 1, now)
-		rng := history.Range24h
-		if text := r.URL.Query().Get("range"); text != "" {
-			var err error
-			if rng, err = history.ParseRange(text); err != nil {
-				s.failWith(w, r, fr, http.StatusBadRequest, err.Error())
-				return
-			}
-		}
-		p := targetPage{frame: fr, Range: rng, RangeName: rangeName(rng)}
-		if err := p.read(r.Context(), s.options.History, r.PathValue("id"), now); err != nil {
-			if errors.Is(err, history.ErrNotFound) {
-				err = noSuchTarget
-			}
-			s.fail(w, r, fr, err)
+func (s site) target(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	fr := s.frame("Target", "targets", 1, now)
+	rng := history.Range24h
+	if text := r.URL.Query().Get("range"); text != "" {
+		var err error
+		if rng, err = history.ParseRange(text); err != nil {
+			s.failWith(w, r, fr, http.StatusBadRequest, err.Error())
 			return
 		}
-		p.watch(s.options.History.Status(), now)
-		if admin {
-			p.link(s.recent)
-		}
-		s.render(w, r, "target.html", &p)
 	}
+	p := targetPage{frame: fr, Range: rng, RangeName: rangeName(rng)}
+	if err := p.read(r.Context(), s.options.History, r.PathValue("id"), now); err != nil {
+		if errors.Is(err, history.ErrNotFound) {
+			err = noSuchTarget
+		}
+		s.fail(w, r, fr, err)
+		return
+	}
+	p.watch(s.options.History.Status(), now)
+	if s.admin {
+		p.link(s.recent)
+	}
+	s.render(w, r, "target.html", &p)
 }
 
 var noSuchTarget = notFound("no target has this ID, or nothing is kept of it any more")
