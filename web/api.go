@@ -105,29 +105,22 @@ func optionalSeconds(d time.Duration) *float64 {
 	return &seconds
 }
 
-// apiError is a request that the API refuses.
-type apiError struct{ error }
-
 // api answers with what handle returns as JSON, or with its error.
 func (s *Server) api(handle func(r *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		reply, err := handle(r)
+		var body []byte
 		if err == nil {
-			var body []byte
-			if body, err = json.Marshal(reply); err == nil {
-				writeTagged(w, r, "application/json", append(body, '\n'))
-				return
-			}
+			body, err = json.Marshal(reply)
 		}
-		status := http.StatusServiceUnavailable
-		if refused := (apiError{}); errors.As(err, &refused) {
-			status = http.StatusBadRequest
-		} else if errors.Is(err, history.ErrNotFound) {
-			status, err = http.StatusNotFound, noSuchTarget
+		if err == nil {
+			writeTagged(w, r, "application/json", append(body, '\n'))
+			return
 		}
-		body, _ := json.Marshal(map[string]string{"error": err.Error()}) // a string can be encoded
+		err = inWords(err, noSuchTarget)
+		body, _ = json.Marshal(map[string]string{"error": err.Error()}) // a string can be encoded
 		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
+		w.WriteHeader(errorStatus(err, http.StatusServiceUnavailable))
 		_, _ = w.Write(append(body, '\n')) // an error means that the client has gone
 	}
 }
@@ -136,7 +129,7 @@ func (s *Server) api(handle func(r *http.Request) (any, error)) http.HandlerFunc
 func (s *Server) apiTargets(r *http.Request) (any, error) {
 	f, err := parseFilter(r.URL.Query())
 	if err != nil {
-		return nil, apiError{err}
+		return nil, badRequest{err}
 	}
 	o, err := s.options.History.Overview(r.Context(), f.Range)
 	if err != nil {
@@ -185,7 +178,7 @@ func parsePeriod(query url.Values, now time.Time, span time.Duration) (p period,
 		return p, err
 	}
 	if !p.to.IsZero() && !p.to.After(p.from) {
-		return p, apiError{errors.New("to is not after from")}
+		return p, badRequest{errors.New("to is not after from")}
 	}
 	if text := query.Get("step"); text != "" {
 		if p.step, err = parseStep(text); err != nil {
@@ -193,12 +186,12 @@ func parsePeriod(query url.Values, now time.Time, span time.Duration) (p period,
 		}
 		// Both ends are rounded to whole steps.
 		if points := p.to.Sub(p.from)/p.step + 2; points > history.MaxPoints {
-			return p, apiError{fmt.Errorf("this step makes %d points; accepted: up to %d", points, history.MaxPoints)}
+			return p, badRequest{fmt.Errorf("this step makes %d points; accepted: up to %d", points, history.MaxPoints)}
 		}
 	}
 	if text := query.Get("limit"); text != "" {
 		if p.limit, err = strconv.Atoi(text); err != nil || p.limit < 1 || p.limit > maxLimit {
-			return p, apiError{fmt.Errorf("%q is no limit; accepted: a number from 1 to %d", text, maxLimit)}
+			return p, badRequest{fmt.Errorf("%q is no limit; accepted: a number from 1 to %d", text, maxLimit)}
 		}
 	}
 	return p, nil
@@ -215,7 +208,7 @@ func parseTime(query url.Values, name string, usual time.Time) (time.Time, error
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, apiError{fmt.Errorf("%s=%q is no time; accepted: RFC 3339, e.g. 2026-01-31T12:00:00Z, or Unix seconds", name, text)}
+		return time.Time{}, badRequest{fmt.Errorf("%s=%q is no time; accepted: RFC 3339, e.g. 2026-01-31T12:00:00Z, or Unix seconds", name, text)}
 	}
 	return t, nil
 }
@@ -227,7 +220,7 @@ func parseStep(text string) (time.Duration, error) {
 		d, err = time.Duration(seconds*float64(time.Second)), nil
 	}
 	if err != nil || d < time.Second || d%time.Second != 0 {
-		return 0, apiError{fmt.Errorf("step=%q is no step; accepted: a duration of whole seconds, e.g. 5m, or their number", text)}
+		return 0, badRequest{fmt.Errorf("step=%q is no step; accepted: a duration of whole seconds, e.g. 5m, or their number", text)}
 	}
 	return d, nil
 }
@@ -241,7 +234,7 @@ func (s *Server) results(w http.ResponseWriter, r *http.Request) {
 		s.api(s.resultsJSON)(w, r)
 	default:
 		s.api(func(*http.Request) (any, error) {
-			return nil, apiError{fmt.Errorf("%q is no format; accepted: json, csv", format)}
+			return nil, badRequest{fmt.Errorf("%q is no format; accepted: json, csv", format)}
 		})(w, r)
 	}
 }
@@ -306,7 +299,7 @@ func (s *Server) apiIncidents(r *http.Request) (any, error) {
 	}
 	open := query.Get("open")
 	if open != "" && open != "true" && open != "false" {
-		return nil, apiError{fmt.Errorf("open=%q; accepted: true, false", open)}
+		return nil, badRequest{fmt.Errorf("open=%q; accepted: true, false", open)}
 	}
 	filter := history.IncidentFilter{TargetID: query.Get("target"), Open: open == "true"}
 	list, err := s.options.History.Incidents(r.Context(), filter, p.from, p.to, p.limit)

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 
 	"rollcall/history"
@@ -11,14 +10,10 @@ import (
 
 // badgeOf answers /badge/{id}/uptime.svg and /badge/{id}/status.svg.
 func (s *Server) badgeOf(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	rng := history.Range30d
-	if text := query.Get("range"); text != "" {
-		var err error
-		if rng, err = history.ParseRange(text); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
+	rng, err := parseRange(r.URL.Query(), history.Range30d)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
 	}
 	kind := r.PathValue("kind")
 	if kind != "uptime.svg" && kind != "status.svg" {
@@ -26,12 +21,9 @@ func (s *Server) badgeOf(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sum, err := s.options.History.Target(r.Context(), r.PathValue("id"), rng)
-	switch {
-	case errors.Is(err, history.ErrNotFound):
-		http.Error(w, noSuchTarget.Error(), http.StatusNotFound)
-		return
-	case err != nil:
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	if err != nil {
+		err = inWords(err, noSuchTarget)
+		http.Error(w, err.Error(), errorStatus(err, http.StatusServiceUnavailable))
 		return
 	}
 	name := report.Printable(sum.Target.Title())

@@ -45,7 +45,7 @@ type choice struct {
 // parseFilter reads a query; the error says what is accepted.
 func parseFilter(query url.Values) (filter, error) {
 	f := filter{
-		Range: history.Range24h, Search: strings.TrimSpace(query.Get("q")), State: history.State(query.Get("state")),
+		Search: strings.TrimSpace(query.Get("q")), State: history.State(query.Get("state")),
 		Group: query.Get("group"), Module: query.Get("module"), Sort: query.Get("sort"), Page: 1,
 	}
 	if label, ok := strings.CutPrefix(f.Sort, byLabel); ok {
@@ -56,12 +56,9 @@ func parseFilter(query url.Values) (filter, error) {
 			return filter{}, fmt.Errorf("a parameter is longer than %d bytes or not printable text", probe.MaxTarget)
 		}
 	}
-	if text := query.Get("range"); text != "" {
-		r, err := history.ParseRange(text)
-		if err != nil {
-			return filter{}, err
-		}
-		f.Range = r
+	var err error
+	if f.Range, err = parseRange(query, history.Range24h); err != nil {
+		return filter{}, err
 	}
 	switch f.State {
 	case "", history.StateUp, history.StateDown, history.StateUnknown:
@@ -79,6 +76,14 @@ func parseFilter(query url.Values) (filter, error) {
 		f.Page = n
 	}
 	return f, nil
+}
+
+// parseRange reads the range of a query; without one it is the usual.
+func parseRange(query url.Values, usual history.Range) (history.Range, error) {
+	if text := query.Get("range"); text != "" {
+		return history.ParseRange(text)
+	}
+	return usual, nil
 }
 
 // link is the address of a view, relative to the first page; change says what differs from f.

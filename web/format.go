@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"rollcall/history"
+	"rollcall/probe"
+	"rollcall/report"
 )
 
 // age is how long ago something was, in one unit.
@@ -119,8 +121,22 @@ func percent(ratio float64) string {
 // days is how many whole days are left until then.
 func days(until, now time.Time) int { return int(math.Floor(until.Sub(now).Hours() / 24)) }
 
-// words writes a stage or reason for a person.
-func words(s string) string { return strings.ReplaceAll(s, "_", " ") }
+// why writes the stage and the reason of a failure for a person; empty: there is none.
+func why(stage probe.Stage, reason probe.Reason) string {
+	if reason == "" {
+		return ""
+	}
+	return strings.ReplaceAll(string(stage)+": "+string(reason), "_", " ")
+}
+
+// names are a target's title and, if that is another text, the target itself.
+func names(t *probe.Target) (name, target string) {
+	name, target = report.Printable(t.Title()), report.Printable(t.Target)
+	if target == name {
+		target = ""
+	}
+	return name, target
+}
 
 // moment is an instant for <time>: for machines, in full, and relative.
 type moment struct {

@@ -30,16 +30,11 @@ type incidentRow struct {
 // newIncidentRow makes a row of a page whose root is that.
 func newIncidentRow(i *history.Incident, root string, now time.Time) incidentRow {
 	row := incidentRow{
-		ID: i.ID, TargetID: i.TargetID, Name: report.Printable(i.Target.Title()), Module: report.Printable(i.Target.Module),
+		ID: i.ID, TargetID: i.TargetID, Module: report.Printable(i.Target.Module),
 		From: newMoment(i.From, now), To: newMoment(i.To, now), Open: i.To.IsZero(), Left: i.Left, Took: span(i.Duration(now)),
-		Link: root + "incident/" + i.ID, Reason: words(string(i.Stage)) + ": " + words(string(i.Reason)), Failures: number(i.Failures),
+		Link: root + "incident/" + i.ID, Reason: why(i.Stage, i.Reason), Failures: number(i.Failures),
 	}
-	if target := report.Printable(i.Target.Target); target != row.Name {
-		row.Target = target
-	}
-	if i.Stage == "" {
-		row.Reason = ""
-	}
+	row.Name, row.Target = names(&i.Target)
 	return row
 }
 
@@ -69,7 +64,7 @@ func (s site) incidents(w http.ResponseWriter, r *http.Request) {
 			p.Ended = append(p.Ended, row)
 		}
 	}
-	s.render(w, r, "incidents.html", &p)
+	s.render(w, http.StatusOK, "incidents.html", &p)
 }
 
 // incidentPage is one incident with its evidence.
@@ -100,10 +95,7 @@ func (s site) incident(w http.ResponseWriter, r *http.Request) {
 	fr := s.frame("Incident", "incidents", 1, now)
 	i, err := s.options.History.Incident(r.Context(), r.PathValue("id"))
 	if err != nil {
-		if errors.Is(err, history.ErrNotFound) {
-			err = notFound("no incident has this ID, or it is no longer kept")
-		}
-		s.fail(w, r, fr, err)
+		s.fail(w, r, fr, inWords(err, "no incident has this ID, or it is no longer kept"))
 		return
 	}
 	p := incidentPage{frame: fr, incidentRow: newIncidentRow(&i, fr.Root, now), Last: newMoment(i.Last, now), EvidenceOf: i.EvidenceOf, Opinion: i.Opinion}
@@ -122,7 +114,7 @@ func (s site) incident(w http.ResponseWriter, r *http.Request) {
 	default:
 		p.NoEvidence = "What the probes saw is no longer kept."
 	}
-	s.render(w, r, "incident.html", &p)
+	s.render(w, http.StatusOK, "incident.html", &p)
 }
 
 func newEvidenceView(heading string, e *history.Evidence, now time.Time) *evidenceView {

@@ -95,19 +95,14 @@ const expiresSoon = 14
 
 func newTargetRow(s *history.Summary, now time.Time) targetRow {
 	row := targetRow{
-		ID: s.ID, Name: report.Printable(s.Target.Title()), Module: report.Printable(s.Target.Module), State: s.State,
+		ID: s.ID, Module: report.Printable(s.Target.Module), State: s.State, Reason: why(s.Last.Stage, s.Last.Reason),
 		Since: newMoment(s.Since, now), Beats: chart.Beats(s.Buckets), Uptime: uptime(s.Counts), UnknownShare: unknownShare(s.Counts),
 		Took: tookOrNone(s.Last.Duration), Typical: tookOrNone(s.Typical), Incident: s.Incident,
 		Maintenance: s.Maintenance, Opinion: s.Opinion,
 	}
-	if target := report.Printable(s.Target.Target); target != row.Name {
-		row.Target = target
-	}
+	row.Name, row.Target = names(&s.Target)
 	if !s.Since.IsZero() {
 		row.For = span(now.Sub(s.Since))
-	}
-	if s.Last.Reason != "" {
-		row.Reason = words(string(s.Last.Stage)) + ": " + words(string(s.Last.Reason))
 	}
 	if !s.Last.CertExpiry.IsZero() {
 		left := days(s.Last.CertExpiry, now)
@@ -125,7 +120,7 @@ func (s site) overview(w http.ResponseWriter, r *http.Request) {
 	fr := s.frame("", "targets", 0, now)
 	f, err := parseFilter(r.URL.Query())
 	if err != nil {
-		s.failWith(w, r, fr, http.StatusBadRequest, err.Error())
+		s.fail(w, r, fr, badRequest{err})
 		return
 	}
 	o, err := s.options.History.Overview(r.Context(), f.Range)
@@ -134,7 +129,7 @@ func (s site) overview(w http.ResponseWriter, r *http.Request) {
 	}
 	fr.watch(s.options.History.Status(), now)
 	p := newOverviewPage(fr, f, o.Targets, now)
-	s.render(w, r, "overview.html", &p)
+	s.render(w, http.StatusOK, "overview.html", &p)
 }
 
 func newOverviewPage(fr frame, f filter, all []history.Summary, now time.Time) overviewPage {

@@ -59,7 +59,7 @@ func (s site) probes(w http.ResponseWriter, r *http.Request) {
 	for _, kept := range s.recent.latest(maxRows) {
 		p.Rows = append(p.Rows, newRow(&kept, s.admin, now))
 	}
-	s.render(w, r, "probes.html", &p)
+	s.render(w, http.StatusOK, "probes.html", &p)
 }
 
 // newRow links to the steps, or to the page of a configured target: with many of them a result is soon replaced by newer ones.
@@ -76,7 +76,7 @@ func newRow(kept *result, admin bool, now time.Time) row {
 		r.Link = "logs?id=" + strconv.FormatInt(kept.id, 10)
 	}
 	if f := record.Result.Failure; f != nil {
-		r.Reason = words(string(f.Stage)) + ": " + words(string(f.Reason))
+		r.Reason = why(f.Stage, f.Reason)
 	}
 	return r
 }

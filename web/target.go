@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -77,36 +76,22 @@ type resultRow struct {
 func (s site) target(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	fr := s.frame("Target", "targets", 1, now)
-	rng := history.Range24h
-	if text := r.URL.Query().Get("range"); text != "" {
-		var err error
-		if rng, err = history.ParseRange(text); err != nil {
-			s.failWith(w, r, fr, http.StatusBadRequest, err.Error())
-			return
-		}
+	rng, err := parseRange(r.URL.Query(), history.Range24h)
+	if err != nil {
+		s.fail(w, r, fr, badRequest{err})
+		return
 	}
 	p := targetPage{frame: fr, Range: rng, RangeName: rangeName(rng)}
 	if err := p.read(r.Context(), s.options.History, r.PathValue("id"), now); err != nil {
-		if errors.Is(err, history.ErrNotFound) {
-			err = noSuchTarget
-		}
-		s.fail(w, r, fr, err)
+		s.fail(w, r, fr, inWords(err, noSuchTarget))
 		return
 	}
 	p.watch(s.options.History.Status(), now)
 	if s.admin {
 		p.link(s.recent)
 	}
-	s.render(w, r, "target.html", &p)
+	s.render(w, http.StatusOK, "target.html", &p)
 }
-
-var noSuchTarget = notFound("no target has this ID, or nothing is kept of it any more")
-
-// notFound is ErrNotFound with words for a person.
-type notFound string
-
-func (e notFound) Error() string        { return string(e) }
-func (e notFound) Is(target error) bool { return target == history.ErrNotFound }
 
 // read fills the page from the history.
 func (p *targetPage) read(ctx context.Context, h history.Source, id string, now time.Time) error {
@@ -207,11 +192,7 @@ func (p *targetPage) link(recent *recentResults) {
 }
 
 func newResultRow(r *history.Result, now time.Time) resultRow {
-	row := resultRow{Time: newMoment(r.Time, now), State: r.State, Took: tookOrNone(r.Duration), Status: r.StatusCode}
-	if r.Reason != "" {
-		row.Reason = words(string(r.Stage)) + ": " + words(string(r.Reason))
-	}
-	return row
+	return resultRow{Time: newMoment(r.Time, now), State: r.State, Reason: why(r.Stage, r.Reason), Took: tookOrNone(r.Duration), Status: r.StatusCode}
 }
 
 // seriesStep cuts a range into about 100 to 180 steps, for which there are rollups.
