@@ -45,6 +45,14 @@ type apiCounts struct {
 	Uptime  *float64 `json:"uptime"`
 }
 
+// apiResults are single results, or with a step sums.
+type apiResults struct {
+	ID      string      `json:"id"`
+	Points  []apiPoint  `json:"points,omitzero"`
+	Results []apiResult `json:"results,omitzero"`
+	Step    float64     `json:"step_seconds,omitzero"`
+}
+
 type apiPoint struct {
 	Time   time.Time `json:"time"`
 	Min    *float64  `json:"min_seconds"`
@@ -105,24 +113,29 @@ func optionalSeconds(d time.Duration) *float64 {
 	return &seconds
 }
 
-// api answers with what handle returns as JSON, or with its error.
-func (s *Server) api(handle func(r *http.Request) (any, error)) http.HandlerFunc {
+// api answers with what handle returns.
+func api(handle func(r *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		reply, err := handle(r)
-		var body []byte
-		if err == nil {
-			body, err = json.Marshal(reply)
-		}
-		if err == nil {
-			writeTagged(w, r, "application/json", append(body, '\n'))
-			return
-		}
-		err = inWords(err, noSuchTarget)
-		body, _ = json.Marshal(map[string]string{"error": err.Error()}) // a string can be encoded
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(errorStatus(err, http.StatusServiceUnavailable))
-		_, _ = w.Write(append(body, '\n')) // an error means that the client has gone
+		answer(w, r, reply, err)
 	}
+}
+
+// answer writes reply as JSON, or err.
+func answer(w http.ResponseWriter, r *http.Request, reply any, err error) {
+	var body []byte
+	if err == nil {
+		body, err = json.Marshal(reply)
+	}
+	if err == nil {
+		writeTagged(w, r, "application/json", append(body, '\n'))
+		return
+	}
+	err = inWords(err, noSuchTarget)
+	body, _ = json.Marshal(map[string]string{"error": err.Error()}) // a string can be encoded
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(errorStatus(err, http.StatusServiceUnavailable))
+	_, _ = w.Write(append(body, '\n')) // an error means that the client has gone
 }
 
 // apiTargets answers /api/v1/targets.
@@ -166,7 +179,6 @@ type period struct {
 const maxLimit = 100_000
 
 func parsePeriod(query url.Values, now time.Time, span time.Duration) (p period, err error) {
-	p.to = now
 	if p.to, err = parseTime(query, "to", now); err != nil {
 		return p, err
 	}
@@ -225,69 +237,54 @@ func parseStep(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// results answers /api/v1/targets/{id}/results: single results, or with a step sums; as CSV when that is asked for.
+// results answers /api/v1/targets/{id}/results, as CSV when that is asked for.
 func (s *Server) results(w http.ResponseWriter, r *http.Request) {
-	switch format := r.URL.Query().Get("format"); {
-	case format == "csv", format == "" && strings.Contains(r.Header.Get("Accept"), "text/csv"):
-		s.resultsCSV(w, r)
-	case format == "", format == "json":
-		s.api(s.resultsJSON)(w, r)
-	default:
-		s.api(func(*http.Request) (any, error) {
-			return nil, badRequest{fmt.Errorf("%q is no format; accepted: json, csv", format)}
-		})(w, r)
+	format := r.URL.Query().Get("format")
+	if format == "" && strings.Contains(r.Header.Get("Accept"), "text/csv") {
+		format = "csv"
 	}
+	if format != "" && format != "json" && format != "csv" {
+		answer(w, r, nil, badRequest{fmt.Errorf("%q is no format; accepted: json, csv", format)})
+		return
+	}
+	reply, err := s.readResults(r)
+	if format == "csv" && err == nil {
+		writeCSV(w, r, reply.rows())
+		return
+	}
+	answer(w, r, reply, err)
 }
 
-func (s *Server) resultsJSON(r *http.Request) (any, error) {
-	id := r.PathValue("id")
+func (s *Server) readResults(r *http.Request) (reply apiResults, err error) {
+	reply.ID = r.PathValue("id")
 	p, err := parsePeriod(r.URL.Query(), time.Now(), 24*time.Hour)
 	if err != nil {
-		return nil, err
+		return reply, err
 	}
 	if p.step > 0 {
-		series, err := s.options.History.Series(r.Context(), id, p.from, p.to, p.step)
-		if err != nil {
-			return nil, err
+		series, err := s.options.History.Series(r.Context(), reply.ID, p.from, p.to, p.step)
+		reply.Step, reply.Points = series.Step.Seconds(), make([]apiPoint, len(series.Points))
+		for i, p := range series.Points {
+			reply.Points[i] = apiPoint{
+				Time: p.Time.UTC(), Min: optionalSeconds(p.Min), Mean: optionalSeconds(p.Mean), Median: optionalSeconds(p.P50),
+				P95: optionalSeconds(p.P95), Max: optionalSeconds(p.Max), apiCounts: newAPICounts(p.Counts),
+			}
 		}
-		points := make([]apiPoint, len(series.Points))
-		for i := range series.Points {
-			points[i] = newAPIPoint(&series.Points[i])
+		return reply, err
+	}
+	// The results of a target that is not known are no error of theirs.
+	if _, err := s.options.History.Target(r.Context(), reply.ID, history.Range24h); err != nil {
+		return reply, err
+	}
+	list, err := s.options.History.Results(r.Context(), reply.ID, p.from, p.to, p.limit)
+	reply.Results = make([]apiResult, len(list))
+	for i, one := range list {
+		reply.Results[i] = apiResult{
+			Time: one.Time.UTC(), State: one.State, Duration: optionalSeconds(one.Duration), Stage: string(one.Stage), Reason: string(one.Reason),
+			StatusCode: one.StatusCode, Certificate: optionalTime(one.CertExpiry),
 		}
-		return map[string]any{"id": id, "step_seconds": series.Step.Seconds(), "points": points}, nil
 	}
-	list, err := s.resultList(r, p)
-	if err != nil {
-		return nil, err
-	}
-	results := make([]apiResult, len(list))
-	for i := range list {
-		results[i] = newAPIResult(&list[i])
-	}
-	return map[string]any{"id": id, "results": results}, nil
-}
-
-// resultList reads single results; that of a target that is not known is an error.
-func (s *Server) resultList(r *http.Request, p period) ([]history.Result, error) {
-	id := r.PathValue("id")
-	if _, err := s.options.History.Target(r.Context(), id, history.Range24h); err != nil {
-		return nil, err
-	}
-	return s.options.History.Results(r.Context(), id, p.from, p.to, p.limit)
-}
-
-func newAPIPoint(p *history.Point) apiPoint {
-	return apiPoint{
-		Time: p.Time.UTC(), Min: optionalSeconds(p.Min), Mean: optionalSeconds(p.Mean), Median: optionalSeconds(p.P50),
-		P95: optionalSeconds(p.P95), Max: optionalSeconds(p.Max), apiCounts: newAPICounts(p.Counts),
-	}
-}
-
-func newAPIResult(r *history.Result) apiResult {
-	return apiResult{
-		Time: r.Time.UTC(), State: r.State, Duration: optionalSeconds(r.Duration), Stage: string(r.Stage), Reason: string(r.Reason),
-		StatusCode: r.StatusCode, Certificate: optionalTime(r.CertExpiry),
-	}
+	return reply, err
 }
 
 // apiIncidents answers /api/v1/incidents.
