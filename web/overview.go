@@ -37,19 +37,38 @@ type overviewPage struct {
 	More      int // problems that are not shown
 	MoreLink  string
 	Sections  []section
-	Collapsed []groupRow
+	Collapsed []*groupRow
 	Found     int
 	Pages     pager
 	All       string // link to the view without a filter
 }
 
+// tally counts targets by their state, and their turns.
+type tally struct {
+	Up, Down, Unknown int
+	turns             sum
+}
+
+func (t *tally) add(s *history.Summary) {
+	switch s.State {
+	case history.StateUp:
+		t.Up++
+	case history.StateDown:
+		t.Down++
+	default:
+		t.Unknown++
+	}
+	t.turns.add(s.Counts)
+}
+
 // states says how many targets are how, and the sentence about it.
 type states struct {
-	Up, Down, Unknown, All int
-	Ups, Downs, Unknowns   string // the same for people
-	Sentence               string
-	State                  history.State // of the whole: up when all are
-	Uptime, UnknownShare   string        // over all targets
+	tally
+	All                  int
+	Ups, Downs, Unknowns string // the same for people
+	Sentence             string
+	State                history.State // of the whole: up when all are
+	Uptime, UnknownShare string        // over all targets
 }
 
 // section is a group with its targets.
@@ -62,9 +81,10 @@ type section struct {
 
 // groupRow is a group that is collapsed.
 type groupRow struct {
+	tally
 	Name, Link, Uptime string
 	Beats              template.HTML
-	Up, Down, Unknown  int
+	buckets            []history.Counts
 }
 
 // pager links to the neighbours of a page.
@@ -133,7 +153,7 @@ func (s site) overview(w http.ResponseWriter, r *http.Request) {
 }
 
 func newOverviewPage(fr frame, f filter, all []history.Summary, now time.Time) overviewPage {
-	p := overviewPage{frame: fr, filter: f, RangeName: rangeName(f.Range), States: newStates(all), All: filter{Range: f.Range, Page: 1}.link(nil)}
+	p := overviewPage{frame: fr, filter: f, RangeName: rangeName(f.Range), States: newStates(all), All: f.link(func(all *filter) { *all = filter{Range: f.Range, Page: 1} })}
 	p.Title = p.States.title()
 	if p.States.All == 0 {
 		p.Notice = "" // without targets there is no history either
@@ -155,26 +175,17 @@ func newOverviewPage(fr frame, f filter, all []history.Summary, now time.Time) o
 
 func newStates(all []history.Summary) states {
 	st := states{All: len(all), State: history.StateUp}
-	var total sum
 	for i := range all {
-		switch all[i].State {
-		case history.StateUp:
-			st.Up++
-		case history.StateDown:
-			st.Down++
-		default:
-			st.Unknown++
-		}
-		total.add(all[i].Counts)
+		st.add(&all[i])
 	}
-	st.Uptime, st.UnknownShare = total.uptime(), total.unknownShare()
+	st.Uptime, st.UnknownShare = st.turns.uptime(), st.turns.unknownShare()
 	st.Ups, st.Downs, st.Unknowns = number(st.Up), number(st.Down), number(st.Unknown)
 	switch {
 	case st.All == 0:
 		st.State, st.Sentence = history.StateUnknown, "No targets are configured"
 	case st.Down > 0:
 		st.State, st.Sentence = history.StateDown, fmt.Sprintf("%s of %s down", number(st.Down), number(st.All))
-	case st.Unknown == st.All && total.up+total.down == 0:
+	case st.Unknown == st.All && st.turns.up+st.turns.down == 0:
 		st.State, st.Sentence = history.StateUnknown, "Nothing is known yet"
 	case st.Unknown == st.All:
 		st.State, st.Sentence = history.StateUnknown, "Nothing is known now"
@@ -230,9 +241,8 @@ func (p *overviewPage) addChoices(all []history.Summary) {
 	p.StateList = choices("any state", string(p.State), []string{"up", "down", "unknown"})
 	p.Groups = choices("all groups", p.Group, slices.Sorted(maps.Keys(groups)))
 	p.Modules = choices("all modules", p.Module, slices.Sorted(maps.Keys(modules)))
-	for _, c := range sorts {
-		c.Selected = c.Value == p.order()
-		p.Sorts = append(p.Sorts, c)
+	for _, s := range sorts {
+		p.Sorts = append(p.Sorts, choice{Value: s.value, Name: s.name, Selected: s.value == p.order()})
 	}
 	names := slices.Sorted(maps.Keys(labelNames))
 	for _, name := range names[:min(len(names), maxChoices)] {
@@ -288,42 +298,26 @@ func groupKey(group string) string { return cmp.Or(group, "\U0010FFFF") }
 // collapse shows groups instead of targets.
 func (p *overviewPage) collapse(found []*history.Summary) {
 	rows := map[string]*groupRow{}
-	sums := map[string][]history.Counts{}
 	for _, s := range found {
 		name := p.groupOf(&s.Target)
 		row := rows[name]
 		if row == nil {
 			row = &groupRow{
 				Name: cmp.Or(report.Printable(name), "no group"),
-				Link: p.link(func(f *filter) { f.Group = cmp.Or(name, noGroup) }),
+				Link: p.link(func(f *filter) { f.Group = cmp.Or(name, noGroup) }), buckets: make([]history.Counts, len(s.Buckets)),
 			}
-			rows[name], sums[name] = row, make([]history.Counts, len(s.Buckets))
+			rows[name] = row
 		}
-		switch s.State {
-		case history.StateUp:
-			row.Up++
-		case history.StateDown:
-			row.Down++
-		default:
-			row.Unknown++
+		row.add(s)
+		for i := range min(len(row.buckets), len(s.Buckets)) {
+			row.buckets[i].Add(s.Buckets[i])
 		}
-		addBuckets(sums[name], s.Buckets)
 	}
 	names := slices.SortedFunc(maps.Keys(rows), func(a, b string) int { return cmp.Compare(groupKey(a), groupKey(b)) })
 	for _, name := range page(p, names) {
 		row := rows[name]
-		var total sum
-		for _, c := range sums[name] {
-			total.add(c)
-		}
-		row.Uptime, row.Beats = total.uptime(), chart.Beats(sums[name])
-		p.Collapsed = append(p.Collapsed, *row)
-	}
-}
-
-func addBuckets(into, buckets []history.Counts) {
-	for i := range buckets[:min(len(buckets), len(into))] {
-		into[i].Add(buckets[i])
+		row.Uptime, row.Beats = row.turns.uptime(), chart.Beats(row.buckets)
+		p.Collapsed = append(p.Collapsed, row)
 	}
 }
 
