@@ -32,26 +32,36 @@ func span(d time.Duration) string {
 	return strconv.Itoa(int(d.Hours()/24)) + " d"
 }
 
-// took is a duration with three digits.
-func took(d time.Duration) string {
-	value, unit := float64(d), " ns"
+// inUnit is a duration in the largest unit of which it has at least one.
+func inUnit(d time.Duration) (value float64, unit string) {
 	switch {
 	case d >= time.Second:
-		value, unit = d.Seconds(), " s"
+		return d.Seconds(), " s"
 	case d >= time.Millisecond:
-		value, unit = value/1e6, " ms"
+		return float64(d) / 1e6, " ms"
 	case d >= time.Microsecond:
-		value, unit = value/1e3, " µs"
+		return float64(d) / 1e3, " µs"
 	}
-	digits := 0
+	return float64(d), " ns"
+}
+
+// took is a duration with three digits.
+func took(d time.Duration) string {
+	value, unit := inUnit(d)
+	digits := 2
 	switch {
-	case unit == " ns" || value >= 100:
+	case value >= 100 || unit == " ns":
+		digits = 0
 	case value >= 10:
 		digits = 1
-	default:
-		digits = 2
 	}
 	return strconv.FormatFloat(value, 'f', digits, 64) + unit
+}
+
+// short writes the round duration of an axis.
+func short(d time.Duration) string {
+	value, unit := inUnit(d)
+	return strconv.FormatFloat(value, 'f', -1, 64) + unit
 }
 
 // whole writes an interval without the units that are zero, e.g. 1m instead of 1m0s.

@@ -216,16 +216,3 @@ func newPlot(p chart.Plot) plot {
 	}
 	return drawn
 }
-
-// short writes the round duration of an axis.
-func short(d time.Duration) string {
-	for _, unit := range []struct {
-		size time.Duration
-		name string
-	}{{time.Second, " s"}, {time.Millisecond, " ms"}, {time.Microsecond, " µs"}} {
-		if d >= unit.size {
-			return strconv.FormatFloat(float64(d)/float64(unit.size), 'f', -1, 64) + unit.name
-		}
-	}
-	return d.String()
-}
