@@ -12,7 +12,6 @@ import (
 
 	"rollcall/history"
 	"rollcall/probe"
-	"rollcall/redact"
 	"rollcall/report"
 	"rollcall/web/chart"
 )
@@ -44,6 +43,8 @@ type targetPage struct {
 	CertExpiry                *moment
 	CertificateRows           []report.Row
 	MetricsLink               string
+
+	key probe.Key
 }
 
 type label struct{ Name, Value string }
@@ -138,6 +139,7 @@ func (p *targetPage) describe(sum *history.Summary, now time.Time) {
 	p.targetRow = newTargetRow(sum, now)
 	p.Title = p.Name
 	t := &sum.Target
+	p.key = t.Key()
 	p.Target = report.Printable(t.Target)
 	p.Group, p.Hostname = report.Printable(t.Group), report.Printable(t.Hostname)
 	if t.Interval > 0 {
@@ -174,7 +176,7 @@ func phaseRows(p probe.Phases) (rows []phaseRow) {
 func (p *targetPage) link(recent *recentResults) {
 	ids := map[string]int64{}
 	recent.find(func(r *result) bool {
-		if r.record.Module == p.Module && report.Printable(redact.Target(r.record.Target)) == p.Target {
+		if r.record.Key().Redacted() == p.key {
 			ids[r.record.Result.Start.UTC().Format(time.RFC3339)] = r.id
 			if len(p.CertificateRows) == 0 {
 				for _, section := range report.Sections(&r.record) {
