@@ -1,12 +1,12 @@
 package web
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"rollcall/history"
@@ -19,18 +19,18 @@ const maxIncidents = 100
 
 // incidentRow is an incident in a list.
 type incidentRow struct {
-	ID, TargetID, Name, Target, Module string
-	From, To                           *moment // To nil: open
-	Open, Left                         bool
-	Took, Reason                       string
-	Link                               string
-	Failures                           string
+	TargetID, Name, Target, Module string
+	From, To                       *moment // To nil: open
+	Open, Left                     bool
+	Took, Reason                   string
+	Link                           string
+	Failures                       string
 }
 
 // newIncidentRow makes a row of a page whose root is that.
 func newIncidentRow(i *history.Incident, root string, now time.Time) incidentRow {
 	row := incidentRow{
-		ID: i.ID, TargetID: i.TargetID, Module: report.Printable(i.Target.Module),
+		TargetID: i.TargetID, Module: report.Printable(i.Target.Module),
 		From: newMoment(i.From, now), To: newMoment(i.To, now), Open: i.To.IsZero(), Left: i.Left, Took: span(i.Duration(now)),
 		Link: root + "incident/" + i.ID, Reason: why(i.Stage, i.Reason), Failures: number(i.Failures),
 	}
@@ -137,7 +137,7 @@ func newEvidenceView(heading string, e *history.Evidence, now time.Time) *eviden
 	}
 	if e.TLS != nil && e.TLS.Leaf.FingerprintSHA256 != "" && len(e.Chain) == 0 {
 		n := slices.IndexFunc(v.Sections, func(s report.Section) bool { return s.Title == report.CertificateTitle })
-		v.Sections[n].Rows = append(v.Sections[n].Rows, report.Row{Name: "SHA-256", Value: grouped(e.TLS.Leaf.FingerprintSHA256)})
+		v.Sections[n].AddText("SHA-256", grouped(e.TLS.Leaf.FingerprintSHA256))
 	}
 	for _, step := range e.Steps {
 		v.Steps = append(v.Steps, stepRow{took(step.Time.Sub(e.Time)), report.Printable(step.Text)})
@@ -147,26 +147,21 @@ func newEvidenceView(heading string, e *history.Evidence, now time.Time) *eviden
 
 func certificateSection(title string, c history.Certificate) report.Section {
 	s := report.Section{Title: title}
-	for _, row := range []report.Row{
-		{Name: "subject", Value: c.Facts.Subject}, {Name: "names", Value: c.Facts.SubjectAlternative}, {Name: "issuer", Value: c.Facts.Issuer},
-		{Name: "valid from", Value: c.Start.UTC().Format(time.DateTime + " MST")}, {Name: "expires", Value: c.Expiry.UTC().Format(time.DateTime + " MST")},
-		{Name: "serial", Value: c.Facts.SerialNumber},
-	} {
-		if row.Value != "" {
-			s.Rows = append(s.Rows, report.Row{Name: row.Name, Value: report.Printable(row.Value)})
-		}
-	}
-	return report.Section{Title: title, Rows: append(s.Rows, report.Row{Name: "SHA-256", Value: grouped(c.Facts.FingerprintSHA256)})}
+	s.AddText("subject", c.Facts.Subject)
+	s.AddText("names", c.Facts.SubjectAlternative)
+	s.AddText("issuer", c.Facts.Issuer)
+	s.AddTime("valid from", c.Start)
+	s.AddTime("expires", c.Expiry)
+	s.AddText("serial", c.Facts.SerialNumber)
+	s.AddText("SHA-256", grouped(c.Facts.FingerprintSHA256))
+	return s
 }
 
 // grouped makes hex digits breakable.
 func grouped(digits string) string {
-	if _, err := hex.DecodeString(digits); err != nil {
-		return report.Printable(digits)
+	var groups []string
+	for group := range slices.Chunk([]byte(digits), 8) {
+		groups = append(groups, string(group))
 	}
-	text := ""
-	for i := 0; i < len(digits); i += 8 {
-		text += " " + digits[i:min(i+8, len(digits))]
-	}
-	return text[1:]
+	return strings.Join(groups, " ")
 }

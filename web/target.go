@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"html/template"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -33,7 +34,7 @@ type targetPage struct {
 	Ranges                    []choice
 	Uptimes                   []uptimeOf
 	BigBeats                  template.HTML
-	From, To                  *moment
+	From                      *moment // start of the bar
 	Response, Phases          plot
 	P50, P95                  string
 	LastPhases                template.HTML
@@ -50,7 +51,7 @@ type targetPage struct {
 type label struct{ Name, Value string }
 
 // uptimeOf is the uptime over a range.
-type uptimeOf struct{ Name, Uptime, UnknownShare, Link string }
+type uptimeOf struct{ Name, Uptime, UnknownShare string }
 
 // plot is a chart.Plot with its labels as text.
 type plot struct {
@@ -96,19 +97,16 @@ func (s site) target(w http.ResponseWriter, r *http.Request) {
 
 // read fills the page from the history.
 func (p *targetPage) read(ctx context.Context, h history.Source, id string, now time.Time) error {
-	sum, err := h.Target(ctx, id, p.Range)
-	if err != nil {
-		return err
-	}
-	p.describe(&sum, now)
 	for _, r := range history.Ranges() {
-		link := "?range=" + string(r)
-		of, err := h.Target(ctx, id, r)
+		sum, err := h.Target(ctx, id, r)
 		if err != nil {
 			return err
 		}
-		p.Ranges = append(p.Ranges, choice{Name: rangeName(r), Selected: r == p.Range, Link: link})
-		p.Uptimes = append(p.Uptimes, uptimeOf{rangeName(r), uptime(of.Counts), unknownShare(of.Counts), link})
+		if r == p.Range {
+			p.describe(&sum, now)
+		}
+		p.Ranges = append(p.Ranges, choice{Name: rangeName(r), Selected: r == p.Range, Link: "?range=" + string(r)})
+		p.Uptimes = append(p.Uptimes, uptimeOf{rangeName(r), uptime(sum.Counts), unknownShare(sum.Counts)})
 	}
 	from, to := p.Range.Span(now)
 	series, err := h.Series(ctx, id, from, to, seriesStep(p.Range))
@@ -150,9 +148,9 @@ func (p *targetPage) describe(sum *history.Summary, now time.Time) {
 			p.Labels = append(p.Labels, label{report.Printable(l.Name), report.Printable(l.Value)})
 		}
 	})
-	from, to := p.Range.Span(now)
+	from, _ := p.Range.Span(now)
 	_, step := p.Range.Buckets()
-	p.From, p.To = newMoment(from, now), newMoment(to, now)
+	p.From = newMoment(from, now)
 	p.BigBeats = chart.BigBeats(sum.Buckets, from, step)
 	p.CertExpiry = newMoment(sum.Last.CertExpiry, now)
 	p.LastPhases = chart.PhaseBar(sum.Last.Phases)
@@ -175,19 +173,15 @@ func phaseRows(p probe.Phases) (rows []phaseRow) {
 // link finds the results that are kept with their steps, and what is known of the certificate.
 func (p *targetPage) link(recent *recentResults) {
 	ids := map[string]int64{}
-	recent.find(func(r *result) bool {
-		if r.record.Key().Redacted() == p.key {
-			ids[r.record.Result.Start.UTC().Format(time.RFC3339)] = r.id
-			if len(p.CertificateRows) == 0 {
-				for _, section := range report.Sections(&r.record) {
-					if section.Title == report.CertificateTitle {
-						p.CertificateRows = section.Rows
-					}
-				}
-			}
+	for _, r := range recent.latest(math.MaxInt) {
+		if r.record.Key().Redacted() != p.key {
+			continue
 		}
-		return false
-	})
+		ids[r.record.Result.Start.UTC().Format(time.RFC3339)] = r.id
+		if len(p.CertificateRows) == 0 {
+			p.CertificateRows = report.Certificate(&r.record.Result).Rows
+		}
+	}
 	for i := range p.Results {
 		p.Results[i].ID = ids[p.Results[i].Time.Machine]
 	}
