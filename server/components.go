@@ -72,7 +72,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		Runner:        runner,
 		Exporter:      exporter,
 		Targets:       targets,
-		History:       archive,
+		History:       archive.source,
 		HistoryLimit:  o.HistoryLimit,
 		TimeoutOffset: o.TimeoutOffset,
 		ExternalURL:   external,

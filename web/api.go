@@ -144,7 +144,7 @@ func (s *Server) apiTargets(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, badRequest{err}
 	}
-	o, err := s.options.History.Overview(r.Context(), f.Range)
+	o, err := s.options.History().Overview(r.Context(), f.Range)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +262,7 @@ func (s *Server) readResults(r *http.Request) (reply apiResults, err error) {
 		return reply, err
 	}
 	if p.step > 0 {
-		series, err := s.options.History.Series(r.Context(), reply.ID, p.from, p.to, p.step)
+		series, err := s.options.History().Series(r.Context(), reply.ID, p.from, p.to, p.step)
 		reply.Step, reply.Points = series.Step.Seconds(), make([]apiPoint, len(series.Points))
 		for i, p := range series.Points {
 			reply.Points[i] = apiPoint{
@@ -273,10 +273,10 @@ func (s *Server) readResults(r *http.Request) (reply apiResults, err error) {
 		return reply, err
 	}
 	// The results of a target that is not known are no error of theirs.
-	if _, err := s.options.History.Target(r.Context(), reply.ID, history.Range24h); err != nil {
+	if _, err := s.options.History().Target(r.Context(), reply.ID, history.Range24h); err != nil {
 		return reply, err
 	}
-	list, err := s.options.History.Results(r.Context(), reply.ID, p.from, p.to, p.limit)
+	list, err := s.options.History().Results(r.Context(), reply.ID, p.from, p.to, p.limit)
 	reply.Results = make([]apiResult, len(list))
 	for i, one := range list {
 		reply.Results[i] = apiResult{
@@ -299,7 +299,7 @@ func (s *Server) apiIncidents(r *http.Request) (any, error) {
 		return nil, badRequest{fmt.Errorf("open=%q; accepted: true, false", open)}
 	}
 	filter := history.IncidentFilter{TargetID: query.Get("target"), Open: open == "true"}
-	list, err := s.options.History.Incidents(r.Context(), filter, p.from, p.to, p.limit)
+	list, err := s.options.History().Incidents(r.Context(), filter, p.from, p.to, p.limit)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func (s *Server) badgeOf(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	sum, err := s.options.History.Target(r.Context(), r.PathValue("id"), rng)
+	sum, err := s.options.History().Target(r.Context(), r.PathValue("id"), rng)
 	if err != nil {
 		err = inWords(err, noSuchTarget)
 		http.Error(w, err.Error(), errorStatus(err, http.StatusServiceUnavailable))

@@ -35,7 +35,7 @@ type atomEntry struct {
 
 // feed answers /incidents.atom: an entry for each incident, which changes once, when it ends.
 func (s *Server) feed(w http.ResponseWriter, r *http.Request) {
-	list, err := s.options.History.Incidents(r.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, maxIncidents)
+	list, err := s.options.History().Incidents(r.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, maxIncidents)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return

@@ -49,8 +49,8 @@ type incidentsPage struct {
 func (s site) incidents(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	p := incidentsPage{frame: s.frame("Incidents", "incidents", 0, now)}
-	p.watch(s.options.History.Status(), now)
-	list, err := s.options.History.Incidents(r.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, maxIncidents+1)
+	p.watch(s.options.History().Status(), now)
+	list, err := s.options.History().Incidents(r.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, maxIncidents+1)
 	if err != nil {
 		p.Notice = err.Error()
 	}
@@ -93,13 +93,13 @@ type stepRow struct{ At, Text string }
 func (s site) incident(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	fr := s.frame("Incident", "incidents", 1, now)
-	i, err := s.options.History.Incident(r.Context(), r.PathValue("id"))
+	i, err := s.options.History().Incident(r.Context(), r.PathValue("id"))
 	if err != nil {
 		s.fail(w, r, fr, inWords(err, "no incident has this ID, or it is no longer kept"))
 		return
 	}
 	p := incidentPage{frame: fr, incidentRow: newIncidentRow(&i, fr.Root, now), Last: newMoment(i.Last, now), EvidenceOf: i.EvidenceOf, Opinion: i.Opinion}
-	p.watch(s.options.History.Status(), now)
+	p.watch(s.options.History().Status(), now)
 	p.Title = "Incident of " + p.Name
 	if s.admin { // it says as much as /logs
 		p.Evidence = newEvidenceView("First failing probe", i.Evidence, now)
@@ -107,7 +107,7 @@ func (s site) incident(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case p.Evidence != nil || p.EvidenceOf != "":
-	case s.options.History.Status().Kind == "prometheus":
+	case s.options.History().Status().Kind == "prometheus":
 		p.NoEvidence = "What the probes saw is kept by the Rollcall that probes, not by the server from which this history is read."
 	case !s.admin:
 		p.NoEvidence = "What the probes saw is shown on the administrator's address."

@@ -143,11 +143,11 @@ func (s site) overview(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, fr, badRequest{err})
 		return
 	}
-	o, err := s.options.History.Overview(r.Context(), f.Range)
+	o, err := s.options.History().Overview(r.Context(), f.Range)
 	if err != nil {
 		fr.Notice = err.Error()
 	}
-	fr.watch(s.options.History.Status(), now)
+	fr.watch(s.options.History().Status(), now)
 	p := newOverviewPage(fr, f, o.Targets, now)
 	s.render(w, http.StatusOK, "overview.html", &p)
 }

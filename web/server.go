@@ -41,13 +41,13 @@ type Options struct {
 	Exporter *collector.Exporter // whose Observe the Runner calls; the Server adds what it refuses
 	Targets  *collector.Targets  // those that are configured, whose Observe the Runner calls
 
-	History       history.Source // of the configured targets
-	HistoryLimit  int            // results kept for the pages, and as many older failures; 0: none
-	TimeoutOffset time.Duration  // subtracted from Prometheus's time limit, to answer before it is over
-	ExternalURL   *url.URL       // where browsers find the server; nil: at RoutePrefix
-	Hostname      string         // of this machine; empty: not known
-	RoutePrefix   string         // what comes before every path; empty: ExternalURL's path
-	SeparateAdmin bool           // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
+	History       func() history.Source // of the configured targets, as it is read now
+	HistoryLimit  int                   // results kept for the pages, and as many older failures; 0: none
+	TimeoutOffset time.Duration         // subtracted from Prometheus's time limit, to answer before it is over
+	ExternalURL   *url.URL              // where browsers find the server; nil: at RoutePrefix
+	Hostname      string                // of this machine; empty: not known
+	RoutePrefix   string                // what comes before every path; empty: ExternalURL's path
+	SeparateAdmin bool                  // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
 	EnablePprof   bool
 	ShowSent      bool          // debug=true shows what modules send
 	Memory        *probe.Memory // what replies take that clients do not read; nil: no bound

@@ -84,11 +84,11 @@ func (s site) target(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := targetPage{frame: fr, Range: rng, RangeName: rangeName(rng)}
-	if err := p.read(r.Context(), s.options.History, r.PathValue("id"), now); err != nil {
+	if err := p.read(r.Context(), s.options.History(), r.PathValue("id"), now); err != nil {
 		s.fail(w, r, fr, inWords(err, noSuchTarget))
 		return
 	}
-	p.watch(s.options.History.Status(), now)
+	p.watch(s.options.History().Status(), now)
 	if s.admin {
 		p.link(s.recent)
 	}
