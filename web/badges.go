@@ -27,7 +27,7 @@ func (s *Server) badgeOf(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := report.Printable(sum.Target.Title())
-	value, colour := string(sum.State), stateColour(sum.State)
+	value, colour := string(sum.State), stateColours[sum.State]
 	if kind == "uptime.svg" {
 		name += ", " + rangeName(rng)
 		value, colour = uptime(sum.Counts), uptimeColour(sum.Counts)
@@ -35,16 +35,7 @@ func (s *Server) badgeOf(w http.ResponseWriter, r *http.Request) {
 	writeTagged(w, r, "image/svg+xml", badge.SVG(name, value, colour))
 }
 
-func stateColour(state history.State) string {
-	switch state {
-	case history.StateUp:
-		return badge.Good
-	case history.StateDown:
-		return badge.Bad
-	default:
-		return badge.Unknown
-	}
-}
+var stateColours = map[history.State]string{history.StateUp: badge.Good, history.StateDown: badge.Bad, history.StateUnknown: badge.Unknown}
 
 func uptimeColour(c history.Counts) string {
 	switch ratio, ok := c.Uptime(); {

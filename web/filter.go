@@ -172,22 +172,15 @@ func (f filter) matches(s *history.Summary, search string) bool {
 	if f.State != "" && s.State != f.State || f.Module != "" && s.Target.Module != f.Module {
 		return false
 	}
-	if f.Group != "" {
-		if group := cmp.Or(f.groupOf(&s.Target), noGroup); group != f.Group {
-			return false
-		}
+	if f.Group != "" && f.Group != cmp.Or(f.groupOf(&s.Target), noGroup) {
+		return false
 	}
 	if search == "" {
 		return true
 	}
-	for _, text := range []string{s.Target.Name, s.Target.Target, s.Target.Module, s.Target.Group} {
-		if strings.Contains(strings.ToLower(text), search) {
-			return true
-		}
-	}
-	found := false
-	s.Target.Labels.Range(func(l labels.Label) { found = found || strings.Contains(strings.ToLower(l.Value), search) })
-	return found
+	texts := []string{s.Target.Name, s.Target.Target, s.Target.Module, s.Target.Group}
+	s.Target.Labels.Range(func(l labels.Label) { texts = append(texts, l.Value) })
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(strings.ToLower(text), search) })
 }
 
 // selectFrom returns the targets that f shows, in its order.

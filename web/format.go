@@ -128,9 +128,6 @@ func percent(ratio float64) string {
 	return strconv.FormatFloat(math.Floor(ratio*10000)/100, 'f', 2, 64) + " %"
 }
 
-// days is how many whole days are left until then.
-func days(until, now time.Time) int { return int(math.Floor(until.Sub(now).Hours() / 24)) }
-
 // why writes the stage and the reason of a failure for a person; empty: there is none.
 func why(stage probe.Stage, reason probe.Reason) string {
 	if reason == "" {

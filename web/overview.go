@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -125,7 +126,7 @@ func newTargetRow(s *history.Summary, now time.Time) targetRow {
 		row.For = span(now.Sub(s.Since))
 	}
 	if !s.Last.CertExpiry.IsZero() {
-		left := days(s.Last.CertExpiry, now)
+		left := int(math.Floor(s.Last.CertExpiry.Sub(now).Hours() / 24)) // whole days
 		row.Certificate, row.Expiring = fmt.Sprintf("%d d", left), left < expiresSoon
 		if left < 0 {
 			row.Certificate = "expired"
@@ -164,10 +165,9 @@ func newOverviewPage(fr frame, f filter, all []history.Summary, now time.Time) o
 	}
 	found := f.selectFrom(all)
 	p.Found = len(found)
-	switch {
-	case len(found) > maxOpen && f.Group == "" && f.Sort == "" && f.Search == "" && len(p.Groups) > 2:
+	if len(found) > maxOpen && f.Group == "" && f.Sort == "" && f.Search == "" && len(p.Groups) > 2 {
 		p.collapse(found)
-	default:
+	} else {
 		p.list(found, now)
 	}
 	return p

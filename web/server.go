@@ -3,6 +3,7 @@
 package web
 
 import (
+	"cmp"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -78,16 +79,11 @@ type Server struct {
 func New(options Options) *Server {
 	s := &Server{options: options, recent: newRecentResults(options.HistoryLimit), templates: newTemplates()}
 	s.browsers = newBrowsers(options.ExternalURL, options.Hostname)
+	s.outside = cleanPrefix(options.RoutePrefix)
 	if options.ExternalURL != nil {
 		s.outside = cleanPrefix(options.ExternalURL.Path)
-		s.route = s.outside
 	}
-	if options.RoutePrefix != "" {
-		s.route = cleanPrefix(options.RoutePrefix)
-		if options.ExternalURL == nil {
-			s.outside = s.route
-		}
-	}
+	s.route = cleanPrefix(cmp.Or(options.RoutePrefix, s.outside))
 	return s
 }
 
