@@ -24,7 +24,7 @@ type incidentRow struct {
 	Open, Left                     bool
 	Took, Reason                   string
 	Link                           string
-	Failures                       string
+	Failures                       int
 }
 
 // newIncidentRow makes a row of a page whose root is that.
@@ -32,7 +32,7 @@ func newIncidentRow(i *history.Incident, root string, now time.Time) incidentRow
 	row := incidentRow{
 		TargetID: i.TargetID, Module: report.Printable(i.Target.Module),
 		From: newMoment(i.From, now), To: newMoment(i.To, now), Open: i.To.IsZero(), Left: i.Left, Took: span(i.Duration(now)),
-		Link: root + "incident/" + i.ID, Reason: why(i.Stage, i.Reason), Failures: number(i.Failures),
+		Link: root + "incident/" + i.ID, Reason: why(i.Stage, i.Reason), Failures: i.Failures,
 	}
 	row.Name, row.Target = names(&i.Target)
 	return row

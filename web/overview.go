@@ -66,7 +66,6 @@ func (t *tally) add(s *history.Summary) {
 type states struct {
 	tally
 	All                  int
-	Ups, Downs, Unknowns string // the same for people
 	Sentence             string
 	State                history.State // of the whole: up when all are
 	Uptime, UnknownShare string        // over all targets
@@ -76,7 +75,7 @@ type states struct {
 type section struct {
 	Name    string
 	Heading bool // the page has more than one
-	Counts  string
+	Size    int  // of the whole group
 	Rows    []targetRow
 }
 
@@ -179,7 +178,6 @@ func newStates(all []history.Summary) states {
 		st.add(&all[i])
 	}
 	st.Uptime, st.UnknownShare = st.turns.uptime(), st.turns.unknownShare()
-	st.Ups, st.Downs, st.Unknowns = number(st.Up), number(st.Down), number(st.Unknown)
 	switch {
 	case st.All == 0:
 		st.State, st.Sentence = history.StateUnknown, "No targets are configured"
@@ -282,7 +280,7 @@ func (p *overviewPage) list(found []*history.Summary, now time.Time) {
 			name = ""
 		}
 		if n := len(p.Sections); n == 0 || p.Sections[n-1].Name != name {
-			p.Sections = append(p.Sections, section{Name: name, Heading: p.Sort == "" && len(size) > 1, Counts: number(size[name])})
+			p.Sections = append(p.Sections, section{Name: name, Heading: p.Sort == "" && len(size) > 1, Size: size[name]})
 		}
 		last := &p.Sections[len(p.Sections)-1]
 		last.Rows = append(last.Rows, newTargetRow(s, now))

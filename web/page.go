@@ -46,7 +46,8 @@ func newTemplates() map[string]*template.Template {
 	}
 	for _, entry := range names {
 		if name := entry.Name(); name != "frame.html" && name != "parts.html" {
-			pages[name] = template.Must(template.ParseFS(files, "templates/frame.html", "templates/parts.html", "templates/"+name))
+			page := template.New(name).Funcs(template.FuncMap{"number": number, "short": short, "half": func(d time.Duration) string { return short(d / 2) }})
+			pages[name] = template.Must(page.ParseFS(files, "templates/frame.html", "templates/parts.html", "templates/"+name))
 		}
 	}
 	return pages

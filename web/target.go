@@ -35,7 +35,7 @@ type targetPage struct {
 	Uptimes                   []uptimeOf
 	BigBeats                  template.HTML
 	From                      *moment // start of the bar
-	Response, Phases          plot
+	Response, Phases          chart.Plot
 	P50, P95                  string
 	LastPhases                template.HTML
 	PhaseList                 []phaseRow
@@ -52,12 +52,6 @@ type label struct{ Name, Value string }
 
 // uptimeOf is the uptime over a range.
 type uptimeOf struct{ Name, Uptime, UnknownShare string }
-
-// plot is a chart.Plot with its labels as text.
-type plot struct {
-	SVG, Axis template.HTML
-	Top, Half string // empty: nothing is drawn
-}
 
 // phaseRow is a phase of the last probe.
 type phaseRow struct {
@@ -114,7 +108,7 @@ func (p *targetPage) read(ctx context.Context, h history.Source, id string, now 
 		return err
 	}
 	p.P50, p.P95 = tookOrNone(series.P50), tookOrNone(series.P95)
-	p.Response, p.Phases = newPlot(chart.Response(series)), newPlot(chart.Phases(series))
+	p.Response, p.Phases = chart.Response(series), chart.Phases(series)
 	incidents, err := h.Incidents(ctx, history.IncidentFilter{TargetID: id}, time.Time{}, time.Time{}, maxTargetIncidents)
 	if err != nil {
 		return err
@@ -203,12 +197,4 @@ func seriesStep(r history.Range) time.Duration {
 	default:
 		return 10 * time.Minute
 	}
-}
-
-func newPlot(p chart.Plot) plot {
-	drawn := plot{SVG: p.SVG, Axis: p.Axis}
-	if p.Top > 0 {
-		drawn.Top, drawn.Half = short(p.Top), short(p.Top/2)
-	}
-	return drawn
 }
