@@ -127,7 +127,7 @@ func Run(o Options) error {
 	parts.app.SetReady(false)
 	stop() // the scheduler first
 	parts.runner.Close()
-	serving.drain(o.Logger)
+	serving.drain()
 	return nil
 }
 
