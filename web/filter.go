@@ -47,8 +47,10 @@ var sorts = []order{
 	{"uptime", "lowest uptime first", func(a, b *history.Summary) int { return cmp.Compare(uptimeOrMore(a), uptimeOrMore(b)) }},
 	{"response", "slowest first", func(a, b *history.Summary) int { return cmp.Compare(b.Typical, a.Typical) }},
 	{"certificate", "by certificate", func(a, b *history.Summary) int { return expiryOrNever(a).Compare(expiryOrNever(b)) }},
-	{"since", "latest change first", func(a, b *history.Summary) int { return b.Since.Compare(a.Since) }},
+	{"since", "latest change first", latestChange},
 }
+
+func latestChange(a, b *history.Summary) int { return b.Since.Compare(a.Since) }
 
 // urgent are the states, the one to look at first before the others.
 var urgent = []history.State{history.StateDown, history.StateUnknown, history.StateUp}

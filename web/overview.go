@@ -154,7 +154,9 @@ func (s site) overview(w http.ResponseWriter, r *http.Request) {
 
 func newOverviewPage(fr frame, f filter, all []history.Summary, now time.Time) overviewPage {
 	p := overviewPage{frame: fr, filter: f, RangeName: rangeName(f.Range), States: newStates(all), All: f.link(func(all *filter) { *all = filter{Range: f.Range, Page: 1} })}
-	p.Title = p.States.title()
+	if p.States.Down > 0 {
+		p.Title = fmt.Sprintf("(%d down)", p.States.Down) // a browser's tab shows it
+	}
 	if p.States.All == 0 {
 		p.Notice = "" // without targets there is no history either
 	}
@@ -197,22 +199,8 @@ func newStates(all []history.Summary) states {
 	return st
 }
 
-// title is what a browser's tab says.
-func (s states) title() string {
-	if s.Down > 0 {
-		return fmt.Sprintf("(%d down)", s.Down)
-	}
-	return ""
-}
-
 func (p *overviewPage) addProblems(all []history.Summary, now time.Time) {
-	var down []*history.Summary
-	for i := range all {
-		if all[i].State == history.StateDown {
-			down = append(down, &all[i])
-		}
-	}
-	slices.SortStableFunc(down, func(a, b *history.Summary) int { return b.Since.Compare(a.Since) })
+	down := filter{State: history.StateDown, compare: latestChange}.selectFrom(all)
 	for _, s := range down[:min(len(down), maxProblems)] {
 		p.Problems = append(p.Problems, newTargetRow(s, now))
 	}
