@@ -85,10 +85,10 @@ func tookOrNone(d time.Duration) string {
 }
 
 // sum adds up Counts, of which each may be near what an uint32 holds.
-type sum struct{ up, down, unknown uint64 }
+type sum struct{ up, down, unknown float64 }
 
-func (s *sum) add(c history.Counts) {
-	s.up, s.down, s.unknown = s.up+uint64(c.Up), s.down+uint64(c.Down), s.unknown+uint64(c.Unknown)
+func (s sum) plus(c history.Counts) sum {
+	return sum{s.up + float64(c.Up), s.down + float64(c.Down), s.unknown + float64(c.Unknown)}
 }
 
 // uptime is a share of the known turns, in percent; a dash when there is none.
@@ -96,29 +96,21 @@ func (s sum) uptime() string {
 	if s.up+s.down == 0 {
 		return "–"
 	}
-	return percent(float64(s.up) / float64(s.up+s.down))
+	return percent(s.up / (s.up + s.down))
 }
 
 // unknownShare says how much of the time nothing is known; empty: less than half a percent.
 func (s sum) unknownShare() string {
 	all := s.up + s.down + s.unknown
-	if all == 0 || float64(s.unknown)/float64(all) < 0.005 {
+	if all == 0 || s.unknown/all < 0.005 {
 		return ""
 	}
-	return strconv.FormatFloat(float64(s.unknown)/float64(all)*100, 'f', 0, 64) + " % unknown"
+	return strconv.FormatFloat(s.unknown/all*100, 'f', 0, 64) + " % unknown"
 }
 
-func uptime(c history.Counts) string {
-	var s sum
-	s.add(c)
-	return s.uptime()
-}
+func uptime(c history.Counts) string { return sum{}.plus(c).uptime() }
 
-func unknownShare(c history.Counts) string {
-	var s sum
-	s.add(c)
-	return s.unknownShare()
-}
+func unknownShare(c history.Counts) string { return sum{}.plus(c).unknownShare() }
 
 // percent is rounded down: what has failed once is not 100 %.
 func percent(ratio float64) string {

@@ -59,7 +59,7 @@ func (t *tally) add(s *history.Summary) {
 	default:
 		t.Unknown++
 	}
-	t.turns.add(s.Counts)
+	t.turns = t.turns.plus(s.Counts)
 }
 
 // states says how many targets are how, and the sentence about it.

@@ -17,9 +17,8 @@ import (
 // keep others out. A connection beyond the limit replaces the one that has been idle longest, or else one that is slow to
 // send its request or to read its reply; one whose request is being worked on is never closed.
 //
-// netutil.LimitListener with the timeouts of http.Server is no replacement: at the limit it accepts nothing until a
-// connection closes. Idle ones close after IdleTimeout, which has to be above the scrape interval, or Prometheus makes a
-// new connection for every scrape; a health check or the watchdog would wait that long.
+// netutil.LimitListener is no replacement: at the limit it accepts nothing until a connection closes, and idle ones close only
+// after IdleTimeout, which is above the scrape interval. A health check or the watchdog would wait that long.
 type Connections struct {
 	limit    int
 	patience [idle + 1]time.Duration // how long a connection may be in a state when others wait for its place
