@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-
-	"github.com/alecthomas/kingpin/v2"
 
 	"rollcall/alert"
 	"rollcall/config"
@@ -15,25 +12,24 @@ import (
 
 // alertTest is `rollcall alert test`: it tries whether mails and alerts are accepted.
 type alertTest struct {
-	configFile     string
-	address        givenText
-	stdout, stderr io.Writer
+	*program
+	configFile string
+	address    givenText
 }
 
-func addAlertTest(app *kingpin.Application, commands map[string]func() int, stdout, stderr io.Writer) {
-	a := &alertTest{stdout: stdout, stderr: stderr}
-	group := app.Command("alert", "Commands for the mails and alerts about servers that are down.")
+func addAlertTest(p *program) {
+	a := &alertTest{program: p}
+	group := p.app.Command("alert", "Commands for the mails and alerts about servers that are down.")
 	cmd := group.Command("test", "Send a test mail, and a test alert to each Alertmanager, as the configuration file says, and show each step. "+
 		"Exit code: 0 all were accepted, 1 not all.")
 	cmd.Flag("config.file", "Configuration file with the alert section.").Default(defaultConfigFile).StringVar(&a.configFile)
 	cmd.Arg("address", "Recipient of the mail, instead of the configured ones: username or username@domain.com.").SetValue(&a.address)
-	commands[cmd.FullCommand()] = a.run
+	p.commands[cmd.FullCommand()] = a.run
 }
 
 func (a *alertTest) run() int {
 	if err := a.test(); err != nil {
-		fmt.Fprintf(a.stderr, "rollcall alert test: %s\n", err)
-		return exitFailed
+		return a.fail("alert test", err, exitFailed)
 	}
 	return exitOK
 }

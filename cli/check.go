@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/alecthomas/kingpin/v2"
 
 	"rollcall/alert"
 	"rollcall/config"
@@ -22,6 +19,7 @@ import (
 
 // check is `rollcall check`: one probe for a person or for cron, with the arguments of the cron script that it replaces.
 type check struct {
+	*program
 	testType, serverInfo string
 	address              givenText
 	surplus              []string
@@ -29,31 +27,28 @@ type check struct {
 	configFile, module   string
 	quiet, nagios        bool
 
-	config         *config.Config  // of configFile; the built-in one without
-	recipients     []alert.Address // of address; none: no mail is sent
-	stdout, stderr io.Writer
-	wrongUse       func(problem string) int
+	config     *config.Config  // of configFile; the built-in one without
+	recipients []alert.Address // of address; none: no mail is sent
 }
 
-func addCheck(app *kingpin.Application, commands map[string]func() int, stdout, stderr io.Writer) {
-	c := &check{stdout: stdout, stderr: stderr}
-	cmd := app.Command("check", "Check one server now and say what was found. Exit code: 0 up, 1 down, 2 wrong use, "+
+func addCheck(p *program) {
+	c := &check{program: p}
+	cmd := p.app.Command("check", "Check one server now and say what was found. Exit code: 0 up, 1 down, 2 wrong use, "+
 		"3 rollcall itself failed. With --nagios: 0 up, 2 down, 3 unknown.")
 	cmd.HelpLong("  rollcall check tcp example.com:9000\n  rollcall check http https://example.com/\n" +
 		"  rollcall check http example.com:80 admin@example.com")
-	c.wrongUse = func(problem string) int { return wrongUse(app, []string{cmd.FullCommand()}, stderr, problem) }
 	cmd.Arg("test-type", "tcp or http").Required().HintOptions("tcp", "http").StringVar(&c.testType)
 	cmd.Arg("server-info", "tcp: hostname:port. http: http://hostname/page, https://hostname/page or hostname:port.").Required().StringVar(&c.serverInfo)
 	cmd.Arg("email-address", "username or username@domain.com: gets a mail when the server is down. Several: with commas.").SetValue(&c.address)
 	cmd.Arg("surplus", "").Hidden().StringsVar(&c.surplus)
-	addFlag(cmd, "timeout", "How long the whole check may take.", "30s", "a duration above 0, e.g. 5s", duration(&c.timeout))
+	addTimeout(cmd, "How long the whole check may take.", "30s", &c.timeout)
 	cmd.Flag("config.file", "Configuration file with the module, and with how mail is sent. Default: the built-in modules, the local sendmail.").PlaceHolder("<file>").StringVar(&c.configFile)
 	cmd.Flag("module", "Check as this module of the configuration file (or of the built-in ones) says.").
 		PlaceHolder("<name>").StringVar(&c.module)
 	cmd.Flag("quiet", "Print nothing about a server that is up. With an email-address nothing is printed anyway, unless the mail fails.").
 		Short('q').BoolVar(&c.quiet)
 	cmd.Flag(nagiosFlag[2:], "Answer as a plugin of Nagios or Icinga: one line with performance data, and its exit codes.").BoolVar(&c.nagios)
-	commands[cmd.FullCommand()] = c.run
+	p.commands[cmd.FullCommand()] = c.run
 }
 
 func (c *check) run() int {
@@ -74,8 +69,7 @@ func (c *check) run() int {
 		if c.nagios {
 			return writeNagiosUnknown(c.stdout, err.Error())
 		}
-		fmt.Fprintf(c.stderr, "rollcall check: %s\n", err)
-		return exitUsage
+		return c.fail("check", err, exitUsage)
 	}
 	request := probe.Request{Target: c.serverInfo, Timeout: c.timeout}
 	if module.Timeout > 0 {
@@ -120,7 +114,7 @@ func (c *check) refuse(problem string) int {
 	if c.nagios {
 		return writeNagiosUnknown(c.stdout, problem)
 	}
-	return c.wrongUse(problem)
+	return c.wrongUse([]string{"check"}, problem)
 }
 
 // validate checks the arguments as the script did and reads the addresses. It returns the prober's name, or what is wrong.
@@ -203,14 +197,12 @@ func (c *check) notChecked(err error) int {
 	case c.nagios:
 		return writeNagiosUnknown(c.stdout, err.Error())
 	case errors.As(err, &target):
-		return c.wrongUse("Invalid server-info: " + err.Error())
+		return c.refuse("Invalid server-info: " + err.Error())
 	case errors.As(err, &denied):
-		fmt.Fprintf(c.stderr, "rollcall check: not allowed: %s\n", err)
-		return exitUsage
+		return c.fail("check", fmt.Errorf("not allowed: %w", err), exitUsage)
 	default:
-		fmt.Fprintf(c.stderr, "rollcall check: the check could not be made, so nothing is known about %s: %s\n",
-			report.Printable(redact.Target(c.serverInfo)), err)
-		return exitOurs
+		about := report.Printable(redact.Target(c.serverInfo))
+		return c.fail("check", fmt.Errorf("the check could not be made, so nothing is known about %s: %w", about, err), exitOurs)
 	}
 }
 

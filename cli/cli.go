@@ -34,16 +34,16 @@ func Main() {
 // themselves.
 func run(args []string, stdout, stderr io.Writer) int {
 	stampVersion()
-	app, commands := newApp(stdout, stderr)
-	name, err := app.Parse(completable(args))
+	p := newProgram(stdout, stderr)
+	name, err := p.app.Parse(completable(args))
 	if err != nil {
-		problem := usageProblem(app, args, err)
+		problem := usageProblem(p.app, args, err)
 		if slices.Contains(args, nagiosFlag) {
 			return writeNagiosUnknown(stdout, problem)
 		}
-		return wrongUse(app, args, stderr, problem)
+		return p.wrongUse(args, problem)
 	}
-	return commands[name]()
+	return p.commands[name]()
 }
 
 // completable drops the first word when a shell completes half a command: kingpin takes it for an argument of the default
@@ -55,9 +55,16 @@ func completable(args []string) []string {
 	return args
 }
 
-// newApp declares the command line. commands maps the name of each command to what runs it and returns the exit code.
-func newApp(stdout, stderr io.Writer) (app *kingpin.Application, commands map[string]func() int) {
-	app = kingpin.New("rollcall", "Probes services for Prometheus, and sends a mail when one is down.")
+// program is the command line and what its commands share.
+type program struct {
+	app            *kingpin.Application
+	commands       map[string]func() int // by name; each returns the exit code
+	stdout, stderr io.Writer
+}
+
+// newProgram declares the command line.
+func newProgram(stdout, stderr io.Writer) *program {
+	app := kingpin.New("rollcall", "Probes services for Prometheus, and sends a mail when one is down.")
 	app.UsageWriter(stdout).ErrorWriter(stderr).UsageTemplate(usageTemplate)
 	app.HelpFlag.Short('h').Help("Show this help, or that of a command. --help-man writes a man page.")
 	// Not app.Version: its text of several lines breaks the title of the man page.
@@ -66,24 +73,30 @@ func newApp(stdout, stderr io.Writer) (app *kingpin.Application, commands map[st
 		os.Exit(exitOK)
 		return nil
 	}).Bool()
-	commands = map[string]func() int{}
-	addServe(app, commands, stdout, stderr)
-	addCheck(app, commands, stdout, stderr)
-	addHealthcheck(app, commands, stdout, stderr)
-	addAlertTest(app, commands, stdout, stderr)
-	addGuard(app, commands, stdout, stderr)
-	addTargets(app, commands, stdout, stderr)
-	return app, commands
+	p := &program{app, map[string]func() int{}, stdout, stderr}
+	addServe(p)
+	addCheck(p)
+	addHealthcheck(p)
+	addAlertTest(p)
+	addGuard(p)
+	addTargets(p)
+	return p
 }
 
 // wrongUse prints what is wrong with the command line, and how the command that args select is used.
-func wrongUse(app *kingpin.Application, args []string, stderr io.Writer, problem string) int {
-	fmt.Fprintf(stderr, "%s\n\n", problem)
-	if context, _ := app.ParseContext(args); context != nil { // its error is the problem
-		app.UsageWriter(stderr).UsageTemplate(shortUsageTemplate)
-		_ = app.UsageForContext(context) // fails only when stderr does
+func (p *program) wrongUse(args []string, problem string) int {
+	fmt.Fprintf(p.stderr, "%s\n\n", problem)
+	if context, _ := p.app.ParseContext(args); context != nil { // its error is the problem
+		p.app.UsageWriter(p.stderr).UsageTemplate(shortUsageTemplate)
+		_ = p.app.UsageForContext(context) // fails only when stderr does
 	}
 	return exitUsage
+}
+
+// fail prints why a command ends with code.
+func (p *program) fail(command string, err error, code int) int {
+	fmt.Fprintf(p.stderr, "rollcall %s: %s\n", command, err)
+	return code
 }
 
 // usageProblem says what is wrong with args: kingpin's err, or where that does not say what is accepted, what is.
@@ -97,13 +110,16 @@ func usageProblem(app *kingpin.Application, args []string, err error) string {
 		left = token
 	}
 	command := context.SelectedCommand
+	where, commands := "rollcall", app.Model().FlattenedCommands()
+	group := command != nil && len(command.Model().Commands) > 0
+	if group {
+		where, commands = "rollcall "+command.FullCommand(), command.Model().FlattenedCommands()
+	}
 	switch {
-	case command != nil && len(command.Model().Commands) > 0 && left == nil:
-		return fmt.Sprintf("rollcall %s: a command is missing; accepted: %s", command.FullCommand(), strings.Join(commandNames(command.Model().FlattenedCommands()), ", "))
-	case command != nil && len(command.Model().Commands) > 0:
-		return fmt.Sprintf("rollcall %s: unknown command %q; accepted: %s", command.FullCommand(), left.Value, strings.Join(commandNames(command.Model().FlattenedCommands()), ", "))
-	case left != nil && (command == nil || command.Model().Default):
-		return fmt.Sprintf("rollcall: unknown command %q; accepted: %s", left.Value, strings.Join(commandNames(app.Model().FlattenedCommands()), ", "))
+	case group && left == nil:
+		return fmt.Sprintf("%s: a command is missing; accepted: %s", where, commandNames(commands))
+	case left != nil && (group || command == nil || command.Model().Default):
+		return fmt.Sprintf("%s: unknown command %q; accepted: %s", where, left.Value, commandNames(commands))
 	case left != nil:
 		return fmt.Sprintf("rollcall %s: unexpected argument %q; accepted: %s", command.FullCommand(), left.Value, accepts(command.Model()))
 	case missingArguments(context) > 0:
@@ -112,12 +128,13 @@ func usageProblem(app *kingpin.Application, args []string, err error) string {
 	return "rollcall: " + err.Error()
 }
 
-func commandNames(commands []*kingpin.CmdModel) (names []string) {
+func commandNames(commands []*kingpin.CmdModel) string {
+	var names []string
 	for _, command := range commands {
 		names = append(names, command.FullCommand)
 	}
 	slices.Sort(names)
-	return names
+	return strings.Join(names, ", ")
 }
 
 // accepts names the arguments of a command, or its flags when it has no arguments.

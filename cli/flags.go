@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"encoding"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"strconv"
 	"strings"
@@ -10,6 +13,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/model"
 
+	"rollcall/config"
 	"rollcall/probe/option"
 	"rollcall/schedule"
 )
@@ -105,13 +109,13 @@ func seconds(into *time.Duration) func(string) bool {
 			*into = time.Duration(number * float64(time.Second))
 			return true
 		}
-		return duration(into)(text)
+		return (*option.Duration)(into).UnmarshalText([]byte(text)) == nil
 	}
 }
 
-// duration accepts what a duration of the configuration file may be.
-func duration(into *time.Duration) func(string) bool {
-	return func(text string) bool { return (*option.Duration)(into).UnmarshalText([]byte(text)) == nil }
+// parsed accepts what an option of the configuration file may be.
+func parsed(into encoding.TextUnmarshaler) func(string) bool {
+	return func(text string) bool { return into.UnmarshalText([]byte(text)) == nil }
 }
 
 // above0 is seconds without 0.
@@ -127,11 +131,6 @@ func retention(into *time.Duration) func(string) bool {
 		*into = time.Duration(d)
 		return err == nil && *into >= time.Hour
 	}
-}
-
-// size accepts a number of bytes with a unit.
-func size(into *int64) func(string) bool {
-	return func(text string) bool { return (*option.Size)(into).UnmarshalText([]byte(text)) == nil }
 }
 
 // count accepts a whole number of at least 0.
@@ -161,5 +160,26 @@ func setter(value interface{ Set(string) error }) func(string) bool {
 	return func(text string) bool { return value.Set(text) == nil }
 }
 
-// oneOf lists the accepted words.
-func oneOf(words []string) string { return strings.Join(words, ", ") }
+// configFlag is --config.file of a command that goes on without it.
+type configFlag struct {
+	file  string
+	given bool
+}
+
+func (f *configFlag) add(cmd *kingpin.CmdClause, builtIn string) {
+	cmd.Flag("config.file", "Configuration file. Without the flag and without the file the "+builtIn+" are used.").
+		Default(defaultConfigFile).IsSetByUser(&f.given).StringVar(&f.file)
+}
+
+func (f *configFlag) load() (*config.Config, error) {
+	cfg, err := config.Load(f.file)
+	if !f.given && errors.Is(err, fs.ErrNotExist) {
+		return config.Default(), nil
+	}
+	return cfg, err
+}
+
+// addTimeout adds --timeout.
+func addTimeout(cmd *kingpin.CmdClause, help, byDefault string, into *time.Duration) {
+	addFlag(cmd, "timeout", help, byDefault, "a duration above 0, e.g. 5s", parsed((*option.Duration)(into)))
+}

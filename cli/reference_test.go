@@ -69,7 +69,7 @@ func rows(text string) map[string]string {
 
 func TestReferenceHasEveryFlagWithItsDefault(t *testing.T) {
 	text := reference(t)
-	app, _ := newApp(io.Discard, io.Discard)
+	app := newProgram(io.Discard, io.Discard).app
 	for _, command := range app.Model().FlattenedCommands() {
 		if command.Name == "help" {
 			continue
@@ -86,7 +86,7 @@ func TestReferenceHasEveryFlagWithItsDefault(t *testing.T) {
 
 // TestDocsNameOnlyFlagsThatExist looks at flags with a dot in their name, which other programs do not have.
 func TestDocsNameOnlyFlagsThatExist(t *testing.T) {
-	app, _ := newApp(io.Discard, io.Discard)
+	app := newProgram(io.Discard, io.Discard).app
 	known := map[string]bool{}
 	for _, command := range app.Model().FlattenedCommands() {
 		for _, flag := range command.Flags {

@@ -2,11 +2,12 @@ package cli
 
 import (
 	"fmt"
-	"io"
+	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
 
+	"rollcall/probe/option"
 	"rollcall/server"
 )
 
@@ -17,19 +18,18 @@ const (
 
 // serve is `rollcall serve`: the exporter itself.
 type serve struct {
+	*program
 	server.Options
-	configFileGiven bool
-	configCheck     bool
-	log, probeLog   promslog.Config
-	stdout, stderr  io.Writer
+	config        configFlag
+	configCheck   bool
+	log, probeLog promslog.Config
 }
 
-func addServe(app *kingpin.Application, commands map[string]func() int, stdout, stderr io.Writer) {
-	s := &serve{stdout: stdout, stderr: stderr}
-	cmd := app.Command("serve", "Probe for Prometheus (this command may be left out).").Default()
+func addServe(p *program) {
+	s := &serve{program: p}
+	cmd := p.app.Command("serve", "Probe for Prometheus (this command may be left out).").Default()
 
-	cmd.Flag("config.file", "Configuration file. Without the flag and without the file the built-in modules are used.").
-		Default(defaultConfigFile).IsSetByUser(&s.configFileGiven).StringVar(&s.ConfigFile)
+	s.config.add(cmd, "built-in modules")
 	cmd.Flag("config.check", "Print what is wrong with the configuration file, or OK, and exit: 1 or 0.").BoolVar(&s.configCheck)
 	cmd.Flag("config.enable-auto-reload", "Reload the configuration file when it has changed.").BoolVar(&s.AutoReload)
 	addFlag(cmd, "config.auto-reload-interval", "How often to look for a change: seconds, or a duration.", "30",
@@ -47,20 +47,20 @@ func addServe(app *kingpin.Application, commands map[string]func() int, stdout, 
 	addFlag(cmd, "storage.retention.time", "How long the history of the targets is kept.", "90d",
 		"a duration of at least an hour, e.g. 90d or 1y", retention(&s.RetentionTime))
 	addFlag(cmd, "storage.retention.size", "How large the history may be on disk, e.g. 512MB. 0: no limit.", "0",
-		"a size with a unit, e.g. 512MB, or 0: no limit", size(&s.RetentionSize))
+		"a size with a unit, e.g. 512MB, or 0: no limit", parsed((*option.Size)(&s.RetentionSize)))
 
 	addShardFlags(cmd, &s.Shard)
 
 	s.addLogFlags(cmd)
 	s.addWebFlags(cmd)
-	commands[cmd.FullCommand()] = s.run
+	p.commands[cmd.FullCommand()] = s.run
 }
 
 func (s *serve) addLogFlags(cmd *kingpin.CmdClause) {
 	format := promslog.NewFormat()
 	s.log = promslog.Config{Level: promslog.NewLevel(), Format: format, Writer: s.stderr}
 	s.probeLog = promslog.Config{Level: promslog.NewLevel(), Format: format, Writer: s.stderr}
-	levels, formats := oneOf(promslog.LevelFlagOptions), oneOf(promslog.FormatFlagOptions)
+	levels, formats := strings.Join(promslog.LevelFlagOptions, ", "), strings.Join(promslog.FormatFlagOptions, ", ")
 	addFlag(cmd, "log.level", "Log from this level on: "+levels+".", "info", levels, setter(s.log.Level)).
 		HintOptions(promslog.LevelFlagOptions...)
 	addFlag(cmd, "log.format", "Write the log as "+formats+".", "logfmt", formats, setter(format)).
@@ -87,7 +87,7 @@ func (s *serve) addWebFlags(cmd *kingpin.CmdClause) {
 
 // run serves until a signal ends it.
 func (s *serve) run() int {
-	s.ConfigOptional = !s.configFileGiven
+	s.ConfigFile, s.ConfigOptional = s.config.file, !s.config.given
 	if s.configCheck {
 		return s.checkConfig()
 	}

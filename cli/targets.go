@@ -2,15 +2,11 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
 	"text/tabwriter"
 	"time"
 
-	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"rollcall/config"
@@ -21,32 +17,26 @@ import (
 
 // targetsCommand is `rollcall targets`: it prints the targets that serve would probe.
 type targetsCommand struct {
-	configFile      string
-	configFileGiven bool
-	timeout         time.Duration
-	shard           schedule.Shard
-	stdout, stderr  io.Writer
+	*program
+	config  configFlag
+	timeout time.Duration
+	shard   schedule.Shard
 }
 
-func addTargets(app *kingpin.Application, commands map[string]func() int, stdout, stderr io.Writer) {
-	c := &targetsCommand{stdout: stdout, stderr: stderr}
-	cmd := app.Command("targets", "Print the targets of the configuration file, with what discovery and relabelling make of its groups. "+
+func addTargets(p *program) {
+	c := &targetsCommand{program: p}
+	cmd := p.app.Command("targets", "Print the targets of the configuration file, with what discovery and relabelling make of its groups. "+
 		"Nothing is probed. Exit code: 0, or 1 when a source does not answer or a target cannot be probed.")
-	cmd.Flag("config.file", "Configuration file. Without the flag and without the file the built-in modules are used.").
-		Default(defaultConfigFile).IsSetByUser(&c.configFileGiven).StringVar(&c.configFile)
-	addFlag(cmd, "timeout", "How long to wait for the sources.", "10s", "a duration above 0, e.g. 5s", duration(&c.timeout))
+	c.config.add(cmd, "built-in modules")
+	addTimeout(cmd, "How long to wait for the sources.", "10s", &c.timeout)
 	addShardFlags(cmd, &c.shard)
-	commands[cmd.FullCommand()] = c.run
+	p.commands[cmd.FullCommand()] = c.run
 }
 
 func (c *targetsCommand) run() int {
-	cfg, err := config.Load(c.configFile)
-	if !c.configFileGiven && errors.Is(err, fs.ErrNotExist) {
-		cfg, err = config.Default(), nil
-	}
+	cfg, err := c.config.load()
 	if err != nil {
-		fmt.Fprintf(c.stderr, "rollcall targets: %s\n", err)
-		return exitFailed
+		return c.fail("targets", err, exitFailed)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()

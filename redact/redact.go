@@ -157,11 +157,10 @@ var encoded = regexp.MustCompile(`[A-Za-z0-9+/_-]{6,}={0,2}`)
 // holdsEncoded reports whether word is Base64 of something with a secret in it.
 func holdsEncoded(word string, secrets []string) bool {
 	word = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(word, "="))
-	plain, err := base64.RawStdEncoding.DecodeString(word[:len(word)-len(word)%4])
-	if rest := word[len(word)-len(word)%4:]; len(rest) > 1 {
-		last, _ := base64.RawStdEncoding.DecodeString(rest) // of characters that are all of the alphabet
-		plain = append(plain, last...)
+	if len(word)%4 == 1 { // a character alone is less than a byte
+		word = word[:len(word)-1]
 	}
+	plain, err := base64.RawStdEncoding.DecodeString(word)
 	return err == nil && slices.ContainsFunc(secrets, func(secret string) bool { return strings.Contains(string(plain), secret) })
 }
 

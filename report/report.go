@@ -5,6 +5,7 @@ package report
 import (
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,17 +28,25 @@ func (s *Section) add(name, format string, args ...any) {
 	s.Rows = append(s.Rows, Row{name, Printable(fmt.Sprintf(format, args...))})
 }
 
+// AddText adds a row unless the text is empty.
+func (s *Section) AddText(name, text string) {
+	if text != "" {
+		s.add(name, "%s", text)
+	}
+}
+
+// AddTime adds a row with a time in UTC.
+func (s *Section) AddTime(name string, t time.Time) {
+	s.add(name, "%s", t.UTC().Format(time.DateTime+" MST"))
+}
+
 // Sections returns the facts of r: the verdict, what the target answered, and the time of each phase, which is always
 // there.
 func Sections(r *probe.Record) []Section {
 	result := &r.Result
-	var filled []Section
-	for _, s := range []Section{verdict(result), response(result), reply(result), answer(result), call(result), handshake(result), certificate(result), phases(result)} {
-		if len(s.Rows) > 0 {
-			filled = append(filled, s)
-		}
-	}
-	return filled
+	all := append([]Section{verdict(result)}, answers(result)...)
+	all = append(all, Certificate(result), phases(result))
+	return slices.DeleteFunc(all, func(s Section) bool { return len(s.Rows) == 0 })
 }
 
 func verdict(result *probe.Result) (s Section) {
@@ -55,60 +64,43 @@ func verdict(result *probe.Result) (s Section) {
 	return s
 }
 
-func response(result *probe.Result) Section {
-	s := Section{Title: "Response"}
+// answers are what targets answered by each protocol.
+func answers(result *probe.Result) []Section {
+	response, reply, answer := Section{Title: "Response"}, Section{Title: "Reply"}, Section{Title: "Answer"}
+	call, handshake := Section{Title: "Call"}, Section{Title: "Handshake"}
 	if http := result.HTTP; http != nil && http.StatusCode != 0 {
-		s.add("status", "%d, HTTP/%d.%d", http.StatusCode, http.VersionMajor, http.VersionMinor)
+		response.add("status", "%d, HTTP/%d.%d", http.StatusCode, http.VersionMajor, http.VersionMinor)
 		if http.Redirects > 0 {
-			s.add("redirects", "%d, to %s", http.Redirects, redact.URLs(http.FinalURL))
+			response.add("redirects", "%d, to %s", http.Redirects, redact.URLs(http.FinalURL))
 		}
-		s.add("body", "%d bytes", http.UncompressedBodyLength)
+		response.add("body", "%d bytes", http.UncompressedBodyLength)
 	}
-	return s
-}
-
-func reply(result *probe.Result) Section {
-	s := Section{Title: "Reply"}
 	if icmp := result.ICMP; icmp != nil && icmp.HopLimit >= 0 {
-		s.add("hop limit", "%d", icmp.HopLimit)
+		reply.add("hop limit", "%d", icmp.HopLimit)
 	}
-	return s
-}
-
-func answer(result *probe.Result) Section {
-	s := Section{Title: "Answer"}
 	if dns := result.DNS; dns != nil && dns.Succeeded {
-		s.add("records", "%d answer, %d authority, %d additional", dns.Answers, dns.Authorities, dns.Additionals)
+		answer.add("records", "%d answer, %d authority, %d additional", dns.Answers, dns.Authorities, dns.Additionals)
 		if dns.HasSerial {
-			s.add("serial", "%d", dns.Serial)
+			answer.add("serial", "%d", dns.Serial)
 		}
 	}
-	return s
-}
-
-func call(result *probe.Result) Section {
-	s := Section{Title: "Call"}
 	if grpc := result.GRPC; grpc != nil && grpc.Tried {
-		s.add("status code", "%d", grpc.StatusCode)
+		call.add("status code", "%d", grpc.StatusCode)
 		if grpc.Serving != "" {
-			s.add("service", "%s", grpc.Serving)
+			call.add("service", "%s", grpc.Serving)
 		}
 	}
-	return s
-}
-
-func handshake(result *probe.Result) Section {
-	s := Section{Title: "Handshake"}
 	if socket := result.WebSocket; socket != nil && socket.StatusCode != 0 {
-		s.add("status", "%d", socket.StatusCode)
+		handshake.add("status", "%d", socket.StatusCode)
 	}
-	return s
+	return []Section{response, reply, answer, call, handshake}
 }
 
 // CertificateTitle is the title of the section about the certificate that the target presented.
 const CertificateTitle = "Certificate"
 
-func certificate(result *probe.Result) Section {
+// Certificate is that section; without a certificate it has no rows.
+func Certificate(result *probe.Result) Section {
 	s := Section{Title: CertificateTitle}
 	t := result.TLS
 	if t == nil {
@@ -117,12 +109,10 @@ func certificate(result *probe.Result) Section {
 	if t.Version != 0 {
 		s.add("encryption", "%s, %s", tls.VersionName(t.Version), tls.CipherSuiteName(t.CipherSuite))
 	}
-	for _, row := range []Row{{"subject", t.Leaf.Subject}, {"names", t.Leaf.SubjectAlternative}, {"issuer", t.Leaf.Issuer}} {
-		if row.Value != "" {
-			s.add(row.Name, "%s", row.Value)
-		}
-	}
-	s.add("expires", "%s", t.EarliestExpiry.UTC().Format(time.DateTime+" MST"))
+	s.AddText("subject", t.Leaf.Subject)
+	s.AddText("names", t.Leaf.SubjectAlternative)
+	s.AddText("issuer", t.Leaf.Issuer)
+	s.AddTime("expires", t.EarliestExpiry)
 	return s
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -72,7 +71,7 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 		Runner:        runner,
 		Exporter:      exporter,
 		Targets:       targets,
-		History:       archive,
+		History:       archive.source,
 		HistoryLimit:  o.HistoryLimit,
 		TimeoutOffset: o.TimeoutOffset,
 		ExternalURL:   external,
@@ -94,7 +93,10 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 			archive.noVerdict(t, at)
 		},
 	}
-	hook := newHook(o, external, scheduler)
+	hook := alert.NewHook(alert.HookOptions{
+		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
+		Hurry: func(t *probe.Target) { scheduler.Hurry(t.Key()) },
+	})
 	runner.Isolated, targets.Maintenance, archive.hook = hook.Isolated, hook.Maintenance, hook
 	exporter.ReportAlerts(func(put func(string, float64, ...string)) { hook.Stats().Each(put) })
 	runner.Observers = []probe.Observer{exporter, app, targets, archive, hook} // the archive asks the hook about an incident that a result ends
@@ -107,26 +109,19 @@ func assemble(o Options, manager *config.Manager, reload func() error, listener 
 	}, nil
 }
 
-func newHook(o Options, external *url.URL, scheduler *schedule.Scheduler) *alert.Hook {
-	return alert.NewHook(alert.HookOptions{
-		StoragePath: o.StoragePath, ExternalURL: strings.TrimSuffix(external.String(), "/"), Logger: o.Logger,
-		Hurry: func(t *probe.Target) {
-			scheduler.Hurry(probe.Key{Module: t.Module, Target: t.Target, Hostname: t.Hostname})
-		},
-	})
-}
-
 // follow applies the current targets, and the targets and alert section of every later configuration.
 func (c *components) follow(ctx context.Context, manager *config.Manager) {
-	c.startDiscovery(ctx, manager.Current())
-	c.applyTargets(ctx, manager.Current(), false)
+	apply := func(present *config.Config) {
+		if err := c.watchlist.manager.Apply(ctx, present.Sources()); err != nil {
+			LogError(c.scheduler.Logger, "a source of targets cannot be used", err)
+		}
+		c.applyTargets(ctx, present, false)
+	}
+	apply(manager.Current())
 	// The hook comes first: a reload fails when the alert store of its configuration cannot be opened (the disk is full,
 	// another process has it), because without the store no mail would be sent.
 	manager.BeforeReload(func(next *config.Config) error { return c.applyAlerts(ctx, next, c.watchlist.of(next)) })
-	manager.OnReload(func(next *config.Config) {
-		c.startDiscovery(ctx, next)
-		c.applyTargets(ctx, next, false)
-	})
+	manager.OnReload(apply)
 }
 
 // mailPatience limits how long a mail that is being sent delays a shutdown, or a reload that ends alerting.

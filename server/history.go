@@ -16,8 +16,8 @@ import (
 	"rollcall/probe"
 )
 
-// archive is the history of a process, a Source for pages: the server that the configuration names or else an embedded
-// store, whose file is touched only when there are targets.
+// archive is the history of a process: the server that the configuration names or else an embedded store, whose file is
+// touched only when there are targets.
 type archive struct {
 	store  *store.Store
 	logger *slog.Logger
@@ -26,10 +26,9 @@ type archive struct {
 	server atomic.Pointer[prometheus.Source] // nil: the store
 	keeps  atomic.Bool                       // the store runs
 
-	mu      sync.Mutex
-	stop    context.CancelFunc // nil: the store does not run
-	ended   chan struct{}
-	stopped bool
+	start sync.Once
+	stop  context.CancelFunc // of start; nil: the store does not run
+	ended chan struct{}
 }
 
 func newArchive(o Options) *archive {
@@ -56,11 +55,12 @@ func (a *archive) apply(c *config.Config, selected selection) {
 	} else {
 		a.store.ApplyPart(targets)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(targets) == 0 || a.stop != nil || a.stopped {
-		return
+	if len(targets) > 0 {
+		a.start.Do(a.run)
 	}
+}
+
+func (a *archive) run() {
 	ctx, stop := context.WithCancel(context.Background()) // ends with close: the last probes end after the process's own
 	a.stop, a.ended = stop, make(chan struct{})
 	a.keeps.Store(true)
@@ -73,14 +73,11 @@ func (a *archive) apply(c *config.Config, selected selection) {
 
 // close writes what is left, unless the disk hangs longer than patience.
 func (a *archive) close() {
-	a.mu.Lock()
-	stop := a.stop
-	a.stopped = true
-	a.mu.Unlock()
-	if stop == nil {
+	a.start.Do(func() {}) // no longer
+	if a.stop == nil {
 		return
 	}
-	stop()
+	a.stop()
 	select {
 	case <-a.ended:
 	case <-time.After(historyPatience):
@@ -110,92 +107,81 @@ func (a *archive) noVerdict(t *probe.Target, at time.Time) {
 	}
 }
 
-// source is what pages read now; nil: there is nothing.
+// source is what pages read now.
 func (a *archive) source() history.Source {
 	if server := a.server.Load(); server != nil {
-		return server
+		return noted{server, a.hook}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.stop == nil {
-		return nil
+	if a.keeps.Load() {
+		return noted{a.store, a.hook}
 	}
-	return a.store
+	return nothing{}
 }
 
-// Overview implements history.Source, as the following methods do.
-func (a *archive) Overview(ctx context.Context, r history.Range) (history.Overview, error) {
-	s := a.source()
-	if s == nil {
-		return history.Overview{Range: r}, nil
-	}
-	o, err := s.Overview(ctx, r)
-	note := a.noter()
-	for i := range o.Targets {
-		note(&o.Targets[i])
-	}
+// noted is a history with what the alert hook knows beside it: whether a target is under maintenance, and the second
+// opinion on its open incident.
+type noted struct {
+	history.Source
+	hook *alert.Hook
+}
+
+func (n noted) Overview(ctx context.Context, r history.Range) (history.Overview, error) {
+	o, err := n.Source.Overview(ctx, r)
+	n.note(o.Targets)
 	return o, err
 }
 
-func (a *archive) Target(ctx context.Context, id string, r history.Range) (history.Summary, error) {
-	s := a.source()
-	if s == nil {
-		return history.Summary{}, history.ErrNotFound
-	}
-	sum, err := s.Target(ctx, id, r)
-	a.noter()(&sum)
-	return sum, err
+func (n noted) Target(ctx context.Context, id string, r history.Range) (history.Summary, error) {
+	sum, err := n.Source.Target(ctx, id, r)
+	one := []history.Summary{sum}
+	n.note(one)
+	return one[0], err
 }
 
-func (a *archive) Series(ctx context.Context, id string, from, to time.Time, step time.Duration) (history.Series, error) {
-	if s := a.source(); s != nil {
-		return s.Series(ctx, id, from, to, step)
+func (n noted) note(all []history.Summary) {
+	maintained := n.hook.Maintenance(time.Now())
+	for i := range all {
+		s := &all[i]
+		s.Maintenance = maintained != nil && maintained(s.Target.Key())
+		if s.Incident != "" {
+			s.Opinion = n.hook.Opinion(s.Target.Key())
+		}
 	}
-	return history.Series{}, history.ErrNotFound
 }
 
-func (a *archive) Results(ctx context.Context, id string, from, to time.Time, limit int) ([]history.Result, error) {
-	if s := a.source(); s != nil {
-		return s.Results(ctx, id, from, to, limit)
-	}
-	return nil, history.ErrNotFound
-}
-
-func (a *archive) Incidents(ctx context.Context, filter history.IncidentFilter, from, to time.Time, limit int) ([]history.Incident, error) {
-	if s := a.source(); s != nil {
-		return s.Incidents(ctx, filter, from, to, limit)
-	}
-	return nil, nil
-}
-
-func (a *archive) Incident(ctx context.Context, id string) (history.Incident, error) {
-	s := a.source()
-	if s == nil {
-		return history.Incident{}, history.ErrNotFound
-	}
-	i, err := s.Incident(ctx, id)
+func (n noted) Incident(ctx context.Context, id string) (history.Incident, error) {
+	i, err := n.Source.Incident(ctx, id)
 	if err == nil && i.To.IsZero() {
-		i.Opinion = cmp.Or(a.hook.Opinion(i.Target.Key()), i.Opinion)
+		i.Opinion = cmp.Or(n.hook.Opinion(i.Target.Key()), i.Opinion)
 	}
 	return i, err
 }
 
-func (a *archive) Status() history.Status {
-	if s := a.source(); s != nil {
-		return s.Status()
-	}
-	return history.Status{Kind: "embedded"}
+// nothing is the history of a process that has never had a target.
+type nothing struct{}
+
+func (nothing) Overview(_ context.Context, r history.Range) (history.Overview, error) {
+	return history.Overview{Range: r}, nil
 }
 
-// noter returns what adds the alert hook's notes to a summary: whether its target is under maintenance, and the second
-// opinion on its open incident.
-func (a *archive) noter() func(*history.Summary) {
-	maintained := a.hook.Maintenance(time.Now())
-	return func(s *history.Summary) {
-		t := s.Target
-		s.Maintenance = maintained != nil && maintained(t.Key())
-		if s.Incident != "" {
-			s.Opinion = a.hook.Opinion(t.Key())
-		}
-	}
+func (nothing) Target(context.Context, string, history.Range) (history.Summary, error) {
+	return history.Summary{}, history.ErrNotFound
 }
+
+func (nothing) Series(context.Context, string, time.Time, time.Time, time.Duration) (history.Series, error) {
+	return history.Series{}, history.ErrNotFound
+}
+
+func (nothing) Results(context.Context, string, time.Time, time.Time, int) ([]history.Result, error) {
+	return nil, history.ErrNotFound
+}
+
+func (nothing) Incidents(context.Context, history.IncidentFilter, time.Time, time.Time, int) ([]history.Incident, error) {
+	return nil, nil
+}
+
+func (nothing) Incident(context.Context, string) (history.Incident, error) {
+	return history.Incident{}, history.ErrNotFound
+}
+
+func (nothing) Status() history.Status { return history.Status{Kind: "embedded"} }

@@ -32,43 +32,30 @@ type listeners struct {
 	admin  net.Listener   // nil: the public ones serve all paths
 }
 
-// listen opens every address before any is served, so that a port in use is an error at once.
+// listen opens every address before any is served, so that a port in use is an error at once. An error ends the process, so
+// what is open by then is not closed.
 func (o *Options) listen() (open listeners, err error) {
-	if open.public, err = o.listenPublic(); err != nil || o.AdminAddress == "" {
-		return open, err
-	}
-	if open.admin, err = listenOn(o.AdminAddress); err != nil {
-		closeAll(open.public)
-	}
-	return open, err
-}
-
-func (o *Options) listenPublic() (open []net.Listener, err error) {
 	if o.SystemdSocket {
-		open, err = activation.Listeners()
-		if err == nil && len(open) == 0 {
+		open.public, err = activation.Listeners()
+		if err == nil && len(open.public) == 0 {
 			err = errors.New("systemd passed none; start rollcall by its .socket unit, or leave the flag out")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("taking the sockets of --web.systemd-socket: %w", err)
+			return open, fmt.Errorf("taking the sockets of --web.systemd-socket: %w", err)
 		}
-		return open, nil
-	}
-	for _, address := range o.ListenAddresses {
-		l, err := listenOn(address)
-		if err != nil {
-			closeAll(open)
-			return nil, err
+	} else {
+		for _, address := range o.ListenAddresses {
+			l, err := listenOn(address)
+			if err != nil {
+				return open, err
+			}
+			open.public = append(open.public, l)
 		}
-		open = append(open, l)
 	}
-	return open, nil
-}
-
-func closeAll(open []net.Listener) {
-	for _, l := range open {
-		l.Close()
+	if o.AdminAddress != "" {
+		open.admin, err = listenOn(o.AdminAddress)
 	}
+	return open, err
 }
 
 func listenOn(address string) (l net.Listener, err error) {
@@ -138,14 +125,14 @@ func (s *servers) start(l net.Listener, handler http.Handler, connections *port.
 }
 
 // drain waits for requests in flight, for drainTime at most, and returns when every server has ended.
-func (s *servers) drain(logger *slog.Logger) {
+func (s *servers) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	var draining sync.WaitGroup
 	for _, server := range s.all {
 		draining.Go(func() {
 			if err := server.Shutdown(ctx); err != nil {
-				logger.Warn("requests were cut off", "after", drainTime, "err", err)
+				s.logger.Warn("requests were cut off", "after", drainTime, "err", err)
 				server.Close()
 			}
 		})

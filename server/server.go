@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	sdnotify "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/common/version"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 
@@ -113,7 +114,7 @@ func Run(o Options) error {
 	serving := o.startServers(parts, open)
 	parts.app.SetReady(true)
 	o.announce(open, parts.routePrefix)
-	manage.ready()
+	manage.notify(sdnotify.SdNotifyReady)
 	background.Go(func() { manage.keepAlive(ctx, open.public[0], parts.routePrefix) })
 
 	sig, err := waitForEnd(signals, serving.failed, reload)
@@ -122,11 +123,11 @@ func Run(o Options) error {
 	}
 	signal.Reset(os.Interrupt, syscall.SIGTERM) // a second one ends the process at once
 	o.Logger.Info("rollcall ends: no new probes; those in flight may finish", "signal", sig.String(), "in_flight", parts.runner.InFlight())
-	manage.stopping()
+	manage.notify(sdnotify.SdNotifyStopping)
 	parts.app.SetReady(false)
 	stop() // the scheduler first
 	parts.runner.Close()
-	serving.drain(o.Logger)
+	serving.drain()
 	return nil
 }
 

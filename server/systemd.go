@@ -22,14 +22,11 @@ func (s systemd) notify(state string) {
 	}
 }
 
-func (s systemd) ready()    { s.notify(sdnotify.SdNotifyReady) }
-func (s systemd) stopping() { s.notify(sdnotify.SdNotifyStopping) }
-
 // around notifies of a reload when it starts and when it ends.
 func (s systemd) around(reload func() error) func() error {
 	return func() error {
 		s.notify(sdnotify.SdNotifyReloading + "\n" + sdnotify.SdNotifyMonotonicUsec())
-		defer s.ready()
+		defer s.notify(sdnotify.SdNotifyReady)
 		return reload()
 	}
 }

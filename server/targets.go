@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,15 +63,12 @@ func (w *watchlist) of(c *config.Config) selection {
 const mostRefusals = 10
 
 func (w *watchlist) logRefused(refused []config.Refused) {
-	var text strings.Builder
-	for _, r := range refused {
-		fmt.Fprintf(&text, "%s\x00%s\x00", r.Target, r.Err)
-	}
+	text := fmt.Sprint(refused)
 	w.mu.Lock()
-	before := w.logged
-	w.logged = text.String()
+	known := w.logged == text
+	w.logged = text
 	w.mu.Unlock()
-	if before == text.String() {
+	if known {
 		return
 	}
 	for _, r := range refused[:min(len(refused), mostRefusals)] {
@@ -129,13 +125,6 @@ func (c *components) applyAlerts(ctx context.Context, present *config.Config, se
 	ctx, cancel := context.WithTimeout(ctx, mailPatience)
 	defer cancel()
 	return c.hook.Apply(ctx, section)
-}
-
-// startDiscovery starts the sources of a configuration, and ends those that it does not have.
-func (c *components) startDiscovery(ctx context.Context, present *config.Config) {
-	if err := c.watchlist.manager.Apply(ctx, present.Sources()); err != nil {
-		LogError(c.scheduler.Logger, "a source of targets cannot be used", err)
-	}
 }
 
 // numbers puts what there is to know about discovery.

@@ -45,6 +45,14 @@ type apiCounts struct {
 	Uptime  *float64 `json:"uptime"`
 }
 
+// apiResults are single results, or with a step sums.
+type apiResults struct {
+	ID      string      `json:"id"`
+	Points  []apiPoint  `json:"points,omitzero"`
+	Results []apiResult `json:"results,omitzero"`
+	Step    float64     `json:"step_seconds,omitzero"`
+}
+
 type apiPoint struct {
 	Time   time.Time `json:"time"`
 	Min    *float64  `json:"min_seconds"`
@@ -105,40 +113,38 @@ func optionalSeconds(d time.Duration) *float64 {
 	return &seconds
 }
 
-// apiError is a request that the API refuses.
-type apiError struct{ error }
-
-// api answers with what handle returns as JSON, or with its error.
-func (s *Server) api(handle func(r *http.Request) (any, error)) http.HandlerFunc {
+// api answers with what handle returns.
+func api(handle func(r *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		reply, err := handle(r)
-		if err == nil {
-			var body []byte
-			if body, err = json.Marshal(reply); err == nil {
-				writeTagged(w, r, "application/json", append(body, '\n'))
-				return
-			}
-		}
-		status := http.StatusServiceUnavailable
-		if refused := (apiError{}); errors.As(err, &refused) {
-			status = http.StatusBadRequest
-		} else if errors.Is(err, history.ErrNotFound) {
-			status, err = http.StatusNotFound, noSuchTarget
-		}
-		body, _ := json.Marshal(map[string]string{"error": err.Error()}) // a string can be encoded
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		_, _ = w.Write(append(body, '\n')) // an error means that the client has gone
+		answer(w, r, reply, err)
 	}
+}
+
+// answer writes reply as JSON, or err.
+func answer(w http.ResponseWriter, r *http.Request, reply any, err error) {
+	var body []byte
+	if err == nil {
+		body, err = json.Marshal(reply)
+	}
+	if err == nil {
+		writeTagged(w, r, "application/json", append(body, '\n'))
+		return
+	}
+	err = inWords(err, noSuchTarget)
+	body, _ = json.Marshal(map[string]string{"error": err.Error()}) // a string can be encoded
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(errorStatus(err, http.StatusServiceUnavailable))
+	_, _ = w.Write(append(body, '\n')) // an error means that the client has gone
 }
 
 // apiTargets answers /api/v1/targets.
 func (s *Server) apiTargets(r *http.Request) (any, error) {
 	f, err := parseFilter(r.URL.Query())
 	if err != nil {
-		return nil, apiError{err}
+		return nil, badRequest{err}
 	}
-	o, err := s.options.History.Overview(r.Context(), f.Range)
+	o, err := s.options.History().Overview(r.Context(), f.Range)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +179,6 @@ type period struct {
 const maxLimit = 100_000
 
 func parsePeriod(query url.Values, now time.Time, span time.Duration) (p period, err error) {
-	p.to = now
 	if p.to, err = parseTime(query, "to", now); err != nil {
 		return p, err
 	}
@@ -185,7 +190,7 @@ func parsePeriod(query url.Values, now time.Time, span time.Duration) (p period,
 		return p, err
 	}
 	if !p.to.IsZero() && !p.to.After(p.from) {
-		return p, apiError{errors.New("to is not after from")}
+		return p, badRequest{errors.New("to is not after from")}
 	}
 	if text := query.Get("step"); text != "" {
 		if p.step, err = parseStep(text); err != nil {
@@ -193,12 +198,12 @@ func parsePeriod(query url.Values, now time.Time, span time.Duration) (p period,
 		}
 		// Both ends are rounded to whole steps.
 		if points := p.to.Sub(p.from)/p.step + 2; points > history.MaxPoints {
-			return p, apiError{fmt.Errorf("this step makes %d points; accepted: up to %d", points, history.MaxPoints)}
+			return p, badRequest{fmt.Errorf("this step makes %d points; accepted: up to %d", points, history.MaxPoints)}
 		}
 	}
 	if text := query.Get("limit"); text != "" {
 		if p.limit, err = strconv.Atoi(text); err != nil || p.limit < 1 || p.limit > maxLimit {
-			return p, apiError{fmt.Errorf("%q is no limit; accepted: a number from 1 to %d", text, maxLimit)}
+			return p, badRequest{fmt.Errorf("%q is no limit; accepted: a number from 1 to %d", text, maxLimit)}
 		}
 	}
 	return p, nil
@@ -215,7 +220,7 @@ func parseTime(query url.Values, name string, usual time.Time) (time.Time, error
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, apiError{fmt.Errorf("%s=%q is no time; accepted: RFC 3339, e.g. 2026-01-31T12:00:00Z, or Unix seconds", name, text)}
+		return time.Time{}, badRequest{fmt.Errorf("%s=%q is no time; accepted: RFC 3339, e.g. 2026-01-31T12:00:00Z, or Unix seconds", name, text)}
 	}
 	return t, nil
 }
@@ -227,74 +232,59 @@ func parseStep(text string) (time.Duration, error) {
 		d, err = time.Duration(seconds*float64(time.Second)), nil
 	}
 	if err != nil || d < time.Second || d%time.Second != 0 {
-		return 0, apiError{fmt.Errorf("step=%q is no step; accepted: a duration of whole seconds, e.g. 5m, or their number", text)}
+		return 0, badRequest{fmt.Errorf("step=%q is no step; accepted: a duration of whole seconds, e.g. 5m, or their number", text)}
 	}
 	return d, nil
 }
 
-// results answers /api/v1/targets/{id}/results: single results, or with a step sums; as CSV when that is asked for.
+// results answers /api/v1/targets/{id}/results, as CSV when that is asked for.
 func (s *Server) results(w http.ResponseWriter, r *http.Request) {
-	switch format := r.URL.Query().Get("format"); {
-	case format == "csv", format == "" && strings.Contains(r.Header.Get("Accept"), "text/csv"):
-		s.resultsCSV(w, r)
-	case format == "", format == "json":
-		s.api(s.resultsJSON)(w, r)
-	default:
-		s.api(func(*http.Request) (any, error) {
-			return nil, apiError{fmt.Errorf("%q is no format; accepted: json, csv", format)}
-		})(w, r)
+	format := r.URL.Query().Get("format")
+	if format == "" && strings.Contains(r.Header.Get("Accept"), "text/csv") {
+		format = "csv"
 	}
+	if format != "" && format != "json" && format != "csv" {
+		answer(w, r, nil, badRequest{fmt.Errorf("%q is no format; accepted: json, csv", format)})
+		return
+	}
+	reply, err := s.readResults(r)
+	if format == "csv" && err == nil {
+		writeCSV(w, r, reply.rows())
+		return
+	}
+	answer(w, r, reply, err)
 }
 
-func (s *Server) resultsJSON(r *http.Request) (any, error) {
-	id := r.PathValue("id")
+func (s *Server) readResults(r *http.Request) (reply apiResults, err error) {
+	reply.ID = r.PathValue("id")
 	p, err := parsePeriod(r.URL.Query(), time.Now(), 24*time.Hour)
 	if err != nil {
-		return nil, err
+		return reply, err
 	}
 	if p.step > 0 {
-		series, err := s.options.History.Series(r.Context(), id, p.from, p.to, p.step)
-		if err != nil {
-			return nil, err
+		series, err := s.options.History().Series(r.Context(), reply.ID, p.from, p.to, p.step)
+		reply.Step, reply.Points = series.Step.Seconds(), make([]apiPoint, len(series.Points))
+		for i, p := range series.Points {
+			reply.Points[i] = apiPoint{
+				Time: p.Time.UTC(), Min: optionalSeconds(p.Min), Mean: optionalSeconds(p.Mean), Median: optionalSeconds(p.P50),
+				P95: optionalSeconds(p.P95), Max: optionalSeconds(p.Max), apiCounts: newAPICounts(p.Counts),
+			}
 		}
-		points := make([]apiPoint, len(series.Points))
-		for i := range series.Points {
-			points[i] = newAPIPoint(&series.Points[i])
+		return reply, err
+	}
+	// The results of a target that is not known are no error of theirs.
+	if _, err := s.options.History().Target(r.Context(), reply.ID, history.Range24h); err != nil {
+		return reply, err
+	}
+	list, err := s.options.History().Results(r.Context(), reply.ID, p.from, p.to, p.limit)
+	reply.Results = make([]apiResult, len(list))
+	for i, one := range list {
+		reply.Results[i] = apiResult{
+			Time: one.Time.UTC(), State: one.State, Duration: optionalSeconds(one.Duration), Stage: string(one.Stage), Reason: string(one.Reason),
+			StatusCode: one.StatusCode, Certificate: optionalTime(one.CertExpiry),
 		}
-		return map[string]any{"id": id, "step_seconds": series.Step.Seconds(), "points": points}, nil
 	}
-	list, err := s.resultList(r, p)
-	if err != nil {
-		return nil, err
-	}
-	results := make([]apiResult, len(list))
-	for i := range list {
-		results[i] = newAPIResult(&list[i])
-	}
-	return map[string]any{"id": id, "results": results}, nil
-}
-
-// resultList reads single results; that of a target that is not known is an error.
-func (s *Server) resultList(r *http.Request, p period) ([]history.Result, error) {
-	id := r.PathValue("id")
-	if _, err := s.options.History.Target(r.Context(), id, history.Range24h); err != nil {
-		return nil, err
-	}
-	return s.options.History.Results(r.Context(), id, p.from, p.to, p.limit)
-}
-
-func newAPIPoint(p *history.Point) apiPoint {
-	return apiPoint{
-		Time: p.Time.UTC(), Min: optionalSeconds(p.Min), Mean: optionalSeconds(p.Mean), Median: optionalSeconds(p.P50),
-		P95: optionalSeconds(p.P95), Max: optionalSeconds(p.Max), apiCounts: newAPICounts(p.Counts),
-	}
-}
-
-func newAPIResult(r *history.Result) apiResult {
-	return apiResult{
-		Time: r.Time.UTC(), State: r.State, Duration: optionalSeconds(r.Duration), Stage: string(r.Stage), Reason: string(r.Reason),
-		StatusCode: r.StatusCode, Certificate: optionalTime(r.CertExpiry),
-	}
+	return reply, err
 }
 
 // apiIncidents answers /api/v1/incidents.
@@ -306,10 +296,10 @@ func (s *Server) apiIncidents(r *http.Request) (any, error) {
 	}
 	open := query.Get("open")
 	if open != "" && open != "true" && open != "false" {
-		return nil, apiError{fmt.Errorf("open=%q; accepted: true, false", open)}
+		return nil, badRequest{fmt.Errorf("open=%q; accepted: true, false", open)}
 	}
 	filter := history.IncidentFilter{TargetID: query.Get("target"), Open: open == "true"}
-	list, err := s.options.History.Incidents(r.Context(), filter, p.from, p.to, p.limit)
+	list, err := s.options.History().Incidents(r.Context(), filter, p.from, p.to, p.limit)
 	if err != nil {
 		return nil, err
 	}

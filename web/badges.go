@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 
 	"rollcall/history"
@@ -11,31 +10,24 @@ import (
 
 // badgeOf answers /badge/{id}/uptime.svg and /badge/{id}/status.svg.
 func (s *Server) badgeOf(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	rng := history.Range30d
-	if text := query.Get("range"); text != "" {
-		var err error
-		if rng, err = history.ParseRange(text); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
+	rng, err := parseRange(r.URL.Query(), history.Range30d)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
 	}
 	kind := r.PathValue("kind")
 	if kind != "uptime.svg" && kind != "status.svg" {
 		http.NotFound(w, r)
 		return
 	}
-	sum, err := s.options.History.Target(r.Context(), r.PathValue("id"), rng)
-	switch {
-	case errors.Is(err, history.ErrNotFound):
-		http.Error(w, noSuchTarget.Error(), http.StatusNotFound)
-		return
-	case err != nil:
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	sum, err := s.options.History().Target(r.Context(), r.PathValue("id"), rng)
+	if err != nil {
+		err = inWords(err, noSuchTarget)
+		http.Error(w, err.Error(), errorStatus(err, http.StatusServiceUnavailable))
 		return
 	}
 	name := report.Printable(sum.Target.Title())
-	value, colour := string(sum.State), stateColour(sum.State)
+	value, colour := string(sum.State), stateColours[sum.State]
 	if kind == "uptime.svg" {
 		name += ", " + rangeName(rng)
 		value, colour = uptime(sum.Counts), uptimeColour(sum.Counts)
@@ -43,16 +35,7 @@ func (s *Server) badgeOf(w http.ResponseWriter, r *http.Request) {
 	writeTagged(w, r, "image/svg+xml", badge.SVG(name, value, colour))
 }
 
-func stateColour(state history.State) string {
-	switch state {
-	case history.StateUp:
-		return badge.Good
-	case history.StateDown:
-		return badge.Bad
-	default:
-		return badge.Unknown
-	}
-}
+var stateColours = map[history.State]string{history.StateUp: badge.Good, history.StateDown: badge.Bad, history.StateUnknown: badge.Unknown}
 
 func uptimeColour(c history.Counts) string {
 	switch ratio, ok := c.Uptime(); {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"rollcall/collector"
+	"rollcall/history"
 	"rollcall/probe"
 )
 
@@ -110,7 +111,7 @@ func newFixture(t testing.TB, change func(*Options)) *fixture {
 	options := Options{
 		Current: func() Config { return config },
 		Reload:  func() error { h.reloads++; return nil },
-		Runner:  h.runner, Exporter: h.exporter, Targets: h.targets, History: h.past, HistoryLimit: 100, TimeoutOffset: 500 * time.Millisecond, Version: "1.2.3",
+		Runner:  h.runner, Exporter: h.exporter, Targets: h.targets, History: func() history.Source { return h.past }, HistoryLimit: 100, TimeoutOffset: 500 * time.Millisecond, Version: "1.2.3",
 	}
 	if change != nil {
 		change(&options)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -24,15 +25,50 @@ type filter struct {
 	By     string        // the label whose values make the groups; empty: the group
 	Sort   string        // one of sorts; empty: by group, in the order of the configuration
 	Page   int           // from 1
+
+	compare func(a, b *history.Summary) int // of Sort
 }
 
 // noGroup is the group of targets without one, in a query.
 const noGroup = "-"
 
-// sorts are the orders, with their names.
-var sorts = []choice{
-	{Value: "", Name: "in groups"}, {Value: "name", Name: "by name"}, {Value: "state", Name: "by state"}, {Value: "uptime", Name: "lowest uptime first"},
-	{Value: "response", Name: "slowest first"}, {Value: "certificate", Name: "by certificate"}, {Value: "since", Name: "latest change first"},
+// order is a way to sort targets.
+type order struct {
+	value, name string
+	compare     func(a, b *history.Summary) int // nil: they stay as they are configured
+}
+
+var sorts = []order{
+	{"", "in groups", nil},
+	{"name", "by name", func(a, b *history.Summary) int {
+		return cmp.Compare(strings.ToLower(a.Target.Title()), strings.ToLower(b.Target.Title()))
+	}},
+	{"state", "by state", func(a, b *history.Summary) int { return cmp.Compare(urgency(a), urgency(b)) }},
+	{"uptime", "lowest uptime first", func(a, b *history.Summary) int { return cmp.Compare(uptimeOrMore(a), uptimeOrMore(b)) }},
+	{"response", "slowest first", func(a, b *history.Summary) int { return cmp.Compare(b.Typical, a.Typical) }},
+	{"certificate", "by certificate", func(a, b *history.Summary) int { return expiryOrNever(a).Compare(expiryOrNever(b)) }},
+	{"since", "latest change first", latestChange},
+}
+
+func latestChange(a, b *history.Summary) int { return b.Since.Compare(a.Since) }
+
+// urgent are the states, the one to look at first before the others.
+var urgent = []history.State{history.StateDown, history.StateUnknown, history.StateUp}
+
+func urgency(s *history.Summary) int { return slices.Index(urgent, s.State) }
+
+func uptimeOrMore(s *history.Summary) float64 {
+	if ratio, ok := s.Counts.Uptime(); ok {
+		return ratio
+	}
+	return 2
+}
+
+func expiryOrNever(s *history.Summary) time.Time {
+	if s.Last.CertExpiry.IsZero() {
+		return time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC) // later than a certificate can say
+	}
+	return s.Last.CertExpiry
 }
 
 // choice is an entry of a list to select from.
@@ -45,7 +81,7 @@ type choice struct {
 // parseFilter reads a query; the error says what is accepted.
 func parseFilter(query url.Values) (filter, error) {
 	f := filter{
-		Range: history.Range24h, Search: strings.TrimSpace(query.Get("q")), State: history.State(query.Get("state")),
+		Search: strings.TrimSpace(query.Get("q")), State: history.State(query.Get("state")),
 		Group: query.Get("group"), Module: query.Get("module"), Sort: query.Get("sort"), Page: 1,
 	}
 	if label, ok := strings.CutPrefix(f.Sort, byLabel); ok {
@@ -56,21 +92,18 @@ func parseFilter(query url.Values) (filter, error) {
 			return filter{}, fmt.Errorf("a parameter is longer than %d bytes or not printable text", probe.MaxTarget)
 		}
 	}
-	if text := query.Get("range"); text != "" {
-		r, err := history.ParseRange(text)
-		if err != nil {
-			return filter{}, err
-		}
-		f.Range = r
+	var err error
+	if f.Range, err = parseRange(query, history.Range24h); err != nil {
+		return filter{}, err
 	}
-	switch f.State {
-	case "", history.StateUp, history.StateDown, history.StateUnknown:
-	default:
+	if f.State != "" && !slices.Contains(urgent, f.State) {
 		return filter{}, fmt.Errorf("%q is no state; accepted: up, down, unknown", string(f.State))
 	}
-	if !slices.ContainsFunc(sorts, func(c choice) bool { return c.Value == f.Sort }) {
+	i := slices.IndexFunc(sorts, func(s order) bool { return s.value == f.Sort })
+	if i < 0 {
 		return filter{}, fmt.Errorf("%q is no order; accepted: name, state, uptime, response, certificate, since, label:<name>", f.Sort)
 	}
+	f.compare = sorts[i].compare
 	if text := query.Get("page"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > 1_000_000 {
@@ -81,12 +114,18 @@ func parseFilter(query url.Values) (filter, error) {
 	return f, nil
 }
 
+// parseRange reads the range of a query; without one it is the usual.
+func parseRange(query url.Values, usual history.Range) (history.Range, error) {
+	if text := query.Get("range"); text != "" {
+		return history.ParseRange(text)
+	}
+	return usual, nil
+}
+
 // link is the address of a view, relative to the first page; change says what differs from f.
 func (f filter) link(change func(*filter)) string {
 	f.Page = 1
-	if change != nil {
-		change(&f)
-	}
+	change(&f)
 	query := url.Values{}
 	set := func(name, value, usual string) {
 		if value != usual {
@@ -135,22 +174,15 @@ func (f filter) matches(s *history.Summary, search string) bool {
 	if f.State != "" && s.State != f.State || f.Module != "" && s.Target.Module != f.Module {
 		return false
 	}
-	if f.Group != "" {
-		if group := cmp.Or(f.groupOf(&s.Target), noGroup); group != f.Group {
-			return false
-		}
+	if f.Group != "" && f.Group != cmp.Or(f.groupOf(&s.Target), noGroup) {
+		return false
 	}
 	if search == "" {
 		return true
 	}
-	for _, text := range []string{s.Target.Name, s.Target.Target, s.Target.Module, s.Target.Group} {
-		if strings.Contains(strings.ToLower(text), search) {
-			return true
-		}
-	}
-	found := false
-	s.Target.Labels.Range(func(l labels.Label) { found = found || strings.Contains(strings.ToLower(l.Value), search) })
-	return found
+	texts := []string{s.Target.Name, s.Target.Target, s.Target.Module, s.Target.Group}
+	s.Target.Labels.Range(func(l labels.Label) { texts = append(texts, l.Value) })
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(strings.ToLower(text), search) })
 }
 
 // selectFrom returns the targets that f shows, in its order.
@@ -162,53 +194,8 @@ func (f filter) selectFrom(all []history.Summary) []*history.Summary {
 			found = append(found, &all[i])
 		}
 	}
-	if compare := f.compare(); compare != nil {
-		slices.SortStableFunc(found, compare)
+	if f.compare != nil {
+		slices.SortStableFunc(found, f.compare)
 	}
 	return found
-}
-
-// compare puts two targets in order; nil: they stay as they are configured.
-func (f filter) compare() func(a, b *history.Summary) int {
-	switch f.Sort {
-	case "name":
-		return func(a, b *history.Summary) int {
-			return cmp.Compare(strings.ToLower(a.Target.Title()), strings.ToLower(b.Target.Title()))
-		}
-	case "state":
-		return func(a, b *history.Summary) int { return cmp.Compare(urgency(a), urgency(b)) }
-	case "uptime":
-		return func(a, b *history.Summary) int { return cmp.Compare(uptimeOrMore(a), uptimeOrMore(b)) }
-	case "response":
-		return func(a, b *history.Summary) int { return cmp.Compare(b.Typical, a.Typical) }
-	case "certificate":
-		return func(a, b *history.Summary) int {
-			x, y := a.Last.CertExpiry, b.Last.CertExpiry
-			if x.IsZero() != y.IsZero() {
-				return cmp.Compare(zeroLast(x.IsZero()), zeroLast(y.IsZero()))
-			}
-			return x.Compare(y)
-		}
-	case "since":
-		return func(a, b *history.Summary) int { return b.Since.Compare(a.Since) }
-	}
-	return nil
-}
-
-func urgency(s *history.Summary) int {
-	return slices.Index([]history.State{history.StateDown, history.StateUnknown, history.StateUp}, s.State)
-}
-
-func uptimeOrMore(s *history.Summary) float64 {
-	if ratio, ok := s.Counts.Uptime(); ok {
-		return ratio
-	}
-	return 2
-}
-
-func zeroLast(zero bool) int {
-	if zero {
-		return 1
-	}
-	return 0
 }

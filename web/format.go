@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"rollcall/history"
+	"rollcall/probe"
+	"rollcall/report"
 )
 
 // age is how long ago something was, in one unit.
@@ -30,26 +32,36 @@ func span(d time.Duration) string {
 	return strconv.Itoa(int(d.Hours()/24)) + " d"
 }
 
-// took is a duration with three digits.
-func took(d time.Duration) string {
-	value, unit := float64(d), " ns"
+// inUnit is a duration in the largest unit of which it has at least one.
+func inUnit(d time.Duration) (value float64, unit string) {
 	switch {
 	case d >= time.Second:
-		value, unit = d.Seconds(), " s"
+		return d.Seconds(), " s"
 	case d >= time.Millisecond:
-		value, unit = value/1e6, " ms"
+		return float64(d) / 1e6, " ms"
 	case d >= time.Microsecond:
-		value, unit = value/1e3, " µs"
+		return float64(d) / 1e3, " µs"
 	}
-	digits := 0
+	return float64(d), " ns"
+}
+
+// took is a duration with three digits.
+func took(d time.Duration) string {
+	value, unit := inUnit(d)
+	digits := 2
 	switch {
-	case unit == " ns" || value >= 100:
+	case value >= 100 || unit == " ns":
+		digits = 0
 	case value >= 10:
 		digits = 1
-	default:
-		digits = 2
 	}
 	return strconv.FormatFloat(value, 'f', digits, 64) + unit
+}
+
+// short writes the round duration of an axis.
+func short(d time.Duration) string {
+	value, unit := inUnit(d)
+	return strconv.FormatFloat(value, 'f', -1, 64) + unit
 }
 
 // whole writes an interval without the units that are zero, e.g. 1m instead of 1m0s.
@@ -73,10 +85,10 @@ func tookOrNone(d time.Duration) string {
 }
 
 // sum adds up Counts, of which each may be near what an uint32 holds.
-type sum struct{ up, down, unknown uint64 }
+type sum struct{ up, down, unknown float64 }
 
-func (s *sum) add(c history.Counts) {
-	s.up, s.down, s.unknown = s.up+uint64(c.Up), s.down+uint64(c.Down), s.unknown+uint64(c.Unknown)
+func (s sum) plus(c history.Counts) sum {
+	return sum{s.up + float64(c.Up), s.down + float64(c.Down), s.unknown + float64(c.Unknown)}
 }
 
 // uptime is a share of the known turns, in percent; a dash when there is none.
@@ -84,29 +96,21 @@ func (s sum) uptime() string {
 	if s.up+s.down == 0 {
 		return "–"
 	}
-	return percent(float64(s.up) / float64(s.up+s.down))
+	return percent(s.up / (s.up + s.down))
 }
 
 // unknownShare says how much of the time nothing is known; empty: less than half a percent.
 func (s sum) unknownShare() string {
 	all := s.up + s.down + s.unknown
-	if all == 0 || float64(s.unknown)/float64(all) < 0.005 {
+	if all == 0 || s.unknown/all < 0.005 {
 		return ""
 	}
-	return strconv.FormatFloat(float64(s.unknown)/float64(all)*100, 'f', 0, 64) + " % unknown"
+	return strconv.FormatFloat(s.unknown/all*100, 'f', 0, 64) + " % unknown"
 }
 
-func uptime(c history.Counts) string {
-	var s sum
-	s.add(c)
-	return s.uptime()
-}
+func uptime(c history.Counts) string { return sum{}.plus(c).uptime() }
 
-func unknownShare(c history.Counts) string {
-	var s sum
-	s.add(c)
-	return s.unknownShare()
-}
+func unknownShare(c history.Counts) string { return sum{}.plus(c).unknownShare() }
 
 // percent is rounded down: what has failed once is not 100 %.
 func percent(ratio float64) string {
@@ -116,11 +120,22 @@ func percent(ratio float64) string {
 	return strconv.FormatFloat(math.Floor(ratio*10000)/100, 'f', 2, 64) + " %"
 }
 
-// days is how many whole days are left until then.
-func days(until, now time.Time) int { return int(math.Floor(until.Sub(now).Hours() / 24)) }
+// why writes the stage and the reason of a failure for a person; empty: there is none.
+func why(stage probe.Stage, reason probe.Reason) string {
+	if reason == "" {
+		return ""
+	}
+	return strings.ReplaceAll(string(stage)+": "+string(reason), "_", " ")
+}
 
-// words writes a stage or reason for a person.
-func words(s string) string { return strings.ReplaceAll(s, "_", " ") }
+// names are a target's title and, if that is another text, the target itself.
+func names(t *probe.Target) (name, target string) {
+	name, target = report.Printable(t.Title()), report.Printable(t.Target)
+	if target == name {
+		target = ""
+	}
+	return name, target
+}
 
 // moment is an instant for <time>: for machines, in full, and relative.
 type moment struct {

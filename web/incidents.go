@@ -1,12 +1,12 @@
 package web
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"rollcall/history"
@@ -19,27 +19,22 @@ const maxIncidents = 100
 
 // incidentRow is an incident in a list.
 type incidentRow struct {
-	ID, TargetID, Name, Target, Module string
-	From, To                           *moment // To nil: open
-	Open, Left                         bool
-	Took, Reason                       string
-	Link                               string
-	Failures                           string
+	TargetID, Name, Target, Module string
+	From, To                       *moment // To nil: open
+	Open, Left                     bool
+	Took, Reason                   string
+	Link                           string
+	Failures                       int
 }
 
 // newIncidentRow makes a row of a page whose root is that.
 func newIncidentRow(i *history.Incident, root string, now time.Time) incidentRow {
 	row := incidentRow{
-		ID: i.ID, TargetID: i.TargetID, Name: report.Printable(i.Target.Title()), Module: report.Printable(i.Target.Module),
+		TargetID: i.TargetID, Module: report.Printable(i.Target.Module),
 		From: newMoment(i.From, now), To: newMoment(i.To, now), Open: i.To.IsZero(), Left: i.Left, Took: span(i.Duration(now)),
-		Link: root + "incident/" + i.ID, Reason: words(string(i.Stage)) + ": " + words(string(i.Reason)), Failures: number(i.Failures),
+		Link: root + "incident/" + i.ID, Reason: why(i.Stage, i.Reason), Failures: i.Failures,
 	}
-	if target := report.Printable(i.Target.Target); target != row.Name {
-		row.Target = target
-	}
-	if i.Stage == "" {
-		row.Reason = ""
-	}
+	row.Name, row.Target = names(&i.Target)
 	return row
 }
 
@@ -51,27 +46,25 @@ type incidentsPage struct {
 }
 
 // incidents answers /incidents.
-func (s *Server) incidents(admin bool) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		now := time.Now()
-		p := incidentsPage{frame: s.frame(admin, "Incidents", "incidents", 0, now)}
-		p.watch(s.options.History.Status(), now)
-		list, err := s.options.History.Incidents(r.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, maxIncidents+1)
-		if err != nil {
-			p.Notice = err.Error()
-		}
-		if len(list) > maxIncidents {
-			p.More, list = true, list[:maxIncidents]
-		}
-		for i := range list {
-			if row := newIncidentRow(&list[i], p.Root, now); row.Open {
-				p.Open = append(p.Open, row)
-			} else {
-				p.Ended = append(p.Ended, row)
-			}
-		}
-		s.render(w, r, "incidents.html", &p)
+func (s site) incidents(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	p := incidentsPage{frame: s.frame("Incidents", "incidents", 0, now)}
+	p.watch(s.options.History().Status(), now)
+	list, err := s.options.History().Incidents(r.Context(), history.IncidentFilter{}, time.Time{}, time.Time{}, maxIncidents+1)
+	if err != nil {
+		p.Notice = err.Error()
 	}
+	if len(list) > maxIncidents {
+		p.More, list = true, list[:maxIncidents]
+	}
+	for i := range list {
+		if row := newIncidentRow(&list[i], p.Root, now); row.Open {
+			p.Open = append(p.Open, row)
+		} else {
+			p.Ended = append(p.Ended, row)
+		}
+	}
+	s.render(w, http.StatusOK, "incidents.html", &p)
 }
 
 // incidentPage is one incident with its evidence.
@@ -97,36 +90,31 @@ type evidenceView struct {
 type stepRow struct{ At, Text string }
 
 // incident answers /incident/{id}.
-func (s *Server) incident(admin bool) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		now := time.Now()
-		fr := s.frame(admin, "Incident", "incidents", 1, now)
-		i, err := s.options.History.Incident(r.Context(), r.PathValue("id"))
-		if err != nil {
-			if errors.Is(err, history.ErrNotFound) {
-				err = notFound("no incident has this ID, or it is no longer kept")
-			}
-			s.fail(w, r, fr, err)
-			return
-		}
-		p := incidentPage{frame: fr, incidentRow: newIncidentRow(&i, fr.Root, now), Last: newMoment(i.Last, now), EvidenceOf: i.EvidenceOf, Opinion: i.Opinion}
-		p.watch(s.options.History.Status(), now)
-		p.Title = "Incident of " + p.Name
-		if admin { // it says as much as /logs
-			p.Evidence = newEvidenceView("First failing probe", i.Evidence, now)
-			p.Good = newEvidenceView("Last good probe before it", i.Good, now)
-		}
-		switch {
-		case p.Evidence != nil || p.EvidenceOf != "":
-		case s.options.History.Status().Kind == "prometheus":
-			p.NoEvidence = "What the probes saw is kept by the Rollcall that probes, not by the server from which this history is read."
-		case !admin:
-			p.NoEvidence = "What the probes saw is shown on the administrator's address."
-		default:
-			p.NoEvidence = "What the probes saw is no longer kept."
-		}
-		s.render(w, r, "incident.html", &p)
+func (s site) incident(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	fr := s.frame("Incident", "incidents", 1, now)
+	i, err := s.options.History().Incident(r.Context(), r.PathValue("id"))
+	if err != nil {
+		s.fail(w, r, fr, inWords(err, "no incident has this ID, or it is no longer kept"))
+		return
 	}
+	p := incidentPage{frame: fr, incidentRow: newIncidentRow(&i, fr.Root, now), Last: newMoment(i.Last, now), EvidenceOf: i.EvidenceOf, Opinion: i.Opinion}
+	p.watch(s.options.History().Status(), now)
+	p.Title = "Incident of " + p.Name
+	if s.admin { // it says as much as /logs
+		p.Evidence = newEvidenceView("First failing probe", i.Evidence, now)
+		p.Good = newEvidenceView("Last good probe before it", i.Good, now)
+	}
+	switch {
+	case p.Evidence != nil || p.EvidenceOf != "":
+	case s.options.History().Status().Kind == "prometheus":
+		p.NoEvidence = "What the probes saw is kept by the Rollcall that probes, not by the server from which this history is read."
+	case !s.admin:
+		p.NoEvidence = "What the probes saw is shown on the administrator's address."
+	default:
+		p.NoEvidence = "What the probes saw is no longer kept."
+	}
+	s.render(w, http.StatusOK, "incident.html", &p)
 }
 
 func newEvidenceView(heading string, e *history.Evidence, now time.Time) *evidenceView {
@@ -149,7 +137,7 @@ func newEvidenceView(heading string, e *history.Evidence, now time.Time) *eviden
 	}
 	if e.TLS != nil && e.TLS.Leaf.FingerprintSHA256 != "" && len(e.Chain) == 0 {
 		n := slices.IndexFunc(v.Sections, func(s report.Section) bool { return s.Title == report.CertificateTitle })
-		v.Sections[n].Rows = append(v.Sections[n].Rows, report.Row{Name: "SHA-256", Value: grouped(e.TLS.Leaf.FingerprintSHA256)})
+		v.Sections[n].AddText("SHA-256", grouped(e.TLS.Leaf.FingerprintSHA256))
 	}
 	for _, step := range e.Steps {
 		v.Steps = append(v.Steps, stepRow{took(step.Time.Sub(e.Time)), report.Printable(step.Text)})
@@ -159,26 +147,21 @@ func newEvidenceView(heading string, e *history.Evidence, now time.Time) *eviden
 
 func certificateSection(title string, c history.Certificate) report.Section {
 	s := report.Section{Title: title}
-	for _, row := range []report.Row{
-		{Name: "subject", Value: c.Facts.Subject}, {Name: "names", Value: c.Facts.SubjectAlternative}, {Name: "issuer", Value: c.Facts.Issuer},
-		{Name: "valid from", Value: c.Start.UTC().Format(time.DateTime + " MST")}, {Name: "expires", Value: c.Expiry.UTC().Format(time.DateTime + " MST")},
-		{Name: "serial", Value: c.Facts.SerialNumber},
-	} {
-		if row.Value != "" {
-			s.Rows = append(s.Rows, report.Row{Name: row.Name, Value: report.Printable(row.Value)})
-		}
-	}
-	return report.Section{Title: title, Rows: append(s.Rows, report.Row{Name: "SHA-256", Value: grouped(c.Facts.FingerprintSHA256)})}
+	s.AddText("subject", c.Facts.Subject)
+	s.AddText("names", c.Facts.SubjectAlternative)
+	s.AddText("issuer", c.Facts.Issuer)
+	s.AddTime("valid from", c.Start)
+	s.AddTime("expires", c.Expiry)
+	s.AddText("serial", c.Facts.SerialNumber)
+	s.AddText("SHA-256", grouped(c.Facts.FingerprintSHA256))
+	return s
 }
 
 // grouped makes hex digits breakable.
 func grouped(digits string) string {
-	if _, err := hex.DecodeString(digits); err != nil {
-		return report.Printable(digits)
+	var groups []string
+	for group := range slices.Chunk([]byte(digits), 8) {
+		groups = append(groups, string(group))
 	}
-	text := ""
-	for i := 0; i < len(digits); i += 8 {
-		text += " " + digits[i:min(i+8, len(digits))]
-	}
-	return text[1:]
+	return strings.Join(groups, " ")
 }

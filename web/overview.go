@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -37,34 +38,53 @@ type overviewPage struct {
 	More      int // problems that are not shown
 	MoreLink  string
 	Sections  []section
-	Collapsed []groupRow
+	Collapsed []*groupRow
 	Found     int
 	Pages     pager
 	All       string // link to the view without a filter
 }
 
+// tally counts targets by their state, and their turns.
+type tally struct {
+	Up, Down, Unknown int
+	turns             sum
+}
+
+func (t *tally) add(s *history.Summary) {
+	switch s.State {
+	case history.StateUp:
+		t.Up++
+	case history.StateDown:
+		t.Down++
+	default:
+		t.Unknown++
+	}
+	t.turns = t.turns.plus(s.Counts)
+}
+
 // states says how many targets are how, and the sentence about it.
 type states struct {
-	Up, Down, Unknown, All int
-	Ups, Downs, Unknowns   string // the same for people
-	Sentence               string
-	State                  history.State // of the whole: up when all are
-	Uptime, UnknownShare   string        // over all targets
+	tally
+	All                  int
+	Sentence             string
+	State                history.State // of the whole: up when all are
+	Uptime, UnknownShare string        // over all targets
 }
 
 // section is a group with its targets.
 type section struct {
 	Name    string
 	Heading bool // the page has more than one
-	Counts  string
+	Size    int  // of the whole group
 	Rows    []targetRow
 }
 
 // groupRow is a group that is collapsed.
 type groupRow struct {
+	tally
 	Name, Link, Uptime string
 	Beats              template.HTML
-	Up, Down, Unknown  int
+	buckets            []history.Counts
 }
 
 // pager links to the neighbours of a page.
@@ -95,22 +115,17 @@ const expiresSoon = 14
 
 func newTargetRow(s *history.Summary, now time.Time) targetRow {
 	row := targetRow{
-		ID: s.ID, Name: report.Printable(s.Target.Title()), Module: report.Printable(s.Target.Module), State: s.State,
+		ID: s.ID, Module: report.Printable(s.Target.Module), State: s.State, Reason: why(s.Last.Stage, s.Last.Reason),
 		Since: newMoment(s.Since, now), Beats: chart.Beats(s.Buckets), Uptime: uptime(s.Counts), UnknownShare: unknownShare(s.Counts),
 		Took: tookOrNone(s.Last.Duration), Typical: tookOrNone(s.Typical), Incident: s.Incident,
 		Maintenance: s.Maintenance, Opinion: s.Opinion,
 	}
-	if target := report.Printable(s.Target.Target); target != row.Name {
-		row.Target = target
-	}
+	row.Name, row.Target = names(&s.Target)
 	if !s.Since.IsZero() {
 		row.For = span(now.Sub(s.Since))
 	}
-	if s.Last.Reason != "" {
-		row.Reason = words(string(s.Last.Stage)) + ": " + words(string(s.Last.Reason))
-	}
 	if !s.Last.CertExpiry.IsZero() {
-		left := days(s.Last.CertExpiry, now)
+		left := int(math.Floor(s.Last.CertExpiry.Sub(now).Hours() / 24)) // whole days
 		row.Certificate, row.Expiring = fmt.Sprintf("%d d", left), left < expiresSoon
 		if left < 0 {
 			row.Certificate = "expired"
@@ -120,28 +135,28 @@ func newTargetRow(s *history.Summary, now time.Time) targetRow {
 }
 
 // overview answers /.
-func (s *Server) overview(admin bool) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		now := time.Now()
-		fr := s.frame(admin, "", "targets", 0, now)
-		f, err := parseFilter(r.URL.Query())
-		if err != nil {
-			s.failWith(w, r, fr, http.StatusBadRequest, err.Error())
-			return
-		}
-		o, err := s.options.History.Overview(r.Context(), f.Range)
-		if err != nil {
-			fr.Notice = err.Error()
-		}
-		fr.watch(s.options.History.Status(), now)
-		p := newOverviewPage(fr, f, o.Targets, now)
-		s.render(w, r, "overview.html", &p)
+func (s site) overview(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	fr := s.frame("", "targets", 0, now)
+	f, err := parseFilter(r.URL.Query())
+	if err != nil {
+		s.fail(w, r, fr, badRequest{err})
+		return
 	}
+	o, err := s.options.History().Overview(r.Context(), f.Range)
+	if err != nil {
+		fr.Notice = err.Error()
+	}
+	fr.watch(s.options.History().Status(), now)
+	p := newOverviewPage(fr, f, o.Targets, now)
+	s.render(w, http.StatusOK, "overview.html", &p)
 }
 
 func newOverviewPage(fr frame, f filter, all []history.Summary, now time.Time) overviewPage {
-	p := overviewPage{frame: fr, filter: f, RangeName: rangeName(f.Range), States: newStates(all), All: filter{Range: f.Range, Page: 1}.link(nil)}
-	p.Title = p.States.title()
+	p := overviewPage{frame: fr, filter: f, RangeName: rangeName(f.Range), States: newStates(all), All: f.link(func(all *filter) { *all = filter{Range: f.Range, Page: 1} })}
+	if p.States.Down > 0 {
+		p.Title = fmt.Sprintf("(%d down)", p.States.Down) // a browser's tab shows it
+	}
 	if p.States.All == 0 {
 		p.Notice = "" // without targets there is no history either
 	}
@@ -151,10 +166,9 @@ func newOverviewPage(fr frame, f filter, all []history.Summary, now time.Time) o
 	}
 	found := f.selectFrom(all)
 	p.Found = len(found)
-	switch {
-	case len(found) > maxOpen && f.Group == "" && f.Sort == "" && f.Search == "" && len(p.Groups) > 2:
+	if len(found) > maxOpen && f.Group == "" && f.Sort == "" && f.Search == "" && len(p.Groups) > 2 {
 		p.collapse(found)
-	default:
+	} else {
 		p.list(found, now)
 	}
 	return p
@@ -162,26 +176,16 @@ func newOverviewPage(fr frame, f filter, all []history.Summary, now time.Time) o
 
 func newStates(all []history.Summary) states {
 	st := states{All: len(all), State: history.StateUp}
-	var total sum
 	for i := range all {
-		switch all[i].State {
-		case history.StateUp:
-			st.Up++
-		case history.StateDown:
-			st.Down++
-		default:
-			st.Unknown++
-		}
-		total.add(all[i].Counts)
+		st.add(&all[i])
 	}
-	st.Uptime, st.UnknownShare = total.uptime(), total.unknownShare()
-	st.Ups, st.Downs, st.Unknowns = number(st.Up), number(st.Down), number(st.Unknown)
+	st.Uptime, st.UnknownShare = st.turns.uptime(), st.turns.unknownShare()
 	switch {
 	case st.All == 0:
 		st.State, st.Sentence = history.StateUnknown, "No targets are configured"
 	case st.Down > 0:
 		st.State, st.Sentence = history.StateDown, fmt.Sprintf("%s of %s down", number(st.Down), number(st.All))
-	case st.Unknown == st.All && total.up+total.down == 0:
+	case st.Unknown == st.All && st.turns.up+st.turns.down == 0:
 		st.State, st.Sentence = history.StateUnknown, "Nothing is known yet"
 	case st.Unknown == st.All:
 		st.State, st.Sentence = history.StateUnknown, "Nothing is known now"
@@ -195,22 +199,8 @@ func newStates(all []history.Summary) states {
 	return st
 }
 
-// title is what a browser's tab says.
-func (s states) title() string {
-	if s.Down > 0 {
-		return fmt.Sprintf("(%d down)", s.Down)
-	}
-	return ""
-}
-
 func (p *overviewPage) addProblems(all []history.Summary, now time.Time) {
-	var down []*history.Summary
-	for i := range all {
-		if all[i].State == history.StateDown {
-			down = append(down, &all[i])
-		}
-	}
-	slices.SortStableFunc(down, func(a, b *history.Summary) int { return b.Since.Compare(a.Since) })
+	down := filter{State: history.StateDown, compare: latestChange}.selectFrom(all)
 	for _, s := range down[:min(len(down), maxProblems)] {
 		p.Problems = append(p.Problems, newTargetRow(s, now))
 	}
@@ -237,9 +227,8 @@ func (p *overviewPage) addChoices(all []history.Summary) {
 	p.StateList = choices("any state", string(p.State), []string{"up", "down", "unknown"})
 	p.Groups = choices("all groups", p.Group, slices.Sorted(maps.Keys(groups)))
 	p.Modules = choices("all modules", p.Module, slices.Sorted(maps.Keys(modules)))
-	for _, c := range sorts {
-		c.Selected = c.Value == p.order()
-		p.Sorts = append(p.Sorts, c)
+	for _, s := range sorts {
+		p.Sorts = append(p.Sorts, choice{Value: s.value, Name: s.name, Selected: s.value == p.order()})
 	}
 	names := slices.Sorted(maps.Keys(labelNames))
 	for _, name := range names[:min(len(names), maxChoices)] {
@@ -279,7 +268,7 @@ func (p *overviewPage) list(found []*history.Summary, now time.Time) {
 			name = ""
 		}
 		if n := len(p.Sections); n == 0 || p.Sections[n-1].Name != name {
-			p.Sections = append(p.Sections, section{Name: name, Heading: p.Sort == "" && len(size) > 1, Counts: number(size[name])})
+			p.Sections = append(p.Sections, section{Name: name, Heading: p.Sort == "" && len(size) > 1, Size: size[name]})
 		}
 		last := &p.Sections[len(p.Sections)-1]
 		last.Rows = append(last.Rows, newTargetRow(s, now))
@@ -295,42 +284,26 @@ func groupKey(group string) string { return cmp.Or(group, "\U0010FFFF") }
 // collapse shows groups instead of targets.
 func (p *overviewPage) collapse(found []*history.Summary) {
 	rows := map[string]*groupRow{}
-	sums := map[string][]history.Counts{}
 	for _, s := range found {
 		name := p.groupOf(&s.Target)
 		row := rows[name]
 		if row == nil {
 			row = &groupRow{
 				Name: cmp.Or(report.Printable(name), "no group"),
-				Link: p.link(func(f *filter) { f.Group = cmp.Or(name, noGroup) }),
+				Link: p.link(func(f *filter) { f.Group = cmp.Or(name, noGroup) }), buckets: make([]history.Counts, len(s.Buckets)),
 			}
-			rows[name], sums[name] = row, make([]history.Counts, len(s.Buckets))
+			rows[name] = row
 		}
-		switch s.State {
-		case history.StateUp:
-			row.Up++
-		case history.StateDown:
-			row.Down++
-		default:
-			row.Unknown++
+		row.add(s)
+		for i := range min(len(row.buckets), len(s.Buckets)) {
+			row.buckets[i].Add(s.Buckets[i])
 		}
-		addBuckets(sums[name], s.Buckets)
 	}
 	names := slices.SortedFunc(maps.Keys(rows), func(a, b string) int { return cmp.Compare(groupKey(a), groupKey(b)) })
 	for _, name := range page(p, names) {
 		row := rows[name]
-		var total sum
-		for _, c := range sums[name] {
-			total.add(c)
-		}
-		row.Uptime, row.Beats = total.uptime(), chart.Beats(sums[name])
-		p.Collapsed = append(p.Collapsed, *row)
-	}
-}
-
-func addBuckets(into, buckets []history.Counts) {
-	for i := range buckets[:min(len(buckets), len(into))] {
-		into[i].Add(buckets[i])
+		row.Uptime, row.Beats = row.turns.uptime(), chart.Beats(row.buckets)
+		p.Collapsed = append(p.Collapsed, row)
 	}
 }
 

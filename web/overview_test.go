@@ -176,7 +176,7 @@ func TestTargetAndIncidentPages(t *testing.T) {
 			}
 		}
 	}
-	apart := newFixture(t, func(o *Options) { o.SeparateAdmin, o.History = true, h.past })
+	apart := newFixture(t, func(o *Options) { o.SeparateAdmin, o.History = true, func() history.Source { return h.past } })
 	if page := apart.get("/incident/1f" + id[2:]).Body.String(); strings.Contains(page, "192.0.2.7") || !strings.Contains(page, "administrator") {
 		t.Errorf("the public address shows the evidence:\n%s", page)
 	}

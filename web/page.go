@@ -2,12 +2,14 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"html/template"
+	"mime"
 	"net/http"
 	"path"
 	"strconv"
@@ -44,21 +46,18 @@ func newTemplates() map[string]*template.Template {
 	}
 	for _, entry := range names {
 		if name := entry.Name(); name != "frame.html" && name != "parts.html" {
-			pages[name] = template.Must(template.ParseFS(files, "templates/frame.html", "templates/parts.html", "templates/"+name))
+			page := template.New(name).Funcs(template.FuncMap{"number": number, "short": short, "half": func(d time.Duration) string { return short(d / 2) }})
+			pages[name] = template.Must(page.ParseFS(files, "templates/frame.html", "templates/parts.html", "templates/"+name))
 		}
 	}
 	return pages
 }
 
 // frame makes the frame of a page whose path below the prefix has depth slashes behind the first.
-func (s *Server) frame(admin bool, title, here string, depth int, now time.Time) frame {
-	f := frame{
-		Title: title, Root: strings.Repeat("../", depth), Here: here, Version: s.options.Version, Admin: admin, Now: newMoment(now, now),
+func (s site) frame(title, here string, depth int, now time.Time) frame {
+	return frame{
+		Title: title, Root: cmp.Or(strings.Repeat("../", depth), "./"), Here: here, Version: s.options.Version, Admin: s.admin, Now: newMoment(now, now),
 	}
-	if depth == 0 {
-		f.Root = "./"
-	}
-	return f
 }
 
 // watch has the page read again, and says what is wrong with the history that it shows.
@@ -75,21 +74,18 @@ func (f *frame) watch(status history.Status, now time.Time) {
 }
 
 // render writes a page. The model embeds frame.
-func (s *Server) render(w http.ResponseWriter, r *http.Request, name string, model any) {
+func (s *Server) render(w http.ResponseWriter, status int, name string, model any) {
 	var body bytes.Buffer
 	if err := s.templates[name].ExecuteTemplate(&body, "frame", model); err != nil {
 		http.Error(w, "rendering the page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
-	writeBody(w, "text/html; charset=utf-8", body.Bytes())
-}
-
-func writeBody(w http.ResponseWriter, contentType string, body []byte) {
 	h := w.Header()
-	h.Set("Content-Type", contentType)
+	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // an error means that the client has gone
+	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes()) // an error means that the client has gone
 }
 
 // writeTagged writes what clients may keep and ask about again: 304 when it is the same as theirs.
@@ -139,45 +135,52 @@ func (s *Server) showText(w http.ResponseWriter, r *http.Request, f frame, text 
 			p.State = history.StateDown
 		}
 	}
-	s.render(w, r, "text.html", p)
+	s.render(w, http.StatusOK, "text.html", p)
 }
 
 // fail answers an error: as a page for a browser.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, f frame, err error) {
-	status := http.StatusInternalServerError
-	if errors.Is(err, history.ErrNotFound) {
-		status = http.StatusNotFound
-	}
-	s.failWith(w, r, f, status, err.Error())
-}
-
-func (s *Server) failWith(w http.ResponseWriter, r *http.Request, f frame, status int, message string) {
+	status := errorStatus(err, http.StatusInternalServerError)
 	if !wantsPage(r) {
-		http.Error(w, message, status)
+		http.Error(w, err.Error(), status)
 		return
 	}
 	f.Title = http.StatusText(status)
-	var body bytes.Buffer
-	if err := s.templates["text.html"].ExecuteTemplate(&body, "frame", textPage{frame: f, Text: message}); err != nil {
-		http.Error(w, message, status)
-		return
+	s.render(w, status, "text.html", textPage{frame: f, Text: err.Error()})
+}
+
+// badRequest is what is wrong with a request.
+type badRequest struct{ error }
+
+// errorStatus is the status of an answer that says err; other: it is neither a badRequest nor history.ErrNotFound.
+func errorStatus(err error, other int) int {
+	if _, ok := errors.AsType[badRequest](err); ok {
+		return http.StatusBadRequest
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // an error means that the client has gone
+	if errors.Is(err, history.ErrNotFound) {
+		return http.StatusNotFound
+	}
+	return other
+}
+
+const noSuchTarget = "no target has this ID, or nothing is kept of it any more"
+
+// inWords returns err, but history.ErrNotFound with a text for a person.
+func inWords(err error, text string) error {
+	if errors.Is(err, history.ErrNotFound) {
+		return redact.WithText(err, text)
+	}
+	return err
 }
 
 // static serves the style sheet, the script and the icon. A browser asks each time whether they have changed: those of
 // an older version would not fit a new page.
 func (s *Server) static(w http.ResponseWriter, r *http.Request) {
-	name := path.Join("static", r.PathValue("name"))
-	content, err := files.ReadFile(name)
+	name := r.PathValue("name")
+	content, err := files.ReadFile("static/" + name)
 	if err != nil {
 		http.NotFound(w, r)
 		return
 	}
-	w.Header().Set("Cache-Control", "no-cache")
-	w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(content)))
-	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
+	writeTagged(w, r, mime.TypeByExtension(path.Ext(name)), content)
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"rollcall/history"
 	"rollcall/redact"
 	"rollcall/report"
 )
@@ -25,8 +26,8 @@ func (s *Server) readiness(w http.ResponseWriter, _ *http.Request) {
 	writeText(w, []byte("Ready\n"))
 }
 
-func (s *Server) config(w http.ResponseWriter, r *http.Request) {
-	s.showText(w, r, s.frame(true, "Configuration", "config", 0, time.Now()), s.options.Current().YAML(), nil)
+func (s site) config(w http.ResponseWriter, r *http.Request) {
+	s.showText(w, r, s.frame("Configuration", "config", 0, time.Now()), s.options.Current().YAML(), nil)
 }
 
 // reload loads the configuration again. A page of another site cannot make a browser do it.
@@ -58,7 +59,8 @@ func wrongReloadMethod(w http.ResponseWriter, _ *http.Request) {
 }
 
 // logs shows one result of the history: by its id, or the newest of a target, with module narrowing the choice.
-func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
+func (s site) logs(w http.ResponseWriter, r *http.Request) {
+	fr := s.frame("", "probes", 0, time.Now())
 	p, err := parseParams(r.URL.RawQuery)
 	if err == nil && (p.id == "") == (p.target == "") {
 		err = errors.New("no result is selected; accepted: /logs?id=<number> or /logs?target=<target>&module=<name>")
@@ -70,7 +72,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err != nil {
-		s.failWith(w, r, s.frame(true, "", "probes", 0, time.Now()), http.StatusBadRequest, err.Error())
+		s.fail(w, r, fr, badRequest{err})
 		return
 	}
 	// Targets are compared as they are shown, so that a password cannot be guessed here.
@@ -82,10 +84,9 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		return (p.module == "" || p.module == kept.record.Module) && redact.Target(kept.record.Target) == target
 	})
 	if !ok {
-		s.failWith(w, r, s.frame(true, "", "probes", 0, time.Now()), http.StatusNotFound,
-			"no such result is kept; the number of recent results is limited, see --history.limit")
+		s.fail(w, r, fr, inWords(history.ErrNotFound, "no such result is kept; the number of recent results is limited, see --history.limit"))
 		return
 	}
-	fr := s.frame(true, report.Printable(redact.Target(found.record.Target)), "probes", 0, time.Now())
+	fr.Title = report.Printable(redact.Target(found.record.Target))
 	s.showText(w, r, fr, s.report(&found.record, s.options.Current(), true), &found.record.Result)
 }

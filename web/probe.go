@@ -15,11 +15,7 @@ import (
 
 // probe answers /probe: it checks one target with one module and replies with the metrics. A reply that is not a
 // verdict about the target is never 200. The administrator sees more of a probe with debug=true.
-func (s *Server) probe(admin bool) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) { s.answerProbe(w, r, admin) }
-}
-
-func (s *Server) answerProbe(w http.ResponseWriter, r *http.Request, admin bool) {
+func (s site) probe(w http.ResponseWriter, r *http.Request) {
 	q, err := s.query(r)
 	if err != nil {
 		s.refuseQuery(w, err)
@@ -33,14 +29,14 @@ func (s *Server) answerProbe(w http.ResponseWriter, r *http.Request, admin bool)
 		s.refuseProbe(w, r, err)
 		return
 	}
-	s.held(replyMemory, func(w http.ResponseWriter, r *http.Request) { s.writeProbe(w, r, q, &record, admin) })(w, r)
+	s.held(replyMemory, func(w http.ResponseWriter, r *http.Request) { s.writeProbe(w, r, q, &record) })(w, r)
 }
 
 // writeProbe replies with the metrics of record, or with a report about it.
-func (s *Server) writeProbe(w http.ResponseWriter, r *http.Request, q *query, record *probe.Record, admin bool) {
+func (s site) writeProbe(w http.ResponseWriter, r *http.Request, q *query, record *probe.Record) {
 	if q.report {
 		allowWriting(w, replyTimeout) // it may be long, and the client slow
-		s.writeReport(w, r, record, q.config, admin)
+		s.writeReport(w, r, record, q.config)
 		return
 	}
 	_ = s.replies.Write(w, r.Header.Get("Accept"), record, q.hint) // an error means that the client has gone

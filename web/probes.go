@@ -53,15 +53,13 @@ type row struct {
 }
 
 // probes answers /probes.
-func (s *Server) probes(admin bool) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		now := time.Now()
-		p := probesPage{frame: s.frame(admin, "Probes", "probes", 0, now), Modules: modules(s.options.Current())}
-		for _, kept := range s.recent.latest(maxRows) {
-			p.Rows = append(p.Rows, newRow(&kept, admin, now))
-		}
-		s.render(w, r, "probes.html", &p)
+func (s site) probes(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	p := probesPage{frame: s.frame("Probes", "probes", 0, now), Modules: modules(s.options.Current())}
+	for _, kept := range s.recent.latest(maxRows) {
+		p.Rows = append(p.Rows, newRow(&kept, s.admin, now))
 	}
+	s.render(w, http.StatusOK, "probes.html", &p)
 }
 
 // newRow links to the steps, or to the page of a configured target: with many of them a result is soon replaced by newer ones.
@@ -78,7 +76,7 @@ func newRow(kept *result, admin bool, now time.Time) row {
 		r.Link = "logs?id=" + strconv.FormatInt(kept.id, 10)
 	}
 	if f := record.Result.Failure; f != nil {
-		r.Reason = words(string(f.Stage)) + ": " + words(string(f.Reason))
+		r.Reason = why(f.Stage, f.Reason)
 	}
 	return r
 }

@@ -69,34 +69,32 @@ func (h *recentResults) latest(n int) []result {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	results := make([]result, 0, min(n, h.recent.count+h.failures.count))
-	h.each(func(r *result) bool {
+	for r := range h.all {
 		if len(results) == n {
-			return false
+			break
 		}
 		results = append(results, *r)
-		return true
-	})
+	}
 	return results
 }
 
 // find returns the newest result that matches.
-func (h *recentResults) find(matches func(*result) bool) (found result, ok bool) {
+func (h *recentResults) find(matches func(*result) bool) (result, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.each(func(r *result) bool {
-		if ok = matches(r); ok {
-			found = *r
+	for r := range h.all {
+		if matches(r) {
+			return *r, true
 		}
-		return !ok
-	})
-	return found, ok
+	}
+	return result{}, false
 }
 
-// each calls visit with every result, the newest first, until it returns false. h.mu is held.
-func (h *recentResults) each(visit func(*result) bool) {
+// all yields every result, the newest first. h.mu is held.
+func (h *recentResults) all(yield func(*result) bool) {
 	for _, ring := range []*ring{&h.recent, &h.failures} {
 		for i := ring.count - 1; i >= 0; i-- {
-			if !visit(ring.at(i)) {
+			if !yield(ring.at(i)) {
 				return
 			}
 		}

@@ -59,10 +59,10 @@ func (s *Server) report(r *probe.Record, config Config, admin bool) []byte {
 }
 
 // writeReport answers a probe that a person wants to look at.
-func (s *Server) writeReport(w http.ResponseWriter, r *http.Request, record *probe.Record, config Config, admin bool) {
+func (s site) writeReport(w http.ResponseWriter, r *http.Request, record *probe.Record, config Config) {
 	setSecurityHeaders(w.Header())
-	fr := s.frame(admin, report.Printable(redact.Target(record.Target)), "probes", 0, time.Now())
-	s.showText(w, r, fr, s.report(record, config, admin), &record.Result)
+	fr := s.frame(report.Printable(redact.Target(record.Target)), "probes", 0, time.Now())
+	s.showText(w, r, fr, s.report(record, config, s.admin), &record.Result)
 }
 
 func writeRows(b *strings.Builder, section report.Section) {

@@ -19,25 +19,31 @@ func cleanPrefix(prefix string) string {
 	return prefix
 }
 
-// handler is all routes, with the administrator's if admin. The mux answers other paths with 404, and other methods with
-// 405 and the allowed ones.
-func (s *Server) handler(admin bool) http.Handler {
+// site answers the requests to one address: a public one or the administrator's.
+type site struct {
+	*Server
+	admin bool // the paths and details that are the administrator's are here, too
+}
+
+// handler is all routes. The mux answers other paths with 404, and other methods with 405 and the allowed ones.
+func (s site) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc(s.route+"/probe", s.probe(admin))
-	page := func(pattern string, handler http.HandlerFunc) {
+	mux.HandleFunc(s.route+"/probe", s.probe)
+	handle := func(pattern string, handler http.Handler) {
 		method, path, _ := strings.Cut(pattern, " ")
-		mux.HandleFunc(method+" "+s.route+path, secured(handler))
+		mux.Handle(method+" "+s.route+path, handler)
 	}
+	page := func(pattern string, handler http.HandlerFunc) { handle(pattern, secured(handler)) }
 	large := func(pattern string, handler http.HandlerFunc) { page(pattern, s.held(pageMemory, handler)) }
-	large("GET /{$}", s.overview(admin))
-	large("GET /target/{id}", s.target(admin))
-	large("GET /incidents", s.incidents(admin))
+	large("GET /{$}", s.overview)
+	large("GET /target/{id}", s.target)
+	large("GET /incidents", s.incidents)
 	large("GET /incidents.atom", s.feed)
-	large("GET /incident/{id}", s.incident(admin))
-	large("GET /probes", s.probes(admin))
-	large("GET /api/v1/targets", s.api(s.apiTargets))
+	large("GET /incident/{id}", s.incident)
+	large("GET /probes", s.probes)
+	large("GET /api/v1/targets", api(s.apiTargets))
 	large("GET /api/v1/targets/{id}/results", s.results)
-	large("GET /api/v1/incidents", s.api(s.apiIncidents))
+	large("GET /api/v1/incidents", api(s.apiIncidents))
 	page("GET /badge/{id}/{kind}", s.badgeOf)
 	page("GET /static/{name}", s.static)
 	large("GET /metrics", s.options.Exporter.Handler().ServeHTTP)
@@ -50,34 +56,29 @@ func (s *Server) handler(admin bool) http.Handler {
 		mux.Handle("GET /{$}", http.RedirectHandler(s.route+"/", http.StatusFound))
 		mux.Handle("GET "+s.route, http.RedirectHandler(s.outside+"/", http.StatusFound))
 	}
-	if admin {
+	if s.admin {
 		large("GET /config", s.config)
 		large("GET /logs", s.logs)
 		page("POST /-/reload", s.reload)
 		page("PUT /-/reload", s.reload)
 		mux.HandleFunc(s.route+"/-/reload", secured(wrongReloadMethod))
 		if s.options.EnablePprof {
-			s.addPprof(mux)
+			for pattern, profile := range profiles {
+				handle(pattern, http.StripPrefix(s.route, profile))
+			}
 		}
 	}
 	return s.counted(bounded(port.Answering(mux)))
 }
 
-func (s *Server) addPprof(mux *http.ServeMux) {
-	for _, profile := range []struct {
-		path    string
-		handler http.HandlerFunc
-	}{
-		{"GET /debug/pprof/", pprof.Index},
-		{"GET /debug/pprof/cmdline", pprof.Cmdline},
-		{"GET /debug/pprof/profile", pprof.Profile},
-		{"GET /debug/pprof/symbol", pprof.Symbol},
-		{"POST /debug/pprof/symbol", pprof.Symbol},
-		{"GET /debug/pprof/trace", pprof.Trace},
-	} {
-		method, path, _ := strings.Cut(profile.path, " ")
-		mux.Handle(method+" "+s.route+path, http.StripPrefix(s.route, profile.handler))
-	}
+// profiles may take longer than a page; they are asked how long.
+var profiles = map[string]http.HandlerFunc{
+	"GET /debug/pprof/":        pprof.Index,
+	"GET /debug/pprof/cmdline": pprof.Cmdline,
+	"GET /debug/pprof/profile": pprof.Profile,
+	"GET /debug/pprof/symbol":  pprof.Symbol,
+	"POST /debug/pprof/symbol": pprof.Symbol,
+	"GET /debug/pprof/trace":   pprof.Trace,
 }
 
 // contentPolicy lets a page have its own style sheet, script and icon, read itself again and send its own form, and nothing

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"cmp"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -41,13 +42,13 @@ type Options struct {
 	Exporter *collector.Exporter // whose Observe the Runner calls; the Server adds what it refuses
 	Targets  *collector.Targets  // those that are configured, whose Observe the Runner calls
 
-	History       history.Source // of the configured targets
-	HistoryLimit  int            // results kept for the pages, and as many older failures; 0: none
-	TimeoutOffset time.Duration  // subtracted from Prometheus's time limit, to answer before it is over
-	ExternalURL   *url.URL       // where browsers find the server; nil: at RoutePrefix
-	Hostname      string         // of this machine; empty: not known
-	RoutePrefix   string         // what comes before every path; empty: ExternalURL's path
-	SeparateAdmin bool           // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
+	History       func() history.Source // of the configured targets, as it is read now
+	HistoryLimit  int                   // results kept for the pages, and as many older failures; 0: none
+	TimeoutOffset time.Duration         // subtracted from Prometheus's time limit, to answer before it is over
+	ExternalURL   *url.URL              // where browsers find the server; nil: at RoutePrefix
+	Hostname      string                // of this machine; empty: not known
+	RoutePrefix   string                // what comes before every path; empty: ExternalURL's path
+	SeparateAdmin bool                  // /config, /logs, /-/reload and /debug/pprof are only on AdminHandler
 	EnablePprof   bool
 	ShowSent      bool          // debug=true shows what modules send
 	Memory        *probe.Memory // what replies take that clients do not read; nil: no bound
@@ -78,16 +79,11 @@ type Server struct {
 func New(options Options) *Server {
 	s := &Server{options: options, recent: newRecentResults(options.HistoryLimit), templates: newTemplates()}
 	s.browsers = newBrowsers(options.ExternalURL, options.Hostname)
+	s.outside = cleanPrefix(options.RoutePrefix)
 	if options.ExternalURL != nil {
 		s.outside = cleanPrefix(options.ExternalURL.Path)
-		s.route = s.outside
 	}
-	if options.RoutePrefix != "" {
-		s.route = cleanPrefix(options.RoutePrefix)
-		if options.ExternalURL == nil {
-			s.outside = s.route
-		}
-	}
+	s.route = cleanPrefix(cmp.Or(options.RoutePrefix, s.outside))
 	return s
 }
 
@@ -109,10 +105,10 @@ func (s *Server) Observe(r probe.Record) {
 }
 
 // Handler serves the public addresses. It has no state outside the Server, so several listeners can share it.
-func (s *Server) Handler() http.Handler { return s.handler(!s.options.SeparateAdmin) }
+func (s *Server) Handler() http.Handler { return site{s, !s.options.SeparateAdmin}.handler() }
 
 // AdminHandler serves the administrator's address: all paths, also with SeparateAdmin.
-func (s *Server) AdminHandler() http.Handler { return s.handler(true) }
+func (s *Server) AdminHandler() http.Handler { return site{s, true}.handler() }
 
 // HTTPServer returns a server with limits that protect it from slow and large requests and let the longest probe finish.
 // It has to serve listeners of connections, which may be nil.

@@ -2,8 +2,8 @@ package web
 
 import (
 	"context"
-	"errors"
 	"html/template"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -13,7 +13,6 @@ import (
 
 	"rollcall/history"
 	"rollcall/probe"
-	"rollcall/redact"
 	"rollcall/report"
 	"rollcall/web/chart"
 )
@@ -35,8 +34,8 @@ type targetPage struct {
 	Ranges                    []choice
 	Uptimes                   []uptimeOf
 	BigBeats                  template.HTML
-	From, To                  *moment
-	Response, Phases          plot
+	From                      *moment // start of the bar
+	Response, Phases          chart.Plot
 	P50, P95                  string
 	LastPhases                template.HTML
 	PhaseList                 []phaseRow
@@ -45,18 +44,14 @@ type targetPage struct {
 	CertExpiry                *moment
 	CertificateRows           []report.Row
 	MetricsLink               string
+
+	key probe.Key
 }
 
 type label struct{ Name, Value string }
 
 // uptimeOf is the uptime over a range.
-type uptimeOf struct{ Name, Uptime, UnknownShare, Link string }
-
-// plot is a chart.Plot with its labels as text.
-type plot struct {
-	SVG, Axis template.HTML
-	Top, Half string // empty: nothing is drawn
-}
+type uptimeOf struct{ Name, Uptime, UnknownShare string }
 
 // phaseRow is a phase of the last probe.
 type phaseRow struct {
@@ -74,57 +69,38 @@ type resultRow struct {
 }
 
 // target answers /target/{id}.
-func (s *Server) target(admin bool) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		now := time.Now()
-		fr := s.frame(admin, "Target", "targets", 1, now)
-		rng := history.Range24h
-		if text := r.URL.Query().Get("range"); text != "" {
-			var err error
-			if rng, err = history.ParseRange(text); err != nil {
-				s.failWith(w, r, fr, http.StatusBadRequest, err.Error())
-				return
-			}
-		}
-		p := targetPage{frame: fr, Range: rng, RangeName: rangeName(rng)}
-		if err := p.read(r.Context(), s.options.History, r.PathValue("id"), now); err != nil {
-			if errors.Is(err, history.ErrNotFound) {
-				err = noSuchTarget
-			}
-			s.fail(w, r, fr, err)
-			return
-		}
-		p.watch(s.options.History.Status(), now)
-		if admin {
-			p.link(s.recent)
-		}
-		s.render(w, r, "target.html", &p)
+func (s site) target(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	fr := s.frame("Target", "targets", 1, now)
+	rng, err := parseRange(r.URL.Query(), history.Range24h)
+	if err != nil {
+		s.fail(w, r, fr, badRequest{err})
+		return
 	}
+	p := targetPage{frame: fr, Range: rng, RangeName: rangeName(rng)}
+	if err := p.read(r.Context(), s.options.History(), r.PathValue("id"), now); err != nil {
+		s.fail(w, r, fr, inWords(err, noSuchTarget))
+		return
+	}
+	p.watch(s.options.History().Status(), now)
+	if s.admin {
+		p.link(s.recent)
+	}
+	s.render(w, http.StatusOK, "target.html", &p)
 }
-
-var noSuchTarget = notFound("no target has this ID, or nothing is kept of it any more")
-
-// notFound is ErrNotFound with words for a person.
-type notFound string
-
-func (e notFound) Error() string        { return string(e) }
-func (e notFound) Is(target error) bool { return target == history.ErrNotFound }
 
 // read fills the page from the history.
 func (p *targetPage) read(ctx context.Context, h history.Source, id string, now time.Time) error {
-	sum, err := h.Target(ctx, id, p.Range)
-	if err != nil {
-		return err
-	}
-	p.describe(&sum, now)
 	for _, r := range history.Ranges() {
-		link := "?range=" + string(r)
-		of, err := h.Target(ctx, id, r)
+		sum, err := h.Target(ctx, id, r)
 		if err != nil {
 			return err
 		}
-		p.Ranges = append(p.Ranges, choice{Name: rangeName(r), Selected: r == p.Range, Link: link})
-		p.Uptimes = append(p.Uptimes, uptimeOf{rangeName(r), uptime(of.Counts), unknownShare(of.Counts), link})
+		if r == p.Range {
+			p.describe(&sum, now)
+		}
+		p.Ranges = append(p.Ranges, choice{Name: rangeName(r), Selected: r == p.Range, Link: "?range=" + string(r)})
+		p.Uptimes = append(p.Uptimes, uptimeOf{rangeName(r), uptime(sum.Counts), unknownShare(sum.Counts)})
 	}
 	from, to := p.Range.Span(now)
 	series, err := h.Series(ctx, id, from, to, seriesStep(p.Range))
@@ -132,7 +108,7 @@ func (p *targetPage) read(ctx context.Context, h history.Source, id string, now 
 		return err
 	}
 	p.P50, p.P95 = tookOrNone(series.P50), tookOrNone(series.P95)
-	p.Response, p.Phases = newPlot(chart.Response(series)), newPlot(chart.Phases(series))
+	p.Response, p.Phases = chart.Response(series), chart.Phases(series)
 	incidents, err := h.Incidents(ctx, history.IncidentFilter{TargetID: id}, time.Time{}, time.Time{}, maxTargetIncidents)
 	if err != nil {
 		return err
@@ -155,6 +131,7 @@ func (p *targetPage) describe(sum *history.Summary, now time.Time) {
 	p.targetRow = newTargetRow(sum, now)
 	p.Title = p.Name
 	t := &sum.Target
+	p.key = t.Key()
 	p.Target = report.Printable(t.Target)
 	p.Group, p.Hostname = report.Printable(t.Group), report.Printable(t.Hostname)
 	if t.Interval > 0 {
@@ -165,9 +142,9 @@ func (p *targetPage) describe(sum *history.Summary, now time.Time) {
 			p.Labels = append(p.Labels, label{report.Printable(l.Name), report.Printable(l.Value)})
 		}
 	})
-	from, to := p.Range.Span(now)
+	from, _ := p.Range.Span(now)
 	_, step := p.Range.Buckets()
-	p.From, p.To = newMoment(from, now), newMoment(to, now)
+	p.From = newMoment(from, now)
 	p.BigBeats = chart.BigBeats(sum.Buckets, from, step)
 	p.CertExpiry = newMoment(sum.Last.CertExpiry, now)
 	p.LastPhases = chart.PhaseBar(sum.Last.Phases)
@@ -190,30 +167,22 @@ func phaseRows(p probe.Phases) (rows []phaseRow) {
 // link finds the results that are kept with their steps, and what is known of the certificate.
 func (p *targetPage) link(recent *recentResults) {
 	ids := map[string]int64{}
-	recent.find(func(r *result) bool {
-		if r.record.Module == p.Module && report.Printable(redact.Target(r.record.Target)) == p.Target {
-			ids[r.record.Result.Start.UTC().Format(time.RFC3339)] = r.id
-			if len(p.CertificateRows) == 0 {
-				for _, section := range report.Sections(&r.record) {
-					if section.Title == report.CertificateTitle {
-						p.CertificateRows = section.Rows
-					}
-				}
-			}
+	for _, r := range recent.latest(math.MaxInt) {
+		if r.record.Key().Redacted() != p.key {
+			continue
 		}
-		return false
-	})
+		ids[r.record.Result.Start.UTC().Format(time.RFC3339)] = r.id
+		if len(p.CertificateRows) == 0 {
+			p.CertificateRows = report.Certificate(&r.record.Result).Rows
+		}
+	}
 	for i := range p.Results {
 		p.Results[i].ID = ids[p.Results[i].Time.Machine]
 	}
 }
 
 func newResultRow(r *history.Result, now time.Time) resultRow {
-	row := resultRow{Time: newMoment(r.Time, now), State: r.State, Took: tookOrNone(r.Duration), Status: r.StatusCode}
-	if r.Reason != "" {
-		row.Reason = words(string(r.Stage)) + ": " + words(string(r.Reason))
-	}
-	return row
+	return resultRow{Time: newMoment(r.Time, now), State: r.State, Reason: why(r.Stage, r.Reason), Took: tookOrNone(r.Duration), Status: r.StatusCode}
 }
 
 // seriesStep cuts a range into about 100 to 180 steps, for which there are rollups.
@@ -228,25 +197,4 @@ func seriesStep(r history.Range) time.Duration {
 	default:
 		return 10 * time.Minute
 	}
-}
-
-func newPlot(p chart.Plot) plot {
-	drawn := plot{SVG: p.SVG, Axis: p.Axis}
-	if p.Top > 0 {
-		drawn.Top, drawn.Half = short(p.Top), short(p.Top/2)
-	}
-	return drawn
-}
-
-// short writes the round duration of an axis.
-func short(d time.Duration) string {
-	for _, unit := range []struct {
-		size time.Duration
-		name string
-	}{{time.Second, " s"}, {time.Millisecond, " ms"}, {time.Microsecond, " µs"}} {
-		if d >= unit.size {
-			return strconv.FormatFloat(float64(d)/float64(unit.size), 'f', -1, 64) + unit.name
-		}
-	}
-	return d.String()
 }

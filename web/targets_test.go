@@ -59,3 +59,22 @@ func TestTargetsAreMetrics(t *testing.T) {
 		t.Errorf("OpenMetrics is answered with %q", got)
 	}
 }
+
+// TestStepsAreOfTheSameHostname: two targets may differ in nothing else.
+func TestStepsAreOfTheSameHostname(t *testing.T) {
+	h := newFixture(t, nil)
+	module, err := h.options.Current().Module("tcp_connect")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.past.apply(&probe.Target{Module: "tcp_connect", Target: "x:1", Hostname: "a"}, &probe.Target{Module: "tcp_connect", Target: "x:1", Hostname: "b"})
+	for _, hostname := range []string{"a", "b"} {
+		if _, err := h.runner.Do(t.Context(), module, probe.Request{Target: "x:1", Hostname: hostname, Scheduled: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page := h.get("/target/" + h.past.targets[1].ID).Body.String()
+	if !strings.Contains(page, `href="../logs?id=2"`) || strings.Contains(page, `href="../logs?id=1"`) {
+		t.Errorf("the steps are another target's:\n%s", page)
+	}
+}

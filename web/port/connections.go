@@ -3,7 +3,6 @@
 package port
 
 import (
-	"cmp"
 	"container/list"
 	"context"
 	"net"
@@ -18,13 +17,13 @@ import (
 // keep others out. A connection beyond the limit replaces the one that has been idle longest, or else one that is slow to
 // send its request or to read its reply; one whose request is being worked on is never closed.
 //
-// netutil.LimitListener with the timeouts of http.Server is no replacement: at the limit it accepts nothing until a
-// connection closes. Idle ones close after IdleTimeout, which has to be above the scrape interval, or Prometheus makes a
-// new connection for every scrape; a health check or the watchdog would wait that long.
+// netutil.LimitListener is no replacement: at the limit it accepts nothing until a connection closes, and idle ones close only
+// after IdleTimeout, which is above the scrape interval. A health check or the watchdog would wait that long.
 type Connections struct {
-	limit  int
-	failed func(error)
-	main   *Connections // those that this is the reserve of; nil: none
+	limit    int
+	patience [idle + 1]time.Duration // how long a connection may be in a state when others wait for its place
+	failed   func(error)
+	main     *Connections // those that this is the reserve of; nil: none
 
 	mu   sync.Mutex
 	open list.List     // of *connection: the longest without progress first
@@ -54,14 +53,13 @@ const (
 	writePiece       = 64 << 10
 )
 
-func (c *Connections) writePatience() time.Duration {
-	return min(writePatience, time.Duration(c.limit)*patiencePerPlace)
-}
-
 // New returns a limit for the connections of all listeners together. failed is called on the listener's
 // goroutine with the *probe.ExporterError that keeps us from accepting one.
 func New(limit int, failed func(error)) *Connections {
-	return &Connections{limit: limit, failed: failed, room: make(chan struct{}, 1)}
+	return &Connections{
+		limit: limit, failed: failed, room: make(chan struct{}, 1),
+		patience: [...]time.Duration{reading: ReadPatience, writing: min(writePatience, time.Duration(limit)*patiencePerPlace), idle: 0},
+	}
 }
 
 // Reserve returns a limit for the connections of a listener that must answer also when c is full. When no descriptor is left
@@ -107,8 +105,8 @@ func counted(conn net.Conn) *connection {
 func Answering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok {
-			conn.pool.begin(conn)
-			defer conn.pool.end(conn)
+			conn.pool.count(conn, 1, 0)
+			defer conn.pool.count(conn, -1, 0)
 			w = &replyWriter{w, conn}
 		}
 		next.ServeHTTP(w, r)
@@ -128,9 +126,9 @@ func (w *replyWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (w *replyWriter) Write(p []byte) (n int, err error) {
 	for {
 		piece := p[n:min(len(p), n+writePiece)]
-		w.conn.pool.beginWrite(w.conn)
+		w.conn.pool.count(w.conn, 0, 1)
 		written, err := w.ResponseWriter.Write(piece)
-		w.conn.pool.endWrite(w.conn)
+		w.conn.pool.count(w.conn, 0, -1)
 		if n += written; err != nil || n >= len(p) {
 			return n, err
 		}
@@ -165,8 +163,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		if fault := network.LocalFault(err); fault != nil {
 			l.connections.failed(fault)
-			if c := l.connections; !c.evict(time.Now()) && c.main != nil {
-				c.main.evict(time.Now())
+			if c := l.connections; !c.evict() && c.main != nil {
+				c.main.evict()
 			}
 		}
 		return nil, err
@@ -181,7 +179,7 @@ func (c *Connections) admit(conn *connection, closed <-chan struct{}) {
 	if c.add(conn) {
 		return
 	}
-	retry := time.NewTicker(min(ReadPatience, c.writePatience()) / 10)
+	retry := time.NewTicker(min(c.patience[reading], c.patience[writing]) / 10)
 	defer retry.Stop()
 	for !c.add(conn) {
 		select {
@@ -195,7 +193,10 @@ func (c *Connections) admit(conn *connection, closed <-chan struct{}) {
 }
 
 func (c *Connections) add(conn *connection) bool {
-	if c.full() && !c.evict(time.Now()) {
+	c.mu.Lock()
+	full := c.open.Len() >= c.limit
+	c.mu.Unlock()
+	if full && !c.evict() {
 		return false
 	}
 	c.mu.Lock()
@@ -205,15 +206,16 @@ func (c *Connections) add(conn *connection) bool {
 	return true
 }
 
-func (c *Connections) full() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.open.Len() >= c.limit
+// evict closes the connection that is needed least, if any may be closed.
+func (c *Connections) evict() bool {
+	return c.closeLongest(idle) || c.closeLongest(reading) || c.closeLongest(writing)
 }
 
-// evict closes the connection that is needed least, if any may be closed.
-func (c *Connections) evict(now time.Time) bool {
-	victim := c.victim(now)
+// closeLongest closes the connection that has been in a state longest, if one has been longer than its patience.
+func (c *Connections) closeLongest(in state) bool {
+	c.mu.Lock()
+	victim := c.longest(in)
+	c.mu.Unlock()
 	if victim == nil {
 		return false
 	}
@@ -221,17 +223,12 @@ func (c *Connections) evict(now time.Time) bool {
 	return true
 }
 
-func (c *Connections) victim(now time.Time) *connection {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return cmp.Or(c.longest(idle, now, 0), c.longest(reading, now, ReadPatience), c.longest(writing, now, c.writePatience()))
-}
-
-// longest is the connection that has been in a state longest, if that is patience or more. c.mu is held.
-func (c *Connections) longest(in state, now time.Time, patience time.Duration) *connection {
+// longest is what closeLongest closes. c.mu is held.
+func (c *Connections) longest(in state) *connection {
+	now := time.Now()
 	for place := c.open.Front(); place != nil; place = place.Next() {
 		conn := place.Value.(*connection)
-		if now.Sub(conn.since) < patience {
+		if now.Sub(conn.since) < c.patience[in] {
 			return nil // as are all behind it
 		}
 		if conn.state == in {
@@ -244,16 +241,8 @@ func (c *Connections) longest(in state, now time.Time, patience time.Duration) *
 // Relieve closes the connection of the port of r whose client has read nothing for longest, because there is no memory for
 // r's reply.
 func Relieve(r *http.Request) {
-	conn, ok := r.Context().Value(connectionKey{}).(*connection)
-	if !ok {
-		return
-	}
-	c := conn.pool
-	c.mu.Lock()
-	slow := c.longest(writing, time.Now(), c.writePatience())
-	c.mu.Unlock()
-	if slow != nil {
-		slow.Close()
+	if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok {
+		conn.pool.closeLongest(writing)
 	}
 }
 
@@ -270,40 +259,22 @@ func (c *Connections) changed(conn *connection, now http.ConnState) {
 	}
 }
 
-// begin records that a handler answers a request of conn; HTTP/2 has several at a time.
-func (c *Connections) begin(conn *connection) {
+// count adds to the handlers that answer requests of conn and to those of them that send a part of their reply; HTTP/2 has
+// several at a time. A part that was sent is progress of the client, also for handlers that still send.
+func (c *Connections) count(conn *connection, handlers, writers int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if conn.handlers++; conn.writers == 0 {
-		c.enter(conn, working)
+	conn.handlers += handlers
+	conn.writers += writers
+	next := reading
+	switch {
+	case conn.writers > 0:
+		next = writing
+	case conn.handlers > 0:
+		next = working
 	}
-}
-
-func (c *Connections) end(conn *connection) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if conn.handlers--; conn.handlers == 0 {
-		c.enter(conn, reading)
-	}
-}
-
-// beginWrite records that a handler of conn sends a part of its reply; HTTP/2 has several at a time.
-func (c *Connections) beginWrite(conn *connection) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if conn.writers++; conn.writers == 1 {
-		c.enter(conn, writing)
-	}
-}
-
-// endWrite is progress of conn's client, also for other handlers that still send.
-func (c *Connections) endWrite(conn *connection) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if conn.writers--; conn.writers > 0 {
-		c.enter(conn, writing)
-	} else {
-		c.enter(conn, working)
+	if next != conn.state || writers < 0 {
+		c.enter(conn, next)
 	}
 }
 
