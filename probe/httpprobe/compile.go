@@ -71,7 +71,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 	switch {
 	case p.method == http.MethodConnect:
 		f.Unusablef("method", "CONNECT opens a tunnel and asks for nothing; accepted: GET, HEAD, POST and the like")
-	case !isToken(p.method):
+	case !httpguts.ValidHeaderFieldName(p.method): // both are tokens (RFC 9110, section 5.6.2)
 		f.Unusablef("method", "%q is not a method; accepted: GET, HEAD, POST and the like", p.method)
 	}
 
@@ -157,11 +157,8 @@ func (o *Options) compileChecks() (checks.Checks, error) {
 	}
 	checkRegexps(&f, "fail_if_body_matches_regexp", o.FailIfBodyMatchesRegexp)
 	checkRegexps(&f, "fail_if_body_not_matches_regexp", o.FailIfBodyNotMatchesRegexp)
-	var err error
-	c.HeaderMatches, err = compileHeaderMatches("fail_if_header_matches", o.FailIfHeaderMatchesRegexp)
-	f.Join(err)
-	c.HeaderNotMatches, err = compileHeaderMatches("fail_if_header_not_matches", o.FailIfHeaderNotMatchesRegexp)
-	f.Join(err)
+	c.HeaderMatches = compileHeaderMatches(&f, "fail_if_header_matches", o.FailIfHeaderMatchesRegexp)
+	c.HeaderNotMatches = compileHeaderMatches(&f, "fail_if_header_not_matches", o.FailIfHeaderNotMatchesRegexp)
 	return c, f.Err()
 }
 
@@ -174,11 +171,10 @@ func checkRegexps(f *option.Collector, path string, list []option.Regexp) {
 }
 
 // compileHeaderMatches gives each header its canonical name.
-func compileHeaderMatches(path string, matches []checks.HeaderMatch) ([]checks.HeaderMatch, error) {
-	var f option.Collector
+func compileHeaderMatches(f *option.Collector, path string, matches []checks.HeaderMatch) []checks.HeaderMatch {
 	compiled := make([]checks.HeaderMatch, 0, len(matches))
 	for i, m := range matches {
-		at := fmt.Sprintf("%s[%d]", path, i)
+		at := option.Index(path, i)
 		if m.Header == "" {
 			f.Add(at+".header", option.ErrRequired)
 		}
@@ -188,14 +184,5 @@ func compileHeaderMatches(path string, matches []checks.HeaderMatch) ([]checks.H
 		m.Header = http.CanonicalHeaderKey(m.Header)
 		compiled = append(compiled, m)
 	}
-	return compiled, f.Err()
-}
-
-func isToken(s string) bool {
-	for _, r := range s {
-		if !httpguts.IsTokenRune(r) {
-			return false
-		}
-	}
-	return s != ""
+	return compiled
 }
