@@ -248,7 +248,9 @@ func (r *run) judge(ctx context.Context, resp *response, stop error) error {
 	facts.StatusCode, facts.ContentLength = resp.status, resp.contentLength
 	facts.VersionMajor, facts.VersionMinor = resp.major, resp.minor
 	facts.TLS = r.result.TLS != nil
-	facts.LastModified = lastModified(resp.header)
+	if value := resp.header.Get("Last-Modified"); value != "" {
+		facts.LastModified, _ = http.ParseTime(value) // the zero Time when it is not valid
+	}
 	if stop != nil {
 		return stop
 	}
