@@ -146,13 +146,11 @@ func (r *run) sendsSecrets(h *hop) bool {
 
 // serverName is what the certificate of h's host must be for.
 func (r *run) serverName(h *hop) string {
+	host := h.url.Hostname()
 	if !h.sameHost {
-		return h.url.Hostname()
+		return host
 	}
-	if host := r.hostOverride(); host != "" {
-		return r.p.tls.ServerName(weburl.WithoutPort(host))
-	}
-	return r.p.tls.ServerName(h.url.Hostname())
+	return r.p.tls.ServerName(tlsclient.NameFor(r.hostOverride(), host))
 }
 
 // allowHostname has the guard judge the request's hostname as well as the target: a proxy that is asked in plain may connect

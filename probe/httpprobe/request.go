@@ -1,6 +1,7 @@
 package httpprobe
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -45,12 +46,7 @@ func (b requestBody) get() ([]byte, error) {
 }
 
 // hostOverride is the Host header that replaces the URL's, empty when none does.
-func (r *run) hostOverride() string {
-	if r.req.Hostname != "" {
-		return r.req.Hostname
-	}
-	return r.p.headers.host
-}
+func (r *run) hostOverride() string { return cmp.Or(r.req.Hostname, r.p.headers.host) }
 
 // request composes what h sends.
 func (r *run) request(h *hop) (*request, error) {
@@ -58,9 +54,7 @@ func (r *run) request(h *hop) (*request, error) {
 	var err error
 	fields := r.fields[:0]
 	if h.sameHost {
-		if host := r.hostOverride(); host != "" {
-			out.host = host
-		}
+		out.host = cmp.Or(r.hostOverride(), out.host)
 		out.upgrade = r.p.headers.upgrade
 		fields, err = r.p.headers.appendTo(fields)
 	} else {

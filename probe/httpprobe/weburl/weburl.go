@@ -125,24 +125,13 @@ func HostHeader(u *url.URL) string {
 	if !ownPort && !strings.Contains(host, "%") {
 		return u.Host
 	}
-	if host = withoutZone(host); strings.Contains(host, ":") {
+	if host, _, _ = strings.Cut(host, "%"); strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
 	if ownPort || port == "" {
 		return host
 	}
 	return host + ":" + port
-}
-
-func withoutZone(host string) string {
-	host, _, _ = strings.Cut(host, "%")
-	return host
-}
-
-// WithoutPort cuts the port off a Host header, and an IPv6 address's brackets.
-func WithoutPort(host string) string {
-	u := url.URL{Host: host}
-	return u.Hostname()
 }
 
 // Shown is u for people: without userinfo and fragment, and bounded.
