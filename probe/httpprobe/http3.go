@@ -44,7 +44,7 @@ type http3Session struct {
 	transport *quic.Transport
 	conn      *quic.Conn
 	client    *http3.ClientConn
-	body      io.ReadCloser
+	body      *streamBody // nil: no answer came
 }
 
 // countingSocket bounds what comes from the server without progress.
@@ -216,30 +216,18 @@ func dialHTTP3(ctx context.Context, source netip.Addr, dest netip.AddrPort, conf
 	return s, nil
 }
 
-func (s *http3Session) exchange(ctx context.Context, req *request) (*response, error) {
+func (s *http3Session) exchange(ctx context.Context, req *request) (resp *response, err error) {
 	s.socket.limit.Add(int64(len(req.body) / 4)) // its acknowledgements
-	resp, err := roundTrip(ctx, s.client, req)
-	if err != nil {
-		return nil, s.classify(ctx, probe.StageResponse, err)
-	}
-	s.socket.inBody.Store(true)
-	s.body, _ = resp.body.(io.ReadCloser)
-	resp.body = streamBody{ctx, progressBody{s.body, s.socket}, s.classify}
-	return resp, nil
+	resp, s.body, err = roundTrip(ctx, s.client, s, req)
+	s.socket.inBody.Store(err == nil)
+	return resp, err
 }
 
-// progressBody makes up for what came, by half as much again as it yields: framing takes less.
-type progressBody struct {
-	io.Reader
-	socket *countingSocket
-}
-
-func (b progressBody) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
-	if idle := &b.socket.idle; n > 0 && idle.Add(-int64(n+n/2)) < 0 {
+// taken makes up for what came, by half as much again as the body yields: framing takes less.
+func (s *http3Session) taken(n int) {
+	if idle := &s.socket.idle; n > 0 && idle.Add(-int64(n+n/2)) < 0 {
 		idle.Store(0)
 	}
-	return n, err
 }
 
 func (s *http3Session) close() {
