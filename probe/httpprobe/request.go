@@ -81,7 +81,7 @@ func (r *run) request(h *hop) (*request, error) {
 	return out, nil
 }
 
-// throughProxy makes r one to the proxy, where the connection ends at one that wants whole URLs.
+// throughProxy makes out one to the proxy, where the connection ends at one that wants whole URLs.
 func (r *run) throughProxy(out *request) {
 	out.authority = r.link.authority
 	if out.authority != "" && r.via.User != nil {

@@ -117,12 +117,10 @@ func (r *run) follow(ctx context.Context, target *url.URL) error {
 			r.result.HTTP.FinalURL = r.finalURL(&h)
 			return err
 		}
-		secrets := r.redactions() // before the next request takes their place
+		r.hangUp()
 		if r.req.Trace != nil {
-			r.req.Trace.Step("the answer, %d, redirects to %s", resp.status, redact.URLs(redact.Text(weburl.Shown(next.url), secrets...)))
+			r.req.Trace.Step("the answer, %d, redirects to %s", resp.status, redact.URLs(redact.Text(weburl.Shown(next.url), r.secrets...)))
 		}
-		r.close(true)
-		r.result.TLS = nil // what the hop before presented is not about the answer
 		h = next
 	}
 }
@@ -149,12 +147,9 @@ func (r *run) ask(ctx context.Context, h *hop) (*response, error) {
 	if err == nil || !errors.Is(err, errNotProcessed) && !errors.Is(err, errHTTP1Required) {
 		return resp, err
 	}
-	if r.req.Trace != nil {
-		r.req.Trace.Step("asking once more on a new connection: %s", redact.Text(err.Error(), r.redactions()...))
-	}
+	r.hangUp()
+	r.req.Trace.Step("asking once more on a new connection: %s", redact.Text(err.Error(), r.secrets...))
 	r.http1Only = errors.Is(err, errHTTP1Required)
-	r.close(true)
-	r.result.TLS = nil
 	return r.askOnce(ctx, h)
 }
 
@@ -186,9 +181,7 @@ func (r *run) askWithNewToken(ctx context.Context, h *hop, resp *response) (*res
 	if err != nil || !renewed {
 		return resp, err
 	}
-	r.redactions() // of the first request: the second takes their place
-	r.close(true)
-	r.result.TLS = nil
+	r.hangUp()
 	return r.ask(ctx, h)
 }
 
@@ -205,6 +198,13 @@ func (r *run) exchange(ctx context.Context, req *request) (*response, error) {
 	}
 	r.http1 = r.p.http1Conns.Get().(*http1Conn)
 	return r.http1.exchange(ctx, r.link.conn(), req)
+}
+
+// hangUp makes room for the next request: what this server presented is not about that one's answer.
+func (r *run) hangUp() {
+	r.redactions()
+	r.close(true)
+	r.result.TLS = nil
 }
 
 // close ends the hop's connection; what was read from it is void then. With notify a TLS connection sends close_notify.
