@@ -2,6 +2,7 @@ package httpprobe
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,12 +160,8 @@ func (s *tokenSource) newGrant(key []byte) func(context.Context) oauth2.TokenSou
 		}
 		return c.TokenSource
 	}
-	issuer := o.Iss
-	if issuer == "" {
-		issuer = o.ClientID
-	}
 	c := &config.JwtGrantTypeConfig{
-		Iss: issuer, Subject: o.ClientID, Audience: o.Audience, PrivateClaims: o.Claims, Scopes: o.Scopes,
+		Iss: cmp.Or(o.Iss, o.ClientID), Subject: o.ClientID, Audience: o.Audience, PrivateClaims: o.Claims, Scopes: o.Scopes,
 		PrivateKey: key, PrivateKeyID: o.ClientCertificateKeyID, SigningAlgorithm: s.algorithm,
 		TokenURL: s.url, EndpointParams: parameters,
 	}

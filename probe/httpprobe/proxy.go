@@ -50,7 +50,7 @@ func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
 	p := &proxyClient{policy: network.Resolver{Prefer: "ip4", Fallback: true}}
 	for _, key := range slices.Sorted(maps.Keys(c.ProxyConnectHeader)) {
 		for i, value := range c.ProxyConnectHeader[key] {
-			if checkField(&f, fmt.Sprintf("proxy_connect_header.%s[%d]", key, i), key, string(value)) {
+			if checkField(&f, option.Index("proxy_connect_header."+key, i), key, string(value)) {
 				p.connectHeader = append(p.connectHeader, field{http.CanonicalHeaderKey(key), string(value)})
 			}
 		}

@@ -7,9 +7,12 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
+	"rollcall/probe"
 	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/option"
+	"rollcall/redact"
 )
 
 // request is one request of a hop, whatever version of HTTP carries it.
@@ -64,7 +67,7 @@ func (r *run) request(h *hop) (*request, error) {
 		return nil, err
 	}
 	if h.bodyDropped {
-		fields = withoutContent(fields)
+		fields = slices.DeleteFunc(fields, func(f field) bool { return strings.HasPrefix(f.name, "Content-") })
 	}
 	if r.credentials != "" {
 		fields = append(fields, field{"Authorization", r.credentials})
@@ -123,6 +126,29 @@ func (r *run) renewCredentials(ctx context.Context) (bool, error) {
 		r.req.Trace.Step("the answer is 401: asking again with a new token")
 	}
 	return true, nil
+}
+
+// redactions are the secrets that the run has sent so far. They are collected only when there is text to be shown, and before
+// the next request.
+func (r *run) redactions() []string {
+	for _, f := range r.sentFields {
+		if redact.IsCredential(f.name) || slices.Contains(r.p.headers.secret, f.name) {
+			r.secrets = append(r.secrets, redact.CredentialForms(f.value)...)
+		}
+	}
+	if len(r.sentBody) > 0 {
+		r.secrets = append(r.secrets, probe.SentSecrets(string(r.sentBody))...)
+	}
+	r.sentFields, r.sentBody = nil, nil
+	if r.via != nil && r.via.User != nil {
+		r.secrets = append(r.secrets, redact.CredentialForms(userinfoCredentials(r.via.User))...)
+	}
+	if proxy := r.p.proxy; proxy != nil {
+		for _, f := range proxy.connectHeader {
+			r.secrets = append(r.secrets, redact.CredentialForms(f.value)...)
+		}
+	}
+	return r.secrets
 }
 
 // appendHead writes the request line and the header. Every value in it was checked: no line break can get in.
