@@ -143,19 +143,11 @@ func doing(stage probe.Stage) string {
 	return "waiting for the answer"
 }
 
-// streams is a connection of HTTP/2 or HTTP/3, for its one request.
-type streams interface {
-	// taken notes how much of the body has been read.
-	taken(n int)
-	// classify names what goes wrong with the request.
-	classify(ctx context.Context, stage probe.Stage, err error) error
-}
-
-// streamBody is the body of an answer that came over streams. It holds the probe's context to judge by.
+// streamBody is the body of an answer that came over HTTP/2 or HTTP/3. It holds the probe's context to judge by.
 type streamBody struct {
 	io.ReadCloser
 	ctx  context.Context
-	over streams
+	over session
 }
 
 func (b *streamBody) Read(p []byte) (int, error) {
@@ -167,8 +159,8 @@ func (b *streamBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// roundTrip sends req through a client of net/http's kind, whose connection is over.
-func roundTrip(ctx context.Context, client http.RoundTripper, over streams, req *request) (*response, *streamBody, error) {
+// roundTrip sends req through a client of net/http's kind, which is over's.
+func roundTrip(ctx context.Context, client http.RoundTripper, over session, req *request) (*response, *streamBody, error) {
 	var first time.Time
 	interim := 0
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{

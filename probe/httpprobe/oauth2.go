@@ -23,7 +23,6 @@ import (
 	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
-	"rollcall/redact"
 )
 
 const (
@@ -85,14 +84,9 @@ func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
 // compileSigning checks what signs the assertions of a JWT grant (RFC 7523).
 func (s *tokenSource) compileSigning() error {
 	var f option.Collector
-	switch s.options.SignatureAlgorithm {
-	case "", "RS256":
-		s.algorithm = jwt.SigningMethodRS256
-	case "RS384":
-		s.algorithm = jwt.SigningMethodRS384
-	case "RS512":
-		s.algorithm = jwt.SigningMethodRS512
-	default:
+	var known bool
+	s.algorithm, known = jwt.GetSigningMethod(cmp.Or(s.options.SignatureAlgorithm, "RS256")).(*jwt.SigningMethodRSA)
+	if !known {
 		f.Addf("signature_algorithm", "%q is unknown; accepted: RS256, RS384, RS512", s.options.SignatureAlgorithm)
 	}
 	if key, err := s.secret.raw(); err == nil {
@@ -227,7 +221,7 @@ type tokenTransport struct {
 	ctx    context.Context
 	client *prober
 	guard  probe.Guard
-	sent   []string // the secrets of its requests, in the forms that they had
+	sent   []string // the secrets of its requests
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -239,9 +233,6 @@ func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	for name, values := range r.Header {
 		for _, value := range values {
 			req.fields = append(req.fields, field{name, value})
-			if redact.IsCredential(name) {
-				t.sent = append(t.sent, redact.CredentialForms(value)...)
-			}
 		}
 	}
 	if r.Body != nil {
@@ -251,16 +242,15 @@ func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		req.body = body
-		if form, err := url.ParseQuery(string(body)); err == nil {
-			for name, values := range form {
-				if name == "assertion" || redact.IsCredential(name) {
-					t.sent = append(t.sent, values...)
-				}
-			}
-		}
 	}
-	asked := run{p: t.client, req: probe.Request{Guard: t.guard}, result: probe.Result{HTTP: new(probe.HTTPFacts)}, target: r.URL}
-	defer asked.close(true)
+	asked := run{
+		p: t.client, req: probe.Request{Guard: t.guard}, result: probe.Result{HTTP: new(probe.HTTPFacts)}, target: r.URL,
+		sentFields: req.fields, sentBody: req.body,
+	}
+	defer func() {
+		t.sent = append(t.sent, asked.redactions()...)
+		asked.close(true)
+	}()
 	if err := asked.connect(t.ctx, &hop{url: r.URL, body: req.body, sameHost: true}); err != nil {
 		return nil, err
 	}
@@ -274,7 +264,6 @@ func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return &http.Response{
-		StatusCode: resp.status, Status: fmt.Sprint(resp.status), Proto: resp.proto, ProtoMajor: resp.major, ProtoMinor: resp.minor,
-		Header: resp.header, Body: io.NopCloser(bytes.NewReader(sink.Kept)), ContentLength: int64(len(sink.Kept)), Request: r,
+		StatusCode: resp.status, Header: resp.header, Body: io.NopCloser(bytes.NewReader(sink.Kept)), Request: r,
 	}, nil
 }

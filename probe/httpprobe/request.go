@@ -122,9 +122,7 @@ func (r *run) renewCredentials(ctx context.Context) (bool, error) {
 	if err != nil || renewed == r.credentials {
 		return false, err
 	}
-	if r.req.Trace != nil {
-		r.req.Trace.Step("the answer is 401: asking again with a new token")
-	}
+	r.req.Trace.Step("the answer is 401: asking again with a new token")
 	return true, nil
 }
 

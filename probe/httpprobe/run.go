@@ -76,10 +76,12 @@ type run struct {
 	secrets    []string // of the requests before
 }
 
-// session is a connection that carries HTTP/2 or HTTP/3. close ends it and waits for its goroutines.
+// session is a connection that carries HTTP/2 or HTTP/3.
 type session interface {
 	exchange(ctx context.Context, req *request) (*response, error)
-	close()
+	taken(n int) // notes that so much of the body was read
+	classify(ctx context.Context, stage probe.Stage, err error) error
+	close() // waits for its goroutines
 }
 
 // finalURL is the hop's URL as it is shown. One that is the target's is that string: the result is kept for each target.
@@ -269,12 +271,12 @@ func (r *run) judge(ctx context.Context, resp *response, stop error) error {
 	if err != nil && (verdict == nil || !probe.Is[*probe.Failure](err)) {
 		return err
 	}
-	if verdict == nil && sink.Keep && checks.UsesCEL() && len(sink.Kept) > bodyBuffer {
+	if sink.Keep && checks.UsesCEL() && len(sink.Kept) > bodyBuffer {
 		if err := probe.LimitOf(ctx).Hold(int64(len(sink.Kept)) * parsedJSON); err != nil {
 			return err
 		}
 	}
-	if verdict == nil && sink.Keep {
+	if sink.Keep {
 		verdict = checks.Body(&m, sink.Kept, facts)
 	}
 	if verdict == nil {
