@@ -167,7 +167,7 @@ func roundTrip(ctx context.Context, client http.RoundTripper, over session, req 
 		GotFirstResponseByte: func() { first = time.Now() },
 		Got1xxResponse: func(int, textproto.MIMEHeader) error {
 			if interim++; interim > maxInterim {
-				return errTooManyInterim()
+				return errTooManyInterim
 			}
 			return nil
 		},
