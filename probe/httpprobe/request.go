@@ -19,11 +19,9 @@ import (
 type request struct {
 	method string
 	url    *url.URL
-	host   string // the Host header
+	host   string // the Host header; of CONNECT, after which the connection stays open, also what it asks for
 	// authority, when not empty, stands in the request line, which has the whole URL: the request goes to a proxy.
 	authority string
-	// tunnel: the request is a CONNECT for this host:port, and the connection stays open.
-	tunnel    string
 	userAgent string // empty: none
 	fields    []field
 	upgrade   bool // fields ask for another protocol
@@ -154,8 +152,8 @@ func (r *request) appendHead(b []byte) []byte {
 	b = append(b, r.method...)
 	b = append(b, ' ')
 	switch {
-	case r.tunnel != "":
-		b = append(b, r.tunnel...)
+	case r.method == http.MethodConnect:
+		b = append(b, r.host...)
 	case r.authority != "":
 		b = append(append(append(b, r.url.Scheme...), "://"...), r.authority...)
 		b = append(b, r.url.RequestURI()...)
@@ -176,7 +174,7 @@ func (r *request) appendHead(b []byte) []byte {
 		b = appendField(b, f.name, f.value)
 	}
 	switch {
-	case r.tunnel != "":
+	case r.method == http.MethodConnect:
 		return append(b, "\r\n"...)
 	case r.upgrade:
 		return append(b, "Connection: Upgrade\r\n\r\n"...)
