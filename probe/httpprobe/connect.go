@@ -45,9 +45,7 @@ func (r *run) route(ctx context.Context, h *hop) (dest netip.AddrPort, err error
 		}
 	}
 	dest = netip.AddrPortFrom(addr.Unmap(), weburl.Port(h.url))
-	if r.via != nil && addr.IsValid() {
-		r.via, err = r.p.proxy.chooseFor(h.url.Scheme, dest)
-	}
+	r.via, err = r.p.proxy.chooseFor(r.via, h.url.Scheme, dest)
 	return dest, err
 }
 

@@ -39,7 +39,7 @@ type tokenSource struct {
 	url       string // of the token server, its host in its one form
 	secret    secret // or the private key
 	algorithm *jwt.SigningMethodRSA
-	client    *prober // reaches the token server
+	client    *prober // reaches the token server, and expects nothing
 
 	lock  chan struct{} // holds one value during a fetch; it guards the fields below
 	grant func(context.Context) oauth2.TokenSource
@@ -72,12 +72,14 @@ func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
 	default:
 		f.Unusablef("grant_type", "%q is unknown; accepted: %s, %s", o.GrantType, grantClientCredentials, grantJWTBearer)
 	}
-	client, err := compileTokenClient(o)
+	client := Options{IPProtocol: "ip4", IPProtocolFallback: true, SkipResolvePhaseWithProxy: true}
+	client.HTTPClientConfig.TLSConfig, client.HTTPClientConfig.ProxyConfig = o.TLSConfig, o.ProxyConfig
+	made, err := client.Compile()
 	f.Join(err)
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
-	s.client = client
+	s.client = made.(*prober)
 	return s, nil
 }
 
@@ -95,18 +97,6 @@ func (s *tokenSource) compileSigning() error {
 		}
 	}
 	return f.Err()
-}
-
-// compileTokenClient makes what reaches the token server: a prober without any expectations.
-func compileTokenClient(o *config.OAuth2) (*prober, error) {
-	options := Options{IPProtocol: "ip4", IPProtocolFallback: true, SkipResolvePhaseWithProxy: true}
-	options.HTTPClientConfig.TLSConfig = o.TLSConfig
-	options.HTTPClientConfig.ProxyConfig = o.ProxyConfig
-	p, err := options.Compile()
-	if err != nil {
-		return nil, err
-	}
-	return p.(*prober), nil
 }
 
 // authorize implements authorizer.

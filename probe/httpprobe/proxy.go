@@ -106,8 +106,12 @@ func (c *proxyClient) choose(u *url.URL) (*url.URL, error) {
 	return chosen, nil
 }
 
-// chooseFor is choose for the address that a URL's host has: no_proxy may spare the address, too.
-func (c *proxyClient) chooseFor(scheme string, at netip.AddrPort) (*url.URL, error) {
+// chooseFor is choose for the address that the host of a URL with the proxy via has, if that is known: no_proxy may spare the
+// address, too.
+func (c *proxyClient) chooseFor(via *url.URL, scheme string, at netip.AddrPort) (*url.URL, error) {
+	if via == nil || !at.Addr().IsValid() {
+		return via, nil
+	}
 	return c.choose(&url.URL{Scheme: scheme, Host: at.String()})
 }
 
@@ -184,7 +188,7 @@ func (r *run) tunnel(ctx context.Context, conn net.Conn, target string) error {
 	c1 := r.p.http1Conns.Get().(*http1Conn)
 	defer r.p.release(c1)
 	req := &request{
-		method: http.MethodConnect, url: r.via, tunnel: target, host: target, userAgent: r.p.headers.userAgent,
+		method: http.MethodConnect, url: r.via, host: target, userAgent: r.p.headers.userAgent,
 		fields: slices.Clone(r.p.proxy.connectHeader),
 	}
 	if r.via.User != nil {
