@@ -253,11 +253,10 @@ func cut(s string) string {
 
 // classifyHead names what went wrong between the request and the end of the answer's header.
 func classifyHead(ctx context.Context, err error) error {
-	var protocol textproto.ProtocolError
 	switch {
 	case errors.Is(err, errHeadTooLarge):
 		return probe.Fail(probe.StageResponse, probe.ReasonHeadersTooLarge, err)
-	case errors.As(err, &protocol):
+	case probe.Is[textproto.ProtocolError](err):
 		return probe.Fail(probe.StageResponse, probe.ReasonProtocolError, fmt.Errorf("reading the answer: %w", err))
 	default:
 		return network.Classify(ctx, probe.StageResponse, fmt.Errorf("waiting for the answer: %w", err))

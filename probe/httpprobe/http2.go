@@ -92,8 +92,7 @@ func (s *http2Session) close() {
 // classify names an error of an HTTP/2 exchange, with what the server said by its frames.
 func (s *http2Session) classify(ctx context.Context, stage probe.Stage, err error) error {
 	seen, broken := s.conn.State()
-	var stream http2.StreamError
-	if errors.As(err, &stream) && stream.Cause != nil {
+	if stream, ok := errors.AsType[http2.StreamError](err); ok && stream.Cause != nil {
 		err = stream.Cause
 	}
 	doing := doing(stage) + " over HTTP/2"

@@ -175,21 +175,18 @@ func (s *tokenSource) fetch(ctx context.Context, g probe.Guard) (*oauth2.Token, 
 
 // tokenError says why there is no token, without what the server's text may quote: the secret that it was sent.
 func tokenError(ctx context.Context, err error) error {
-	var (
-		failure *probe.Failure
-		denied  *probe.DeniedError
-		refused *oauth2.RetrieveError
-	)
+	denied, isDenied := errors.AsType[*probe.DeniedError](err)
+	refused, isRefused := errors.AsType[*oauth2.RetrieveError](err)
 	switch {
-	case errors.As(err, &failure):
-		return atStage(probe.StageRequest, "fetching a token", failure)
-	case errors.As(err, &denied):
+	case probe.Is[*probe.Failure](err):
+		return atStage(probe.StageRequest, "fetching a token", err)
+	case isDenied:
 		return probe.Failf(probe.StageRequest, probe.ReasonDenied, "fetching a token: %w", denied.Err)
 	case probe.IsClassified(err):
 		return err
 	case ctx.Err() != nil:
 		return network.Classify(ctx, probe.StageRequest, fmt.Errorf("fetching a token: %w", ctx.Err()))
-	case errors.As(err, &refused) && refused.Response != nil:
+	case isRefused && refused.Response != nil:
 		code := refused.ErrorCode
 		if !slices.Contains(tokenErrors, code) {
 			code = "no reason that RFC 6749 knows"

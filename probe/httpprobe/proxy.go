@@ -223,8 +223,7 @@ func (r *run) socks(ctx context.Context, conn net.Conn, target string) error {
 	}
 	err = fmt.Errorf("asking the SOCKS proxy for a connection: %w", err)
 	classified := network.Classify(ctx, probe.StageProxy, err)
-	var errno syscall.Errno
-	if probe.HasReason(classified, probe.ReasonNetworkError) && !errors.As(err, &errno) {
+	if probe.HasReason(classified, probe.ReasonNetworkError) && !probe.Is[syscall.Errno](err) {
 		return probe.Fail(probe.StageProxy, probe.ReasonProxyRefused, err)
 	}
 	return classified
@@ -237,8 +236,7 @@ type dialerWithConn interface {
 
 // atStage moves a failure to another stage: the steps of reaching a proxy are not those of reaching the target.
 func atStage(stage probe.Stage, doing string, err error) error {
-	var failure *probe.Failure
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*probe.Failure](err); ok {
 		return probe.Fail(stage, failure.Reason, fmt.Errorf("%s: %w", doing, failure.Err))
 	}
 	return err

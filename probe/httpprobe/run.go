@@ -134,8 +134,7 @@ func (r *run) refusedByProxy(resp *response) bool {
 
 // deniedByRedirect makes a refusal by the guard the target's failure when it is a redirect that leads there.
 func (r *run) deniedByRedirect(err error) error {
-	var denied *probe.DeniedError
-	if r.result.HTTP.Redirects > 0 && errors.As(err, &denied) {
+	if denied, ok := errors.AsType[*probe.DeniedError](err); ok && r.result.HTTP.Redirects > 0 {
 		return probe.Failf(probe.StageRedirect, probe.ReasonDenied, "following a redirect: %w", denied.Err)
 	}
 	return err

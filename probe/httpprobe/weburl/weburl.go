@@ -147,8 +147,7 @@ func Shown(u *url.URL) string {
 
 // Cause is what url.Parse found wrong, without the URL that it quotes.
 func Cause(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}
 	return err
