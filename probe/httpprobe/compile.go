@@ -136,7 +136,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 	f.Join(err)
 	p.comeFrom(source, p.policy)
 	p.skipResolve = o.SkipResolvePhaseWithProxy && p.proxy != nil
-	if tokens, ok := p.auth.(*tokenSource); ok && tokens != nil {
+	if tokens, ok := p.auth.(*tokenSource); ok {
 		tokens.client.headers.userAgent = p.headers.userAgent
 		tokens.client.comeFrom(source, p.policy)
 	}

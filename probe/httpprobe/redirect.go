@@ -1,6 +1,8 @@
 package httpprobe
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -42,11 +44,11 @@ func (r *run) redirect(h *hop, resp *response) (next hop, follow bool, err error
 		return hop{}, false, probe.Failf(probe.StageRedirect, probe.ReasonTooManyRedirects, "stopped after %d redirects", maxRedirects)
 	}
 	u, err := parseLocation(h.url, location)
-	if err != nil {
-		return hop{}, false, err
+	if err == nil && r.p.http3 && u.Scheme == "http" {
+		err = errors.New("the redirect leads to http, and the module asks by HTTP/3 alone")
 	}
-	if r.p.http3 && u.Scheme == "http" {
-		return hop{}, false, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads to http, and the module asks by HTTP/3 alone")
+	if err != nil {
+		return hop{}, false, probe.Fail(probe.StageRedirect, probe.ReasonBadRedirect, err)
 	}
 	next = hop{url: u, method: h.method, body: h.body, bodyDropped: h.bodyDropped, sameHost: r.keepsHost(h, u), referer: r.referer(h, u)}
 	if resp.status < http.StatusTemporaryRedirect {
@@ -62,17 +64,17 @@ func (r *run) redirect(h *hop, resp *response) (next hop, follow bool, err error
 // parseLocation resolves a Location header against the URL that it answers.
 func parseLocation(from *url.URL, location string) (*url.URL, error) {
 	if len(location) > maxLocation {
-		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is %d bytes long", len(location))
+		return nil, fmt.Errorf("the redirect's Location is %d bytes long", len(location))
 	}
 	u, err := from.Parse(network.EscapeLocation(location))
 	if err != nil {
-		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is not a URL: %w", weburl.Cause(err))
+		return nil, fmt.Errorf("the redirect's Location is not a URL: %w", weburl.Cause(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
-		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads to the scheme %q; followed: http, https", cut(u.Scheme))
+		return nil, fmt.Errorf("the redirect leads to the scheme %q; followed: http, https", cut(u.Scheme))
 	}
 	if err := weburl.Clean(u); err != nil {
-		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads nowhere: %w", err)
+		return nil, fmt.Errorf("the redirect leads nowhere: %w", err)
 	}
 	return u, nil
 }

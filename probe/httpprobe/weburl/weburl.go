@@ -22,10 +22,10 @@ const MaxShown = 2048
 // a service's name. Its errors are *TargetErrors and never quote a password.
 func Parse(target string) (*url.URL, error) {
 	if target == "" {
-		return nil, &probe.TargetError{Err: errors.New("the target is empty; accepted: a URL, e.g. https://example.com/path, or host:port")}
+		return nil, probe.BadTarget("is empty; accepted: a URL, e.g. https://example.com/path, or host:port")
 	}
 	if strings.ContainsFunc(target, isControl) {
-		return nil, &probe.TargetError{Err: errors.New("the target holds a control character")}
+		return nil, probe.BadTarget("holds a control character")
 	}
 	scheme, authority, rest := redact.SplitTarget(target)
 	switch scheme = strings.ToLower(scheme); scheme {
@@ -38,7 +38,7 @@ func Parse(target string) (*url.URL, error) {
 	u, err := url.Parse(scheme + "://" + numericPort(authority) + network.EscapeURL(rest))
 	if err != nil {
 		if strings.ContainsAny(authority, ":@") { // the port may be a password before a misspelt @
-			return nil, &probe.TargetError{Err: errors.New("the target is not a URL: its host or port is not valid (they are not shown, for they may hold a password)")}
+			return nil, probe.BadTarget("is not a URL: its host or port is not valid (they are not shown, for they may hold a password)")
 		}
 		return nil, &probe.TargetError{Err: fmt.Errorf("the target is not a URL: %w", Cause(err))}
 	}
