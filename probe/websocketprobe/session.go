@@ -137,8 +137,7 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		if resp.StatusCode >= 200 {
-			resp.Body.Close()
-			resp.Body = http.NoBody
+			resp.Body = http.NoBody // nothing looks at it, and closing it would read it to its end
 			return resp, nil
 		}
 	}
