@@ -41,8 +41,11 @@ const (
 	leaveTime = time.Second
 )
 
-// newHTTP2 returns what all connections of a module share.
-func newHTTP2() (*http2.Transport, error) {
+// http2Options are what all connections of a module share.
+type http2Options = http2.Transport
+
+// newHTTP2 returns the options of a module.
+func newHTTP2() (*http2Options, error) {
 	t, err := http2.ConfigureTransports(&http.Transport{
 		HTTP2:           &http.HTTP2Config{MaxReceiveBufferPerConnection: maxHTTP2Window, MaxReceiveBufferPerStream: maxHTTP2Window},
 		IdleConnTimeout: http2Linger,

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/common/config"
-	"golang.org/x/net/http2"
 
 	"rollcall/probe"
 	"rollcall/probe/httpprobe/checks"
@@ -75,9 +74,9 @@ type prober struct {
 	proxy   *proxyClient // nil: none
 
 	follow      bool
-	skipResolve bool             // the proxy resolves
-	tunnels     bool             // a proxy is asked for a tunnel also for http
-	http2       *http2.Transport // nil: HTTP/1 alone
+	skipResolve bool          // the proxy resolves
+	tunnels     bool          // a proxy is asked for a tunnel also for http
+	http2       *http2Options // nil: HTTP/1 alone
 	http3       bool
 	limit       int64 // of the body after decoding; 0: none
 	compression Compression

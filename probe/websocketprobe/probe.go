@@ -138,7 +138,7 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 		return probe.Result{}, err
 	}
 	opened, err := p.client.Open(ctx, req)
-	defer opened.Close()
+	defer func() { opened.Close() }() // also after an error
 	r := opened.Result
 	r.WebSocket = &probe.WebSocketFacts{Tried: r.HTTP.Hops > 0}
 	r.HTTP = nil
