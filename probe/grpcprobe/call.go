@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/mem"
@@ -40,8 +42,9 @@ const (
 	freeBytes, byteCost = 4 << 10, 64
 )
 
-// errUnprocessed is the error of a call that the peer has not looked at.
-var errUnprocessed = errors.New("calling: the server closed the connection, or refused the call, before it looked at it")
+// errUnprocessed is the failure of a call that the peer has not looked at.
+var errUnprocessed = probe.Failf(probe.StageResponse, probe.ReasonProtocolError,
+	"calling: the server closed the connection, or refused the call, before it looked at it")
 
 // call is what a probe asks. Its result is written to r.
 type call struct {
@@ -53,7 +56,7 @@ type call struct {
 	r                     *probe.Result
 }
 
-// run connects and calls once. Its errors are network.Classify's, or errUnprocessed.
+// run connects and calls once. Its errors are network.Classify's.
 func (c *call) run(ctx context.Context) error {
 	opened, err := c.open(ctx)
 	if err != nil {
@@ -61,9 +64,14 @@ func (c *call) run(ctx context.Context) error {
 	}
 	conn := &countedConn{Conn: &network.HeldConn{Conn: opened, Limit: probe.LimitOf(ctx), Free: freeBytes, Cost: byteCost}}
 	defer conn.Close()
-	once := handOver{conn: conn, secured: c.p.secured}
-	client, err := grpc.NewClient(targetURL(c.authority),
-		grpc.WithContextDialer(once.dial), grpc.WithTransportCredentials(&once), grpc.WithAuthority(c.authority),
+	once := handOver{conn: conn}
+	security := insecure.NewCredentials() // which leaves the connection as it is
+	if c.p.secured {
+		security = alreadySecure{security}
+	}
+	target := url.URL{Scheme: "passthrough", Path: "/" + c.authority} // is for the library's own view: it resolves and dials nothing
+	client, err := grpc.NewClient(target.String(),
+		grpc.WithContextDialer(once.dial), grpc.WithTransportCredentials(security), grpc.WithAuthority(c.authority),
 		grpc.WithUserAgent("rollcall"), grpc.WithStatsHandler(&once),
 		grpc.WithDisableServiceConfig(), grpc.WithNoProxy(), grpc.WithIdleTimeout(0),
 		// A message over the library's limit may be reported before or after the server's status comes; answerCodec has one verdict.
@@ -86,9 +94,7 @@ func (c *call) run(ctx context.Context) error {
 // judge says what the state of the service means.
 func (c *call) judge(state grpc_health_v1.HealthCheckResponse_ServingStatus) error {
 	c.r.GRPC.StatusCode, c.r.GRPC.Serving = uint32(codes.OK), state.String()
-	if c.req.Trace != nil {
-		c.req.Trace.Step("the service %q is %s", c.p.service, state)
-	}
+	c.req.Trace.Step("the service %q is %s", c.p.service, state)
 	if state != grpc_health_v1.HealthCheckResponse_SERVING {
 		return probe.Failf(probe.StageCheck, probe.ReasonNotServing, "the service %q is %s; up is SERVING", c.p.service, state)
 	}
@@ -118,11 +124,10 @@ func (c *call) failure(ctx context.Context, err error, once *handOver, codec *an
 	}
 }
 
-// handOver gives the library a connection that is there already, once, and notes how the call goes on. It is the dialer,
-// the credentials and the stats handler of a client.
+// handOver gives the library a connection that is there already, once, and notes how the call goes on. It is the dialer and
+// the stats handler of a client.
 type handOver struct {
 	conn     *countedConn
-	secured  bool
 	given    atomic.Bool
 	repeated atomic.Bool // the library repeats a call that was not processed, and may want another connection for it
 	answered atomic.Bool // the server ended the call with a status
@@ -137,27 +142,6 @@ func (h *handOver) dial(context.Context, string) (net.Conn, error) {
 	}
 	return h.conn, nil
 }
-
-// ClientHandshake has nothing left to do.
-func (h *handOver) ClientHandshake(_ context.Context, _ string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return conn, authInfo{}, nil
-}
-
-func (h *handOver) ServerHandshake(net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return nil, nil, errors.ErrUnsupported
-}
-
-// Info decides on the scheme that calls have: https for "tls".
-func (h *handOver) Info() credentials.ProtocolInfo {
-	if h.secured {
-		return credentials.ProtocolInfo{SecurityProtocol: "tls"}
-	}
-	return credentials.ProtocolInfo{SecurityProtocol: "insecure"}
-}
-
-func (h *handOver) Clone() credentials.TransportCredentials { return h }
-
-func (h *handOver) OverrideServerName(string) error { return errors.ErrUnsupported }
 
 func (h *handOver) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
 
@@ -176,10 +160,16 @@ func (h *handOver) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Co
 
 func (h *handOver) HandleConn(context.Context, stats.ConnStats) {}
 
-// authInfo is empty: nothing reads it.
-type authInfo struct{}
+// alreadySecure are credentials for a connection that has its TLS: they change the scheme of calls alone, to https.
+type alreadySecure struct {
+	credentials.TransportCredentials
+}
 
-func (authInfo) AuthType() string { return "rollcall" }
+func (alreadySecure) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
+}
+
+func (a alreadySecure) Clone() credentials.TransportCredentials { return a }
 
 // answerCodec notes what the answer's messages are: the library reports their errors as a status like any other.
 type answerCodec struct {
@@ -249,12 +239,8 @@ func (c *countedConn) lastWord(err error) error {
 
 func (c *countedConn) Close() error {
 	c.mu.Lock()
-	already := c.closed
 	c.closed = true
 	c.mu.Unlock()
-	if already {
-		return nil
-	}
 	return c.Conn.Close()
 }
 

@@ -11,7 +11,6 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,9 +136,6 @@ func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, er
 		req.Trace.Step("the server has not processed the call: calling once more on a new connection")
 		err = c.run(ctx)
 	}
-	if errors.Is(err, errUnprocessed) {
-		err = probe.Fail(probe.StageResponse, probe.ReasonProtocolError, errUnprocessed)
-	}
 	if probe.HasReason(err, probe.ReasonTimeout) {
 		r.GRPC.StatusCode = uint32(codes.DeadlineExceeded)
 	}
@@ -168,9 +164,7 @@ func authority(host string, port uint16, hostname string) string {
 
 // open makes the connection of a call.
 func (c *call) open(ctx context.Context) (net.Conn, error) {
-	if c.req.Trace != nil {
-		c.req.Trace.Step("connecting to %s", c.addr)
-	}
+	c.req.Trace.Step("connecting to %s", c.addr)
 	dial := func(ctx context.Context) (net.Conn, error) {
 		return network.Dial(ctx, c.req.Guard, "tcp", c.host, c.addr, netip.Addr{})
 	}
@@ -201,9 +195,7 @@ func (c *call) open(ctx context.Context) (net.Conn, error) {
 		return nil, probe.Failf(probe.StageTLS, probe.ReasonTLSHandshake, "the server did not choose h2 by ALPN, which gRPC needs")
 	}
 	c.r.GRPC.TLS = true
-	if c.req.Trace != nil {
-		c.req.Trace.Step("TLS with %s: %s", c.serverName, tls.VersionName(secured.Facts.Version))
-	}
+	c.req.Trace.Step("TLS with %s: %s", c.serverName, tls.VersionName(secured.Facts.Version))
 	return secured.Conn, nil
 }
 
@@ -214,8 +206,3 @@ func (p *prober) shown(text string) string {
 
 // statusName is a status code as it stands in the specification, with its number.
 func statusName(code codes.Code) string { return fmt.Sprintf("%s (%d)", code, uint32(code)) }
-
-// targetURL is only for the library's own view of the target: it never resolves or dials it.
-func targetURL(authority string) string {
-	return (&url.URL{Scheme: "passthrough", Path: "/" + authority}).String()
-}

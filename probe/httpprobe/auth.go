@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"fmt"
 	"net/url"
 	"strings"
 
@@ -62,15 +61,7 @@ func (s secret) get() (string, error) {
 	if s.file == nil {
 		return s.text, nil
 	}
-	content, err := s.raw()
-	if err != nil {
-		return "", err
-	}
-	value := string(content)
-	if !httpguts.ValidHeaderFieldValue(value) {
-		return "", &probe.ExporterError{Fault: probe.FaultFile, Err: fmt.Errorf("the secret file %q holds a control character", s.file.Path)}
-	}
-	return value, nil
+	return readField(s.file, "secret")
 }
 
 // compileAuthorization makes the authorizer of basic_auth, authorization, bearer_token and oauth2, of which a

@@ -154,7 +154,6 @@ func (p *prober) checkCoding(resp *response, looksAtBody bool) error {
 // classifyBody names what went wrong with a body: err is what the reader of the decoded body met, source what
 // happened before decoding.
 func (p *prober) classifyBody(ctx context.Context, err, source error) error {
-	var protocol textproto.ProtocolError
 	switch {
 	case err == nil:
 		return nil
@@ -169,7 +168,7 @@ func (p *prober) classifyBody(ctx context.Context, err, source error) error {
 	case source != nil:
 		err = source
 	}
-	if errors.As(err, &protocol) {
+	if probe.Is[textproto.ProtocolError](err) {
 		return probe.Failf(probe.StageBody, probe.ReasonProtocolError, "reading the body: %w", err)
 	}
 	return network.Classify(ctx, probe.StageBody, fmt.Errorf("reading the body: %w", err))

@@ -20,10 +20,10 @@ type Client struct{ p *prober }
 
 // ClientOptions are what a Client is made of.
 type ClientOptions struct {
-	HTTPConfig         config.HTTPClientConfig
-	Headers            map[string]string // one value each
-	MoreHeaders        *config.Headers   // those with several values, secrets or files; nil: none
-	Secret             []string          // the headers, by canonical name, whose values no text may show
+	HTTPConfig         config.HTTPClientConfig // but for its http_headers, which MoreHeaders are in place of
+	Headers            map[string]string       // one value each
+	MoreHeaders        map[string]config.Header
+	Secret             []string // the headers, by canonical name, whose values no text may show
 	IPProtocol         option.IPProtocol
 	IPProtocolFallback bool
 }
@@ -36,9 +36,7 @@ func (o ClientOptions) Compile() (*Client, error) {
 		return nil, option.Under("http_config", err)
 	}
 	all.Headers = o.Headers
-	if o.MoreHeaders != nil {
-		all.HTTPClientConfig.HTTPHeaders = o.MoreHeaders
-	}
+	all.HTTPClientConfig.HTTPHeaders = &config.Headers{Headers: o.MoreHeaders}
 	made, err := all.Compile()
 	if err != nil {
 		return nil, err
@@ -49,43 +47,41 @@ func (o ClientOptions) Compile() (*Client, error) {
 	return &Client{p}, nil
 }
 
-// ParseTarget reads the URL of a target, which has the scheme http, https or none. Its errors are *TargetErrors.
-func (c *Client) ParseTarget(target string) (*url.URL, error) { return weburl.Parse(target) }
-
 // Locate says where Open connects to.
 func (c *Client) Locate(target string) (probe.Destination, error) { return c.p.Locate(target) }
 
 // Opened is a connection over which a request to URL may go, with the request's header. Close it also after an error.
 type Opened struct {
 	Conn   net.Conn
-	URL    *url.URL
+	URL    *url.URL // without a fragment
 	Host   string
-	Header http.Header // User-Agent is empty when none is to be sent
-	Result probe.Result
+	Header http.Header   // User-Agent is empty when none is to be sent
+	Result *probe.Result // what was found on the way, also when there is an error; its HTTP is not nil
 	run    *run
 }
 
-// Open connects to target. Result has what was found on the way, also when there is an error, which is network.Classify's.
-func (c *Client) Open(ctx context.Context, req probe.Request, target *url.URL) (*Opened, error) {
-	o := &Opened{URL: target, run: &run{p: c.p, req: req, target: target}}
-	o.run.result.HTTP = new(probe.HTTPFacts)
-	hostname, err := c.p.headers.hostname(req.Hostname)
-	if err != nil {
+// Open connects to the target, a URL with the scheme http, https or none. Its errors are network.Classify's.
+func (c *Client) Open(ctx context.Context, req probe.Request) (*Opened, error) {
+	r := &run{p: c.p, req: req, result: probe.Result{HTTP: new(probe.HTTPFacts)}}
+	o := &Opened{Result: &r.result, run: r}
+	var err error
+	if r.target, err = weburl.Parse(req.Target); err != nil {
 		return o, err
 	}
-	o.run.req.Hostname = hostname
-	h := hop{url: target, method: http.MethodGet, sameHost: true}
-	err = o.run.connect(ctx, &h)
-	var r *request
-	if err == nil {
-		r, err = o.run.request(&h)
+	r.target.Fragment = ""
+	if r.req.Hostname, err = c.p.headers.hostname(req.Hostname); err != nil {
+		return o, err
 	}
-	o.Result = o.run.result
+	h := hop{url: r.target, method: http.MethodGet, sameHost: true}
+	if err := r.connect(ctx, &h); err != nil {
+		return o, o.Redact(err)
+	}
+	asked, err := r.request(&h)
 	if err != nil {
 		return o, o.Redact(err)
 	}
-	o.Conn, o.Host, o.Header = o.run.link.conn(), r.host, http.Header{"User-Agent": {r.userAgent}}
-	for _, f := range r.fields {
+	o.Conn, o.URL, o.Host, o.Header = r.link.conn(), r.target, asked.host, http.Header{"User-Agent": {asked.userAgent}}
+	for _, f := range asked.fields {
 		o.Header.Add(f.name, f.value)
 	}
 	return o, nil

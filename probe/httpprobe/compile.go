@@ -3,8 +3,10 @@ package httpprobe
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -51,6 +53,49 @@ func (c *Compression) UnmarshalText(text []byte) error {
 	}
 }
 
+// Validate warns of options that blackbox_exporter accepts, too, and that cannot do what they seem to. Its errors are
+// joined *option.Errors.
+func (o *Options) Validate() error {
+	var f option.Collector
+	warn := func(path, format string, args ...any) {
+		f.Add(path, &option.Warning{Err: fmt.Errorf(format, args...)})
+	}
+	for i, code := range o.ValidStatusCodes {
+		if code < 100 || code > 999 {
+			warn(option.Index("valid_status_codes", i), "%d is no status that a response can have; accepted: 100 to 999", code)
+		}
+	}
+	if !o.EnableHTTP3 {
+		for i, version := range o.ValidHTTPVersions {
+			if version == "HTTP/3" {
+				warn(option.Index("valid_http_versions", i), "HTTP/3 needs enable_http3")
+			}
+		}
+	}
+	if o.FailIfSSL && o.FailIfNotSSL {
+		warn("fail_if_not_ssl", "contradicts fail_if_ssl: every probe fails")
+	}
+	seen := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(o.Headers)) {
+		name := http.CanonicalHeaderKey(key)
+		if first, twice := seen[name]; twice {
+			warn("headers."+key, "is the same header as %s, which counts; accepted: http_headers for several values", first)
+		} else {
+			seen[name] = key
+		}
+	}
+	for list, matches := range map[string][]checks.HeaderMatch{
+		"fail_if_header_matches": o.FailIfHeaderMatchesRegexp, "fail_if_header_not_matches": o.FailIfHeaderNotMatchesRegexp,
+	} {
+		for i, m := range matches {
+			if m.Header != "" && !httpguts.ValidHeaderFieldName(m.Header) {
+				warn(option.Index(list, i)+".header", "%q is no name that a header can have", m.Header)
+			}
+		}
+	}
+	return f.Err()
+}
+
 // Compile checks the options and reads the files that they name. Its error joins an *option.Error for each mistake.
 func (o *Options) Compile() (probe.Prober, error) {
 	var f option.Collector
@@ -71,7 +116,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 	switch {
 	case p.method == http.MethodConnect:
 		f.Unusablef("method", "CONNECT opens a tunnel and asks for nothing; accepted: GET, HEAD, POST and the like")
-	case !isToken(p.method):
+	case !httpguts.ValidHeaderFieldName(p.method): // both are tokens (RFC 9110, section 5.6.2)
 		f.Unusablef("method", "%q is not a method; accepted: GET, HEAD, POST and the like", p.method)
 	}
 
@@ -91,7 +136,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 	f.Join(err)
 	p.comeFrom(source, p.policy)
 	p.skipResolve = o.SkipResolvePhaseWithProxy && p.proxy != nil
-	if tokens, ok := p.auth.(*tokenSource); ok && tokens != nil {
+	if tokens, ok := p.auth.(*tokenSource); ok {
 		tokens.client.headers.userAgent = p.headers.userAgent
 		tokens.client.comeFrom(source, p.policy)
 	}
@@ -157,11 +202,8 @@ func (o *Options) compileChecks() (checks.Checks, error) {
 	}
 	checkRegexps(&f, "fail_if_body_matches_regexp", o.FailIfBodyMatchesRegexp)
 	checkRegexps(&f, "fail_if_body_not_matches_regexp", o.FailIfBodyNotMatchesRegexp)
-	var err error
-	c.HeaderMatches, err = compileHeaderMatches("fail_if_header_matches", o.FailIfHeaderMatchesRegexp)
-	f.Join(err)
-	c.HeaderNotMatches, err = compileHeaderMatches("fail_if_header_not_matches", o.FailIfHeaderNotMatchesRegexp)
-	f.Join(err)
+	c.HeaderMatches = compileHeaderMatches(&f, "fail_if_header_matches", o.FailIfHeaderMatchesRegexp)
+	c.HeaderNotMatches = compileHeaderMatches(&f, "fail_if_header_not_matches", o.FailIfHeaderNotMatchesRegexp)
 	return c, f.Err()
 }
 
@@ -174,11 +216,10 @@ func checkRegexps(f *option.Collector, path string, list []option.Regexp) {
 }
 
 // compileHeaderMatches gives each header its canonical name.
-func compileHeaderMatches(path string, matches []checks.HeaderMatch) ([]checks.HeaderMatch, error) {
-	var f option.Collector
+func compileHeaderMatches(f *option.Collector, path string, matches []checks.HeaderMatch) []checks.HeaderMatch {
 	compiled := make([]checks.HeaderMatch, 0, len(matches))
 	for i, m := range matches {
-		at := fmt.Sprintf("%s[%d]", path, i)
+		at := option.Index(path, i)
 		if m.Header == "" {
 			f.Add(at+".header", option.ErrRequired)
 		}
@@ -188,14 +229,5 @@ func compileHeaderMatches(path string, matches []checks.HeaderMatch) ([]checks.H
 		m.Header = http.CanonicalHeaderKey(m.Header)
 		compiled = append(compiled, m)
 	}
-	return compiled, f.Err()
-}
-
-func isToken(s string) bool {
-	for _, r := range s {
-		if !httpguts.IsTokenRune(r) {
-			return false
-		}
-	}
-	return s != ""
+	return compiled
 }

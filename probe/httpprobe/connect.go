@@ -16,12 +16,11 @@ import (
 
 // connect resolves h's host and brings up what its request goes over.
 func (r *run) connect(ctx context.Context, h *hop) error {
-	via, dest, err := r.route(ctx, h)
+	dest, err := r.route(ctx, h)
 	if err != nil {
 		return err
 	}
 	r.result.HTTP.Hops++
-	r.via = via
 	// Before connecting: a target that waits for its request while a token is fetched may close the connection.
 	if r.credentials, err = r.authorize(ctx, h); err != nil {
 		return err
@@ -29,27 +28,25 @@ func (r *run) connect(ctx context.Context, h *hop) error {
 	if r.p.http3 {
 		return r.connectHTTP3(ctx, h, dest)
 	}
-	return r.open(ctx, h, via, dest)
+	return r.open(ctx, h, dest)
 }
 
-// route finds where h's connection goes: the address and port of its host, and the proxy on the way, if any. There
-// is no address when the proxy resolves a name.
-func (r *run) route(ctx context.Context, h *hop) (via *url.URL, dest netip.AddrPort, err error) {
-	host, port := h.url.Hostname(), weburl.Port(h.url)
-	if via, err = r.p.proxy.choose(h.url); err != nil {
-		return nil, dest, err
+// route finds where h's connection goes, the address and port of its host, and sets the proxy on the way. There is no
+// address when the proxy resolves a name.
+func (r *run) route(ctx context.Context, h *hop) (dest netip.AddrPort, err error) {
+	host := h.url.Hostname()
+	if r.via, err = r.p.proxy.choose(h.url); err != nil {
+		return dest, err
 	}
 	addr, _ := netip.ParseAddr(host)
-	if via == nil || !r.p.skipResolve {
+	if r.via == nil || !r.p.skipResolve {
 		if addr, err = r.resolve(ctx, host); err != nil {
-			return nil, dest, err
+			return dest, err
 		}
 	}
-	dest = netip.AddrPortFrom(addr.Unmap(), port)
-	if via != nil && addr.IsValid() {
-		via, err = r.p.proxy.chooseFor(h.url.Scheme, dest)
-	}
-	return via, dest, err
+	dest = netip.AddrPortFrom(addr.Unmap(), weburl.Port(h.url))
+	r.via, err = r.p.proxy.chooseFor(r.via, h.url.Scheme, dest)
+	return dest, err
 }
 
 // resolve turns a hop's host into its address.
@@ -73,14 +70,14 @@ func (r *run) resolve(ctx context.Context, host string) (netip.Addr, error) {
 }
 
 // open connects to dest, and begins TLS when h's URL demands it.
-func (r *run) open(ctx context.Context, h *hop, via *url.URL, dest netip.AddrPort) error {
+func (r *run) open(ctx context.Context, h *hop, dest netip.AddrPort) error {
 	start := time.Now()
 	var err error
-	if via != nil {
+	if r.via != nil {
 		err = r.allowHostname(ctx, h)
 	}
 	if err == nil {
-		r.link, err = r.dial(ctx, h.url, via, dest)
+		r.link, err = r.dial(ctx, h.url, dest)
 	}
 	r.result.Phases.Connect += time.Since(start)
 	if err != nil || h.url.Scheme != "https" {
@@ -88,15 +85,15 @@ func (r *run) open(ctx context.Context, h *hop, via *url.URL, dest netip.AddrPor
 	}
 	u := h.url // what the function below holds is allocated
 	return r.startTLS(ctx, h, func(ctx context.Context) (net.Conn, error) {
-		other, err := r.dial(ctx, u, via, dest)
+		other, err := r.dial(ctx, u, dest)
 		return other.raw, err
 	})
 }
 
 // dial makes a connection to dest, which is u's, or to the proxy on the way there.
-func (r *run) dial(ctx context.Context, u, via *url.URL, dest netip.AddrPort) (link, error) {
-	if via != nil {
-		return r.p.proxy.dial(ctx, r.p, r.req.Guard, via, u, dest)
+func (r *run) dial(ctx context.Context, u *url.URL, dest netip.AddrPort) (link, error) {
+	if r.via != nil {
+		return r.dialProxy(ctx, u, dest)
 	}
 	raw, err := network.Dial(ctx, r.req.Guard, "tcp", u.Hostname(), dest, r.p.source)
 	return link{raw: raw}, err
@@ -146,13 +143,11 @@ func (r *run) sendsSecrets(h *hop) bool {
 
 // serverName is what the certificate of h's host must be for.
 func (r *run) serverName(h *hop) string {
+	host := h.url.Hostname()
 	if !h.sameHost {
-		return h.url.Hostname()
+		return host
 	}
-	if host := r.hostOverride(); host != "" {
-		return r.p.tls.ServerName(weburl.WithoutPort(host))
-	}
-	return r.p.tls.ServerName(h.url.Hostname())
+	return r.p.tls.ServerName(tlsclient.NameFor(r.hostOverride(), host))
 }
 
 // allowHostname has the guard judge the request's hostname as well as the target: a proxy that is asked in plain may connect

@@ -53,11 +53,6 @@ type fieldFile struct {
 // publicHeaders are the only ones of a module that, with User-Agent, follow a redirect to another host.
 var publicHeaders = []string{"Accept", "Accept-Encoding", "Accept-Language", "Content-Type"}
 
-// withoutContent drops what described a body that a redirect has taken away.
-func withoutContent(fields []field) []field {
-	return slices.DeleteFunc(fields, func(f field) bool { return strings.HasPrefix(f.name, "Content-") })
-}
-
 // compileHeaders makes the header set from `headers` and `http_headers`. Framing headers are ours: the peer ignores
 // a configured Content-Length, Transfer-Encoding or Trailer, and so do we.
 func (o *Options) compileHeaders() (headerSet, error) {
@@ -114,16 +109,14 @@ func (o *Options) compileHeaders() (headerSet, error) {
 			h.public = append(h.public, field)
 		}
 	}
-	f.Join(h.addClientHeaders(o.HTTPClientConfig.HTTPHeaders))
+	if more := o.HTTPClientConfig.HTTPHeaders; more != nil {
+		h.addClientHeaders(&f, more)
+	}
 	return h, f.Err()
 }
 
 // addClientHeaders adds `http_headers`: values, secrets and files.
-func (h *headerSet) addClientHeaders(headers *config.Headers) error {
-	if headers == nil {
-		return nil
-	}
-	var f option.Collector
+func (h *headerSet) addClientHeaders(f *option.Collector, headers *config.Headers) {
 	for _, key := range slices.Sorted(maps.Keys(headers.Headers)) {
 		path, name, header := "http_headers."+key, http.CanonicalHeaderKey(key), headers.Headers[key]
 		if _, reserved := config.ReservedHeaders[name]; reserved {
@@ -134,7 +127,7 @@ func (h *headerSet) addClientHeaders(headers *config.Headers) error {
 			continue
 		}
 		for i, value := range header.Values {
-			if checkField(&f, fmt.Sprintf("%s.values[%d]", path, i), key, value) {
+			if checkField(f, option.Index(path+".values", i), key, value) {
 				h.fixed = append(h.fixed, field{name, value})
 				if slices.Contains(publicHeaders, name) {
 					h.public = append(h.public, field{name, value})
@@ -145,12 +138,12 @@ func (h *headerSet) addClientHeaders(headers *config.Headers) error {
 			h.secret = append(h.secret, name)
 		}
 		for i, value := range header.Secrets {
-			if checkField(&f, fmt.Sprintf("%s.secrets[%d]", path, i), key, string(value)) {
+			if checkField(f, option.Index(path+".secrets", i), key, string(value)) {
 				h.fixed = append(h.fixed, field{name, string(value)})
 			}
 		}
 		for i, file := range header.Files {
-			at := fmt.Sprintf("%s.files[%d]", path, i)
+			at := option.Index(path+".files", i)
 			watched, err := option.OpenFile(file, true)
 			if err != nil {
 				f.Unusablef(at, "%w", err)
@@ -160,12 +153,11 @@ func (h *headerSet) addClientHeaders(headers *config.Headers) error {
 			if err != nil {
 				f.Unusablef(at, "%w", err)
 			}
-			if checkField(&f, at, key, string(bytes.TrimSpace(content))) {
+			if checkField(f, at, key, string(bytes.TrimSpace(content))) {
 				h.files = append(h.files, fieldFile{name, watched})
 			}
 		}
 	}
-	return f.Err()
 }
 
 // checkField refuses what would break a request apart. It does not quote the value, which may be a secret.
@@ -203,15 +195,24 @@ func (h *headerSet) hostname(asked string) (string, error) {
 func (h *headerSet) appendTo(fields []field) ([]field, error) {
 	fields = append(fields, h.fixed...)
 	for _, f := range h.files {
-		content, err := f.file.Read()
+		value, err := readField(f.file, "header")
 		if err != nil {
 			return nil, err
-		}
-		value := string(bytes.TrimSpace(content))
-		if !httpguts.ValidHeaderFieldValue(value) {
-			return nil, &probe.ExporterError{Fault: probe.FaultFile, Err: fmt.Errorf("the header file %q holds a control character", f.file.Path)}
 		}
 		fields = append(fields, field{f.name, value})
 	}
 	return fields, nil
+}
+
+// readField reads a file of this kind whose content goes into a header.
+func readField(file *option.File, kind string) (string, error) {
+	content, err := file.Read()
+	if err != nil {
+		return "", err
+	}
+	value := string(bytes.TrimSpace(content))
+	if !httpguts.ValidHeaderFieldValue(value) {
+		return "", &probe.ExporterError{Fault: probe.FaultFile, Err: fmt.Errorf("the %s file %q holds a control character", kind, file.Path)}
+	}
+	return value, nil
 }

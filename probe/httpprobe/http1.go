@@ -87,7 +87,10 @@ const (
 	headCost = 24
 )
 
-var errHeadTooLarge = fmt.Errorf("the response's header is over %d bytes long", maxHeadBytes)
+var (
+	errHeadTooLarge   = fmt.Errorf("the response's header is over %d bytes long", maxHeadBytes)
+	errTooManyInterim = probe.Failf(probe.StageResponse, probe.ReasonTooManyInterim, "more than %d interim (1xx) responses came and no answer", maxInterim)
+)
 
 func (r *headReader) Read(b []byte) (int, error) {
 	if r.inHead && r.read >= maxHeadBytes {
@@ -194,11 +197,7 @@ func (c *http1Conn) receive(req *request) (*response, error) {
 			return resp, err
 		}
 	}
-	return nil, errTooManyInterim()
-}
-
-func errTooManyInterim() error {
-	return probe.Failf(probe.StageResponse, probe.ReasonTooManyInterim, "more than %d interim (1xx) responses came and no answer", maxInterim)
+	return nil, errTooManyInterim
 }
 
 func (c *http1Conn) readHead() (*response, error) {
@@ -254,11 +253,10 @@ func cut(s string) string {
 
 // classifyHead names what went wrong between the request and the end of the answer's header.
 func classifyHead(ctx context.Context, err error) error {
-	var protocol textproto.ProtocolError
 	switch {
 	case errors.Is(err, errHeadTooLarge):
 		return probe.Fail(probe.StageResponse, probe.ReasonHeadersTooLarge, err)
-	case errors.As(err, &protocol):
+	case probe.Is[textproto.ProtocolError](err):
 		return probe.Fail(probe.StageResponse, probe.ReasonProtocolError, fmt.Errorf("reading the answer: %w", err))
 	default:
 		return network.Classify(ctx, probe.StageResponse, fmt.Errorf("waiting for the answer: %w", err))

@@ -26,7 +26,7 @@ import (
 type http2Session struct {
 	conn   *frames.Conn
 	client *http2.ClientConn
-	body   io.ReadCloser
+	body   *streamBody // nil: no answer came
 }
 
 const (
@@ -73,16 +73,13 @@ var (
 	errHTTP1Required = errors.New("the server demands HTTP/1.1 for the request")
 )
 
-func (s *http2Session) exchange(ctx context.Context, req *request) (*response, error) {
+func (s *http2Session) exchange(ctx context.Context, req *request) (resp *response, err error) {
 	s.conn.Allow(len(req.body))
-	resp, err := roundTrip(ctx, s.client, req)
-	if err != nil {
-		return nil, s.classify(ctx, probe.StageResponse, err)
-	}
-	s.body, _ = resp.body.(io.ReadCloser)
-	resp.body = streamBody{ctx, takenBody{s.body, s.conn}, s.classify}
-	return resp, nil
+	resp, s.body, err = roundTrip(ctx, s.client, s, req)
+	return resp, err
 }
+
+func (s *http2Session) taken(n int) { s.conn.Taken(n) }
 
 func (s *http2Session) close() {
 	if s.body != nil {
@@ -98,8 +95,7 @@ func (s *http2Session) close() {
 // classify names an error of an HTTP/2 exchange, with what the server said by its frames.
 func (s *http2Session) classify(ctx context.Context, stage probe.Stage, err error) error {
 	seen, broken := s.conn.State()
-	var stream http2.StreamError
-	if errors.As(err, &stream) && stream.Cause != nil {
+	if stream, ok := errors.AsType[http2.StreamError](err); ok && stream.Cause != nil {
 		err = stream.Cause
 	}
 	doing := doing(stage) + " over HTTP/2"
@@ -141,18 +137,6 @@ func classifyComplaint(ctx context.Context, stage probe.Stage, err error) error 
 	return probe.Fail(stage, probe.ReasonProtocolError, err)
 }
 
-// takenBody notes how much of what the server sent has been read.
-type takenBody struct {
-	io.Reader
-	conn *frames.Conn
-}
-
-func (b takenBody) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
-	b.conn.Taken(n)
-	return n, err
-}
-
 // doing is what goes on at stage, for a cause.
 func doing(stage probe.Stage) string {
 	if stage == probe.StageBody {
@@ -161,30 +145,31 @@ func doing(stage probe.Stage) string {
 	return "waiting for the answer"
 }
 
-// streamBody names what goes wrong with a body of HTTP/2 or HTTP/3. It holds the probe's context to judge by.
+// streamBody is the body of an answer that came over HTTP/2 or HTTP/3. It holds the probe's context to judge by.
 type streamBody struct {
-	ctx      context.Context
-	body     io.Reader
-	classify func(context.Context, probe.Stage, error) error
+	io.ReadCloser
+	ctx  context.Context
+	over session
 }
 
-func (b streamBody) Read(p []byte) (int, error) {
-	n, err := b.body.Read(p)
+func (b *streamBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.over.taken(n)
 	if err != nil && err != io.EOF {
-		err = b.classify(b.ctx, probe.StageBody, err)
+		err = b.over.classify(b.ctx, probe.StageBody, err)
 	}
 	return n, err
 }
 
-// roundTrip sends req through a client of net/http's kind, for HTTP/2 and HTTP/3.
-func roundTrip(ctx context.Context, client http.RoundTripper, req *request) (*response, error) {
+// roundTrip sends req through a client of net/http's kind, which is over's.
+func roundTrip(ctx context.Context, client http.RoundTripper, over session, req *request) (*response, *streamBody, error) {
 	var first time.Time
 	interim := 0
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotFirstResponseByte: func() { first = time.Now() },
 		Got1xxResponse: func(int, textproto.MIMEHeader) error {
 			if interim++; interim > maxInterim {
-				return errTooManyInterim()
+				return errTooManyInterim
 			}
 			return nil
 		},
@@ -192,7 +177,7 @@ func roundTrip(ctx context.Context, client http.RoundTripper, req *request) (*re
 	out := (&http.Request{
 		Method: req.method, URL: req.url, Host: req.host, Header: make(http.Header, len(req.fields)+1),
 		Proto: "HTTP/2.0", ProtoMajor: 2,
-	}).WithContext(ctx)
+	}).WithContext(traced)
 	for _, f := range req.fields {
 		out.Header.Add(f.name, f.value)
 	}
@@ -201,19 +186,20 @@ func roundTrip(ctx context.Context, client http.RoundTripper, req *request) (*re
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(req.body)), int64(len(req.body))
 	}
 	answer, err := client.RoundTrip(out)
-	if err != nil {
-		return nil, err
-	}
-	if answer.StatusCode < 100 || answer.StatusCode > 999 {
+	if err == nil && (answer.StatusCode < 100 || answer.StatusCode > 999) {
 		answer.Body.Close()
-		return nil, probe.Failf(probe.StageResponse, probe.ReasonProtocolError, "the answer's status code is %d", answer.StatusCode)
+		err = probe.Failf(probe.StageResponse, probe.ReasonProtocolError, "the answer's status code is %d", answer.StatusCode)
+	}
+	if err != nil {
+		return nil, nil, over.classify(ctx, probe.StageResponse, err)
 	}
 	if first.IsZero() {
 		first = time.Now()
 	}
+	body := &streamBody{answer.Body, ctx, over}
 	return &response{
 		proto: answer.Proto, major: answer.ProtoMajor, minor: answer.ProtoMinor, status: answer.StatusCode,
-		header: answer.Header, contentLength: answer.ContentLength, body: answer.Body, first: first,
+		header: answer.Header, contentLength: answer.ContentLength, body: body, first: first,
 		noBody: req.method == http.MethodHead || answer.StatusCode == http.StatusNoContent || answer.StatusCode == http.StatusNotModified,
-	}, nil
+	}, body, nil
 }

@@ -44,7 +44,7 @@ type http3Session struct {
 	transport *quic.Transport
 	conn      *quic.Conn
 	client    *http3.ClientConn
-	body      io.ReadCloser
+	body      *streamBody // nil: no answer came
 }
 
 // countingSocket bounds what comes from the server without progress.
@@ -145,8 +145,7 @@ func (r *run) openHTTP3(ctx context.Context, h *hop, dest netip.AddrPort, groups
 
 // classifyQUIC says what it means that QUIC did not come up. What TLS says is of StageTLS, as over TCP.
 func classifyQUIC(ctx context.Context, err error, facts *probe.TLSFacts) error {
-	var transport *quic.TransportError
-	isTransport := errors.As(err, &transport)
+	transport, isTransport := errors.AsType[*quic.TransportError](err)
 	switch {
 	case isTransport && transport.ErrorCode.IsCryptoError():
 		return tlsclient.HandshakeError(ctx, tlsError(transport), facts)
@@ -216,30 +215,18 @@ func dialHTTP3(ctx context.Context, source netip.Addr, dest netip.AddrPort, conf
 	return s, nil
 }
 
-func (s *http3Session) exchange(ctx context.Context, req *request) (*response, error) {
+func (s *http3Session) exchange(ctx context.Context, req *request) (resp *response, err error) {
 	s.socket.limit.Add(int64(len(req.body) / 4)) // its acknowledgements
-	resp, err := roundTrip(ctx, s.client, req)
-	if err != nil {
-		return nil, s.classify(ctx, probe.StageResponse, err)
-	}
-	s.socket.inBody.Store(true)
-	s.body, _ = resp.body.(io.ReadCloser)
-	resp.body = streamBody{ctx, progressBody{s.body, s.socket}, s.classify}
-	return resp, nil
+	resp, s.body, err = roundTrip(ctx, s.client, s, req)
+	s.socket.inBody.Store(err == nil)
+	return resp, err
 }
 
-// progressBody makes up for what came, by half as much again as it yields: framing takes less.
-type progressBody struct {
-	io.Reader
-	socket *countingSocket
-}
-
-func (b progressBody) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
-	if idle := &b.socket.idle; n > 0 && idle.Add(-int64(n+n/2)) < 0 {
+// taken makes up for what came, by half as much again as the body yields: framing takes less.
+func (s *http3Session) taken(n int) {
+	if idle := &s.socket.idle; n > 0 && idle.Add(-int64(n+n/2)) < 0 {
 		idle.Store(0)
 	}
-	return n, err
 }
 
 func (s *http3Session) close() {
@@ -257,7 +244,7 @@ func (s *http3Session) close() {
 // classify names an error of an HTTP/3 exchange.
 func (s *http3Session) classify(ctx context.Context, stage probe.Stage, err error) error {
 	wrapped := fmt.Errorf("%s over HTTP/3: %w", doing(stage), err)
-	var transport *quic.TransportError
+	transport, isTransport := errors.AsType[*quic.TransportError](err)
 	full := s.socket.full.Load()
 	switch {
 	case full != nil:
@@ -269,9 +256,9 @@ func (s *http3Session) classify(ctx context.Context, stage probe.Stage, err erro
 	case strings.Contains(err.Error(), "http3: HEADERS frame too large"),
 		strings.Contains(err.Error(), "http3: headers too large"): // they have no type; the second is after unpacking
 		return probe.Fail(stage, probe.ReasonHeadersTooLarge, wrapped)
-	case errors.As(err, &transport) && transport.Remote && transport.ErrorCode.IsCryptoError():
+	case isTransport && transport.Remote && transport.ErrorCode.IsCryptoError():
 		return network.Classify(ctx, stage, tlsError(transport)) // a server refuses our certificate only after the handshake
-	case probe.Is[*quic.StreamError](err), probe.Is[*quic.ApplicationError](err), probe.Is[*quic.TransportError](err), probe.Is[*http3.Error](err):
+	case isTransport, probe.Is[*quic.StreamError](err), probe.Is[*quic.ApplicationError](err), probe.Is[*http3.Error](err):
 		return probe.Fail(stage, probe.ReasonProtocolError, wrapped)
 	case stage == probe.StageBody && errors.Is(err, io.ErrUnexpectedEOF): // the stream ended, not the connection
 		return probe.Failf(stage, probe.ReasonProtocolError, "%s over HTTP/3: it is shorter than its Content-Length", doing(stage))

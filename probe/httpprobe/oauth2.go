@@ -2,6 +2,7 @@ package httpprobe
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,6 @@ import (
 	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
-	"rollcall/redact"
 )
 
 const (
@@ -39,7 +39,7 @@ type tokenSource struct {
 	url       string // of the token server, its host in its one form
 	secret    secret // or the private key
 	algorithm *jwt.SigningMethodRSA
-	client    *prober // reaches the token server
+	client    *prober // reaches the token server, and expects nothing
 
 	lock  chan struct{} // holds one value during a fetch; it guards the fields below
 	grant func(context.Context) oauth2.TokenSource
@@ -72,26 +72,23 @@ func compileOAuth2(o *config.OAuth2) (*tokenSource, error) {
 	default:
 		f.Unusablef("grant_type", "%q is unknown; accepted: %s, %s", o.GrantType, grantClientCredentials, grantJWTBearer)
 	}
-	client, err := compileTokenClient(o)
+	client := Options{IPProtocol: "ip4", IPProtocolFallback: true, SkipResolvePhaseWithProxy: true}
+	client.HTTPClientConfig.TLSConfig, client.HTTPClientConfig.ProxyConfig = o.TLSConfig, o.ProxyConfig
+	made, err := client.Compile()
 	f.Join(err)
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
-	s.client = client
+	s.client = made.(*prober)
 	return s, nil
 }
 
 // compileSigning checks what signs the assertions of a JWT grant (RFC 7523).
 func (s *tokenSource) compileSigning() error {
 	var f option.Collector
-	switch s.options.SignatureAlgorithm {
-	case "", "RS256":
-		s.algorithm = jwt.SigningMethodRS256
-	case "RS384":
-		s.algorithm = jwt.SigningMethodRS384
-	case "RS512":
-		s.algorithm = jwt.SigningMethodRS512
-	default:
+	var known bool
+	s.algorithm, known = jwt.GetSigningMethod(cmp.Or(s.options.SignatureAlgorithm, "RS256")).(*jwt.SigningMethodRSA)
+	if !known {
 		f.Addf("signature_algorithm", "%q is unknown; accepted: RS256, RS384, RS512", s.options.SignatureAlgorithm)
 	}
 	if key, err := s.secret.raw(); err == nil {
@@ -100,18 +97,6 @@ func (s *tokenSource) compileSigning() error {
 		}
 	}
 	return f.Err()
-}
-
-// compileTokenClient makes what reaches the token server: a prober without any expectations.
-func compileTokenClient(o *config.OAuth2) (*prober, error) {
-	options := Options{IPProtocol: "ip4", IPProtocolFallback: true, SkipResolvePhaseWithProxy: true}
-	options.HTTPClientConfig.TLSConfig = o.TLSConfig
-	options.HTTPClientConfig.ProxyConfig = o.ProxyConfig
-	p, err := options.Compile()
-	if err != nil {
-		return nil, err
-	}
-	return p.(*prober), nil
 }
 
 // authorize implements authorizer.
@@ -159,12 +144,8 @@ func (s *tokenSource) newGrant(key []byte) func(context.Context) oauth2.TokenSou
 		}
 		return c.TokenSource
 	}
-	issuer := o.Iss
-	if issuer == "" {
-		issuer = o.ClientID
-	}
 	c := &config.JwtGrantTypeConfig{
-		Iss: issuer, Subject: o.ClientID, Audience: o.Audience, PrivateClaims: o.Claims, Scopes: o.Scopes,
+		Iss: cmp.Or(o.Iss, o.ClientID), Subject: o.ClientID, Audience: o.Audience, PrivateClaims: o.Claims, Scopes: o.Scopes,
 		PrivateKey: key, PrivateKeyID: o.ClientCertificateKeyID, SigningAlgorithm: s.algorithm,
 		TokenURL: s.url, EndpointParams: parameters,
 	}
@@ -194,21 +175,18 @@ func (s *tokenSource) fetch(ctx context.Context, g probe.Guard) (*oauth2.Token, 
 
 // tokenError says why there is no token, without what the server's text may quote: the secret that it was sent.
 func tokenError(ctx context.Context, err error) error {
-	var (
-		failure *probe.Failure
-		denied  *probe.DeniedError
-		refused *oauth2.RetrieveError
-	)
+	denied, isDenied := errors.AsType[*probe.DeniedError](err)
+	refused, isRefused := errors.AsType[*oauth2.RetrieveError](err)
 	switch {
-	case errors.As(err, &failure):
-		return atStage(probe.StageRequest, "fetching a token", failure)
-	case errors.As(err, &denied):
+	case probe.Is[*probe.Failure](err):
+		return atStage(probe.StageRequest, "fetching a token", err)
+	case isDenied:
 		return probe.Failf(probe.StageRequest, probe.ReasonDenied, "fetching a token: %w", denied.Err)
 	case probe.IsClassified(err):
 		return err
 	case ctx.Err() != nil:
 		return network.Classify(ctx, probe.StageRequest, fmt.Errorf("fetching a token: %w", ctx.Err()))
-	case errors.As(err, &refused) && refused.Response != nil:
+	case isRefused && refused.Response != nil:
 		code := refused.ErrorCode
 		if !slices.Contains(tokenErrors, code) {
 			code = "no reason that RFC 6749 knows"
@@ -230,7 +208,7 @@ type tokenTransport struct {
 	ctx    context.Context
 	client *prober
 	guard  probe.Guard
-	sent   []string // the secrets of its requests, in the forms that they had
+	sent   []string // the secrets of its requests
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -242,9 +220,6 @@ func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	for name, values := range r.Header {
 		for _, value := range values {
 			req.fields = append(req.fields, field{name, value})
-			if redact.IsCredential(name) {
-				t.sent = append(t.sent, redact.CredentialForms(value)...)
-			}
 		}
 	}
 	if r.Body != nil {
@@ -254,16 +229,15 @@ func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		req.body = body
-		if form, err := url.ParseQuery(string(body)); err == nil {
-			for name, values := range form {
-				if name == "assertion" || redact.IsCredential(name) {
-					t.sent = append(t.sent, values...)
-				}
-			}
-		}
 	}
-	asked := run{p: t.client, req: probe.Request{Guard: t.guard}, result: probe.Result{HTTP: new(probe.HTTPFacts)}, target: r.URL}
-	defer asked.close(true)
+	asked := run{
+		p: t.client, req: probe.Request{Guard: t.guard}, result: probe.Result{HTTP: new(probe.HTTPFacts)}, target: r.URL,
+		sentFields: req.fields, sentBody: req.body,
+	}
+	defer func() {
+		t.sent = append(t.sent, asked.redactions()...)
+		asked.close(true)
+	}()
 	if err := asked.connect(t.ctx, &hop{url: r.URL, body: req.body, sameHost: true}); err != nil {
 		return nil, err
 	}
@@ -277,7 +251,6 @@ func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return &http.Response{
-		StatusCode: resp.status, Status: fmt.Sprint(resp.status), Proto: resp.proto, ProtoMajor: resp.major, ProtoMinor: resp.minor,
-		Header: resp.header, Body: io.NopCloser(bytes.NewReader(sink.Kept)), ContentLength: int64(len(sink.Kept)), Request: r,
+		StatusCode: resp.status, Header: resp.header, Body: io.NopCloser(bytes.NewReader(sink.Kept)), Request: r,
 	}, nil
 }

@@ -143,11 +143,6 @@ func (p *prober) Locate(target string) (probe.Destination, error) {
 	via, err := p.proxy.choose(u)
 	return probe.Destination{
 		Host: u.Hostname(), Port: weburl.Port(u), Unresolved: via != nil && p.skipResolve,
-		Via: func(at netip.AddrPort) (*url.URL, error) {
-			if via == nil || !at.Addr().IsValid() {
-				return via, nil
-			}
-			return p.proxy.chooseFor(u.Scheme, at)
-		},
+		Via: func(at netip.AddrPort) (*url.URL, error) { return p.proxy.chooseFor(via, u.Scheme, at) },
 	}, err
 }

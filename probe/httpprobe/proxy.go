@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"syscall"
 
 	"github.com/prometheus/common/config"
@@ -51,7 +50,7 @@ func compileProxy(c *config.ProxyConfig) (*proxyClient, error) {
 	p := &proxyClient{policy: network.Resolver{Prefer: "ip4", Fallback: true}}
 	for _, key := range slices.Sorted(maps.Keys(c.ProxyConnectHeader)) {
 		for i, value := range c.ProxyConnectHeader[key] {
-			if checkField(&f, fmt.Sprintf("proxy_connect_header.%s[%d]", key, i), key, string(value)) {
+			if checkField(&f, option.Index("proxy_connect_header."+key, i), key, string(value)) {
 				p.connectHeader = append(p.connectHeader, field{http.CanonicalHeaderKey(key), string(value)})
 			}
 		}
@@ -107,32 +106,34 @@ func (c *proxyClient) choose(u *url.URL) (*url.URL, error) {
 	return chosen, nil
 }
 
-// chooseFor is choose for the address that a URL's host has: no_proxy may spare the address, too.
-func (c *proxyClient) chooseFor(scheme string, at netip.AddrPort) (*url.URL, error) {
+// chooseFor is choose for the address that the host of a URL with the proxy via has, if that is known: no_proxy may spare the
+// address, too.
+func (c *proxyClient) chooseFor(via *url.URL, scheme string, at netip.AddrPort) (*url.URL, error) {
+	if via == nil || !at.Addr().IsValid() {
+		return via, nil
+	}
 	return c.choose(&url.URL{Scheme: scheme, Host: at.String()})
 }
 
-// dial makes a connection to u through the proxy. The guard judges the target, not the proxy, which the
+// dialProxy makes a connection to u through the proxy. The guard judges the target, not the proxy, which the
 // configuration names; dest's address is not valid when the proxy is to resolve u's host.
-func (c *proxyClient) dial(ctx context.Context, p *prober, g probe.Guard, via, u *url.URL, dest netip.AddrPort) (link, error) {
-	if err := probe.Allow(g, u.Hostname(), dest); err != nil {
+func (r *run) dialProxy(ctx context.Context, u *url.URL, dest netip.AddrPort) (link, error) {
+	if err := probe.Allow(r.req.Guard, u.Hostname(), dest); err != nil {
 		return link{}, err
 	}
-	// The proxy gets the address that was judged: a name it would resolve again, and perhaps differently.
-	host := u.Hostname()
-	if dest.Addr().IsValid() {
-		host = dest.Addr().String()
+	target := dest.String() // what was judged: a name the proxy would resolve again, and perhaps differently
+	if !dest.Addr().IsValid() {
+		target = net.JoinHostPort(u.Hostname(), fmt.Sprint(dest.Port()))
 	}
-	target := net.JoinHostPort(host, strconv.Itoa(int(dest.Port())))
-	l, err := c.reach(ctx, p, via)
+	l, err := r.reachProxy(ctx)
 	if err != nil {
 		return link{}, atStage(probe.StageProxy, "reaching the proxy", err)
 	}
 	switch {
-	case via.Scheme == "socks5" || via.Scheme == "socks5h":
-		err = socks(ctx, l.raw, via, target)
-	case u.Scheme == "https" || p.tunnels:
-		err = c.tunnel(ctx, p, l.conn(), via, target)
+	case isSOCKS(r.via):
+		err = r.socks(ctx, l.raw, target)
+	case u.Scheme == "https" || r.p.tunnels:
+		err = r.tunnel(ctx, l.conn(), target)
 	default:
 		l.authority = weburl.HostHeader(&url.URL{Scheme: u.Scheme, Host: target})
 	}
@@ -155,41 +156,43 @@ type tunnelled struct {
 
 func (t tunnelled) Close() error { return t.below.Close() }
 
-// reach connects to the proxy itself.
-func (c *proxyClient) reach(ctx context.Context, p *prober, via *url.URL) (link, error) {
-	host := via.Hostname()
-	found, err := c.policy.Resolve(ctx, host)
+// reachProxy connects to the proxy itself.
+func (r *run) reachProxy(ctx context.Context) (link, error) {
+	host := r.via.Hostname()
+	found, err := r.p.proxy.policy.Resolve(ctx, host)
 	if err != nil {
 		return link{}, err
 	}
 	dial := func(ctx context.Context) (net.Conn, error) {
-		return network.Dial(ctx, nil, "tcp", host, netip.AddrPortFrom(found.Addr, proxyPort(via)), p.source)
+		return network.Dial(ctx, nil, "tcp", host, netip.AddrPortFrom(found.Addr, proxyPort(r.via)), r.p.source)
 	}
 	raw, err := dial(ctx)
-	if err != nil || via.Scheme != "https" {
+	if err != nil || r.via.Scheme != "https" {
 		return link{raw: raw}, err
 	}
-	secured, err := p.tls.Secure(ctx, raw, tlsclient.Hello{ServerName: host, Secret: true}, dial)
+	secured, err := r.p.tls.Secure(ctx, raw, tlsclient.Hello{ServerName: host, Secret: true}, dial)
 	return link{raw: secured.Raw, tls: secured.Conn}, err
 }
 
+func isSOCKS(proxy *url.URL) bool { return proxy.Scheme == "socks5" || proxy.Scheme == "socks5h" }
+
 func proxyPort(u *url.URL) uint16 {
-	if u.Port() == "" && (u.Scheme == "socks5" || u.Scheme == "socks5h") {
+	if u.Port() == "" && isSOCKS(u) {
 		return 1080
 	}
 	return weburl.Port(u)
 }
 
 // tunnel asks the proxy for a connection to the target.
-func (c *proxyClient) tunnel(ctx context.Context, p *prober, conn net.Conn, via *url.URL, target string) error {
-	c1 := p.http1Conns.Get().(*http1Conn)
-	defer p.release(c1)
+func (r *run) tunnel(ctx context.Context, conn net.Conn, target string) error {
+	c1 := r.p.http1Conns.Get().(*http1Conn)
+	defer r.p.release(c1)
 	req := &request{
-		method: http.MethodConnect, url: via, tunnel: target, host: target, userAgent: p.headers.userAgent,
-		fields: slices.Clone(c.connectHeader),
+		method: http.MethodConnect, url: r.via, host: target, userAgent: r.p.headers.userAgent,
+		fields: slices.Clone(r.p.proxy.connectHeader),
 	}
-	if via.User != nil {
-		req.fields = append(req.fields, field{"Proxy-Authorization", userinfoCredentials(via.User)})
+	if r.via.User != nil {
+		req.fields = append(req.fields, field{"Proxy-Authorization", userinfoCredentials(r.via.User)})
 	}
 	resp, err := c1.exchange(ctx, conn, req)
 	if err != nil {
@@ -205,39 +208,35 @@ func (c *proxyClient) tunnel(ctx context.Context, p *prober, conn net.Conn, via 
 }
 
 // socks asks a SOCKS5 proxy, over conn, for a connection to the target.
-func socks(ctx context.Context, conn net.Conn, via *url.URL, target string) error {
+func (r *run) socks(ctx context.Context, conn net.Conn, target string) error {
 	var auth *proxy.Auth
-	if via.User != nil {
-		password, _ := via.User.Password()
-		auth = &proxy.Auth{User: via.User.Username(), Password: password}
+	if user := r.via.User; user != nil {
+		password, _ := user.Password()
+		auth = &proxy.Auth{User: user.Username(), Password: password}
 	}
-	dialer, err := proxy.SOCKS5("tcp", via.Host, auth, connected{conn})
+	dialer, err := proxy.SOCKS5("tcp", r.via.Host, auth, nil)
 	if err == nil {
-		_, err = dialer.(proxy.ContextDialer).DialContext(ctx, "tcp", target)
+		_, err = dialer.(dialerWithConn).DialWithConn(ctx, conn, "tcp", target)
 	}
 	if err == nil {
 		return nil
 	}
 	err = fmt.Errorf("asking the SOCKS proxy for a connection: %w", err)
 	classified := network.Classify(ctx, probe.StageProxy, err)
-	var errno syscall.Errno
-	if probe.HasReason(classified, probe.ReasonNetworkError) && !errors.As(err, &errno) {
+	if probe.HasReason(classified, probe.ReasonNetworkError) && !probe.Is[syscall.Errno](err) {
 		return probe.Fail(probe.StageProxy, probe.ReasonProxyRefused, err)
 	}
 	return classified
 }
 
-// connected hands the SOCKS client the connection that we have made.
-type connected struct{ conn net.Conn }
-
-func (c connected) Dial(string, string) (net.Conn, error) { return c.conn, nil }
-
-func (c connected) DialContext(context.Context, string, string) (net.Conn, error) { return c.conn, nil }
+// dialerWithConn is the SOCKS client, whose type is internal, as one that uses the connection that we have made.
+type dialerWithConn interface {
+	DialWithConn(ctx context.Context, conn net.Conn, network, address string) (net.Addr, error)
+}
 
 // atStage moves a failure to another stage: the steps of reaching a proxy are not those of reaching the target.
 func atStage(stage probe.Stage, doing string, err error) error {
-	var failure *probe.Failure
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*probe.Failure](err); ok {
 		return probe.Fail(stage, failure.Reason, fmt.Errorf("%s: %w", doing, failure.Err))
 	}
 	return err

@@ -1,11 +1,12 @@
 package httpprobe
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"strings"
-	"time"
 
 	"golang.org/x/net/publicsuffix"
 
@@ -24,8 +25,7 @@ const (
 	maxCookieHeader = 16 << 10
 )
 
-// redirect reads where an answer leads. Without follow the answer is the last one; a failure beside it says why it
-// may not be judged.
+// redirect reads where an answer leads. Without follow the answer is the last one; an error says why it may not be judged.
 func (r *run) redirect(h *hop, resp *response) (next hop, follow bool, err error) {
 	switch resp.status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -44,11 +44,11 @@ func (r *run) redirect(h *hop, resp *response) (next hop, follow bool, err error
 		return hop{}, false, probe.Failf(probe.StageRedirect, probe.ReasonTooManyRedirects, "stopped after %d redirects", maxRedirects)
 	}
 	u, err := parseLocation(h.url, location)
-	if err != nil {
-		return hop{}, false, err
+	if err == nil && r.p.http3 && u.Scheme == "http" {
+		err = errors.New("the redirect leads to http, and the module asks by HTTP/3 alone")
 	}
-	if r.p.http3 && u.Scheme == "http" {
-		return hop{}, false, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads to http, and the module asks by HTTP/3 alone")
+	if err != nil {
+		return hop{}, false, probe.Fail(probe.StageRedirect, probe.ReasonBadRedirect, err)
 	}
 	next = hop{url: u, method: h.method, body: h.body, bodyDropped: h.bodyDropped, sameHost: r.keepsHost(h, u), referer: r.referer(h, u)}
 	if resp.status < http.StatusTemporaryRedirect {
@@ -57,23 +57,24 @@ func (r *run) redirect(h *hop, resp *response) (next hop, follow bool, err error
 			next.method = http.MethodGet
 		}
 	}
-	return next, true, r.setCookies(h, resp)
+	r.setCookies(h, resp)
+	return next, true, nil
 }
 
 // parseLocation resolves a Location header against the URL that it answers.
 func parseLocation(from *url.URL, location string) (*url.URL, error) {
 	if len(location) > maxLocation {
-		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is %d bytes long", len(location))
+		return nil, fmt.Errorf("the redirect's Location is %d bytes long", len(location))
 	}
 	u, err := from.Parse(network.EscapeLocation(location))
 	if err != nil {
-		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect's Location is not a URL: %w", weburl.Cause(err))
+		return nil, fmt.Errorf("the redirect's Location is not a URL: %w", weburl.Cause(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
-		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads to the scheme %q; followed: http, https", cut(u.Scheme))
+		return nil, fmt.Errorf("the redirect leads to the scheme %q; followed: http, https", cut(u.Scheme))
 	}
 	if err := weburl.Clean(u); err != nil {
-		return nil, probe.Failf(probe.StageRedirect, probe.ReasonBadRedirect, "the redirect leads nowhere: %w", err)
+		return nil, fmt.Errorf("the redirect leads nowhere: %w", err)
 	}
 	return u, nil
 }
@@ -87,34 +88,30 @@ func (r *run) keepsHost(h *hop, u *url.URL) bool {
 // referer is where the redirect came from, as net/http does: not when leaving an encrypted hop
 // for a plain one, and never with userinfo.
 func (r *run) referer(h *hop, u *url.URL) string {
+	own := r.p.headers.referer
 	switch {
 	case h.url.Scheme == "https" && u.Scheme == "http":
 		return ""
-	case r.p.headers.referer != "":
-		if r.keepsHost(h, u) {
-			return r.p.headers.referer
-		}
+	case own == "":
+		return weburl.Shown(h.url)
+	case r.keepsHost(h, u):
+		return own
+	default:
 		return ""
 	}
-	return weburl.Shown(h.url)
 }
 
 // setCookies keeps what a redirect sets for the hops to come.
-func (r *run) setCookies(h *hop, resp *response) error {
+func (r *run) setCookies(h *hop, resp *response) {
 	lines := resp.header["Set-Cookie"]
 	if len(lines) == 0 {
-		return nil
+		return
 	}
 	if r.jar == nil {
-		jar, err := cookiejar.New(&cookiejar.Options{PublicSuffixList: publicsuffix.List})
-		if err != nil {
-			return err
-		}
-		r.jar = jar
+		r.jar, _ = cookiejar.New(&cookiejar.Options{PublicSuffixList: publicsuffix.List}) // its error is always nil
 	}
 	limited := http.Response{Header: http.Header{"Set-Cookie": lines[:min(len(lines), maxSetCookies)]}}
 	r.jar.SetCookies(h.url, limited.Cookies())
-	return nil
 }
 
 // cookies is h's Cookie header: the module's own and those that redirects set for h's host.
@@ -139,17 +136,4 @@ func (r *run) cookies(h *hop) string {
 		b.WriteString((&http.Cookie{Name: c.Name, Value: c.Value, Quoted: c.Quoted}).String())
 	}
 	return b.String()
-}
-
-// lastModified reads the header of this name; the zero Time when it is not valid.
-func lastModified(header http.Header) time.Time {
-	value := header.Get("Last-Modified")
-	if value == "" {
-		return time.Time{}
-	}
-	t, err := http.ParseTime(value)
-	if err != nil {
-		return time.Time{}
-	}
-	return t
 }

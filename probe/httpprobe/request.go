@@ -1,25 +1,27 @@
 package httpprobe
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
+	"rollcall/probe"
 	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/option"
+	"rollcall/redact"
 )
 
 // request is one request of a hop, whatever version of HTTP carries it.
 type request struct {
 	method string
 	url    *url.URL
-	host   string // the Host header
+	host   string // the Host header; of CONNECT, after which the connection stays open, also what it asks for
 	// authority, when not empty, stands in the request line, which has the whole URL: the request goes to a proxy.
 	authority string
-	// tunnel: the request is a CONNECT for this host:port, and the connection stays open.
-	tunnel    string
 	userAgent string // empty: none
 	fields    []field
 	upgrade   bool // fields ask for another protocol
@@ -45,12 +47,7 @@ func (b requestBody) get() ([]byte, error) {
 }
 
 // hostOverride is the Host header that replaces the URL's, empty when none does.
-func (r *run) hostOverride() string {
-	if r.req.Hostname != "" {
-		return r.req.Hostname
-	}
-	return r.p.headers.host
-}
+func (r *run) hostOverride() string { return cmp.Or(r.req.Hostname, r.p.headers.host) }
 
 // request composes what h sends.
 func (r *run) request(h *hop) (*request, error) {
@@ -58,9 +55,7 @@ func (r *run) request(h *hop) (*request, error) {
 	var err error
 	fields := r.fields[:0]
 	if h.sameHost {
-		if host := r.hostOverride(); host != "" {
-			out.host = host
-		}
+		out.host = cmp.Or(r.hostOverride(), out.host)
 		out.upgrade = r.p.headers.upgrade
 		fields, err = r.p.headers.appendTo(fields)
 	} else {
@@ -70,7 +65,7 @@ func (r *run) request(h *hop) (*request, error) {
 		return nil, err
 	}
 	if h.bodyDropped {
-		fields = withoutContent(fields)
+		fields = slices.DeleteFunc(fields, func(f field) bool { return strings.HasPrefix(f.name, "Content-") })
 	}
 	if r.credentials != "" {
 		fields = append(fields, field{"Authorization", r.credentials})
@@ -87,7 +82,7 @@ func (r *run) request(h *hop) (*request, error) {
 	return out, nil
 }
 
-// throughProxy makes r one to the proxy, where the connection ends at one that wants whole URLs.
+// throughProxy makes out one to the proxy, where the connection ends at one that wants whole URLs.
 func (r *run) throughProxy(out *request) {
 	out.authority = r.link.authority
 	if out.authority != "" && r.via.User != nil {
@@ -125,10 +120,31 @@ func (r *run) renewCredentials(ctx context.Context) (bool, error) {
 	if err != nil || renewed == r.credentials {
 		return false, err
 	}
-	if r.req.Trace != nil {
-		r.req.Trace.Step("the answer is 401: asking again with a new token")
-	}
+	r.req.Trace.Step("the answer is 401: asking again with a new token")
 	return true, nil
+}
+
+// redactions are the secrets that the run has sent so far. They are collected only when there is text to be shown, and before
+// the next request.
+func (r *run) redactions() []string {
+	for _, f := range r.sentFields {
+		if redact.IsCredential(f.name) || slices.Contains(r.p.headers.secret, f.name) {
+			r.secrets = append(r.secrets, redact.CredentialForms(f.value)...)
+		}
+	}
+	if len(r.sentBody) > 0 {
+		r.secrets = append(r.secrets, probe.SentSecrets(string(r.sentBody))...)
+	}
+	r.sentFields, r.sentBody = nil, nil
+	if r.via != nil && r.via.User != nil {
+		r.secrets = append(r.secrets, redact.CredentialForms(userinfoCredentials(r.via.User))...)
+	}
+	if proxy := r.p.proxy; proxy != nil {
+		for _, f := range proxy.connectHeader {
+			r.secrets = append(r.secrets, redact.CredentialForms(f.value)...)
+		}
+	}
+	return r.secrets
 }
 
 // appendHead writes the request line and the header. Every value in it was checked: no line break can get in.
@@ -136,8 +152,8 @@ func (r *request) appendHead(b []byte) []byte {
 	b = append(b, r.method...)
 	b = append(b, ' ')
 	switch {
-	case r.tunnel != "":
-		b = append(b, r.tunnel...)
+	case r.method == http.MethodConnect:
+		b = append(b, r.host...)
 	case r.authority != "":
 		b = append(append(append(b, r.url.Scheme...), "://"...), r.authority...)
 		b = append(b, r.url.RequestURI()...)
@@ -158,7 +174,7 @@ func (r *request) appendHead(b []byte) []byte {
 		b = appendField(b, f.name, f.value)
 	}
 	switch {
-	case r.tunnel != "":
+	case r.method == http.MethodConnect:
 		return append(b, "\r\n"...)
 	case r.upgrade:
 		return append(b, "Connection: Upgrade\r\n\r\n"...)

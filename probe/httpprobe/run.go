@@ -76,10 +76,12 @@ type run struct {
 	secrets    []string // of the requests before
 }
 
-// session is a connection that carries HTTP/2 or HTTP/3. close ends it and waits for its goroutines.
+// session is a connection that carries HTTP/2 or HTTP/3.
 type session interface {
 	exchange(ctx context.Context, req *request) (*response, error)
-	close()
+	taken(n int) // notes that so much of the body was read
+	classify(ctx context.Context, stage probe.Stage, err error) error
+	close() // waits for its goroutines
 }
 
 // finalURL is the hop's URL as it is shown. One that is the target's is that string: the result is kept for each target.
@@ -117,12 +119,10 @@ func (r *run) follow(ctx context.Context, target *url.URL) error {
 			r.result.HTTP.FinalURL = r.finalURL(&h)
 			return err
 		}
-		secrets := r.redactions() // before the next request takes their place
+		r.hangUp()
 		if r.req.Trace != nil {
-			r.req.Trace.Step("the answer, %d, redirects to %s", resp.status, redact.URLs(redact.Text(weburl.Shown(next.url), secrets...)))
+			r.req.Trace.Step("the answer, %d, redirects to %s", resp.status, redact.URLs(redact.Text(weburl.Shown(next.url), r.secrets...)))
 		}
-		r.close(true)
-		r.result.TLS = nil // what the hop before presented is not about the answer
 		h = next
 	}
 }
@@ -134,8 +134,7 @@ func (r *run) refusedByProxy(resp *response) bool {
 
 // deniedByRedirect makes a refusal by the guard the target's failure when it is a redirect that leads there.
 func (r *run) deniedByRedirect(err error) error {
-	var denied *probe.DeniedError
-	if r.result.HTTP.Redirects > 0 && errors.As(err, &denied) {
+	if denied, ok := errors.AsType[*probe.DeniedError](err); ok && r.result.HTTP.Redirects > 0 {
 		return probe.Failf(probe.StageRedirect, probe.ReasonDenied, "following a redirect: %w", denied.Err)
 	}
 	return err
@@ -149,12 +148,9 @@ func (r *run) ask(ctx context.Context, h *hop) (*response, error) {
 	if err == nil || !errors.Is(err, errNotProcessed) && !errors.Is(err, errHTTP1Required) {
 		return resp, err
 	}
-	if r.req.Trace != nil {
-		r.req.Trace.Step("asking once more on a new connection: %s", redact.Text(err.Error(), r.redactions()...))
-	}
+	r.hangUp()
+	r.req.Trace.Step("asking once more on a new connection: %s", redact.Text(err.Error(), r.secrets...))
 	r.http1Only = errors.Is(err, errHTTP1Required)
-	r.close(true)
-	r.result.TLS = nil
 	return r.askOnce(ctx, h)
 }
 
@@ -186,9 +182,7 @@ func (r *run) askWithNewToken(ctx context.Context, h *hop, resp *response) (*res
 	if err != nil || !renewed {
 		return resp, err
 	}
-	r.redactions() // of the first request: the second takes their place
-	r.close(true)
-	r.result.TLS = nil
+	r.hangUp()
 	return r.ask(ctx, h)
 }
 
@@ -205,6 +199,13 @@ func (r *run) exchange(ctx context.Context, req *request) (*response, error) {
 	}
 	r.http1 = r.p.http1Conns.Get().(*http1Conn)
 	return r.http1.exchange(ctx, r.link.conn(), req)
+}
+
+// hangUp makes room for the next request: what this server presented is not about that one's answer.
+func (r *run) hangUp() {
+	r.redactions()
+	r.close(true)
+	r.result.TLS = nil
 }
 
 // close ends the hop's connection; what was read from it is void then. With notify a TLS connection sends close_notify.
@@ -248,7 +249,9 @@ func (r *run) judge(ctx context.Context, resp *response, stop error) error {
 	facts.StatusCode, facts.ContentLength = resp.status, resp.contentLength
 	facts.VersionMajor, facts.VersionMinor = resp.major, resp.minor
 	facts.TLS = r.result.TLS != nil
-	facts.LastModified = lastModified(resp.header)
+	if value := resp.header.Get("Last-Modified"); value != "" {
+		facts.LastModified, _ = http.ParseTime(value) // the zero Time when it is not valid
+	}
 	if stop != nil {
 		return stop
 	}
@@ -267,12 +270,12 @@ func (r *run) judge(ctx context.Context, resp *response, stop error) error {
 	if err != nil && (verdict == nil || !probe.Is[*probe.Failure](err)) {
 		return err
 	}
-	if verdict == nil && sink.Keep && checks.UsesCEL() && len(sink.Kept) > bodyBuffer {
+	if sink.Keep && checks.UsesCEL() && len(sink.Kept) > bodyBuffer {
 		if err := probe.LimitOf(ctx).Hold(int64(len(sink.Kept)) * parsedJSON); err != nil {
 			return err
 		}
 	}
-	if verdict == nil && sink.Keep {
+	if sink.Keep {
 		verdict = checks.Body(&m, sink.Kept, facts)
 	}
 	if verdict == nil {

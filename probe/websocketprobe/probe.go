@@ -30,11 +30,7 @@ type Options struct {
 }
 
 // Header is the values of a header: a text, or lists.
-type Header struct {
-	Values  []string        `yaml:"values,omitempty"`
-	Secrets []config.Secret `yaml:"secrets,omitempty"`
-	Files   []string        `yaml:"files,omitempty"`
-}
+type Header config.Header
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (h *Header) UnmarshalText(text []byte) error {
@@ -78,11 +74,11 @@ func (o *Options) Compile() (probe.Prober, error) {
 		}
 	}
 	client := httpprobe.ClientOptions{
-		HTTPConfig: o.HTTPConfig, Headers: map[string]string{}, MoreHeaders: &config.Headers{Headers: map[string]config.Header{}},
+		HTTPConfig: o.HTTPConfig, Headers: map[string]string{}, MoreHeaders: map[string]config.Header{},
 		IPProtocol: o.IPProtocol, IPProtocolFallback: o.IPProtocolFallback,
 	}
 	if own := o.HTTPConfig.HTTPHeaders; own != nil {
-		maps.Copy(client.MoreHeaders.Headers, own.Headers)
+		maps.Copy(client.MoreHeaders, own.Headers)
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.Headers)) {
 		h, name := o.Headers[key], http.CanonicalHeaderKey(key)
@@ -98,7 +94,7 @@ func (o *Options) Compile() (probe.Prober, error) {
 		case len(h.Secrets) == 1 && len(h.Values)+len(h.Files) == 0:
 			client.Headers[key] = string(h.Secrets[0])
 		default:
-			client.MoreHeaders.Headers[key] = config.Header{Values: h.Values, Secrets: h.Secrets, Files: h.Files}
+			client.MoreHeaders[key] = config.Header(h)
 		}
 	}
 	made, err := client.Compile()
@@ -109,20 +105,20 @@ func (o *Options) Compile() (probe.Prober, error) {
 	return &prober{client: made, turns: o.QueryResponse}, nil
 }
 
+// httpSchemes are those that a target may have, and what they are in HTTP.
+var httpSchemes = map[string]string{"ws": "http", "wss": "https", "http": "http", "https": "https"}
+
 // httpTarget makes an http URL of a target, which keeps its host, port and path.
 func httpTarget(target string) (string, error) {
 	scheme, rest, ok := strings.Cut(target, "://")
-	switch {
-	case !ok:
-		return target, nil
-	case strings.EqualFold(scheme, "ws"):
-		return "http://" + rest, nil
-	case strings.EqualFold(scheme, "wss"):
-		return "https://" + rest, nil
-	case strings.EqualFold(scheme, "http"), strings.EqualFold(scheme, "https"):
+	if !ok {
 		return target, nil
 	}
-	return "", probe.BadTarget(network.SchemeHint(scheme, "websocket") + "; a websocket module takes ws://, wss:// or no scheme")
+	as, known := httpSchemes[strings.ToLower(scheme)]
+	if !known {
+		return "", probe.BadTarget(network.SchemeHint(scheme, "websocket") + "; a websocket module takes ws://, wss:// or no scheme")
+	}
+	return as + "://" + rest, nil
 }
 
 // Locate implements probe.Locator.
@@ -137,26 +133,18 @@ func (p *prober) Locate(target string) (probe.Destination, error) {
 // Probe connects, makes the opening handshake and holds the conversation.
 func (p *prober) Probe(ctx context.Context, req probe.Request) (probe.Result, error) {
 	start := time.Now()
-	target, err := httpTarget(req.Target)
-	if err != nil {
+	var err error
+	if req.Target, err = httpTarget(req.Target); err != nil {
 		return probe.Result{}, err
 	}
-	u, err := p.client.ParseTarget(target)
-	if err != nil {
-		return probe.Result{}, err
-	}
-	u.Fragment = "" // it is not sent (RFC 6455, 3)
-	opened, err := p.client.Open(ctx, req, u)
+	opened, err := p.client.Open(ctx, req)
 	defer func() { opened.Close() }() // also after an error
 	r := opened.Result
-	hops := 0
-	if r.HTTP != nil {
-		hops = r.HTTP.Hops
-	}
-	r.HTTP, r.WebSocket = nil, &probe.WebSocketFacts{Tried: hops > 0}
+	r.WebSocket = &probe.WebSocketFacts{Tried: r.HTTP.Hops > 0}
+	r.HTTP = nil
 	if err != nil {
 		return r.Settle(err)
 	}
-	s := session{p: p, opened: opened, r: &r, trace: req.Trace, start: start}
+	s := session{p: p, opened: opened, r: r, trace: req.Trace, start: start}
 	return r.Settle(opened.Redact(s.run(ctx)))
 }

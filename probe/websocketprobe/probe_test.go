@@ -293,6 +293,17 @@ func TestHostilePeers(t *testing.T) {
 		r := probetest.Ask(t, m, probe.Request{Target: "ws://" + addr.String(), Timeout: 3 * probetest.Soon})
 		probetest.WantDown(t, r, conversation, probe.ReasonTimeout)
 	})
+	t.Run("refuses, and never sends the body", func(t *testing.T) {
+		addr := probetest.Listen(t, answers(func(c net.Conn) {
+			io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n")
+			probetest.Drain(c)
+		}))
+		r := probetest.Ask(t, module(t), probe.Request{Target: "ws://" + addr.String(), Timeout: time.Minute})
+		probetest.WantDown(t, r, probe.StageCheck, probe.ReasonStatusCode)
+		if r.Duration > 30*time.Second {
+			t.Errorf("it took %s", r.Duration)
+		}
+	})
 	t.Run("never closes", func(t *testing.T) {
 		addr := probetest.Listen(t, raw(probetest.Drain))
 		probetest.WantUp(t, probetest.Ask(t, module(t), probe.Request{Target: "ws://" + addr.String()}))

@@ -137,8 +137,7 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		if resp.StatusCode >= 200 {
-			resp.Body.Close()
-			resp.Body = http.NoBody
+			resp.Body = http.NoBody // nothing looks at it, and closing it would read it to its end
 			return resp, nil
 		}
 	}
@@ -190,13 +189,13 @@ func (s *session) broken(ctx context.Context, err error) error {
 	if f, ok := errors.AsType[*probe.Failure](s.stream.err); ok {
 		return f
 	}
-	var closed websocket.CloseError
+	closed, isClosed := errors.AsType[websocket.CloseError](err)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
 	case ctx.Err() != nil:
 		return probe.Fail(probe.StageConversation, probe.ReasonTimeout, errors.New("waiting for the peer: the time is up"))
-	case errors.As(err, &closed):
+	case isClosed:
 		return probe.Failf(probe.StageConversation, probe.ReasonConnectionClosed, "the peer closed with %d: %s", closed.Code, s.shown(closed.Reason))
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		return probe.Failf(probe.StageConversation, probe.ReasonConversationTooLong, "reading: a message of over %d bytes", maxConversation)

@@ -54,10 +54,11 @@ func (c *Checks) Head(m *option.Matcher, status int, header http.Header, facts *
 }
 
 func (c *Checks) badStatus(status int) error {
-	if len(c.Codes) == 0 {
-		return probe.Failf(probe.StageCheck, probe.ReasonStatusCode, "the status code is %d; valid: 2xx", status)
+	valid := "2xx"
+	if len(c.Codes) > 0 {
+		valid = strings.Trim(fmt.Sprint(c.Codes), "[]")
 	}
-	return probe.Failf(probe.StageCheck, probe.ReasonStatusCode, "the status code is %d; valid: %s", status, strings.Trim(fmt.Sprint(c.Codes), "[]"))
+	return probe.Failf(probe.StageCheck, probe.ReasonStatusCode, "the status code is %d; valid: %s", status, valid)
 }
 
 func (c *Checks) headers(m *option.Matcher, header http.Header) error {

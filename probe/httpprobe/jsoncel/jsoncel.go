@@ -147,8 +147,7 @@ func Decode(body []byte) (any, error) {
 	}
 	var document any
 	if err := json.Unmarshal(body, &document); err != nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 			return nil, fmt.Errorf("the body is not JSON: at byte %d: %w", syntax.Offset, err)
 		}
 		return nil, fmt.Errorf("the body is not JSON: %w", err)

@@ -22,10 +22,10 @@ const MaxShown = 2048
 // a service's name. Its errors are *TargetErrors and never quote a password.
 func Parse(target string) (*url.URL, error) {
 	if target == "" {
-		return nil, &probe.TargetError{Err: errors.New("the target is empty; accepted: a URL, e.g. https://example.com/path, or host:port")}
+		return nil, probe.BadTarget("is empty; accepted: a URL, e.g. https://example.com/path, or host:port")
 	}
 	if strings.ContainsFunc(target, isControl) {
-		return nil, &probe.TargetError{Err: errors.New("the target holds a control character")}
+		return nil, probe.BadTarget("holds a control character")
 	}
 	scheme, authority, rest := redact.SplitTarget(target)
 	switch scheme = strings.ToLower(scheme); scheme {
@@ -38,7 +38,7 @@ func Parse(target string) (*url.URL, error) {
 	u, err := url.Parse(scheme + "://" + numericPort(authority) + network.EscapeURL(rest))
 	if err != nil {
 		if strings.ContainsAny(authority, ":@") { // the port may be a password before a misspelt @
-			return nil, &probe.TargetError{Err: errors.New("the target is not a URL: its host or port is not valid (they are not shown, for they may hold a password)")}
+			return nil, probe.BadTarget("is not a URL: its host or port is not valid (they are not shown, for they may hold a password)")
 		}
 		return nil, &probe.TargetError{Err: fmt.Errorf("the target is not a URL: %w", Cause(err))}
 	}
@@ -125,24 +125,13 @@ func HostHeader(u *url.URL) string {
 	if !ownPort && !strings.Contains(host, "%") {
 		return u.Host
 	}
-	if host = withoutZone(host); strings.Contains(host, ":") {
+	if host, _, _ = strings.Cut(host, "%"); strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
 	if ownPort || port == "" {
 		return host
 	}
 	return host + ":" + port
-}
-
-func withoutZone(host string) string {
-	host, _, _ = strings.Cut(host, "%")
-	return host
-}
-
-// WithoutPort cuts the port off a Host header, and an IPv6 address's brackets.
-func WithoutPort(host string) string {
-	u := url.URL{Host: host}
-	return u.Hostname()
 }
 
 // Shown is u for people: without userinfo and fragment, and bounded.
@@ -158,8 +147,7 @@ func Shown(u *url.URL) string {
 
 // Cause is what url.Parse found wrong, without the URL that it quotes.
 func Cause(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}
 	return err
