@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"container/list"
 	"slices"
 	"time"
 
@@ -19,7 +20,8 @@ type Notification struct {
 	Outages []Outage           `json:"outages,omitempty"` // oldest first; at most the last one is open
 	Cert    *incident.Incident `json:"cert,omitempty"`    // a certificate that expires soon
 
-	since time.Time // when the oldest of what is owed came; zero: before this process began
+	since time.Time     // when the oldest of what is owed came; zero: before this process began
+	place *list.Element // in the queue's list of what is owed; nil: nothing is
 }
 
 // Outage is one incident of a target as a recipient knows it.

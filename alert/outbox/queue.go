@@ -33,8 +33,7 @@ type Queue struct {
 	Channel, Name string
 
 	targets  map[probe.Key]*Notification
-	pending  list.List // of the probe.Keys of which something is owed, the oldest first
-	queued   map[probe.Key]*list.Element
+	pending  list.List // of the *Notifications of which something is owed, the oldest first
 	overflow int
 	message  *Message // on its way; nil: none is
 	sending  bool     // an attempt is under way
@@ -55,10 +54,7 @@ type Queue struct {
 
 // NewQueue makes the queue of a recipient that knows nothing and is owed nothing.
 func NewQueue(channel, name string) *Queue {
-	return &Queue{
-		Channel: channel, Name: name, targets: make(map[probe.Key]*Notification),
-		queued: make(map[probe.Key]*list.Element), refusal: Delivered,
-	}
+	return &Queue{Channel: channel, Name: name, targets: make(map[probe.Key]*Notification), refusal: Delivered}
 }
 
 // Add takes in an event. It reports whether an outage is now only counted, for want of room.
@@ -86,7 +82,7 @@ func (q *Queue) Add(e incident.Event, i *incident.Incident, now time.Time) (coun
 			q.RowDirty = true
 		}
 	}
-	q.put(key, n)
+	q.put(n)
 	if e == incident.Down {
 		q.Hasten()
 	}
@@ -124,27 +120,33 @@ func (q *Queue) says(id string) bool {
 	return q.message != nil && slices.ContainsFunc(q.message.Says, func(s Said) bool { return s.ID == id })
 }
 
-// put has n take the place of what was known of its target.
-func (q *Queue) put(key probe.Key, n *Notification) {
+// put has n, which is new, take the place of what was known of its target.
+func (q *Queue) put(n *Notification) {
 	if q.OnChange != nil {
-		q.OnChange(key)
+		q.OnChange(n.Key)
 	}
-	if q.targets[key] = n; len(n.Outages) == 0 && !n.owed() {
-		delete(q.targets, key)
+	n.place = nil
+	if old := q.targets[n.Key]; old != nil {
+		n.place = old.place
 	}
-	switch e := q.queued[key]; {
-	case n.owed() && e == nil:
-		q.queued[key] = q.pending.PushBack(key)
-	case !n.owed() && e != nil:
-		q.pending.Remove(e)
-		delete(q.queued, key)
+	switch {
+	case n.owed() && n.place == nil:
+		n.place = q.pending.PushBack(n)
+	case n.owed():
+		n.place.Value = n
+	case n.place != nil:
+		q.pending.Remove(n.place)
+		n.place = nil
+	}
+	if q.targets[n.Key] = n; len(n.Outages) == 0 && !n.owed() {
+		delete(q.targets, n.Key)
 	}
 }
 
 // oldest is what has been owed for the longest time; nil: nothing is owed.
 func (q *Queue) oldest() *Notification {
 	if e := q.pending.Front(); e != nil {
-		return q.targets[e.Value.(probe.Key)]
+		return e.Value.(*Notification)
 	}
 	return nil
 }
@@ -211,7 +213,7 @@ func (q *Queue) Read(c *Cursor) (part []*Notification) {
 		}
 		c.last = next
 		c.read++
-		part = append(part, q.targets[next.Value.(probe.Key)])
+		part = append(part, next.Value.(*Notification))
 	}
 	return part
 }
@@ -236,7 +238,7 @@ func (q *Queue) Accept(from int) (next int, more bool) {
 	next = min(from+chunk, len(q.message.Says))
 	for _, s := range q.message.Says[from:next] {
 		if n := q.targets[s.Key]; n != nil {
-			q.put(s.Key, n.notified(s, q.message.ID))
+			q.put(n.notified(s, q.message.ID))
 		}
 	}
 	return next, next < len(q.message.Says)
@@ -289,9 +291,9 @@ func (q *Queue) Settle(v Verdict, now time.Time) {
 // forget gives up what is owed of the targets that which picks.
 func (q *Queue) forget(which func(*Notification) bool) {
 	for e := q.pending.Front(); e != nil; {
-		key := e.Value.(probe.Key)
-		if e = e.Next(); which(q.targets[key]) {
-			q.put(key, &Notification{Key: key})
+		n := e.Value.(*Notification)
+		if e = e.Next(); which(n) {
+			q.put(&Notification{Key: n.Key})
 		}
 	}
 }

@@ -212,7 +212,7 @@ func load(f *boltfile.File) (*Loaded, error) {
 				if err := json.Unmarshal(v, n); err != nil {
 					return err
 				}
-				l.queue(queues, k).put(n.Key, n)
+				l.queue(queues, k).put(n)
 				return nil
 			}),
 		)
