@@ -90,7 +90,7 @@ func (e *engine) compose(now time.Time) (composed []delivery, next time.Time) {
 	due, next := e.due(now)
 	for _, r := range due {
 		e.mu.Lock()
-		d := delivery{r, r.channel.notifier, r.Message()}
+		d := delivery{r, r.channel.notifier, r.Message}
 		resend := r.channel.resend > 0 && !now.Before(r.nextResend)
 		if resend {
 			r.nextResend = now.Add(r.channel.resend)
@@ -155,7 +155,7 @@ func (e *engine) due(now time.Time) (due []*recipient, next time.Time) {
 func (e *engine) digest(r *recipient, all bool, now time.Time) *outbox.Digest {
 	d := &outbox.Digest{ExternalURL: e.options.ExternalURL, At: now, Reasons: make(map[probe.Reason]int), Groups: make(map[string]int)}
 	e.mu.Lock()
-	d.Overflow, d.Targets = r.Overflow(), len(e.all)
+	d.Overflow, d.Targets = r.Overflow, len(e.all)
 	e.mu.Unlock()
 	var read outbox.Cursor
 	for more := true; more; {
@@ -213,8 +213,8 @@ func (e *engine) settle(r *recipient, o outbox.Outcome, now time.Time) {
 	r.Settle(o.Verdict, now)
 	stats := e.channelStats(r.Channel)
 	stats.Attempts[o.Verdict.Name()]++
-	overflow := r.Overflow() > 0 && !r.warned
-	r.warned = r.Overflow() > 0
+	overflow := r.Overflow > 0 && !r.warned
+	r.warned = r.Overflow > 0
 	if o.Verdict == outbox.Delivered {
 		stats.LastSuccess = now
 		for _, other := range e.recipients { // what it was refused for may be mended
