@@ -71,7 +71,7 @@ func (e *engine) consult(ctx context.Context) {
 		}
 	}
 	for _, q := range next {
-		e.deliveries.Go(func() {
+		e.working.Go(func() {
 			var a *witness.Answer // nil: there is no one to ask
 			if panel != nil && !q.secret {
 				answer := panel.Ask(ctx, q.Question)

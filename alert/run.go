@@ -17,22 +17,20 @@ const (
 	storeRetry    = 10 * time.Second
 )
 
-// run does everything that waits, until close. The deliveries that it starts end by ctx.
-func (e *engine) run(ctx context.Context) {
-	defer close(e.stopped)
-	asking, stopAsking := context.WithCancel(ctx)
-	defer stopAsking() // what is not answered by then is reported after a restart
+// run does everything that waits, until ctx ends, and with it the questions to witnesses: what is not answered by then is
+// reported after a restart. The deliveries that it starts end by delivering.
+func (e *engine) run(ctx, delivering context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-timer.C:
 		case <-e.wake:
-		case <-e.stopping:
+		case <-ctx.Done():
 			return
 		}
-		timer.Reset(e.turn(ctx, time.Now()))
-		e.consult(asking)
+		timer.Reset(e.turn(delivering, time.Now()))
+		e.consult(ctx)
 	}
 }
 
@@ -194,7 +192,7 @@ func (e *engine) eachOpen(f func(i *incident.Incident)) {
 
 // start delivers a message on a goroutine of its own.
 func (e *engine) start(ctx context.Context, d delivery) {
-	e.deliveries.Go(func() {
+	e.working.Go(func() {
 		e.settle(d.to, d.notifier.Deliver(ctx, d.to.Name, d.message), time.Now())
 		e.wakeUp()
 	})
@@ -277,10 +275,9 @@ func (e *engine) log() {
 
 // close ends run and the deliveries under way, the latter when ctx ends, and writes down what is pending.
 func (e *engine) close(ctx context.Context) error {
-	close(e.stopping)
-	<-e.stopped
+	e.stop()
 	stop := context.AfterFunc(ctx, e.cancel)
-	e.deliveries.Wait()
+	e.working.Wait()
 	stop()
 	e.cancel()
 	e.storeFails = false // one more attempt
