@@ -256,15 +256,15 @@ func (e *engine) log() {
 	e.mu.Unlock()
 	l := e.options.Logger
 	for _, h := range journal {
-		switch i := h.incident; h.event {
-		case incident.Down:
+		switch i := h.incident; {
+		case h.event == incident.Down:
 			l.Info("a target is down", "module", i.Module, "target", i.Target, "stage", i.Stage, "reason", i.Reason, "incident", i.ID)
-		case incident.Up:
-			l.Info("a target is up again", "module", i.Module, "target", i.Target, "after", i.Lasted.Round(time.Millisecond), "incident", i.ID)
-		case incident.None:
-			l.Warn("a target that failed is not reported, because all references fail", "module", i.Module, "target", i.Target, "incident", i.ID)
-		case incident.Unwatched:
+		case h.event == incident.Up && i.Unwatched != "":
 			l.Warn("a target that was down is no longer watched", "module", i.Module, "target", i.Target, "why", i.Unwatched, "incident", i.ID)
+		case h.event == incident.Up:
+			l.Info("a target is up again", "module", i.Module, "target", i.Target, "after", i.Lasted.Round(time.Millisecond), "incident", i.ID)
+		case h.event == incident.None:
+			l.Warn("a target that failed is not reported, because all references fail", "module", i.Module, "target", i.Target, "incident", i.ID)
 		}
 	}
 	if full {

@@ -128,8 +128,7 @@ type Event uint8
 const (
 	None         Event = iota
 	Down               // an incident began
-	Up                 // it ended
+	Up                 // it ended; one that is Unwatched without a result that was up
 	StillDown          // a reminder is due
 	CertExpiring       // the target's certificate expires soon
-	Unwatched          // no results come any more; the target may have been up
 )

@@ -89,7 +89,7 @@ func (n Notification) add(e incident.Event, i *incident.Incident) *Notification 
 	o := &n.Outages[at]
 	o.Incident = i
 	switch e {
-	case incident.Up, incident.Unwatched:
+	case incident.Up:
 		o.Up, o.Reminder = true, false
 	case incident.StillDown:
 		o.Reminder = !o.Down

@@ -65,11 +65,11 @@ func NewQueue(channel, name string) *Queue {
 func (q *Queue) Add(e incident.Event, i *incident.Incident, now time.Time) (counted bool) {
 	key := i.Key
 	n := q.targets[key]
-	switch over := e == incident.Up || e == incident.Unwatched; {
+	switch {
 	case n != nil:
 	case !q.full(i.Scheduled):
 		n = &Notification{Key: key}
-	case over:
+	case e == incident.Up:
 		q.Overflow++
 		q.RowDirty = true
 		return true
