@@ -27,7 +27,10 @@ type Mailer struct {
 // transport hands a message over to a mail system.
 type transport interface {
 	// deliver returns once the outcome is known, or ctx or a time limit of its own ends it. data has CRLF line ends.
-	deliver(ctx context.Context, to Address, data []byte) outbox.Outcome
+	// What there is of a dialogue goes to shown.
+	deliver(ctx context.Context, to Address, data []byte, shown io.Writer) outbox.Outcome
+	// describe says for a person how a message gets to the recipient.
+	describe(to Address) string
 }
 
 // New makes a mailer of options that Check has nothing against.
@@ -44,7 +47,7 @@ func New(o *Options) *Mailer {
 	if o.SMTP == nil {
 		m.transport = &sendmail{path: o.Sendmail, from: m.from, timeout: sendmailTimeout}
 	} else {
-		m.transport = &smtpServer{options: *o.SMTP, from: m.from, host: host, limits: rfcLimits, shown: io.Discard}
+		m.transport = &smtpServer{options: *o.SMTP, from: m.from, host: host, limits: rfcLimits}
 	}
 	return m
 }
@@ -68,7 +71,7 @@ func (m *Mailer) Compose(to string, d *outbox.Digest) (*outbox.Message, error) {
 
 // Deliver implements outbox.Notifier.
 func (m *Mailer) Deliver(ctx context.Context, to string, msg *outbox.Message) outbox.Outcome {
-	return m.transport.deliver(ctx, Address(to), msg.Parts[0])
+	return m.transport.deliver(ctx, Address(to), msg.Parts[0], io.Discard)
 }
 
 // encode makes the letter a message for the wire. What it quotes is data: incident.Clean has taken the control characters

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os/exec"
 	"strings"
@@ -33,9 +34,13 @@ const (
 	exitNoHost    = 68
 )
 
+func (s *sendmail) describe(to Address) string {
+	return fmt.Sprintf("%s -i -f %s -- %s", s.path, s.from, to)
+}
+
 // deliver starts sendmail once: -i keeps a line with a lone dot from ending the message, -f is the envelope's sender, and
 // nothing after -- is taken for an option.
-func (s *sendmail) deliver(ctx context.Context, to Address, data []byte) outbox.Outcome {
+func (s *sendmail) deliver(ctx context.Context, to Address, data []byte, _ io.Writer) outbox.Outcome {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.path, "-i", "-f", string(s.from), "--", string(to))

@@ -28,7 +28,6 @@ type smtpServer struct {
 	from    Address
 	host    string // this machine, for EHLO unless the options name another
 	limits  limits
-	shown   io.Writer // gets the dialogue
 }
 
 // limits is how long each step may take.
@@ -46,9 +45,13 @@ var rfcLimits = limits{
 // maxDialogue bounds what a mail server may say in one session.
 const maxDialogue = 1 << 20
 
+func (s *smtpServer) describe(Address) string {
+	return fmt.Sprintf("SMTP at %s (tls: %s)", s.options.Address, s.options.TLS)
+}
+
 // deliver leads one session.
-func (s *smtpServer) deliver(ctx context.Context, to Address, data []byte) outbox.Outcome {
-	session, err := s.open(ctx)
+func (s *smtpServer) deliver(ctx context.Context, to Address, data []byte, shown io.Writer) outbox.Outcome {
+	session, err := s.open(ctx, shown)
 	if err != nil {
 		// Also a 5xx is only postponed here: it judges this machine, its password or the server's state, not the
 		// message, and the operator who mends it should find the mail still waiting.
@@ -68,10 +71,10 @@ func (s *smtpServer) secrets() []string {
 }
 
 // open returns a session that is ready for MAIL. A server that answers 504 to a way to log in is tried with the next.
-func (s *smtpServer) open(ctx context.Context) (*smtpSession, error) {
+func (s *smtpServer) open(ctx context.Context, shown io.Writer) (*smtpSession, error) {
 	var unusable []string
 	for {
-		session, mechanism, err := s.connect(ctx, unusable)
+		session, mechanism, err := s.connect(ctx, shown, unusable)
 		if reply := (*textproto.Error)(nil); mechanism != "" && errors.As(err, &reply) && reply.Code == 504 {
 			unusable = append(unusable, mechanism)
 			continue
@@ -81,7 +84,7 @@ func (s *smtpServer) open(ctx context.Context) (*smtpSession, error) {
 }
 
 // connect dials, encrypts and logs in. It also returns the mechanism that it logged in with, or tried to.
-func (s *smtpServer) connect(ctx context.Context, unusable []string) (_ *smtpSession, mechanism string, err error) {
+func (s *smtpServer) connect(ctx context.Context, shown io.Writer, unusable []string) (_ *smtpSession, mechanism string, err error) {
 	host, _, err := net.SplitHostPort(s.options.Address)
 	if err != nil {
 		return nil, "", fmt.Errorf("the mail server's address: %w", err)
@@ -97,7 +100,7 @@ func (s *smtpServer) connect(ctx context.Context, unusable []string) (_ *smtpSes
 	if err != nil {
 		return nil, "", fmt.Errorf("connecting to the mail server: %w", err)
 	}
-	trace := &transcript{w: s.shown, secrets: s.secrets()}
+	trace := &transcript{w: shown, secrets: s.secrets()}
 	session := &smtpSession{conn: conn, limits: s.limits, trace: trace, stop: context.AfterFunc(ctx, func() { conn.Close() })}
 	if err = s.greet(ctx, session, host, tlsConfig); err == nil {
 		mechanism, err = s.authenticate(ctx, session, host, unusable)

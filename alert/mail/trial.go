@@ -10,16 +10,7 @@ import (
 
 // Test implements outbox.Notifier. What belongs to a password is not shown.
 func (m *Mailer) Test(ctx context.Context, w io.Writer, to string) error {
-	talking := *m
-	switch plain := m.transport.(type) {
-	case *smtpServer:
-		server := *plain
-		server.shown = w
-		talking.transport = &server
-		fmt.Fprintf(w, "mail to %s by SMTP at %s (tls: %s)\n", to, plain.options.Address, plain.options.TLS)
-	case *sendmail:
-		fmt.Fprintf(w, "mail to %s by %s -i -f %s -- %s\n", to, plain.path, plain.from, to)
-	}
+	fmt.Fprintf(w, "mail to %s by %s\n", to, m.transport.describe(Address(to)))
 	now := time.Now()
 	data, err := m.encode(letter{
 		to: Address(to), at: now, messageID: rand.Text() + "@" + m.from.domain(m.host),
@@ -27,7 +18,7 @@ func (m *Mailer) Test(ctx context.Context, w io.Writer, to string) error {
 		body:    "Server Monitor: This is a test. Mail about servers that are down will come like this.\n\n-- \nrollcall on " + m.host + "\n",
 	})
 	if err == nil {
-		err = talking.transport.deliver(ctx, Address(to), data).Err
+		err = m.transport.deliver(ctx, Address(to), data, w).Err
 	}
 	if err != nil {
 		fmt.Fprintf(w, "   failed: %v\n", err)
