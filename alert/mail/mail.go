@@ -159,9 +159,7 @@ func fold(s string, used int) string {
 			used = 0
 		}
 		b.WriteString(s[:end])
-		if used += end; strings.Contains(s[:end], "\r\n") { // encoded words come folded
-			used = end - strings.LastIndex(s[:end], "\n")
-		}
+		used += end
 		s = s[end:]
 	}
 	return b.String()

@@ -17,6 +17,7 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 
 	"rollcall/alert/outbox"
+	"rollcall/probe"
 	"rollcall/redact"
 )
 
@@ -75,7 +76,7 @@ func (s *smtpServer) open(ctx context.Context, shown io.Writer) (*smtpSession, e
 	var unusable []string
 	for {
 		session, mechanism, err := s.connect(ctx, shown, unusable)
-		if reply := (*textproto.Error)(nil); mechanism != "" && errors.As(err, &reply) && reply.Code == 504 {
+		if reply, ok := errors.AsType[*textproto.Error](err); ok && mechanism != "" && reply.Code == 504 {
 			unusable = append(unusable, mechanism)
 			continue
 		}
@@ -127,7 +128,7 @@ func (s *smtpServer) greet(ctx context.Context, session *smtpSession, host strin
 		conn = secure
 	}
 	client, err := smtp.NewClient(conn, host)
-	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() && s.options.TLS != TLSImplicit {
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() && s.options.TLS != TLSImplicit {
 		return fmt.Errorf("waiting for the mail server's greeting: %w; one that is encrypted from the first byte, e.g. on port 465, waits for us: tls: implicit", err)
 	}
 	if err != nil {
@@ -185,7 +186,7 @@ func (s *smtpSession) send(from, to Address, data []byte) outbox.Outcome {
 	s.within(s.limits.command)
 	if err := s.client.Rcpt("<" + string(to) + ">"); err != nil {
 		outcome := s.failed("RCPT TO", to, err)
-		if reply := (*textproto.Error)(nil); errors.As(err, &reply) && outcome.Verdict == outbox.Refused && strings.HasPrefix(reply.Msg, "5.1.") {
+		if reply, ok := errors.AsType[*textproto.Error](err); ok && outcome.Verdict == outbox.Refused && strings.HasPrefix(reply.Msg, "5.1.") {
 			outcome.Verdict = outbox.NoRecipient
 		}
 		return outcome
@@ -207,7 +208,7 @@ func (s *smtpSession) send(from, to Address, data []byte) outbox.Outcome {
 	}
 	s.within(s.limits.dot)
 	if err := w.Close(); err != nil {
-		if reply := (*textproto.Error)(nil); errors.As(err, &reply) {
+		if probe.Is[*textproto.Error](err) {
 			return s.failed("the message", to, err)
 		}
 		s.broken = true
@@ -223,9 +224,9 @@ func (s *smtpSession) send(from, to Address, data []byte) outbox.Outcome {
 func (s *smtpSession) failed(command string, to Address, err error) outbox.Outcome {
 	s.trace.refusal(err)
 	outcome := outbox.Outcome{Err: fmt.Errorf("%s for %s: %w", command, to, redactReply(err, s.trace.secrets))}
-	reply := (*textproto.Error)(nil)
+	reply, ok := errors.AsType[*textproto.Error](err)
 	switch {
-	case !errors.As(err, &reply), reply.Code == 421: // 421: the server closes the connection
+	case !ok, reply.Code == 421: // 421: the server closes the connection
 		s.broken = true
 	case reply.Code < 500:
 	// 552 is also what a mailbox without room answers, with 5.2.2 (RFC 3463).
