@@ -186,7 +186,8 @@ func (p *Poster) post(ctx context.Context, url string, alerts [][]byte) outbox.O
 	}
 }
 
-// redact takes the password out of what an Alertmanager, or a proxy before it, answers.
+// redact takes the password out of what an Alertmanager, or a proxy before it, answers. When the password is not known, nor
+// is what to take out.
 func (p *Poster) redact(text string) string {
 	if p.auth == nil {
 		return text
@@ -195,7 +196,7 @@ func (p *Poster) redact(text string) string {
 	if p.auth.PasswordFile != "" {
 		content, err := option.ReadFile(p.auth.PasswordFile)
 		if err != nil {
-			return "" // what is not known cannot be taken out
+			return "(not shown, for the password is unknown: " + err.Error() + ")"
 		}
 		password = strings.TrimSpace(string(content))
 	}
