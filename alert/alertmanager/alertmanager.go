@@ -90,29 +90,25 @@ func (p *Poster) alertOf(i *incident.Incident, externalURL string, now time.Time
 func (p *Poster) Compose(_ string, d *outbox.Digest) (*outbox.Message, error) {
 	m := &outbox.Message{Overflow: d.Overflow}
 	posted := make(map[probe.Key]bool)
-	add := func(i *incident.Incident) error {
-		part, err := json.Marshal(p.alertOf(i, d.ExternalURL, d.At))
-		if err != nil {
-			return fmt.Errorf("encoding an alert: %w", err)
-		}
-		m.Parts = append(m.Parts, part)
-		posted[i.Key] = true
-		return nil
-	}
+	var incidents []*incident.Incident
 	for _, n := range d.Notifications {
 		m.Says = n.Say(m.Says)
 		if outages := n.Owed(); len(outages) > 0 { // the latest stands for all of them: their labels are the same
-			if err := add(outages[len(outages)-1].Incident); err != nil {
-				return nil, err
-			}
+			incidents = append(incidents, outages[len(outages)-1].Incident)
+			posted[n.Key] = true
 		}
 	}
 	for _, i := range d.Open {
 		if !posted[i.Key] {
-			if err := add(i); err != nil {
-				return nil, err
-			}
+			incidents = append(incidents, i)
 		}
+	}
+	for _, i := range incidents {
+		part, err := json.Marshal(p.alertOf(i, d.ExternalURL, d.At))
+		if err != nil {
+			return nil, fmt.Errorf("encoding an alert: %w", err)
+		}
+		m.Parts = append(m.Parts, part)
 	}
 	return m, nil
 }
