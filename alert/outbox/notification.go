@@ -35,9 +35,6 @@ type Outage struct {
 
 func (o Outage) owed() bool { return o.Down || o.Up || o.Reminder }
 
-// Whole reports whether the outage is owed from its beginning to its end.
-func (o Outage) Whole() bool { return o.Down && o.Up }
-
 // owed reports whether anything is.
 func (n *Notification) owed() bool {
 	return n.Cert != nil || slices.ContainsFunc(n.Outages, Outage.owed)
@@ -45,13 +42,7 @@ func (n *Notification) owed() bool {
 
 // Owed returns the outages of which something is owed.
 func (n *Notification) Owed() []Outage {
-	owed := make([]Outage, 0, len(n.Outages))
-	for _, o := range n.Outages {
-		if o.owed() {
-			owed = append(owed, o)
-		}
-	}
-	return owed
+	return slices.DeleteFunc(slices.Clone(n.Outages), func(o Outage) bool { return !o.owed() })
 }
 
 // Say appends what a message says that has all of the notification.
@@ -97,10 +88,10 @@ func (n Notification) add(e incident.Event, i *incident.Incident) *Notification 
 	return &n
 }
 
-// drop returns the notification without its oldest whole outage, but for the latest and for those that keep holds. It
-// reports whether there was one to drop.
+// drop returns the notification without the oldest outage that is owed from its beginning to its end, but for the latest
+// and for those that keep holds. It reports whether there was one.
 func (n Notification) drop(keep func(id string) bool) (*Notification, bool) {
-	at := slices.IndexFunc(n.Outages[:len(n.Outages)-1], func(o Outage) bool { return o.Whole() && !keep(o.Incident.ID) })
+	at := slices.IndexFunc(n.Outages[:len(n.Outages)-1], func(o Outage) bool { return o.Down && o.Up && !keep(o.Incident.ID) })
 	if at < 0 {
 		return &n, false
 	}
