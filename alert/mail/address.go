@@ -28,7 +28,7 @@ func ParseAddress(s string) (Address, error) {
 		return "", fmt.Errorf("an empty string is %w", errAddress)
 	}
 	ascii := s
-	if user, domain, ok := strings.Cut(s, "@"); ok && strings.IndexFunc(domain, func(r rune) bool { return r >= 0x80 }) >= 0 {
+	if user, domain, ok := strings.Cut(s, "@"); ok && strings.ContainsFunc(domain, func(r rune) bool { return r >= 0x80 }) {
 		converted, err := idna.Lookup.ToASCII(domain)
 		if err != nil {
 			return bad("its domain")
@@ -38,10 +38,8 @@ func ParseAddress(s string) (Address, error) {
 	if len(ascii) > 254 {
 		return bad("longer than 254 bytes")
 	}
-	for i := range len(ascii) {
-		if ascii[i] <= ' ' || ascii[i] >= 0x7f {
-			return bad("a space, a control character, or one beyond ASCII before the @")
-		}
+	if strings.ContainsFunc(ascii, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return bad("a space, a control character, or one beyond ASCII before the @")
 	}
 	if strings.ContainsRune(`-/|`, rune(ascii[0])) {
 		return bad("it starts with " + ascii[:1])
@@ -83,7 +81,7 @@ func (a Address) domain(host string) string {
 // header is the address for a header, where RFC 5322 demands a domain.
 func (a Address) header(host string) *mail.Address {
 	if a.Local() {
-		return &mail.Address{Address: string(a) + "@" + host}
+		a += Address("@" + host)
 	}
 	return &mail.Address{Address: string(a)}
 }

@@ -85,10 +85,11 @@ func (w *Window) parseWeekly(s string) error {
 		w.days[n] = true
 	}
 	begin, end, _ := strings.Cut(strings.TrimSpace(span), "-")
-	var errs [2]error
-	w.begin, errs[0] = parseClock(begin)
-	w.end, errs[1] = parseClock(end)
-	if errs[0] != nil || errs[1] != nil || w.begin == w.end || w.begin == 24*time.Hour {
+	var err error
+	if w.begin, err = parseClock(begin); err != nil {
+		return bad
+	}
+	if w.end, err = parseClock(end); err != nil || w.begin == w.end || w.begin == 24*time.Hour {
 		return bad
 	}
 	if w.end < w.begin {
