@@ -228,7 +228,6 @@ func (e *engine) drop(t *target, place int, why string, now time.Time) {
 	}
 	e.mark(t.Key, nil)
 	if i := t.Abandon(why, now); i != nil {
-		t.Incident = nil
 		e.report(t, incident.Up, i, now)
 	}
 }

@@ -121,7 +121,7 @@ func (e *engine) reconsider(t *target, now time.Time) {
 	isolated := e.isolated(now)
 	switch {
 	case i.HeldUntil.IsZero(): // maintenance is over
-	case isolated && e.config.isReference(t.Key):
+	case isolated && e.config.references[t.Key] != nil:
 		t.Judge(incident.ScopeIsolated, nil, nil)
 	case isolated && i.Scope != incident.ScopeEverywhere:
 		e.happened(incident.None, i)
@@ -168,7 +168,7 @@ func (e *engine) lineWorks(since time.Time) bool {
 // Isolated reports whether a failure of the target says nothing about it, because all references fail and it is none.
 func (h *Hook) Isolated(key probe.Key) (isolated bool) {
 	h.read(func(e *engine) {
-		isolated = e.isolated(time.Now()) && !e.config.isReference(key.Redacted())
+		isolated = e.isolated(time.Now()) && e.config.references[key.Redacted()] == nil
 	})
 	return isolated
 }
@@ -181,10 +181,4 @@ func (h *Hook) Opinion(key probe.Key) (opinion string) {
 		}
 	})
 	return opinion
-}
-
-// isReference reports whether the target stands for our own line.
-func (c *Config) isReference(key probe.Key) bool {
-	_, is := c.references[key]
-	return is
 }

@@ -46,7 +46,10 @@ func (e *engine) turn(ctx context.Context, now time.Time) time.Duration {
 	composed, next := e.compose(now)
 	e.save(now)
 	for _, d := range composed {
-		e.start(ctx, d)
+		e.working.Go(func() {
+			e.settle(d.to, d.notifier.Deliver(ctx, d.to.Name, d.message), time.Now())
+			e.wakeUp()
+		})
 	}
 	e.log()
 	return e.wait(now, next)
@@ -188,14 +191,6 @@ func (e *engine) eachOpen(f func(i *incident.Incident)) {
 		more = from+visits < len(e.all)
 		e.mu.Unlock()
 	}
-}
-
-// start delivers a message on a goroutine of its own.
-func (e *engine) start(ctx context.Context, d delivery) {
-	e.working.Go(func() {
-		e.settle(d.to, d.notifier.Deliver(ctx, d.to.Name, d.message), time.Now())
-		e.wakeUp()
-	})
 }
 
 // settle takes in how a delivery ended.
