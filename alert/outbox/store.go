@@ -73,9 +73,10 @@ func (s *Store) Broken() bool { return s.file.Damage() != nil }
 type Write struct {
 	Undo func() // is the owner's, who calls it when the write failed and is needed
 
-	bucket, key []byte
-	row         any  // as it is encoded; nil: it is taken away
-	all         bool // every row is taken away whose key begins with key
+	bucket []byte
+	key    string
+	row    any  // as it is encoded; nil: it is taken away
+	all    bool // every row is taken away whose key begins with key
 }
 
 // TargetRow is the row of a target as it is now; a nil tracker: none.
@@ -131,18 +132,19 @@ func (s *Store) Commit(writes []Write) error {
 }
 
 func (w Write) do(b *bbolt.Bucket) error {
+	key := []byte(w.key)
 	if w.row != nil {
 		value, err := json.Marshal(w.row)
 		if err != nil {
 			return err
 		}
-		return b.Put(w.key, value)
+		return b.Put(key, value)
 	}
 	if !w.all {
-		return b.Delete(w.key)
+		return b.Delete(key)
 	}
 	c := b.Cursor()
-	for k, _ := c.Seek(w.key); bytes.HasPrefix(k, w.key); k, _ = c.Seek(w.key) {
+	for k, _ := c.Seek(key); bytes.HasPrefix(k, key); k, _ = c.Seek(key) {
 		if err := c.Delete(); err != nil {
 			return err
 		}
@@ -154,8 +156,9 @@ func (w Write) do(b *bbolt.Bucket) error {
 func (s *Store) Needed(writes []Write) (needed []Write, err error) {
 	err = s.file.View(func(tx *bbolt.Tx) error {
 		for _, w := range writes {
-			k, _ := tx.Bucket(w.bucket).Cursor().Seek(w.key)
-			if w.row != nil || bytes.HasPrefix(k, w.key) && (w.all || len(k) == len(w.key)) {
+			key := []byte(w.key)
+			k, _ := tx.Bucket(w.bucket).Cursor().Seek(key)
+			if w.row != nil || bytes.HasPrefix(k, key) && (w.all || len(k) == len(key)) {
 				needed = append(needed, w)
 			}
 		}
@@ -168,7 +171,7 @@ func (s *Store) Needed(writes []Write) (needed []Write, err error) {
 }
 
 // rowKey joins the words of a row's key.
-func rowKey(words ...string) []byte { return []byte(strings.Join(words, "\x00")) }
+func rowKey(words ...string) string { return strings.Join(words, "\x00") }
 
 // Loaded is everything the store holds.
 type Loaded struct {

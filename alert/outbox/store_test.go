@@ -68,7 +68,7 @@ func TestStoreOpensOnce(t *testing.T) {
 func TestStoreOfANewerFormatIsLeftAlone(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := mustOpen(t, dir)
-	if err := s.Commit([]Write{{bucket: []byte("format"), key: []byte("version"), row: json.RawMessage("9")}}); err != nil {
+	if err := s.Commit([]Write{{bucket: []byte("format"), key: "version", row: json.RawMessage("9")}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -125,7 +125,7 @@ func TestDroppedQueueLeavesNoRows(t *testing.T) {
 	if err := s.Commit(left.Drop()); err != nil {
 		t.Fatal(err)
 	}
-	if needed, err := s.Needed(append(left.Drop(), stays.Drop()...)); err != nil || len(needed) != 2 || !strings.HasPrefix(string(needed[0].key), "email\x00a@") {
+	if needed, err := s.Needed(append(left.Drop(), stays.Drop()...)); err != nil || len(needed) != 2 || !strings.HasPrefix(needed[0].key, "email\x00a@") {
 		t.Errorf("needed are the writes %+v (%v), want the last two", needed, err)
 	}
 	if err := s.Close(); err != nil {
