@@ -3,6 +3,7 @@
 package incident
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -77,14 +78,7 @@ func (i *Incident) Opinion() string {
 
 // Changed is when the latest of an incident happened.
 func (i *Incident) Changed() time.Time {
-	switch {
-	case !i.Until.IsZero():
-		return i.Until
-	case !i.Reminded.IsZero():
-		return i.Reminded
-	default:
-		return i.Since
-	}
+	return cmp.Or(i.Until, i.Reminded, i.Since)
 }
 
 // Flaps counts outages of a target that follow each other closely.

@@ -14,18 +14,15 @@ import (
 // Address is a mail address: user@domain, or the bare name of a local user. It is ASCII.
 type Address string
 
-// errAddress is what every refused address wraps.
-var errAddress = errors.New("not a mail address; accepted: user@domain, or a local user name")
-
 // ParseAddress reads an address as a person writes it; an internationalised domain becomes its ASCII form. It refuses
 // whatever a mail program could take for something else: control characters, quoting, display names, comments, several
 // addresses, a leading '-', '/' or '|'.
 func ParseAddress(s string) (Address, error) {
 	bad := func(why string) (Address, error) {
-		return "", fmt.Errorf("%q is %w (%s)", incident.Cut(s, 100), errAddress, why)
+		return "", fmt.Errorf("%q is not a mail address; accepted: user@domain, or a local user name (%s)", incident.Cut(s, 100), why)
 	}
 	if s == "" {
-		return "", fmt.Errorf("an empty string is %w", errAddress)
+		return "", errors.New("an empty string is not a mail address; accepted: user@domain, or a local user name")
 	}
 	ascii := s
 	if user, domain, ok := strings.Cut(s, "@"); ok && strings.ContainsFunc(domain, func(r rune) bool { return r >= 0x80 }) {

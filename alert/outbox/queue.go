@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"container/list"
 	"math/rand/v2"
 	"slices"
@@ -331,13 +332,8 @@ func (q *Queue) Pending() int { return q.pending.Len() + q.Overflow }
 // Oldest is since when the oldest of it waits; zero: nothing does. The wall clock is asked only for what an earlier
 // process left behind.
 func (q *Queue) Oldest() time.Time {
-	n := q.oldest()
-	switch {
-	case n == nil:
-		return time.Time{}
-	case n.since.IsZero():
-		return n.changed()
-	default:
-		return n.since
+	if n := q.oldest(); n != nil {
+		return cmp.Or(n.since, n.changed())
 	}
+	return time.Time{}
 }
