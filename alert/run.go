@@ -129,19 +129,19 @@ func (e *engine) due(now time.Time) (due []*recipient, next time.Time) {
 	next = now.Add(sweepInterval)
 	busy := make(map[string]int) // messages on their way, by channel
 	for _, r := range e.recipients {
-		at, ok := r.Due(r.channel.pacing, now)
-		switch repeats := r.channel.resend > 0 && (!ok || r.nextResend.Before(at)); {
-		case r.Sending():
+		if r.Sending() {
 			busy[r.Channel]++
 			continue
-		case repeats:
-			at = r.nextResend
-		case !ok:
-			continue
 		}
-		if now.Before(at) {
+		at, ok := r.Due(r.channel.pacing, now)
+		if r.channel.resend > 0 && (!ok || r.nextResend.Before(at)) {
+			at, ok = r.nextResend, true
+		}
+		switch {
+		case !ok:
+		case now.Before(at):
 			next = incident.Earlier(next, at)
-		} else {
+		default:
 			due = append(due, r)
 		}
 	}
