@@ -5,10 +5,12 @@ package mail
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"mime"
 	"strings"
+	"time"
 
 	gomail "github.com/wneessen/go-mail"
 
@@ -72,6 +74,26 @@ func (m *Mailer) Compose(to string, d *outbox.Digest) (*outbox.Message, error) {
 // Deliver implements outbox.Notifier.
 func (m *Mailer) Deliver(ctx context.Context, to string, msg *outbox.Message) outbox.Outcome {
 	return m.transport.deliver(ctx, Address(to), msg.Parts[0], io.Discard)
+}
+
+// Test implements outbox.Notifier. What belongs to a password is not shown.
+func (m *Mailer) Test(ctx context.Context, w io.Writer, to string) error {
+	fmt.Fprintf(w, "mail to %s by %s\n", to, m.transport.describe(Address(to)))
+	now := time.Now()
+	data, err := m.encode(letter{
+		to: Address(to), at: now, messageID: rand.Text() + "@" + m.from.domain(m.host),
+		subject: m.subjectPrefix + asctime(now) + ": rollcall can send mail",
+		body:    "Server Monitor: This is a test. Mail about servers that are down will come like this.\n\n-- \nrollcall on " + m.host + "\n",
+	})
+	if err == nil {
+		err = m.transport.deliver(ctx, Address(to), data, w).Err
+	}
+	if err != nil {
+		fmt.Fprintf(w, "   failed: %v\n", err)
+		return fmt.Errorf("mail to %s: %w", to, err)
+	}
+	fmt.Fprintf(w, "   sent\n")
+	return nil
 }
 
 // encode makes the letter a message for the wire. What it quotes is data: incident.Clean has taken the control characters
