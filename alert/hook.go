@@ -64,8 +64,10 @@ func (h *Hook) Apply(ctx context.Context, c *Config) error {
 	if err != nil {
 		return err
 	}
-	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx)) // close ends the deliveries
-	go e.run(ctx)
+	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx)) // close ends both
+	running, stop := context.WithCancel(ctx)
+	e.stop = stop
+	e.working.Go(func() { e.run(running, ctx) })
 	h.active.Store(e)
 	return nil
 }
@@ -121,11 +123,10 @@ type engine struct {
 	retryStore   time.Time
 	warnedOfFull bool
 
-	wake       chan struct{}
-	stopping   chan struct{}
-	stopped    chan struct{} // closed when run has returned
-	deliveries sync.WaitGroup
-	cancel     context.CancelFunc // of the deliveries
+	wake    chan struct{}
+	working sync.WaitGroup     // run, and the deliveries and questions that it started
+	stop    context.CancelFunc // of run and the questions
+	cancel  context.CancelFunc // of the deliveries, too
 }
 
 // target is what is watched.
@@ -188,7 +189,7 @@ func newEngine(o HookOptions, store *outbox.Store) *engine {
 	return &engine{
 		options: o, store: store, refusals: newRefusals(),
 		targets: make(map[probe.Key]*target), dirty: make(map[probe.Key][]*recipient), counts: make(map[string]*ChannelStats),
-		wake: make(chan struct{}, 1), stopping: make(chan struct{}), stopped: make(chan struct{}),
+		wake: make(chan struct{}, 1),
 	}
 }
 

@@ -174,8 +174,7 @@ func (e *engine) notify(event incident.Event, i *incident.Incident, now time.Tim
 		if event == incident.CertExpiring && r.channel.resend > 0 {
 			continue // it is no incident, and there is no end to post
 		}
-		isEnd := event == incident.Up || event == incident.Unwatched
-		if !e.config.sendsTo(r.Queue, i.Key) && !(isEnd && r.Knows(i.Key, i.ID)) {
+		if !e.config.sendsTo(r.Queue, i.Key) && !(event == incident.Up && r.Knows(i.Key, i.ID)) {
 			continue
 		}
 		if r.Add(event, i, now) {
@@ -229,8 +228,7 @@ func (e *engine) drop(t *target, place int, why string, now time.Time) {
 	}
 	e.mark(t.Key, nil)
 	if i := t.Abandon(why, now); i != nil {
-		t.Incident = nil
-		e.report(t, incident.Unwatched, i, now)
+		e.report(t, incident.Up, i, now)
 	}
 }
 

@@ -22,11 +22,6 @@ const (
 	referenceIntervals = 3
 )
 
-// witnesses is who is asked for a second opinion, a witness.Panel.
-type witnesses interface {
-	Ask(ctx context.Context, q witness.Question) witness.Answer
-}
-
 // question is a target that went down, and the incident that waits for the answer.
 type question struct {
 	witness.Question
@@ -40,7 +35,7 @@ func (e *engine) hold(t *target, rec *probe.Record, now time.Time) {
 	switch {
 	case e.config.inMaintenance(t, now):
 		t.Hold(time.Time{})
-	case e.config.witnesses != nil || len(e.config.references) > 0:
+	case e.config.ask != nil || len(e.config.references) > 0:
 		t.Hold(now.Add(opinionTime))
 		e.sweepBy(t.Incident.HeldUntil)
 		e.questions = append(e.questions, question{
@@ -61,7 +56,7 @@ func (e *engine) consult(ctx context.Context) {
 		}
 		e.questions = e.questions[1:]
 	}
-	panel, references := e.config.witnesses, e.config.references
+	ask, references := e.config.ask, e.config.references
 	hurry := (e.hurry || len(next) > 0) && e.options.Hurry != nil
 	e.hurry = false
 	e.mu.Unlock()
@@ -71,10 +66,10 @@ func (e *engine) consult(ctx context.Context) {
 		}
 	}
 	for _, q := range next {
-		e.deliveries.Go(func() {
+		e.working.Go(func() {
 			var a *witness.Answer // nil: there is no one to ask
-			if panel != nil && !q.secret {
-				answer := panel.Ask(ctx, q.Question)
+			if ask != nil && !q.secret {
+				answer := ask(ctx, q.Question)
 				a = &answer
 				e.options.Logger.Info("witnesses were asked about a target that is down", "module", q.Module, "target", q.key.Target,
 					"down", a.Down, "up", a.Up, "err", a.Err, "incident", q.id)
@@ -126,7 +121,7 @@ func (e *engine) reconsider(t *target, now time.Time) {
 	isolated := e.isolated(now)
 	switch {
 	case i.HeldUntil.IsZero(): // maintenance is over
-	case isolated && e.config.isReference(t.Key):
+	case isolated && e.config.references[t.Key] != nil:
 		t.Judge(incident.ScopeIsolated, nil, nil)
 	case isolated && i.Scope != incident.ScopeEverywhere:
 		e.happened(incident.None, i)
@@ -173,7 +168,7 @@ func (e *engine) lineWorks(since time.Time) bool {
 // Isolated reports whether a failure of the target says nothing about it, because all references fail and it is none.
 func (h *Hook) Isolated(key probe.Key) (isolated bool) {
 	h.read(func(e *engine) {
-		isolated = e.isolated(time.Now()) && !e.config.isReference(key.Redacted())
+		isolated = e.isolated(time.Now()) && e.config.references[key.Redacted()] == nil
 	})
 	return isolated
 }
@@ -186,10 +181,4 @@ func (h *Hook) Opinion(key probe.Key) (opinion string) {
 		}
 	})
 	return opinion
-}
-
-// isReference reports whether the target stands for our own line.
-func (c *Config) isReference(key probe.Key) bool {
-	_, is := c.references[key]
-	return is
 }

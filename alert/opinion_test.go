@@ -42,7 +42,7 @@ func opinions(p *panel, references ...string) func(*Config) {
 		atOnce(c)
 		watching(append(references, "db:5432")...)(c)
 		if c.hold = 10 * time.Minute; p != nil {
-			c.witnesses = p
+			c.ask = p.Ask
 		}
 		c.references = make(map[probe.Key]*probe.Target)
 		for _, target := range references {

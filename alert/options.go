@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strconv"
@@ -125,9 +126,9 @@ type Config struct {
 	to            map[string]bool        // the addresses that get mails about targets that name none; nil: all
 	windows       []*maintenance.Window
 	channels      []channel
-	mailer        *mail.Mailer                // nil: no mail
-	witnesses     witnesses                   // nil: none
-	references    map[probe.Key]*probe.Target // the targets that stand for our own line
+	mailer        *mail.Mailer                                           // nil: no mail
+	ask           func(context.Context, witness.Question) witness.Answer // of the witnesses; nil: there are none
+	references    map[probe.Key]*probe.Target                            // the targets that stand for our own line
 	hold          time.Duration
 }
 
@@ -176,7 +177,7 @@ func (o Options) Compile(targets []Target, g probe.Guard) (*Config, error) {
 		return nil, err
 	}
 	if len(panel) > 0 {
-		c.witnesses = panel
+		c.ask = panel.Ask
 	}
 	more, err := c.compileTargets(&o, targets)
 	if err != nil {

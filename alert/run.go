@@ -17,22 +17,20 @@ const (
 	storeRetry    = 10 * time.Second
 )
 
-// run does everything that waits, until close. The deliveries that it starts end by ctx.
-func (e *engine) run(ctx context.Context) {
-	defer close(e.stopped)
-	asking, stopAsking := context.WithCancel(ctx)
-	defer stopAsking() // what is not answered by then is reported after a restart
+// run does everything that waits, until ctx ends, and with it the questions to witnesses: what is not answered by then is
+// reported after a restart. The deliveries that it starts end by delivering.
+func (e *engine) run(ctx, delivering context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-timer.C:
 		case <-e.wake:
-		case <-e.stopping:
+		case <-ctx.Done():
 			return
 		}
-		timer.Reset(e.turn(ctx, time.Now()))
-		e.consult(asking)
+		timer.Reset(e.turn(delivering, time.Now()))
+		e.consult(ctx)
 	}
 }
 
@@ -48,7 +46,10 @@ func (e *engine) turn(ctx context.Context, now time.Time) time.Duration {
 	composed, next := e.compose(now)
 	e.save(now)
 	for _, d := range composed {
-		e.start(ctx, d)
+		e.working.Go(func() {
+			e.settle(d.to, d.notifier.Deliver(ctx, d.to.Name, d.message), time.Now())
+			e.wakeUp()
+		})
 	}
 	e.log()
 	return e.wait(now, next)
@@ -90,7 +91,7 @@ func (e *engine) compose(now time.Time) (composed []delivery, next time.Time) {
 	due, next := e.due(now)
 	for _, r := range due {
 		e.mu.Lock()
-		d := delivery{r, r.channel.notifier, r.Message()}
+		d := delivery{r, r.channel.notifier, r.Message}
 		resend := r.channel.resend > 0 && !now.Before(r.nextResend)
 		if resend {
 			r.nextResend = now.Add(r.channel.resend)
@@ -128,19 +129,19 @@ func (e *engine) due(now time.Time) (due []*recipient, next time.Time) {
 	next = now.Add(sweepInterval)
 	busy := make(map[string]int) // messages on their way, by channel
 	for _, r := range e.recipients {
-		at, ok := r.Due(r.channel.pacing, now)
-		switch repeats := r.channel.resend > 0 && (!ok || r.nextResend.Before(at)); {
-		case r.Sending():
+		if r.Sending() {
 			busy[r.Channel]++
 			continue
-		case repeats:
-			at = r.nextResend
-		case !ok:
-			continue
 		}
-		if now.Before(at) {
+		at, ok := r.Due(r.channel.pacing, now)
+		if r.channel.resend > 0 && (!ok || r.nextResend.Before(at)) {
+			at, ok = r.nextResend, true
+		}
+		switch {
+		case !ok:
+		case now.Before(at):
 			next = incident.Earlier(next, at)
-		} else {
+		default:
 			due = append(due, r)
 		}
 	}
@@ -155,7 +156,7 @@ func (e *engine) due(now time.Time) (due []*recipient, next time.Time) {
 func (e *engine) digest(r *recipient, all bool, now time.Time) *outbox.Digest {
 	d := &outbox.Digest{ExternalURL: e.options.ExternalURL, At: now, Reasons: make(map[probe.Reason]int), Groups: make(map[string]int)}
 	e.mu.Lock()
-	d.Overflow, d.Targets = r.Overflow(), len(e.all)
+	d.Overflow, d.Targets = r.Overflow, len(e.all)
 	e.mu.Unlock()
 	var read outbox.Cursor
 	for more := true; more; {
@@ -192,14 +193,6 @@ func (e *engine) eachOpen(f func(i *incident.Incident)) {
 	}
 }
 
-// start delivers a message on a goroutine of its own.
-func (e *engine) start(ctx context.Context, d delivery) {
-	e.deliveries.Go(func() {
-		e.settle(d.to, d.notifier.Deliver(ctx, d.to.Name, d.message), time.Now())
-		e.wakeUp()
-	})
-}
-
 // settle takes in how a delivery ended.
 func (e *engine) settle(r *recipient, o outbox.Outcome, now time.Time) {
 	if o.Verdict == outbox.Delivered || o.Verdict == outbox.Rejected {
@@ -213,8 +206,8 @@ func (e *engine) settle(r *recipient, o outbox.Outcome, now time.Time) {
 	r.Settle(o.Verdict, now)
 	stats := e.channelStats(r.Channel)
 	stats.Attempts[o.Verdict.Name()]++
-	overflow := r.Overflow() > 0 && !r.warned
-	r.warned = r.Overflow() > 0
+	overflow := r.Overflow > 0 && !r.warned
+	r.warned = r.Overflow > 0
 	if o.Verdict == outbox.Delivered {
 		stats.LastSuccess = now
 		for _, other := range e.recipients { // what it was refused for may be mended
@@ -258,15 +251,15 @@ func (e *engine) log() {
 	e.mu.Unlock()
 	l := e.options.Logger
 	for _, h := range journal {
-		switch i := h.incident; h.event {
-		case incident.Down:
+		switch i := h.incident; {
+		case h.event == incident.Down:
 			l.Info("a target is down", "module", i.Module, "target", i.Target, "stage", i.Stage, "reason", i.Reason, "incident", i.ID)
-		case incident.Up:
-			l.Info("a target is up again", "module", i.Module, "target", i.Target, "after", i.Lasted.Round(time.Millisecond), "incident", i.ID)
-		case incident.None:
-			l.Warn("a target that failed is not reported, because all references fail", "module", i.Module, "target", i.Target, "incident", i.ID)
-		case incident.Unwatched:
+		case h.event == incident.Up && i.Unwatched != "":
 			l.Warn("a target that was down is no longer watched", "module", i.Module, "target", i.Target, "why", i.Unwatched, "incident", i.ID)
+		case h.event == incident.Up:
+			l.Info("a target is up again", "module", i.Module, "target", i.Target, "after", i.Lasted.Round(time.Millisecond), "incident", i.ID)
+		case h.event == incident.None:
+			l.Warn("a target that failed is not reported, because all references fail", "module", i.Module, "target", i.Target, "incident", i.ID)
 		}
 	}
 	if full {
@@ -277,10 +270,9 @@ func (e *engine) log() {
 
 // close ends run and the deliveries under way, the latter when ctx ends, and writes down what is pending.
 func (e *engine) close(ctx context.Context) error {
-	close(e.stopping)
-	<-e.stopped
+	e.stop()
 	stop := context.AfterFunc(ctx, e.cancel)
-	e.deliveries.Wait()
+	e.working.Wait()
 	stop()
 	e.cancel()
 	e.storeFails = false // one more attempt

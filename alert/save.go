@@ -11,12 +11,6 @@ import (
 // rowsPerWrite keeps a write small enough to be held in memory, and the writes few: each waits for the disk.
 const rowsPerWrite = 1000
 
-// change is a row to be written, which takes too long to encode under the lock, and what to do under it if that fails.
-type change struct {
-	encode func() outbox.Write
-	undo   func()
-}
-
 // save puts everything that changed on the disk. When that fails, memory stays the truth: messages leave all the same,
 // and the changes wait for the next attempt.
 func (e *engine) save(now time.Time) {
@@ -24,19 +18,15 @@ func (e *engine) save(now time.Time) {
 		return
 	}
 	for more := true; more; {
-		var changes []change
-		for more && len(changes) < rowsPerWrite {
-			changes, more = e.collect(changes)
+		var writes []outbox.Write
+		for more && len(writes) < rowsPerWrite {
+			writes, more = e.collect(writes)
 		}
-		if len(changes) == 0 {
+		if len(writes) == 0 {
 			break
 		}
-		writes := make([]outbox.Write, len(changes))
-		for n, c := range changes {
-			writes[n] = c.encode()
-		}
 		if err := e.store.Commit(writes); err != nil {
-			e.notSaved(changes, writes, err, now)
+			e.notSaved(writes, err, now)
 			return
 		}
 	}
@@ -65,11 +55,15 @@ func (e *engine) restore() {
 // collect adds a part of what is to be written; more is false when that is all. The messages come last, with or after
 // what they say. All rows of a target are of the same instant: a tracker on disk that is ahead of its notifications would
 // lose them, and one that is behind would send them twice.
-func (e *engine) collect(changes []change) (_ []change, more bool) {
+func (e *engine) collect(writes []outbox.Write) (_ []outbox.Write, more bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	add := func(w outbox.Write, undo func()) {
+		w.Undo = undo
+		writes = append(writes, w)
+	}
 	for _, w := range e.dropped { // first: the same recipient may be configured again
-		changes = append(changes, change{func() outbox.Write { return w }, func() { e.dropped = append(e.dropped, w) }})
+		add(w, func() { e.dropped = append(e.dropped, w) })
 	}
 	e.dropped = nil
 	for range min(copies, len(e.order)) {
@@ -79,44 +73,37 @@ func (e *engine) collect(changes []change) (_ []change, more bool) {
 		e.order = e.order[1:]
 		var tracker *incident.Tracker
 		if t := e.targets[key]; t != nil {
-			c := t.Tracker
-			tracker = &c
+			tracker = &t.Tracker
 		}
-		changes = append(changes, change{func() outbox.Write { return outbox.TargetRow(key, tracker) }, func() { e.mark(key, nil) }})
+		add(outbox.TargetRow(key, tracker), func() { e.mark(key, nil) })
 		for _, r := range of {
-			if n := r.Notification(key); !r.removed {
-				changes = append(changes, change{func() outbox.Write { return r.NotificationRow(key, n) }, func() { e.mark(key, r) }})
+			if !r.removed {
+				add(r.NotificationRow(key), func() { e.mark(key, r) })
 			}
 		}
 	}
 	if len(e.order) > 0 {
-		return changes, true
+		return writes, true
 	}
 	e.dirty, e.order = make(map[probe.Key][]*recipient), nil // after a start with 100,000 targets they would keep 17 MB
 	for _, r := range e.recipients {
 		if r.RowDirty {
 			r.RowDirty = false
-			changes = append(changes, change{r.Row(), func() { r.RowDirty = true }})
+			add(r.Row(), func() { r.RowDirty = true })
 		}
 	}
-	return changes, false
+	return writes, false
 }
 
-// notSaved has the changes written at the next attempt. Those that would take away what never came to the disk are
+// notSaved has the writes made at the next attempt. Those that would take away what never came to the disk are
 // forgotten: else, a disk that is full for weeks would have memory keep a mark of everything that came and went.
-func (e *engine) notSaved(changes []change, writes []outbox.Write, err error, now time.Time) {
-	needless := make(map[int]bool)
-	places, reading := e.store.Needless(writes)
-	for _, n := range places {
-		needless[n] = true
-	}
+func (e *engine) notSaved(writes []outbox.Write, err error, now time.Time) {
+	needed, reading := e.store.Needed(writes)
 	e.mu.Lock()
 	e.storeFailures++
 	if !e.store.Broken() { // else nothing will ever be written
-		for n, c := range changes {
-			if !needless[n] {
-				c.undo()
-			}
+		for _, w := range needed {
+			w.Undo()
 		}
 	}
 	e.mu.Unlock()

@@ -71,7 +71,7 @@ func (e *engine) stats(now time.Time) (s Stats) {
 	})
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.config.witnesses != nil || len(e.config.references) > 0 {
+	if e.config.ask != nil || len(e.config.references) > 0 {
 		s.Scopes = scopes
 	}
 	s.Watched, s.Refused, s.StoreFailures = len(e.all), e.refused, e.storeFailures

@@ -90,29 +90,25 @@ func (p *Poster) alertOf(i *incident.Incident, externalURL string, now time.Time
 func (p *Poster) Compose(_ string, d *outbox.Digest) (*outbox.Message, error) {
 	m := &outbox.Message{Overflow: d.Overflow}
 	posted := make(map[probe.Key]bool)
-	add := func(i *incident.Incident) error {
-		part, err := json.Marshal(p.alertOf(i, d.ExternalURL, d.At))
-		if err != nil {
-			return fmt.Errorf("encoding an alert: %w", err)
-		}
-		m.Parts = append(m.Parts, part)
-		posted[i.Key] = true
-		return nil
-	}
+	var incidents []*incident.Incident
 	for _, n := range d.Notifications {
 		m.Says = n.Say(m.Says)
 		if outages := n.Owed(); len(outages) > 0 { // the latest stands for all of them: their labels are the same
-			if err := add(outages[len(outages)-1].Incident); err != nil {
-				return nil, err
-			}
+			incidents = append(incidents, outages[len(outages)-1].Incident)
+			posted[n.Key] = true
 		}
 	}
 	for _, i := range d.Open {
 		if !posted[i.Key] {
-			if err := add(i); err != nil {
-				return nil, err
-			}
+			incidents = append(incidents, i)
 		}
+	}
+	for _, i := range incidents {
+		part, err := json.Marshal(p.alertOf(i, d.ExternalURL, d.At))
+		if err != nil {
+			return nil, fmt.Errorf("encoding an alert: %w", err)
+		}
+		m.Parts = append(m.Parts, part)
 	}
 	return m, nil
 }
@@ -186,7 +182,8 @@ func (p *Poster) post(ctx context.Context, url string, alerts [][]byte) outbox.O
 	}
 }
 
-// redact takes the password out of what an Alertmanager, or a proxy before it, answers.
+// redact takes the password out of what an Alertmanager, or a proxy before it, answers. When the password is not known, nor
+// is what to take out.
 func (p *Poster) redact(text string) string {
 	if p.auth == nil {
 		return text
@@ -195,7 +192,7 @@ func (p *Poster) redact(text string) string {
 	if p.auth.PasswordFile != "" {
 		content, err := option.ReadFile(p.auth.PasswordFile)
 		if err != nil {
-			return "" // what is not known cannot be taken out
+			return "(not shown, for the password is unknown: " + err.Error() + ")"
 		}
 		password = strings.TrimSpace(string(content))
 	}

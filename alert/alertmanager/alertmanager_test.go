@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -244,6 +245,18 @@ func FuzzAlertmanagerReply(f *testing.F) {
 			t.Errorf("the error is %q", o.Err)
 		}
 	})
+}
+
+// TestMissingPasswordFileIsNamed: without it nothing can be posted, and the log says why.
+func TestMissingPasswordFileIsNamed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	p, urls, err := New(&Options{URLs: []string{"http://127.0.0.1:1"}, BasicAuth: &config.BasicAuth{Username: "alice", PasswordFile: file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := p.Deliver(t.Context(), urls[0], many(1, 1)); o.Verdict != outbox.Postponed || o.Err == nil || !strings.Contains(o.Err.Error(), file) {
+		t.Errorf("%s: %v", o.Verdict.Name(), o.Err)
+	}
 }
 
 type answer func(*http.Request) *http.Response

@@ -3,6 +3,7 @@
 package incident
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -77,14 +78,7 @@ func (i *Incident) Opinion() string {
 
 // Changed is when the latest of an incident happened.
 func (i *Incident) Changed() time.Time {
-	switch {
-	case !i.Until.IsZero():
-		return i.Until
-	case !i.Reminded.IsZero():
-		return i.Reminded
-	default:
-		return i.Since
-	}
+	return cmp.Or(i.Until, i.Reminded, i.Since)
 }
 
 // Flaps counts outages of a target that follow each other closely.
@@ -128,8 +122,7 @@ type Event uint8
 const (
 	None         Event = iota
 	Down               // an incident began
-	Up                 // it ended
+	Up                 // it ended; one that is Unwatched without a result that was up
 	StillDown          // a reminder is due
 	CertExpiring       // the target's certificate expires soon
-	Unwatched          // no results come any more; the target may have been up
 )

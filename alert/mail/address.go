@@ -14,21 +14,18 @@ import (
 // Address is a mail address: user@domain, or the bare name of a local user. It is ASCII.
 type Address string
 
-// errAddress is what every refused address wraps.
-var errAddress = errors.New("not a mail address; accepted: user@domain, or a local user name")
-
 // ParseAddress reads an address as a person writes it; an internationalised domain becomes its ASCII form. It refuses
 // whatever a mail program could take for something else: control characters, quoting, display names, comments, several
 // addresses, a leading '-', '/' or '|'.
 func ParseAddress(s string) (Address, error) {
 	bad := func(why string) (Address, error) {
-		return "", fmt.Errorf("%q is %w (%s)", incident.Cut(s, 100), errAddress, why)
+		return "", fmt.Errorf("%q is not a mail address; accepted: user@domain, or a local user name (%s)", incident.Cut(s, 100), why)
 	}
 	if s == "" {
-		return "", fmt.Errorf("an empty string is %w", errAddress)
+		return "", errors.New("an empty string is not a mail address; accepted: user@domain, or a local user name")
 	}
 	ascii := s
-	if user, domain, ok := strings.Cut(s, "@"); ok && strings.IndexFunc(domain, func(r rune) bool { return r >= 0x80 }) >= 0 {
+	if user, domain, ok := strings.Cut(s, "@"); ok && strings.ContainsFunc(domain, func(r rune) bool { return r >= 0x80 }) {
 		converted, err := idna.Lookup.ToASCII(domain)
 		if err != nil {
 			return bad("its domain")
@@ -38,10 +35,8 @@ func ParseAddress(s string) (Address, error) {
 	if len(ascii) > 254 {
 		return bad("longer than 254 bytes")
 	}
-	for i := range len(ascii) {
-		if ascii[i] <= ' ' || ascii[i] >= 0x7f {
-			return bad("a space, a control character, or one beyond ASCII before the @")
-		}
+	if strings.ContainsFunc(ascii, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return bad("a space, a control character, or one beyond ASCII before the @")
 	}
 	if strings.ContainsRune(`-/|`, rune(ascii[0])) {
 		return bad("it starts with " + ascii[:1])
@@ -83,7 +78,7 @@ func (a Address) domain(host string) string {
 // header is the address for a header, where RFC 5322 demands a domain.
 func (a Address) header(host string) *mail.Address {
 	if a.Local() {
-		return &mail.Address{Address: string(a) + "@" + host}
+		a += Address("@" + host)
 	}
 	return &mail.Address{Address: string(a)}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 
 	"rollcall/alert/incident"
+	"rollcall/probe"
 	"rollcall/redact"
 )
 
@@ -83,21 +84,21 @@ func loginForms(username, password string) []string {
 
 // withHint adds which option helps when a connection does not become encrypted.
 func withHint(err error) error {
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+	switch {
+	case probe.Is[tls.RecordHeaderError](err):
 		return fmt.Errorf("%w; a server that begins in clear wants tls: starttls", err)
-	}
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+	case probe.Is[x509.UnknownAuthorityError](err):
 		return fmt.Errorf("%w; one of your own is named by tls_config: ca_file", err)
-	}
-	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+	case probe.Is[x509.HostnameError](err):
 		return fmt.Errorf("%w; the name to expect is set by tls_config: server_name", err)
+	default:
+		return err
 	}
-	return err
 }
 
 // redactReply makes the server's words fit for a log, without the secrets that it may repeat.
 func redactReply(err error, secrets []string) error {
-	if reply := (*textproto.Error)(nil); errors.As(err, &reply) {
+	if reply, ok := errors.AsType[*textproto.Error](err); ok {
 		return &textproto.Error{Code: reply.Code, Msg: cleanText(redact.Text(reply.Msg, secrets...))}
 	}
 	return redact.Error(err, secrets...)

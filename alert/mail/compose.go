@@ -59,11 +59,11 @@ func (m *Mailer) write(to Address, d *outbox.Digest) letter {
 		if m.short {
 			out.subject = entries[0].shortSubject()
 		}
-		first := []string{entries[0].firstLine()}
+		first := entries[0].firstLine()
 		if d.Targets > 0 { // else this is the old script's mail, whose text is one line
-			first = wrap(first[0], "")
+			first = wrap(first, "")
 		}
-		fmt.Fprintf(b, "%s\n\n", strings.Join(first, "\n"))
+		fmt.Fprintf(b, "%s\n\n", first)
 		entries[0].details(b, d.ExternalURL)
 		if history := entries[0].history(); len(history) > 0 {
 			fmt.Fprintf(b, "Outages:\n  %s\n\n", strings.Join(history, "\n  "))
@@ -77,7 +77,7 @@ func (m *Mailer) write(to Address, d *outbox.Digest) letter {
 		if m.short && len(entries) > 0 {
 			out.subject = shortSummary(entries)
 		}
-		fmt.Fprintf(b, "%s\n\n", strings.Join(wrap(fmt.Sprintf("Server Monitor: %s.", summary), ""), "\n"))
+		fmt.Fprintf(b, "%s\n\n", wrap(fmt.Sprintf("Server Monitor: %s.", summary), ""))
 		writeState(b, d)
 		list(b, entries, d.ExternalURL)
 	}
@@ -108,7 +108,7 @@ func (e entry) details(b *strings.Builder, externalURL string) {
 	i := e.incident
 	row := func(name, format string, args ...any) {
 		if text := fmt.Sprintf(format, args...); text != "" {
-			fmt.Fprintln(b, strings.Join(wrap(fmt.Sprintf("%-13s%s", name, text), indent), "\n"))
+			fmt.Fprintln(b, wrap(fmt.Sprintf("%-13s%s", name, text), indent))
 		}
 	}
 	row("Name:", "%s", incident.Clean(i.Name, maxTarget))
@@ -207,13 +207,23 @@ var headings = [...]struct{ state, title, one, many string }{
 	isUp:        {"UP", "Up again", "server is up again", "servers are up again"},
 }
 
+func (e entry) state() string { return headings[e.status].state }
+func (e entry) title() string { return headings[e.status].title }
+
+// leading are the first of the entries, as far as key is the same of them.
+func leading(entries []entry, key func(entry) string) []entry {
+	end := slices.IndexFunc(entries, func(e entry) bool { return key(e) != key(entries[0]) })
+	if end < 0 {
+		return entries
+	}
+	return entries[:end]
+}
+
 // first is when the first of what a letter says happened.
 func first(entries []entry, now time.Time) time.Time {
 	at := now
 	for _, e := range entries {
-		if t := e.at(); t.Before(at) {
-			at = t
-		}
+		at = incident.Earlier(at, e.at())
 	}
 	return at
 }
@@ -261,10 +271,10 @@ func writeState(b *strings.Builder, d *outbox.Digest) {
 	if len(d.Reasons) > 0 {
 		text += ": " + most(d.Reasons, words)
 	}
-	fmt.Fprintf(b, "%s.\n", strings.Join(wrap(text, ""), "\n"))
+	fmt.Fprintf(b, "%s.\n", wrap(text, ""))
 	if len(d.Groups) > 0 {
 		groups := "Down by group: " + most(d.Groups, func(g string) string { return incident.Clean(g, maxTarget) })
-		fmt.Fprintf(b, "%s.\n", strings.Join(wrap(groups, ""), "\n"))
+		fmt.Fprintf(b, "%s.\n", wrap(groups, ""))
 	}
 	if d.Overflow > 0 {
 		fmt.Fprintf(b, "Too much waited to name everything:\n%s.\n", plural(d.Overflow, "outage that is over is only counted", "outages that are over are only counted"))
@@ -301,31 +311,28 @@ func list(b *strings.Builder, entries []entry, externalURL string) {
 		named[server(e.incident)]++
 	}
 	for rest := entries; len(rest) > 0; {
-		s, n := rest[0].status, 0
-		fmt.Fprintf(b, "%s:\n", headings[s].title)
-		for ; n < len(rest) && rest[n].status == s; n++ {
-			lines := wrap("  "+rest[n].line(named[server(rest[n].incident)] > 1), continued)
-			lines = append(lines, indent(rest[n].history())...)
-			if !room.take(lines) {
+		same := leading(rest, entry.title)
+		rest = rest[len(same):]
+		fmt.Fprintf(b, "%s:\n", same[0].title())
+		for n, e := range same {
+			text := wrap("  "+e.line(named[server(e.incident)] > 1), continued) + "\n"
+			for _, outage := range e.history() {
+				text += "    " + outage + "\n"
+			}
+			if !room.take(text) {
+				more := fmt.Sprintf("  and %d more: %s", len(same)-n, externalURL)
+				fmt.Fprintln(b, strings.TrimRight(more, ": "))
 				break
 			}
-			fmt.Fprintln(b, strings.Join(lines, "\n"))
-		}
-		more := 0
-		for ; n < len(rest) && rest[n].status == s; n++ {
-			more++
-		}
-		if more > 0 {
-			fmt.Fprintln(b, strings.TrimRight(fmt.Sprintf("  and %d more: %s", more, externalURL), ": "))
+			b.WriteString(text)
 		}
 		b.WriteByte('\n')
-		rest = rest[n:]
 	}
 	if len(entries) > maxDetailed {
 		return
 	}
 	for _, e := range entries {
-		fmt.Fprintf(b, "%s\n\n", strings.Join(wrap(e.subject(), continued), "\n"))
+		fmt.Fprintf(b, "%s\n\n", wrap(e.subject(), continued))
 		e.details(b, externalURL)
 	}
 }
@@ -333,25 +340,16 @@ func list(b *strings.Builder, entries []entry, externalURL string) {
 // continued is how the second line of an entry in a list begins.
 const continued = "      "
 
-func indent(lines []string) []string {
-	for n := range lines {
-		lines[n] = "    " + lines[n]
-	}
-	return lines
-}
-
 // room is what a list may still take.
 type room struct{ lines, bytes int }
 
 // take reports whether the lines fit, and takes their room. A byte beyond ASCII takes three when it is sent.
-func (r *room) take(lines []string) bool {
-	r.lines -= len(lines)
-	for _, line := range lines {
-		r.bytes -= len(line) + 1
-		for n := range len(line) {
-			if line[n] >= 0x80 {
-				r.bytes -= 2
-			}
+func (r *room) take(text string) bool {
+	r.lines -= strings.Count(text, "\n")
+	r.bytes -= len(text)
+	for n := range len(text) {
+		if text[n] >= 0x80 {
+			r.bytes -= 2
 		}
 	}
 	return r.lines >= 0 && r.bytes >= 0

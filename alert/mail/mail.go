@@ -5,10 +5,12 @@ package mail
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"mime"
 	"strings"
+	"time"
 
 	gomail "github.com/wneessen/go-mail"
 
@@ -27,7 +29,10 @@ type Mailer struct {
 // transport hands a message over to a mail system.
 type transport interface {
 	// deliver returns once the outcome is known, or ctx or a time limit of its own ends it. data has CRLF line ends.
-	deliver(ctx context.Context, to Address, data []byte) outbox.Outcome
+	// What there is of a dialogue goes to shown.
+	deliver(ctx context.Context, to Address, data []byte, shown io.Writer) outbox.Outcome
+	// describe says for a person how a message gets to the recipient.
+	describe(to Address) string
 }
 
 // New makes a mailer of options that Check has nothing against.
@@ -44,7 +49,7 @@ func New(o *Options) *Mailer {
 	if o.SMTP == nil {
 		m.transport = &sendmail{path: o.Sendmail, from: m.from, timeout: sendmailTimeout}
 	} else {
-		m.transport = &smtpServer{options: *o.SMTP, from: m.from, host: host, limits: rfcLimits, shown: io.Discard}
+		m.transport = &smtpServer{options: *o.SMTP, from: m.from, host: host, limits: rfcLimits}
 	}
 	return m
 }
@@ -68,7 +73,27 @@ func (m *Mailer) Compose(to string, d *outbox.Digest) (*outbox.Message, error) {
 
 // Deliver implements outbox.Notifier.
 func (m *Mailer) Deliver(ctx context.Context, to string, msg *outbox.Message) outbox.Outcome {
-	return m.transport.deliver(ctx, Address(to), msg.Parts[0])
+	return m.transport.deliver(ctx, Address(to), msg.Parts[0], io.Discard)
+}
+
+// Test implements outbox.Notifier. What belongs to a password is not shown.
+func (m *Mailer) Test(ctx context.Context, w io.Writer, to string) error {
+	fmt.Fprintf(w, "mail to %s by %s\n", to, m.transport.describe(Address(to)))
+	now := time.Now()
+	data, err := m.encode(letter{
+		to: Address(to), at: now, messageID: rand.Text() + "@" + m.from.domain(m.host),
+		subject: m.subjectPrefix + asctime(now) + ": rollcall can send mail",
+		body:    "Server Monitor: This is a test. Mail about servers that are down will come like this.\n\n-- \nrollcall on " + m.host + "\n",
+	})
+	if err == nil {
+		err = m.transport.deliver(ctx, Address(to), data, w).Err
+	}
+	if err != nil {
+		fmt.Fprintf(w, "   failed: %v\n", err)
+		return fmt.Errorf("mail to %s: %w", to, err)
+	}
+	fmt.Fprintf(w, "   sent\n")
+	return nil
 }
 
 // encode makes the letter a message for the wire. What it quotes is data: incident.Clean has taken the control characters
@@ -156,9 +181,7 @@ func fold(s string, used int) string {
 			used = 0
 		}
 		b.WriteString(s[:end])
-		if used += end; strings.Contains(s[:end], "\r\n") { // encoded words come folded
-			used = end - strings.LastIndex(s[:end], "\n")
-		}
+		used += end
 		s = s[end:]
 	}
 	return b.String()

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,10 +47,7 @@ func (o *SMTPOptions) token(ctx context.Context) (string, error) {
 		}
 	}
 	if err != nil {
-		secrets := []string{secret}
-		for _, value := range o.OAuth2.EndpointParams { // e.g. the password of another grant
-			secrets = append(secrets, value)
-		}
+		secrets := append(slices.Collect(maps.Values(o.OAuth2.EndpointParams)), secret) // the former may be of another grant
 		return "", fmt.Errorf("getting an OAuth 2.0 token for the mail server: %s", incident.Clean(redact.Text(err.Error(), secrets...), maxAnswer))
 	}
 	token, ok := strings.CutPrefix(header, "Bearer ")

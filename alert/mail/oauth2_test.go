@@ -2,6 +2,7 @@ package mail
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -49,7 +50,7 @@ func TestSMTPLogsInWithAToken(t *testing.T) {
 			m.options.OAuth2 = &config.OAuth2{
 				ClientID: "rollcall-client", ClientSecret: config.Secret(c.secret), ClientSecretFile: c.file, TokenURL: tokens.URL, Scopes: []string{"smtp"},
 			}
-			r := m.deliver(t.Context(), "ops@example.com", testMessage)
+			r := m.deliver(t.Context(), "ops@example.com", testMessage, io.Discard)
 			server.mu.Lock()
 			defer server.mu.Unlock()
 			if saw := strings.Join(server.secrets, "; "); r.Verdict != c.verdict || saw != c.want {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os/exec"
 	"strings"
@@ -33,9 +34,13 @@ const (
 	exitNoHost    = 68
 )
 
+func (s *sendmail) describe(to Address) string {
+	return fmt.Sprintf("%s -i -f %s -- %s", s.path, s.from, to)
+}
+
 // deliver starts sendmail once: -i keeps a line with a lone dot from ending the message, -f is the envelope's sender, and
 // nothing after -- is taken for an option.
-func (s *sendmail) deliver(ctx context.Context, to Address, data []byte) outbox.Outcome {
+func (s *sendmail) deliver(ctx context.Context, to Address, data []byte, _ io.Writer) outbox.Outcome {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.path, "-i", "-f", string(s.from), "--", string(to))
@@ -46,12 +51,13 @@ func (s *sendmail) deliver(ctx context.Context, to Address, data []byte) outbox.
 	cmd.WaitDelay = time.Second // a grandchild that keeps the pipes open does not keep us
 	ownGroup(cmd)
 	err := cmd.Run()
-	switch exit := (*exec.ExitError)(nil); {
+	exit, isExit := errors.AsType[*exec.ExitError](err)
+	switch {
 	case err == nil, errors.Is(err, exec.ErrWaitDelay): // the latter: the program itself ended with 0
 		return outbox.Outcome{Verdict: outbox.Delivered}
 	case ctx.Err() != nil:
 		return outbox.Outcome{Verdict: outbox.InDoubt, Err: fmt.Errorf("%s did not end in time and was killed: %w", s.path, context.Cause(ctx))}
-	case errors.As(err, &exit):
+	case isExit:
 		outcome := outbox.Outcome{Err: fmt.Errorf("%s for %s: %w: %s", s.path, to, err, cleanText(strings.TrimSpace(string(said.kept))))}
 		switch exit.ExitCode() {
 		case exitDataError, exitNoUser, exitNoHost:

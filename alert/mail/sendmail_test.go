@@ -5,6 +5,7 @@ package mail
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,7 +39,7 @@ func read(t *testing.T, path ...string) string {
 
 func TestSendmailGetsArgumentsAndMessageAsTheyAre(t *testing.T) {
 	m, dir := script(t, "exit 0")
-	r := m.deliver(t.Context(), "$(touch pwned)@example.com", testMessage) // no configuration lets this pass; here it meets no shell either
+	r := m.deliver(t.Context(), "$(touch pwned)@example.com", testMessage, io.Discard) // no configuration lets this pass; here it meets no shell either
 	if r.Verdict != outbox.Delivered {
 		t.Fatalf("verdict %v: %v", r.Verdict, r.Err)
 	}
@@ -68,7 +69,7 @@ func TestSendmailExitCodes(t *testing.T) {
 	} {
 		t.Run(body, func(t *testing.T) { // not parallel: a program that another one's fork still holds open does not start
 			m, _ := script(t, body)
-			if r := m.deliver(t.Context(), "root", testMessage); r.Verdict != want {
+			if r := m.deliver(t.Context(), "root", testMessage, io.Discard); r.Verdict != want {
 				t.Errorf("verdict %v (%v), want %v", r.Verdict, r.Err, want)
 			}
 		})
@@ -77,7 +78,7 @@ func TestSendmailExitCodes(t *testing.T) {
 
 func TestSendmailErrorQuotesWhatItSaid(t *testing.T) {
 	m, _ := script(t, "echo 'fatal: queue\x1b[2J is full' >&2; exit 75")
-	r := m.deliver(t.Context(), "root", testMessage)
+	r := m.deliver(t.Context(), "root", testMessage, io.Discard)
 	if s := fmt.Sprint(r.Err); !strings.Contains(s, "is full") || strings.Contains(s, "\x1b") {
 		t.Errorf("error %q", s)
 	}
@@ -85,7 +86,7 @@ func TestSendmailErrorQuotesWhatItSaid(t *testing.T) {
 
 func TestSendmailThatIsMissingIsTriedAgain(t *testing.T) {
 	m := &sendmail{path: filepath.Join(t.TempDir(), "none"), timeout: time.Second}
-	if r := m.deliver(t.Context(), "root", testMessage); r.Verdict != outbox.Postponed || !strings.Contains(r.Err.Error(), "install a mail system") {
+	if r := m.deliver(t.Context(), "root", testMessage, io.Discard); r.Verdict != outbox.Postponed || !strings.Contains(r.Err.Error(), "install a mail system") {
 		t.Errorf("verdict %v (%v), want postponed, and what to do", r.Verdict, r.Err)
 	}
 }
@@ -102,7 +103,7 @@ func TestSendmailThatHangsIsKilledWithItsChildren(t *testing.T) {
 				time.AfterFunc(500*time.Millisecond, cancel)
 			}
 			begin := time.Now()
-			if r := m.deliver(ctx, "root", testMessage); r.Verdict != outbox.InDoubt {
+			if r := m.deliver(ctx, "root", testMessage, io.Discard); r.Verdict != outbox.InDoubt {
 				t.Errorf("verdict %v (%v), want in doubt: it may have queued the mail", r.Verdict, r.Err)
 			}
 			if took := time.Since(begin); took > 20*time.Second {

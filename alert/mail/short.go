@@ -15,19 +15,17 @@ const maxNamed = 3
 func shortSummary(entries []entry) string {
 	var parts []string
 	for rest := entries; len(rest) > 0; {
-		state, n := headings[rest[0].status].state, 0
+		same := leading(rest, entry.state)
+		rest = rest[len(same):]
 		var names []string
-		for ; n < len(rest) && headings[rest[n].status].state == state; n++ {
-			if n < maxNamed {
-				names = append(names, name(rest[n].incident))
-			}
+		for _, e := range same[:min(len(same), maxNamed)] {
+			names = append(names, name(e.incident))
 		}
-		part := state + " " + strings.Join(names, ", ")
-		if n > maxNamed {
-			part += fmt.Sprintf(" and %d more", n-maxNamed)
+		part := same[0].state() + " " + strings.Join(names, ", ")
+		if more := len(same) - maxNamed; more > 0 {
+			part += fmt.Sprintf(" and %d more", more)
 		}
 		parts = append(parts, part)
-		rest = rest[n:]
 	}
 	return strings.Join(parts, "; ")
 }
@@ -60,7 +58,7 @@ func words(r probe.Reason) string {
 const maxColumns = 77
 
 // wrap breaks a line at spaces, so that its parts have at most maxColumns; those after the first begin with the indent.
-func wrap(line, indent string) []string {
+func wrap(line, indent string) string {
 	var lines []string
 	for len(line) > maxColumns {
 		at := strings.LastIndexByte(line[:maxColumns+1], ' ')
@@ -77,5 +75,5 @@ func wrap(line, indent string) []string {
 		lines = append(lines, strings.TrimRight(line[:at], " "))
 		line = indent + strings.TrimLeft(line[at:], " ")
 	}
-	return append(lines, line)
+	return strings.Join(append(lines, line), "\n")
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 
 	"rollcall/alert/outbox"
+	"rollcall/probe"
 	"rollcall/redact"
 )
 
@@ -28,7 +29,6 @@ type smtpServer struct {
 	from    Address
 	host    string // this machine, for EHLO unless the options name another
 	limits  limits
-	shown   io.Writer // gets the dialogue
 }
 
 // limits is how long each step may take.
@@ -46,9 +46,13 @@ var rfcLimits = limits{
 // maxDialogue bounds what a mail server may say in one session.
 const maxDialogue = 1 << 20
 
+func (s *smtpServer) describe(Address) string {
+	return fmt.Sprintf("SMTP at %s (tls: %s)", s.options.Address, s.options.TLS)
+}
+
 // deliver leads one session.
-func (s *smtpServer) deliver(ctx context.Context, to Address, data []byte) outbox.Outcome {
-	session, err := s.open(ctx)
+func (s *smtpServer) deliver(ctx context.Context, to Address, data []byte, shown io.Writer) outbox.Outcome {
+	session, err := s.open(ctx, shown)
 	if err != nil {
 		// Also a 5xx is only postponed here: it judges this machine, its password or the server's state, not the
 		// message, and the operator who mends it should find the mail still waiting.
@@ -68,11 +72,11 @@ func (s *smtpServer) secrets() []string {
 }
 
 // open returns a session that is ready for MAIL. A server that answers 504 to a way to log in is tried with the next.
-func (s *smtpServer) open(ctx context.Context) (*smtpSession, error) {
+func (s *smtpServer) open(ctx context.Context, shown io.Writer) (*smtpSession, error) {
 	var unusable []string
 	for {
-		session, mechanism, err := s.connect(ctx, unusable)
-		if reply := (*textproto.Error)(nil); mechanism != "" && errors.As(err, &reply) && reply.Code == 504 {
+		session, mechanism, err := s.connect(ctx, shown, unusable)
+		if reply, ok := errors.AsType[*textproto.Error](err); ok && mechanism != "" && reply.Code == 504 {
 			unusable = append(unusable, mechanism)
 			continue
 		}
@@ -81,7 +85,7 @@ func (s *smtpServer) open(ctx context.Context) (*smtpSession, error) {
 }
 
 // connect dials, encrypts and logs in. It also returns the mechanism that it logged in with, or tried to.
-func (s *smtpServer) connect(ctx context.Context, unusable []string) (_ *smtpSession, mechanism string, err error) {
+func (s *smtpServer) connect(ctx context.Context, shown io.Writer, unusable []string) (_ *smtpSession, mechanism string, err error) {
 	host, _, err := net.SplitHostPort(s.options.Address)
 	if err != nil {
 		return nil, "", fmt.Errorf("the mail server's address: %w", err)
@@ -97,7 +101,7 @@ func (s *smtpServer) connect(ctx context.Context, unusable []string) (_ *smtpSes
 	if err != nil {
 		return nil, "", fmt.Errorf("connecting to the mail server: %w", err)
 	}
-	trace := &transcript{w: s.shown, secrets: s.secrets()}
+	trace := &transcript{w: shown, secrets: s.secrets()}
 	session := &smtpSession{conn: conn, limits: s.limits, trace: trace, stop: context.AfterFunc(ctx, func() { conn.Close() })}
 	if err = s.greet(ctx, session, host, tlsConfig); err == nil {
 		mechanism, err = s.authenticate(ctx, session, host, unusable)
@@ -124,7 +128,7 @@ func (s *smtpServer) greet(ctx context.Context, session *smtpSession, host strin
 		conn = secure
 	}
 	client, err := smtp.NewClient(conn, host)
-	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() && s.options.TLS != TLSImplicit {
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() && s.options.TLS != TLSImplicit {
 		return fmt.Errorf("waiting for the mail server's greeting: %w; one that is encrypted from the first byte, e.g. on port 465, waits for us: tls: implicit", err)
 	}
 	if err != nil {
@@ -182,7 +186,7 @@ func (s *smtpSession) send(from, to Address, data []byte) outbox.Outcome {
 	s.within(s.limits.command)
 	if err := s.client.Rcpt("<" + string(to) + ">"); err != nil {
 		outcome := s.failed("RCPT TO", to, err)
-		if reply := (*textproto.Error)(nil); errors.As(err, &reply) && outcome.Verdict == outbox.Refused && strings.HasPrefix(reply.Msg, "5.1.") {
+		if reply, ok := errors.AsType[*textproto.Error](err); ok && outcome.Verdict == outbox.Refused && strings.HasPrefix(reply.Msg, "5.1.") {
 			outcome.Verdict = outbox.NoRecipient
 		}
 		return outcome
@@ -204,7 +208,7 @@ func (s *smtpSession) send(from, to Address, data []byte) outbox.Outcome {
 	}
 	s.within(s.limits.dot)
 	if err := w.Close(); err != nil {
-		if reply := (*textproto.Error)(nil); errors.As(err, &reply) {
+		if probe.Is[*textproto.Error](err) {
 			return s.failed("the message", to, err)
 		}
 		s.broken = true
@@ -220,9 +224,9 @@ func (s *smtpSession) send(from, to Address, data []byte) outbox.Outcome {
 func (s *smtpSession) failed(command string, to Address, err error) outbox.Outcome {
 	s.trace.refusal(err)
 	outcome := outbox.Outcome{Err: fmt.Errorf("%s for %s: %w", command, to, redactReply(err, s.trace.secrets))}
-	reply := (*textproto.Error)(nil)
+	reply, ok := errors.AsType[*textproto.Error](err)
 	switch {
-	case !errors.As(err, &reply), reply.Code == 421: // 421: the server closes the connection
+	case !ok, reply.Code == 421: // 421: the server closes the connection
 		s.broken = true
 	case reply.Code < 500:
 	// 552 is also what a mailbox without room answers, with 5.2.2 (RFC 3463).

@@ -36,8 +36,8 @@ func FuzzMailServer(f *testing.F) {
 			_ = conn.(*net.TCPConn).CloseWrite()
 			_, _ = io.Copy(io.Discard, conn)
 		}()
-		m := &smtpServer{options: SMTPOptions{Address: l.Addr().String(), TLS: TLSNone}, from: "r@example.com", host: "h.example.com", limits: every(5 * time.Second), shown: io.Discard}
-		r := m.deliver(t.Context(), "ops@example.com", testMessage)
+		m := &smtpServer{options: SMTPOptions{Address: l.Addr().String(), TLS: TLSNone}, from: "r@example.com", host: "h.example.com", limits: every(5 * time.Second)}
+		r := m.deliver(t.Context(), "ops@example.com", testMessage, io.Discard)
 		l.Close()
 		<-served
 		if (r.Verdict == outbox.Delivered) != (r.Err == nil) {

@@ -21,7 +21,7 @@ import (
 var testMessage = []byte("Subject: x\r\n\r\nServer Monitor: one line\r\n.\r\nafter a lone dot\r\n")
 
 func client(s *mailServer, mode TLSMode) *smtpServer {
-	return &smtpServer{options: SMTPOptions{Address: s.address, TLS: mode}, from: "rollcall@example.com", host: "probe.example.com", limits: every(10 * time.Second), shown: io.Discard}
+	return &smtpServer{options: SMTPOptions{Address: s.address, TLS: mode}, from: "rollcall@example.com", host: "probe.example.com", limits: every(10 * time.Second)}
 }
 
 // every gives each step the same time.
@@ -29,7 +29,7 @@ func every(d time.Duration) limits { return limits{d, d, d, d, d, d} }
 
 func TestSMTPDelivers(t *testing.T) {
 	server := (&mailServer{}).start(t)
-	if r := client(server, TLSNone).deliver(t.Context(), "ops@example.com", testMessage); r.Verdict != outbox.Delivered {
+	if r := client(server, TLSNone).deliver(t.Context(), "ops@example.com", testMessage, io.Discard); r.Verdict != outbox.Delivered {
 		t.Fatalf("verdict %v: %v", r.Verdict, r.Err)
 	}
 	got := server.got()
@@ -52,9 +52,8 @@ func TestSMTPServerThatRepeatsThePassword(t *testing.T) {
 			server := (&mailServer{replies: map[string]string{step: says}, secure: secure, extension: []string{"STARTTLS", "AUTH PLAIN"}, user: "u", password: password}).start(t)
 			var shown bytes.Buffer
 			c := client(server, TLSStart)
-			c.shown = &shown
 			c.options.TLSConfig.CA, c.options.Username, c.options.Password = ca, "u", password
-			r := c.deliver(t.Context(), "ops@example.com", testMessage)
+			r := c.deliver(t.Context(), "ops@example.com", testMessage, &shown)
 			if r.Err == nil || strings.Contains(r.Err.Error(), password) || strings.Contains(r.Err.Error(), basic) {
 				t.Errorf("the error: %v", r.Err)
 			}
@@ -88,7 +87,7 @@ func TestSMTPStallEndsByTheDeadline(t *testing.T) {
 					time.AfterFunc(patience, cancel)
 				}
 				begin := time.Now()
-				r := c.deliver(ctx, "ops@example.com", testMessage)
+				r := c.deliver(ctx, "ops@example.com", testMessage, io.Discard)
 				if took := time.Since(begin); took > 20*time.Second {
 					t.Errorf("took %v", took)
 				}
@@ -107,7 +106,7 @@ func TestSMTPStallEndsByTheDeadline(t *testing.T) {
 func TestSMTPQuitThatStallsIsDelivered(t *testing.T) {
 	server := (&mailServer{stallAt: "QUIT"}).start(t)
 	begin := time.Now()
-	if r := client(server, TLSNone).deliver(t.Context(), "ops@example.com", testMessage); r.Verdict != outbox.Delivered {
+	if r := client(server, TLSNone).deliver(t.Context(), "ops@example.com", testMessage, io.Discard); r.Verdict != outbox.Delivered {
 		t.Errorf("verdict %v: %v", r.Verdict, r.Err)
 	}
 	if took := time.Since(begin); took > 20*time.Second {
@@ -148,7 +147,7 @@ func TestSMTPRepliesAreJudged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := c.server.start(t)
-			if r := client(server, TLSNone).deliver(t.Context(), "ops@example.com", testMessage); r.Verdict != c.want {
+			if r := client(server, TLSNone).deliver(t.Context(), "ops@example.com", testMessage, io.Discard); r.Verdict != c.want {
 				t.Errorf("verdict %v (%v), want %v", r.Verdict, r.Err, c.want)
 			}
 		})
@@ -157,7 +156,7 @@ func TestSMTPRepliesAreJudged(t *testing.T) {
 
 func TestSMTPNoServerListens(t *testing.T) {
 	c := client(&mailServer{address: "127.0.0.1:1"}, TLSNone)
-	if r := c.deliver(t.Context(), "ops@example.com", testMessage); r.Verdict != outbox.Postponed {
+	if r := c.deliver(t.Context(), "ops@example.com", testMessage, io.Discard); r.Verdict != outbox.Postponed {
 		t.Errorf("verdict %v (%v), want postponed", r.Verdict, r.Err)
 	}
 }
@@ -169,7 +168,7 @@ func TestSMTPStepsHaveTheirOwnTime(t *testing.T) {
 	c := client(server, TLSNone)
 	c.limits = every(time.Second)
 	c.limits.dot = 20 * time.Second
-	if r := c.deliver(t.Context(), "ops@example.com", testMessage); r.Verdict != outbox.Delivered {
+	if r := c.deliver(t.Context(), "ops@example.com", testMessage, io.Discard); r.Verdict != outbox.Delivered {
 		t.Errorf("%s: %v", r.Verdict.Name(), r.Err)
 	}
 }
@@ -186,7 +185,7 @@ func TestSMTPLimitsAreThoseOfTheRFC(t *testing.T) {
 func TestSMTPSizeIsKept(t *testing.T) {
 	for size, want := range map[string]outbox.Verdict{"SIZE 40": outbox.TooLarge, "size 40": outbox.TooLarge, "SIZE 4000": outbox.Delivered, "SIZE 0": outbox.Delivered, "SIZE": outbox.Delivered} {
 		server := (&mailServer{extension: []string{size}}).start(t)
-		if r := client(server, TLSNone).deliver(t.Context(), "ops@example.com", testMessage); r.Verdict != want {
+		if r := client(server, TLSNone).deliver(t.Context(), "ops@example.com", testMessage, io.Discard); r.Verdict != want {
 			t.Errorf("%s: %s (%v)", size, r.Verdict.Name(), r.Err)
 		}
 	}
@@ -233,7 +232,7 @@ func TestSMTPEncryption(t *testing.T) {
 			if c.mode == TLSStart && server.implicit {
 				m.limits = every(300 * time.Millisecond) // both wait
 			}
-			r := m.deliver(t.Context(), "ops@example.com", testMessage)
+			r := m.deliver(t.Context(), "ops@example.com", testMessage, io.Discard)
 			if r.Verdict != c.want || (c.says != "" && !strings.Contains(r.Err.Error(), c.says)) {
 				t.Errorf("verdict %v (%v), want %v that says %q", r.Verdict, r.Err, c.want, c.says)
 			}
@@ -274,7 +273,7 @@ func TestSMTPAuth(t *testing.T) {
 			m := client(server, TLSStart)
 			m.options.TLSConfig.CA = ca
 			m.options.Username, m.options.Password, m.options.PasswordFile = "rollcall", config.Secret(c.password), c.file
-			r := m.deliver(t.Context(), "ops@example.com", testMessage)
+			r := m.deliver(t.Context(), "ops@example.com", testMessage, io.Discard)
 			server.mu.Lock()
 			defer server.mu.Unlock()
 			if saw := strings.Join(server.secrets, "; "); r.Verdict != c.verdict || saw != c.want {

@@ -172,7 +172,7 @@ func (e entry) subject() string { return asctime(e.at()) + ": " + e.phrases().su
 
 // shortSubject is that for a phone: "DOWN shop.example.com: connection refused".
 func (e entry) shortSubject() string {
-	return headings[e.status].state + " " + name(e.incident) + e.phrases().short
+	return e.state() + " " + name(e.incident) + e.phrases().short
 }
 
 // firstLine is the old script's body.

@@ -29,7 +29,7 @@ func (t *transcript) note(format string, args ...any) {
 
 // refusal shows the reply that became err, which go-mail leaves out.
 func (t *transcript) refusal(err error) {
-	if reply := (*textproto.Error)(nil); errors.As(err, &reply) {
+	if reply, ok := errors.AsType[*textproto.Error](err); ok {
 		fmt.Fprintf(t.w, "S: %d %s\n", reply.Code, cleanText(redact.Text(reply.Msg, t.secrets...)))
 	}
 }

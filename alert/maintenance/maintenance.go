@@ -27,9 +27,9 @@ type Options struct {
 
 // Window is a compiled Options. It is never changed.
 type Window struct {
-	from, until time.Time // of a dated window
-	days        [7]bool   // of a weekly window, on which it begins
-	begin, end  time.Duration
+	from, until time.Time     // of a dated window
+	days        [7]bool       // of a weekly window, on which it begins
+	begin, end  time.Duration // after midnight of that day
 	zone        *time.Location
 	of          Options
 }
@@ -85,11 +85,15 @@ func (w *Window) parseWeekly(s string) error {
 		w.days[n] = true
 	}
 	begin, end, _ := strings.Cut(strings.TrimSpace(span), "-")
-	var errs [2]error
-	w.begin, errs[0] = parseClock(begin)
-	w.end, errs[1] = parseClock(end)
-	if errs[0] != nil || errs[1] != nil || w.begin == w.end || w.begin == 24*time.Hour {
+	var err error
+	if w.begin, err = parseClock(begin); err != nil {
 		return bad
+	}
+	if w.end, err = parseClock(end); err != nil || w.begin == w.end || w.begin == 24*time.Hour {
+		return bad
+	}
+	if w.end < w.begin {
+		w.end += 24 * time.Hour
 	}
 	return nil
 }
@@ -113,24 +117,15 @@ func (w *Window) IsOpen(now time.Time) bool {
 	}
 	now = now.In(w.zone)
 	for back := range 2 { // it may have begun yesterday
-		day := time.Date(now.Year(), now.Month(), now.Day()-back, 0, 0, 0, 0, w.zone)
-		if !w.days[day.Weekday()] {
-			continue
+		at := func(clock time.Duration) time.Time { // also where the clock is set forward or back
+			return time.Date(now.Year(), now.Month(), now.Day()-back, 0, int(clock/time.Minute), 0, 0, w.zone)
 		}
-		begin, end := at(day, 0, w.begin), at(day, 0, w.end)
-		if w.end <= w.begin {
-			end = at(day, 1, w.end)
-		}
-		if !now.Before(begin) && now.Before(end) {
+		noon := at(12 * time.Hour) // midnight is of the day before where the clock is set forward then
+		if w.days[noon.Weekday()] && !now.Before(at(w.begin)) && now.Before(at(w.end)) {
 			return true
 		}
 	}
 	return false
-}
-
-// at is a time of the clock on a day, also where the clock is set forward or back on it.
-func at(day time.Time, plus int, clock time.Duration) time.Time {
-	return time.Date(day.Year(), day.Month(), day.Day()+plus, 0, int(clock/time.Minute), 0, 0, day.Location())
 }
 
 // Names reports whether the window is for the target.

@@ -49,6 +49,19 @@ func TestWindows(t *testing.T) {
 	}
 }
 
+// TestWindowOnDayWithoutMidnight: in Havana, 9 March 2025 began at 01:00.
+func TestWindowOnDayWithoutMidnight(t *testing.T) {
+	w, err := Options{Weekly: "Sun 08:00-10:00", Timezone: "America/Havana"}.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for day := 8; day <= 10; day++ {
+		if at := time.Date(2025, 3, day, 9, 0, 0, 0, w.zone); w.IsOpen(at) != (at.Weekday() == time.Sunday) {
+			t.Errorf("at %s it is open: %t", at, w.IsOpen(at))
+		}
+	}
+}
+
 func TestWindowsNameTargets(t *testing.T) {
 	shop := incident.Subject{Key: probe.Key{Target: "https://shop.example.com/"}, Name: "Shop", Group: "web", Labels: labels.FromMap(map[string]string{"env": "prod", "team": "shop"})}
 	for name, c := range map[string]struct {

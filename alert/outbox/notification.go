@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"container/list"
 	"slices"
 	"time"
 
@@ -19,7 +20,8 @@ type Notification struct {
 	Outages []Outage           `json:"outages,omitempty"` // oldest first; at most the last one is open
 	Cert    *incident.Incident `json:"cert,omitempty"`    // a certificate that expires soon
 
-	since time.Time // when the oldest of what is owed came; zero: before this process began
+	since time.Time     // when the oldest of what is owed came; zero: before this process began
+	place *list.Element // in the queue's list of what is owed; nil: nothing is
 }
 
 // Outage is one incident of a target as a recipient knows it.
@@ -33,9 +35,6 @@ type Outage struct {
 
 func (o Outage) owed() bool { return o.Down || o.Up || o.Reminder }
 
-// Whole reports whether the outage is owed from its beginning to its end.
-func (o Outage) Whole() bool { return o.Down && o.Up }
-
 // owed reports whether anything is.
 func (n *Notification) owed() bool {
 	return n.Cert != nil || slices.ContainsFunc(n.Outages, Outage.owed)
@@ -43,13 +42,7 @@ func (n *Notification) owed() bool {
 
 // Owed returns the outages of which something is owed.
 func (n *Notification) Owed() []Outage {
-	owed := make([]Outage, 0, len(n.Outages))
-	for _, o := range n.Outages {
-		if o.owed() {
-			owed = append(owed, o)
-		}
-	}
-	return owed
+	return slices.DeleteFunc(slices.Clone(n.Outages), func(o Outage) bool { return !o.owed() })
 }
 
 // Say appends what a message says that has all of the notification.
@@ -87,7 +80,7 @@ func (n Notification) add(e incident.Event, i *incident.Incident) *Notification 
 	o := &n.Outages[at]
 	o.Incident = i
 	switch e {
-	case incident.Up, incident.Unwatched:
+	case incident.Up:
 		o.Up, o.Reminder = true, false
 	case incident.StillDown:
 		o.Reminder = !o.Down
@@ -95,10 +88,10 @@ func (n Notification) add(e incident.Event, i *incident.Incident) *Notification 
 	return &n
 }
 
-// drop returns the notification without its oldest whole outage, but for the latest and for those that keep holds. It
-// reports whether there was one to drop.
+// drop returns the notification without the oldest outage that is owed from its beginning to its end, but for the latest
+// and for those that keep holds. It reports whether there was one.
 func (n Notification) drop(keep func(id string) bool) (*Notification, bool) {
-	at := slices.IndexFunc(n.Outages[:len(n.Outages)-1], func(o Outage) bool { return o.Whole() && !keep(o.Incident.ID) })
+	at := slices.IndexFunc(n.Outages[:len(n.Outages)-1], func(o Outage) bool { return o.Down && o.Up && !keep(o.Incident.ID) })
 	if at < 0 {
 		return &n, false
 	}

@@ -27,7 +27,7 @@ func TestPacing(t *testing.T) {
 
 func TestClockSetBackHoldsNoMessageBack(t *testing.T) {
 	q := queue()
-	q.sent = []time.Time{epoch.Add(24 * time.Hour)}
+	q.Sent = []time.Time{epoch.Add(24 * time.Hour)}
 	down, _ := story("host:1", 0)
 	q.Add(incident.Down, down, epoch)
 	if at, ok := q.Due(Pacing{Interval: time.Minute, PerHour: 1}, epoch); !ok || at.After(epoch) {

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"container/list"
 	"math/rand/v2"
 	"slices"
@@ -32,45 +33,45 @@ const chunk = 64
 type Queue struct {
 	Channel, Name string
 
-	targets  map[probe.Key]*Notification
-	pending  list.List // of the probe.Keys of which something is owed, the oldest first
-	queued   map[probe.Key]*list.Element
-	overflow int
-	message  *Message // on its way; nil: none is
-	sending  bool     // an attempt is under way
-	limit    int      // notifications in a message; 0: any number
+	targets map[probe.Key]*Notification
+	pending list.List // of the *Notifications of which something is owed, the oldest first
+	queueRow
+	RowDirty bool // queueRow differs from the disk
 
-	sent      []time.Time // messages of the last hour that cost the recipient's server something, oldest first
-	accepted  time.Time   // when the last one was; zero: never
-	failures  int         // in a row
-	refusal   Verdict     // of the last attempt: Refused or NoRecipient; Delivered: it was none
-	tried     time.Time   // when the last attempt ended; zero: none did in this process
-	notBefore time.Time   // of the next attempt
+	sending   bool      // an attempt is under way
+	limit     int       // notifications in a message; 0: any number
+	failures  int       // in a row
+	refusal   Verdict   // of the last attempt: Refused or NoRecipient; Delivered: it was none
+	tried     time.Time // when the last attempt ended; zero: none did in this process
+	notBefore time.Time // of the next attempt
 
-	// RowDirty reports whether the queue's own row differs from the disk.
-	RowDirty bool
 	// OnChange is called with each target of which the queue's row on disk begins to differ; nil: nothing is.
 	OnChange func(probe.Key)
 }
 
+// queueRow is what is kept of a queue beside its notifications.
+type queueRow struct {
+	Message  *Message    `json:"message,omitempty"`  // on its way; nil: none is
+	Sent     []time.Time `json:"sent,omitempty"`     // messages of the last hour that cost the recipient's server something, oldest first
+	Accepted time.Time   `json:"accepted,omitzero"`  // when the last one was; zero: never
+	Overflow int         `json:"overflow,omitempty"` // outages that are only counted because too much waited
+}
+
 // NewQueue makes the queue of a recipient that knows nothing and is owed nothing.
 func NewQueue(channel, name string) *Queue {
-	return &Queue{
-		Channel: channel, Name: name, targets: make(map[probe.Key]*Notification),
-		queued: make(map[probe.Key]*list.Element), refusal: Delivered,
-	}
+	return &Queue{Channel: channel, Name: name, targets: make(map[probe.Key]*Notification), refusal: Delivered}
 }
 
 // Add takes in an event. It reports whether an outage is now only counted, for want of room.
 func (q *Queue) Add(e incident.Event, i *incident.Incident, now time.Time) (counted bool) {
 	key := i.Key
 	n := q.targets[key]
-	switch over := e == incident.Up || e == incident.Unwatched; {
+	switch {
 	case n != nil:
 	case !q.full(i.Scheduled):
 		n = &Notification{Key: key}
-	case over:
-		q.overflow++
+	case e == incident.Up:
+		q.Overflow++
 		q.RowDirty = true
 		return true
 	default: // what is still down is added again when there is room (see Knows), and a reminder comes again by itself
@@ -82,11 +83,11 @@ func (q *Queue) Add(e incident.Event, i *incident.Incident, now time.Time) (coun
 	n = n.add(e, i)
 	if len(n.Outages) > maxOutages {
 		if n, counted = n.drop(q.says); counted {
-			q.overflow++
+			q.Overflow++
 			q.RowDirty = true
 		}
 	}
-	q.put(key, n)
+	q.put(n)
 	if e == incident.Down {
 		q.Hasten()
 	}
@@ -121,30 +122,36 @@ func (q *Queue) Knows(key probe.Key, id string) bool {
 
 // says reports whether the message on its way is about the incident.
 func (q *Queue) says(id string) bool {
-	return q.message != nil && slices.ContainsFunc(q.message.Says, func(s Said) bool { return s.ID == id })
+	return q.Message != nil && slices.ContainsFunc(q.Message.Says, func(s Said) bool { return s.ID == id })
 }
 
-// put has n take the place of what was known of its target.
-func (q *Queue) put(key probe.Key, n *Notification) {
+// put has n, which is new, take the place of what was known of its target.
+func (q *Queue) put(n *Notification) {
 	if q.OnChange != nil {
-		q.OnChange(key)
+		q.OnChange(n.Key)
 	}
-	if q.targets[key] = n; len(n.Outages) == 0 && !n.owed() {
-		delete(q.targets, key)
+	n.place = nil
+	if old := q.targets[n.Key]; old != nil {
+		n.place = old.place
 	}
-	switch e := q.queued[key]; {
-	case n.owed() && e == nil:
-		q.queued[key] = q.pending.PushBack(key)
-	case !n.owed() && e != nil:
-		q.pending.Remove(e)
-		delete(q.queued, key)
+	switch {
+	case n.owed() && n.place == nil:
+		n.place = q.pending.PushBack(n)
+	case n.owed():
+		n.place.Value = n
+	case n.place != nil:
+		q.pending.Remove(n.place)
+		n.place = nil
+	}
+	if q.targets[n.Key] = n; len(n.Outages) == 0 && !n.owed() {
+		delete(q.targets, n.Key)
 	}
 }
 
 // oldest is what has been owed for the longest time; nil: nothing is owed.
 func (q *Queue) oldest() *Notification {
 	if e := q.pending.Front(); e != nil {
-		return q.targets[e.Value.(probe.Key)]
+		return e.Value.(*Notification)
 	}
 	return nil
 }
@@ -158,33 +165,30 @@ type Pacing struct {
 
 // Due is when the next attempt may begin; ok is false when nothing is owed or an attempt is under way.
 func (q *Queue) Due(p Pacing, now time.Time) (at time.Time, ok bool) {
-	if q.sending || (q.message == nil && q.Pending() == 0) {
+	if q.sending || (q.Message == nil && q.Pending() == 0) {
 		return time.Time{}, false
 	}
 	at = q.notBefore
-	if q.message != nil {
+	if q.Message != nil {
 		return at, true // no new message: the same one again
 	}
 	if n := q.oldest(); n != nil && !n.since.IsZero() {
 		at = incident.Later(at, n.since.Add(p.Wait))
 	}
-	q.sent = slices.DeleteFunc(q.sent, func(t time.Time) bool {
+	q.Sent = slices.DeleteFunc(q.Sent, func(t time.Time) bool {
 		return now.Sub(t) >= time.Hour || t.After(now) // a time to come is what a clock that was set back leaves behind
 	})
-	if !q.accepted.After(now) { // what is refused has pauses of its own, which a reload or restart ends
-		at = incident.Later(at, q.accepted.Add(p.Interval))
+	if !q.Accepted.After(now) { // what is refused has pauses of its own, which a reload or restart ends
+		at = incident.Later(at, q.Accepted.Add(p.Interval))
 	}
-	if n := len(q.sent); p.PerHour > 0 && n >= p.PerHour {
-		at = incident.Later(at, q.sent[n-p.PerHour].Add(time.Hour))
+	if n := len(q.Sent); p.PerHour > 0 && n >= p.PerHour {
+		at = incident.Later(at, q.Sent[n-p.PerHour].Add(time.Hour))
 	}
 	return at, true
 }
 
 // Sending reports whether an attempt is under way.
 func (q *Queue) Sending() bool { return q.sending }
-
-// Message is the one on its way; nil: none is.
-func (q *Queue) Message() *Message { return q.message }
 
 // Tried is when the last attempt ended.
 func (q *Queue) Tried() time.Time { return q.tried }
@@ -211,18 +215,15 @@ func (q *Queue) Read(c *Cursor) (part []*Notification) {
 		}
 		c.last = next
 		c.read++
-		part = append(part, q.targets[next.Value.(probe.Key)])
+		part = append(part, next.Value.(*Notification))
 	}
 	return part
 }
 
-// Overflow is how many outages are only counted because too much waited.
-func (q *Queue) Overflow() int { return q.overflow }
-
 // Begin notes that an attempt begins to deliver m, which is the present message or a new one.
 func (q *Queue) Begin(m *Message) {
-	if q.message != m {
-		q.message, q.RowDirty = m, m.ID != "" || q.RowDirty
+	if q.Message != m {
+		q.Message, q.RowDirty = m, m.ID != "" || q.RowDirty
 	}
 	q.sending = true
 }
@@ -230,21 +231,21 @@ func (q *Queue) Begin(m *Message) {
 // Accept takes in a part of what a delivered message says, from the nth on, and returns where to go on; more is false at
 // the end.
 func (q *Queue) Accept(from int) (next int, more bool) {
-	if q.message == nil {
+	if q.Message == nil {
 		return 0, false
 	}
-	next = min(from+chunk, len(q.message.Says))
-	for _, s := range q.message.Says[from:next] {
+	next = min(from+chunk, len(q.Message.Says))
+	for _, s := range q.Message.Says[from:next] {
 		if n := q.targets[s.Key]; n != nil {
-			q.put(s.Key, n.notified(s, q.message.ID))
+			q.put(n.notified(s, q.Message.ID))
 		}
 	}
-	return next, next < len(q.message.Says)
+	return next, next < len(q.Message.Says)
 }
 
 // Settle takes in how an attempt ended, after Accept for one that was delivered or rejected.
 func (q *Queue) Settle(v Verdict, now time.Time) {
-	m := q.message
+	m := q.Message
 	q.sending, q.tried = false, now
 	if m == nil {
 		return
@@ -255,7 +256,7 @@ func (q *Queue) Settle(v Verdict, now time.Time) {
 			notified = min(notified, q.limit)
 		}
 		q.limit = max(1, notified/2)
-		q.message, q.RowDirty = nil, true
+		q.Message, q.RowDirty = nil, true
 		return
 	}
 	q.failures++
@@ -269,8 +270,8 @@ func (q *Queue) Settle(v Verdict, now time.Time) {
 			return
 		}
 	case Delivered, Rejected:
-		q.failures, q.notBefore, q.limit, q.accepted = 0, time.Time{}, 0, now
-		q.overflow -= m.Overflow
+		q.failures, q.notBefore, q.limit, q.Accepted = 0, time.Time{}, 0, now
+		q.Overflow -= m.Overflow
 		q.refusal = Delivered
 	case NoRecipient:
 		q.refusal = NoRecipient
@@ -281,17 +282,17 @@ func (q *Queue) Settle(v Verdict, now time.Time) {
 		q.forget(func(n *Notification) bool { return now.Sub(n.changed()) > daily && !n.open() })
 	}
 	if v != Postponed && m.ID != "" {
-		q.sent = append(q.sent, now) // what is refused costs the mail server, and our name there, as much as a mail
+		q.Sent = append(q.Sent, now) // what is refused costs the mail server, and our name there, as much as a mail
 	}
-	q.message, q.RowDirty = nil, true
+	q.Message, q.RowDirty = nil, true
 }
 
 // forget gives up what is owed of the targets that which picks.
 func (q *Queue) forget(which func(*Notification) bool) {
 	for e := q.pending.Front(); e != nil; {
-		key := e.Value.(probe.Key)
-		if e = e.Next(); which(q.targets[key]) {
-			q.put(key, &Notification{Key: key})
+		n := e.Value.(*Notification)
+		if e = e.Next(); which(n) {
+			q.put(&Notification{Key: n.Key})
 		}
 	}
 }
@@ -326,21 +327,13 @@ func (n *Notification) changed() time.Time {
 }
 
 // Pending is how many targets the recipient has yet to be notified of, and outages that are only counted.
-func (q *Queue) Pending() int { return q.pending.Len() + q.overflow }
+func (q *Queue) Pending() int { return q.pending.Len() + q.Overflow }
 
 // Oldest is since when the oldest of it waits; zero: nothing does. The wall clock is asked only for what an earlier
 // process left behind.
 func (q *Queue) Oldest() time.Time {
-	n := q.oldest()
-	switch {
-	case n == nil:
-		return time.Time{}
-	case n.since.IsZero():
-		return n.changed()
-	default:
-		return n.since
+	if n := q.oldest(); n != nil {
+		return cmp.Or(n.since, n.changed())
 	}
+	return time.Time{}
 }
-
-// Notification is what the recipient knows of a target and has yet to get; nil: nothing.
-func (q *Queue) Notification(key probe.Key) *Notification { return q.targets[key] }

@@ -29,8 +29,8 @@ func queue() *Queue { return NewQueue("email", "ops@example.com") }
 
 // begin makes a message of what is owed, has its delivery begin, and returns it.
 func begin(q *Queue) *Message {
-	if q.Message() == nil {
-		m := &Message{ID: "id", Parts: [][]byte{[]byte("mail")}, Overflow: q.Overflow()}
+	if q.Message == nil {
+		m := &Message{ID: "id", Parts: [][]byte{[]byte("mail")}, Overflow: q.Overflow}
 		var read Cursor
 		for part := q.Read(&read); len(part) > 0; part = q.Read(&read) {
 			for _, news := range part {
@@ -39,9 +39,9 @@ func begin(q *Queue) *Message {
 		}
 		q.Begin(m)
 	} else {
-		q.Begin(q.Message())
+		q.Begin(q.Message)
 	}
-	return q.Message()
+	return q.Message
 }
 
 // end settles the delivery as the hook does.
@@ -75,7 +75,7 @@ func TestMessageInDoubtStaysAsItWas(t *testing.T) {
 	for _, v := range []Verdict{InDoubt, Postponed} { // also when a later attempt certainly failed
 		end(q, v, epoch)
 		if begin(q) != first {
-			t.Fatalf("after %s the message is %+v, want the same one", v.Name(), q.Message())
+			t.Fatalf("after %s the message is %+v, want the same one", v.Name(), q.Message)
 		}
 	}
 	end(q, Delivered, epoch)
@@ -225,8 +225,8 @@ func TestFlappingTargetIsBounded(t *testing.T) {
 		}
 	}
 	n := q.targets[probe.Key{Module: "m", Target: "host:1"}]
-	if len(n.Outages) > maxOutages || len(n.Outages)+counted != flaps || q.Overflow() != counted {
-		t.Errorf("%d outages, %d counted, %d more", len(n.Outages), counted, q.Overflow())
+	if len(n.Outages) > maxOutages || len(n.Outages)+counted != flaps || q.Overflow != counted {
+		t.Errorf("%d outages, %d counted, %d more", len(n.Outages), counted, q.Overflow)
 	}
 	begin(q)
 	down, up := story("host:1", flaps)
@@ -257,13 +257,13 @@ func TestStrangersCannotCrowdOutConfiguredTargets(t *testing.T) {
 	add("over:1", false, true)
 	open := add("open:1", false, false)
 	add("configured:1", true, false)
-	if len(q.targets) != maxRequestedTargets+1 || q.Overflow() != 1 || q.Knows(open.Key, open.ID) {
-		t.Errorf("%d targets, %d only counted", len(q.targets), q.Overflow())
+	if len(q.targets) != maxRequestedTargets+1 || q.Overflow != 1 || q.Knows(open.Key, open.ID) {
+		t.Errorf("%d targets, %d only counted", len(q.targets), q.Overflow)
 	}
 	begin(q)
 	end(q, Delivered, epoch)
-	if q.Overflow() != 0 || q.Pending() != 0 {
-		t.Errorf("after delivery, %d are counted and %d pending", q.Overflow(), q.Pending())
+	if q.Overflow != 0 || q.Pending() != 0 {
+		t.Errorf("after delivery, %d are counted and %d pending", q.Overflow, q.Pending())
 	}
 }
 
@@ -278,17 +278,17 @@ func TestCountedOutagesAreReportedOnce(t *testing.T) {
 		{[]Verdict{InDoubt, Postponed, Delivered}, 1},
 	} {
 		q := queue()
-		q.overflow = 2
+		q.Overflow = 2
 		begin(q)
-		q.overflow++ // one more came meanwhile
+		q.Overflow++ // one more came meanwhile
 		for n, v := range c.verdicts {
 			if n > 0 {
 				begin(q)
 			}
 			end(q, v, epoch)
 		}
-		if q.Overflow() != c.want {
-			t.Errorf("after %v: %d, want %d", c.verdicts, q.Overflow(), c.want)
+		if q.Overflow != c.want {
+			t.Errorf("after %v: %d, want %d", c.verdicts, q.Overflow, c.want)
 		}
 	}
 }
@@ -306,7 +306,7 @@ func TestRandomDeliveriesTellEachEventOnce(t *testing.T) {
 		targets := make([]target, 4)
 		begun, ended, count := make(map[string]int), make(map[string]int), 0
 		step := func(deliver bool) {
-			if q.Message() == nil && q.Pending() == 0 {
+			if q.Message == nil && q.Pending() == 0 {
 				return
 			}
 			m := begin(q)
@@ -345,7 +345,7 @@ func TestRandomDeliveriesTellEachEventOnce(t *testing.T) {
 				x.down = nil
 			}
 		}
-		for q.Pending() > 0 || q.Message() != nil {
+		for q.Pending() > 0 || q.Message != nil {
 			step(true)
 		}
 		open := 0

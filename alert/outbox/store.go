@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -30,14 +29,6 @@ var (
 	bucketQueues        = []byte("queues")        // channel NUL name NUL → queueRow
 	bucketNotifications = []byte("notifications") // channel NUL name NUL module NUL target NUL hostname → Notification
 )
-
-// queueRow is what is kept of a queue beside its notifications.
-type queueRow struct {
-	Message  *Message    `json:"message,omitempty"`
-	Sent     []time.Time `json:"sent,omitempty"`
-	Accepted time.Time   `json:"accepted,omitzero"`
-	Overflow int         `json:"overflow,omitempty"`
-}
 
 // Open opens or makes the store in dir, whose missing parts are made, too, and reads it. When a file was damaged, it is
 // set aside under the name that aside gives, and an empty one takes its place: to be notified of an outage twice is better
@@ -78,40 +69,43 @@ func (s *Store) Close() error { return s.file.Close() }
 // Broken reports whether the store will never take a write again.
 func (s *Store) Broken() bool { return s.file.Damage() != nil }
 
-// Write is one change of the store. A nil Value takes the row away; with all, every row whose key begins with Key.
+// Write is one change of the store. It is encoded when it is committed, not under the lock of the owner.
 type Write struct {
-	bucket, key, value []byte
-	all                bool
+	Undo func() // is the owner's, who calls it when the write failed and is needed
+
+	bucket []byte
+	key    string
+	row    any  // as it is encoded; nil: it is taken away
+	all    bool // every row is taken away whose key begins with key
 }
 
-// TargetRow is the row of a target; a nil tracker: none.
+// TargetRow is the row of a target as it is now; a nil tracker: none.
 func TargetRow(key probe.Key, t *incident.Tracker) Write {
 	w := Write{bucket: bucketTargets, key: rowKey(key.Module, key.Target, key.Hostname)}
 	if t != nil {
-		w.value = encode(t)
+		now := *t
+		w.row = &now
 	}
 	return w
 }
 
-// NotificationRow is what a queue has of a target; a nil notification: nothing.
-func (q *Queue) NotificationRow(key probe.Key, n *Notification) Write {
+// NotificationRow is what the queue has of a target now.
+func (q *Queue) NotificationRow(key probe.Key) Write {
 	w := Write{bucket: bucketNotifications, key: rowKey(q.Channel, q.Name, key.Module, key.Target, key.Hostname)}
-	if n != nil {
-		w.value = encode(n)
+	if n := q.targets[key]; n != nil {
+		w.row = n
 	}
 	return w
 }
 
-// Row returns a function that makes the queue's own row as it is now: a large message takes too long to be encoded under
-// the owner's lock.
-func (q *Queue) Row() func() Write {
-	row := queueRow{Sent: slices.Clone(q.sent), Accepted: q.accepted, Overflow: q.overflow}
-	if q.message != nil && q.message.ID != "" {
-		row.Message = q.message
+// Row is the queue's own row as it is now.
+func (q *Queue) Row() Write {
+	row := q.queueRow
+	row.Sent = slices.Clone(row.Sent)
+	if row.Message != nil && row.Message.ID == "" {
+		row.Message = nil
 	}
-	return func() Write {
-		return Write{bucket: bucketQueues, key: rowKey(q.Channel, q.Name, ""), value: encode(row)}
-	}
+	return Write{bucket: bucketQueues, key: rowKey(q.Channel, q.Name, ""), row: row}
 }
 
 // Drop takes all rows of the queue away. Should its recipient be configured again, it begins anew.
@@ -138,14 +132,19 @@ func (s *Store) Commit(writes []Write) error {
 }
 
 func (w Write) do(b *bbolt.Bucket) error {
-	if w.value != nil {
-		return b.Put(w.key, w.value)
+	key := []byte(w.key)
+	if w.row != nil {
+		value, err := json.Marshal(w.row)
+		if err != nil {
+			return err
+		}
+		return b.Put(key, value)
 	}
 	if !w.all {
-		return b.Delete(w.key)
+		return b.Delete(key)
 	}
 	c := b.Cursor()
-	for k, _ := c.Seek(w.key); bytes.HasPrefix(k, w.key); k, _ = c.Seek(w.key) {
+	for k, _ := c.Seek(key); bytes.HasPrefix(k, key); k, _ = c.Seek(key) {
 		if err := c.Delete(); err != nil {
 			return err
 		}
@@ -153,31 +152,26 @@ func (w Write) do(b *bbolt.Bucket) error {
 	return nil
 }
 
-// Needless returns the writes that would take away what is not there, by their places.
-func (s *Store) Needless(writes []Write) (places []int, err error) {
+// Needed returns the writes without those that would take away what is not there, and on an error all.
+func (s *Store) Needed(writes []Write) (needed []Write, err error) {
 	err = s.file.View(func(tx *bbolt.Tx) error {
-		for n, w := range writes {
-			k, _ := tx.Bucket(w.bucket).Cursor().Seek(w.key)
-			if w.value == nil && (!bytes.HasPrefix(k, w.key) || !w.all && len(k) > len(w.key)) {
-				places = append(places, n)
+		for _, w := range writes {
+			key := []byte(w.key)
+			k, _ := tx.Bucket(w.bucket).Cursor().Seek(key)
+			if w.row != nil || bytes.HasPrefix(k, key) && (w.all || len(k) == len(key)) {
+				needed = append(needed, w)
 			}
 		}
 		return nil
 	})
-	return places, err
+	if err != nil {
+		return writes, err
+	}
+	return needed, nil
 }
 
 // rowKey joins the words of a row's key.
-func rowKey(words ...string) []byte { return []byte(strings.Join(words, "\x00")) }
-
-// encode makes a row. What is kept here can always be encoded.
-func encode(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("alert: encoding a row: %v", err))
-	}
-	return b
-}
+func rowKey(words ...string) string { return strings.Join(words, "\x00") }
 
 // Loaded is everything the store holds.
 type Loaded struct {
@@ -197,22 +191,19 @@ func load(f *boltfile.File) (*Loaded, error) {
 				return json.Unmarshal(v, t)
 			}),
 			tx.Bucket(bucketQueues).ForEach(func(k, v []byte) error {
-				var row queueRow
-				if err := json.Unmarshal(v, &row); err != nil {
-					return err
-				}
 				q := l.queue(queues, k)
-				if q.message, q.sent, q.accepted, q.overflow = row.Message, row.Sent, row.Accepted, row.Overflow; q.message != nil {
-					q.message.doubt = true
+				err := json.Unmarshal(v, &q.queueRow)
+				if q.Message != nil {
+					q.Message.doubt = true
 				}
-				return nil
+				return err
 			}),
 			tx.Bucket(bucketNotifications).ForEach(func(k, v []byte) error {
 				n := new(Notification)
 				if err := json.Unmarshal(v, n); err != nil {
 					return err
 				}
-				l.queue(queues, k).put(n.Key, n)
+				l.queue(queues, k).put(n)
 				return nil
 			}),
 		)

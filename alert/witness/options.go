@@ -1,6 +1,7 @@
 package witness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,10 +68,7 @@ func (o *Options) compile(g probe.Guard) (w witness, err error) {
 	case u.User != nil:
 		return w, option.Errorf("url", "holds a user name; accepted: basic_auth beside it")
 	}
-	w.name = o.Name
-	if w.name == "" {
-		w.name = u.Hostname()
-	}
+	w.name = cmp.Or(o.Name, u.Hostname())
 	if strings.ContainsFunc(w.name, incident.IsControl) || len(w.name) > 100 {
 		return w, option.Errorf("name", "is not a name; accepted: a line of at most 100 bytes")
 	}
