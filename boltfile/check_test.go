@@ -277,7 +277,7 @@ func TestCheckAcceptsSoundFiles(t *testing.T) {
 	for round := range 80 {
 		read := make(chan error)
 		go func() { // pages that it can see stay pending
-			read <- f.View(func(tx *bbolt.Tx) error { return walk(tx.Cursor().Bucket()) })
+			read <- f.View(func(tx *bbolt.Tx) error { return readAll(tx.Cursor().Bucket()) })
 		}()
 		err := f.Update(func(tx *bbolt.Tx) error {
 			b := tx.Bucket(rows)
@@ -322,11 +322,11 @@ func TestCheckAcceptsSoundFiles(t *testing.T) {
 	}
 }
 
-// walk reads all keys and values.
-func walk(b *bbolt.Bucket) error {
+// readAll reads all keys and values.
+func readAll(b *bbolt.Bucket) error {
 	return b.ForEach(func(key, value []byte) error {
 		if value == nil {
-			return walk(b.Bucket(key))
+			return readAll(b.Bucket(key))
 		}
 		_ = bytes.Count(key, []byte{1}) + bytes.Count(value, []byte{1})
 		return nil
@@ -407,7 +407,7 @@ func FuzzCheck(f *testing.F) {
 			if err != nil {
 				return err
 			}
-			read := db.View(func(tx *bbolt.Tx) error { return walk(tx.Cursor().Bucket()) })
+			read := db.View(func(tx *bbolt.Tx) error { return readAll(tx.Cursor().Bucket()) })
 			written := db.Update(func(tx *bbolt.Tx) error { return thin(tx.Cursor().Bucket()) })
 			return errors.Join(read, written, db.Close())
 		})

@@ -96,7 +96,7 @@ func TestUnreadableContentIsDamage(t *testing.T) {
 	}
 }
 
-// TestMissingBucketIsDamage: one bit of its name is enough, and whoever writes to it would panic.
+// TestMissingBucketIsDamage: one bit of its name is enough, and the next write to it would panic.
 func TestMissingBucketIsDamage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file.db")
 	f, _ := mustOpen(t, path)
