@@ -186,7 +186,7 @@ func (e *engine) notify(event incident.Event, i *incident.Incident, now time.Tim
 // The most that is done under the lock at once, in rows and visited targets.
 const (
 	visits = 256
-	copies = 32
+	copies = 20
 )
 
 // sweepPart looks at a part of the targets, from the nth on, and returns where to go on; more is false at the end. It
