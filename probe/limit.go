@@ -18,7 +18,8 @@ type Limit struct {
 	cancel context.CancelFunc
 	over   bool
 	memory *Memory // nil: no bound
-	held   int64   // of memory, until Release
+	begun  int64   // of memory, from the beginning until Release
+	grown  int64   // of memory, since
 
 	nameServer string // host:port; empty: the system's
 }
@@ -37,8 +38,11 @@ func (l *Limit) Release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.over = true
-	l.memory.Give(l.held)
-	l.held = 0
+	if l.memory != nil {
+		l.memory.grown.Add(-l.grown)
+		l.memory.Give(l.begun + l.grown)
+		l.begun, l.grown = 0, 0
+	}
 	if l.cancel != nil {
 		l.cancel()
 	}

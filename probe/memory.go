@@ -9,20 +9,20 @@ import (
 // replies that are not read. Each is bounded for itself; a thousand at the same time would still be more than a machine has.
 // It is taken before it is allocated. A nil Memory is no bound.
 type Memory struct {
-	limit int64
-	held  atomic.Int64
+	limit, most int64
+	held, grown atomic.Int64
 }
 
-// NewMemory returns a bound of limit bytes.
-func NewMemory(limit int64) *Memory { return &Memory{limit: limit} }
+// NewMemory returns a bound of limit bytes. What probes need beyond what each begins with is at most most of them, so that a
+// few large answers leave room for many small ones.
+func NewMemory(limit, most int64) *Memory { return &Memory{limit: limit, most: most} }
 
 // Take asks for n bytes more. When there are not as many, the error is an *ExporterError: nothing is wrong with the target.
 func (m *Memory) Take(n int64) error {
-	if m == nil || m.held.Add(n) <= m.limit {
+	if m == nil {
 		return nil
 	}
-	m.held.Add(-n)
-	return Faultf(FaultMemory, "holding %d bytes more: probes and clients already hold %d, and the limit for all is %d", n, m.held.Load(), m.limit)
+	return add(n, &m.held, m.limit, "probes and clients already hold %d, and the limit for all is %d")
 }
 
 // Give returns n bytes.
@@ -30,6 +30,25 @@ func (m *Memory) Give(n int64) {
 	if m != nil {
 		m.held.Add(-n)
 	}
+}
+
+// grow asks for n bytes for a probe beyond those that it began with.
+func (m *Memory) grow(n int64) error {
+	if err := add(n, &m.grown, m.most, "large answers already hold %d, and the limit for them is %d"); err != nil {
+		return err
+	}
+	err := m.Take(n)
+	if err != nil {
+		m.grown.Add(-n)
+	}
+	return err
+}
+
+func add(n int64, to *atomic.Int64, limit int64, why string) error {
+	if to.Add(n) <= limit {
+		return nil
+	}
+	return Faultf(FaultMemory, "holding %d bytes more: "+why, n, to.Add(-n), limit)
 }
 
 // LimitOf returns the limit of the probe that ctx belongs to, nil without one.
@@ -40,10 +59,17 @@ func LimitOf(ctx context.Context) *Limit {
 
 type limitKey struct{}
 
-// HoldFrom makes Hold take from m. It is called before the limit is used.
-func (l *Limit) HoldFrom(m *Memory) { l.memory = m }
+// HoldFrom takes what the probe begins with from m until Release, and makes Hold take from it. It is called before the limit
+// is used. Its error is Take's.
+func (l *Limit) HoldFrom(m *Memory, begin int64) error {
+	if err := m.Take(begin); err != nil {
+		return err
+	}
+	l.memory, l.begun = m, begin
+	return nil
+}
 
-// Hold takes n bytes until Release. Its error is Take's. A nil limit has no bound.
+// Hold takes n bytes more until Release. Its error is like Take's. A nil limit has no bound.
 func (l *Limit) Hold(n int64) error {
 	if l == nil || l.memory == nil {
 		return nil
@@ -53,9 +79,9 @@ func (l *Limit) Hold(n int64) error {
 	if l.over {
 		return context.Canceled // what is taken now would never be given back
 	}
-	if err := l.memory.Take(n); err != nil {
+	if err := l.memory.grow(n); err != nil {
 		return err
 	}
-	l.held += n
+	l.grown += n
 	return nil
 }

@@ -49,10 +49,9 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 		req.Trace = new(Trace) // the evidence of an incident is what its first failing probe did
 	}
 	probing := NewLimit(ctx, req.Timeout-req.Late)
-	probing.HoldFrom(r.Memory)
 	probing.nameServer = m.NameServer
 	defer probing.Release()
-	if err := probing.Hold(r.PerProbe); err != nil {
+	if err := probing.HoldFrom(r.Memory, r.PerProbe); err != nil {
 		r.logExporterError(m, err)
 		return Record{}, err
 	}

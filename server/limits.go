@@ -34,14 +34,15 @@ func defaultMaxInFlight(descriptors, memory uint64) int {
 }
 
 // heldMemory limits what probes, their peers and our clients make us hold to five eighths of the memory (bytes; 0: not
-// known): half is for what every probe needs, see defaultMaxInFlight, the rest, and what probes leave of their half, for
-// what some need more. At least three bodies of the default limit fit.
+// known): half of the memory is for what every probe needs, see defaultMaxInFlight. Of the five eighths three eighths may be
+// what some probes need more: at least a body of the default limit.
 func heldMemory(memory uint64) *probe.Memory {
 	const least, unknown = 48 << 20, 4 << 30
 	if memory == 0 {
 		memory = unknown
 	}
-	return probe.NewMemory(int64(max(memory/8*5, least)))
+	limit := max(memory/8*5, least)
+	return probe.NewMemory(int64(limit), int64(limit/8*3))
 }
 
 // maxConnections is how many connections our ports may hold: what maxInFlight probes leave of the descriptors, with half

@@ -217,7 +217,7 @@ func TestLongTargetIsBadRequest(t *testing.T) {
 
 // TestRepliesShareTheMemory: what is held for others leaves no reply, except those that say whether we are alive.
 func TestRepliesShareTheMemory(t *testing.T) {
-	memory := probe.NewMemory(pageMemory + requestMemory)
+	memory := probe.NewMemory(pageMemory+requestMemory, pageMemory+requestMemory)
 	h := newFixture(t, func(o *Options) { o.Memory = memory })
 	pages := []string{"/", "/metrics", "/metrics/targets", "/config", "/probe?target=x"}
 	for _, held := range []int64{0, pageMemory + requestMemory} {

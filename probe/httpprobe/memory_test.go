@@ -24,7 +24,7 @@ func TestHeadsShareTheMemory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			limit := probe.NewLimit(t.Context(), 20*time.Second)
 			defer limit.Release()
-			limit.HoldFrom(probe.NewMemory(1 << 20))
+			_ = limit.HoldFrom(probe.NewMemory(1<<20, 1<<20), 0)
 			ours, theirs := net.Pipe()
 			defer ours.Close()
 			go io.Copy(io.Discard, theirs)
@@ -54,7 +54,7 @@ func TestHeadersOverHTTP2AndHTTP3ShareTheMemory(t *testing.T) {
 	quic, quicOptions := serveHTTP3(t, answer)
 	for name, c := range map[string]struct{ target, options string }{"HTTP/2": {secure.URL, tlsOptions}, "HTTP/3": {quic, quicOptions}} {
 		t.Run(name, func(t *testing.T) {
-			runner := &probe.Runner{Memory: probe.NewMemory(1 << 20)}
+			runner := &probe.Runner{Memory: probe.NewMemory(1<<20, 1<<20)}
 			module := httpModule(t, c.options)
 			_, err := runner.Do(t.Context(), module, probe.Request{Target: c.target + "/large", Timeout: 20 * time.Second})
 			probetest.WantExporterError(t, err, probe.FaultMemory)

@@ -11,9 +11,9 @@ import (
 )
 
 func TestHeldConnCountsWhatComesBeyondTheFreeBytes(t *testing.T) {
-	memory := probe.NewMemory(1000)
+	memory := probe.NewMemory(1000, 1000)
 	limit := probe.NewLimit(t.Context(), time.Minute)
-	limit.HoldFrom(memory)
+	_ = limit.HoldFrom(memory, 0)
 	ours, theirs := net.Pipe()
 	defer ours.Close()
 	go func() {

@@ -19,10 +19,10 @@ func TestStalledHandshakesShareTheMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	const message = 48 << 10
-	memory := probe.NewMemory(10 * message) // for two at a time
+	memory := probe.NewMemory(10*message, 10*message) // for two at a time
 	stall := func() (limit *probe.Limit, result chan error) {
 		limit = probe.NewLimit(t.Context(), time.Minute)
-		limit.HoldFrom(memory)
+		_ = limit.HoldFrom(memory, 0)
 		ours, theirs := net.Pipe()
 		t.Cleanup(func() { ours.Close() })
 		sent, result := make(chan struct{}), make(chan error, 1)

@@ -24,7 +24,7 @@ func TestBrotliWindowIsTakenBeforeItIsAllocated(t *testing.T) {
 		}
 		for memory, fits := range map[int64]bool{window: true, window - 1: false} {
 			limit := probe.NewLimit(t.Context(), 20*time.Second)
-			limit.HoldFrom(probe.NewMemory(memory))
+			_ = limit.HoldFrom(probe.NewMemory(memory, memory), 0)
 			r, done, err := NewDecoders().Decode("br", bytes.NewReader(stream.Bytes()), limit)
 			if fits != (err == nil) {
 				t.Errorf("LGWin %d with %d bytes: %v", bits, memory, err)
