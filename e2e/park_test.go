@@ -168,7 +168,7 @@ var servers = map[string]func(testing.TB) string{
 	"silent":         raw(zoo.Silent),
 	"closes":         raw(zoo.Close),
 	"reset":          raw(zoo.Reset),
-	"readsandcloses": raw(func(c net.Conn) { c.Read(make([]byte, 8<<10)) }),
+	"readsandcloses": raw(readAndClose),
 	"resetafterread": raw(zoo.ResetAfter("")),
 	"line":           raw(zoo.EndlessLine),
 	"lines":          raw(zoo.EndlessLines),
@@ -219,6 +219,13 @@ func bodyFile(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// readAndClose ends the connection after the first bytes. It reads the others, or closing would be a reset.
+func readAndClose(c net.Conn) {
+	c.Read(make([]byte, 8<<10))
+	c.(*net.TCPConn).CloseWrite()
+	io.Copy(io.Discard, c)
 }
 
 func raw(handle func(net.Conn)) func(testing.TB) string {
