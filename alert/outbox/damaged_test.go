@@ -7,12 +7,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"rollcall/alert/incident"
+	"rollcall/boltfile/boltfiletest"
 )
 
 // TestDamagedStore: whatever the file holds, the store opens and takes notifications. A sound one stays in its place.
@@ -50,22 +50,8 @@ func TestDamagedStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 150 {
-		content := slices.Clone(sound)
-		switch i % 3 {
-		case 0: // a page of garbage
-			at := rng.IntN(len(content) - 4096)
-			for j := range 4096 {
-				content[at+j] = byte(rng.Uint32())
-			}
-		case 1:
-			content = content[:rng.IntN(len(content))]
-		case 2: // some bits
-			for range 1 + rng.IntN(200) {
-				content[rng.IntN(len(content))] ^= 1 << rng.IntN(8)
-			}
-		}
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, StoreFile), content, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, StoreFile), boltfiletest.Damage(rng, sound, i), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s, _, damage, err := Open(dir)

@@ -7,11 +7,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"rollcall/boltfile/boltfiletest"
 	"rollcall/history"
 )
 
@@ -35,24 +35,8 @@ func TestDamagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 90 {
-		content := slices.Clone(sound)
-		switch i % 3 {
-		case 0: // pages of garbage
-			for range 1 + i%4 {
-				at := rng.IntN(len(content) - 4096)
-				for j := range 4096 {
-					content[at+j] = byte(rng.Uint32())
-				}
-			}
-		case 1:
-			content = content[:rng.IntN(len(content))]
-		case 2: // some bits
-			for range 1 + rng.IntN(200) {
-				content[rng.IntN(len(content))] ^= 1 << rng.IntN(8)
-			}
-		}
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, fileName), content, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, fileName), boltfiletest.Damage(rng, sound, i), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s, stop := runStore(t, Options{Dir: dir})
