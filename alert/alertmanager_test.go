@@ -103,7 +103,7 @@ func TestAlertFiresUntilTheTargetIsUp(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, _ *postman) {
 		c, a := toAlertmanagers()
 		watching("host:1")(c)
-		c.targets[probe.Key{Module: "tcp_connect", Target: "host:1"}.Redacted()].Labels = labels.FromStrings("team", "x")
+		c.targets[probe.Key{Module: "tcp_connect", Target: "host:1"}].Labels = labels.FromStrings("team", "x")
 		h := openHook(t, dir, c)
 		begin := time.Now()
 		rec := probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Scheduled: true, Result: *resultAt(begin, false)}

@@ -54,7 +54,7 @@ func TestStrangersCannotCrowdOutConfiguredTargets(t *testing.T) {
 		t.Errorf("with configured ones %d are watched and %d refused", watched, refused)
 	}
 	// One that is configured later no longer counts as asked for.
-	e.config.targets[probe.Key{Module: "m", Target: "asked-0:1"}.Redacted()] = &watched{Target: new(probe.Target), policy: &incident.Policy{DownAfter: 1, UpAfter: 1}}
+	e.config.targets[probe.Key{Module: "m", Target: "asked-0:1"}] = &watched{Target: new(probe.Target), policy: &incident.Policy{DownAfter: 1, UpAfter: 1}}
 	e.observe(record("asked-0:1", true, true), time.Now())
 	e.observe(record("one-more:1", false, true), time.Now())
 	if _, refused := e.watched(); refused != 500 {

@@ -14,15 +14,17 @@ import (
 // Address is a mail address: user@domain, or the bare name of a local user. It is ASCII.
 type Address string
 
+const notAddress = "not a mail address; accepted: user@domain, or a local user name"
+
 // ParseAddress reads an address as a person writes it; an internationalised domain becomes its ASCII form. It refuses
 // whatever a mail program could take for something else: control characters, quoting, display names, comments, several
 // addresses, a leading '-', '/' or '|'.
 func ParseAddress(s string) (Address, error) {
 	bad := func(why string) (Address, error) {
-		return "", fmt.Errorf("%q is not a mail address; accepted: user@domain, or a local user name (%s)", incident.Cut(s, 100), why)
+		return "", fmt.Errorf("%q is %s (%s)", incident.Cut(s, 100), notAddress, why)
 	}
 	if s == "" {
-		return "", errors.New("an empty string is not a mail address; accepted: user@domain, or a local user name")
+		return "", errors.New("an empty string is " + notAddress)
 	}
 	ascii := s
 	if user, domain, ok := strings.Cut(s, "@"); ok && strings.ContainsFunc(domain, func(r rune) bool { return r >= 0x80 }) {
