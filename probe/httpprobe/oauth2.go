@@ -23,6 +23,7 @@ import (
 	"rollcall/probe/httpprobe/weburl"
 	"rollcall/probe/network"
 	"rollcall/probe/option"
+	"rollcall/redact"
 )
 
 const (
@@ -229,6 +230,12 @@ func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		req.body = body
+		form, _ := url.ParseQuery(string(body)) // what cannot be read is in no form
+		for name, values := range form {
+			if redact.IsCredential(name) { // wherever it stands: redactions looks at the beginning alone
+				t.sent = append(t.sent, values...)
+			}
+		}
 	}
 	asked := run{
 		p: t.client, req: probe.Request{Guard: t.guard}, result: probe.Result{HTTP: new(probe.HTTPFacts)}, target: r.URL,

@@ -244,8 +244,8 @@ func TestOAuth2TokenServerThatRepeatsSecrets(t *testing.T) {
 		}
 		fmt.Fprintf(c, "HTTP/1.1 %s %s %q\r\n\r\n", r.Header.Get("Authorization"), form.Get("password"), form.Get("assertion"))
 	})
-	for _, path := range []string{"/", "/?not=this"} {
-		m := httpModule(t, oauthOptions("http://"+tokens+path, "  client_secret: canary-secret\n  endpoint_params: {password: canary-password, assertion: canary-assertion}"))
+	for path, audience := range map[string]string{"/": "", "/?not=this": "", "/?long=request": strings.Repeat("a", 5000)} {
+		m := httpModule(t, oauthOptions("http://"+tokens+path, "  client_secret: canary-secret\n  endpoint_params: {audience: '"+audience+"', password: canary-password, assertion: canary-assertion}"))
 		trace := new(probe.Trace)
 		r := probetest.Ask(t, m, probe.Request{Target: target.URL, Trace: trace, Timeout: 20 * time.Second})
 		if r.Up() {
