@@ -3,7 +3,6 @@
 package port
 
 import (
-	"container/list"
 	"context"
 	"net"
 	"net/http"
@@ -26,8 +25,10 @@ type Connections struct {
 	main     *Connections // those that this is the reserve of; nil: none
 
 	mu   sync.Mutex
-	open list.List     // of *connection: the longest without progress first
-	room chan struct{} // capacity 1: a connection closed or became idle
+	open int
+	// queues are the rings of the connections in each state, the longest without progress first, after a head that is none.
+	queues [idle + 1]connection
+	room   chan struct{} // capacity 1: a connection closed or became idle
 }
 
 // state is what a connection waits for.
@@ -56,10 +57,14 @@ const (
 // New returns a limit for the connections of all listeners together. failed is called on the listener's
 // goroutine with the *probe.ExporterError that keeps us from accepting one.
 func New(limit int, failed func(error)) *Connections {
-	return &Connections{
+	c := &Connections{
 		limit: limit, failed: failed, room: make(chan struct{}, 1),
 		patience: [...]time.Duration{reading: ReadPatience, writing: min(writePatience, time.Duration(limit)*patiencePerPlace), idle: 0},
 	}
+	for n := range c.queues {
+		c.queues[n].prev, c.queues[n].next = &c.queues[n], &c.queues[n]
+	}
+	return c
 }
 
 // Reserve returns a limit for the connections of a listener that must answer also when c is full. When no descriptor is left
@@ -194,15 +199,15 @@ func (c *Connections) admit(conn *connection, closed <-chan struct{}) {
 
 func (c *Connections) add(conn *connection) bool {
 	c.mu.Lock()
-	full := c.open.Len() >= c.limit
+	full := c.open >= c.limit
 	c.mu.Unlock()
 	if full && !c.evict() {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	conn.since = time.Now()
-	conn.place = c.open.PushBack(conn)
+	c.open++
+	c.enqueue(conn, reading)
 	return true
 }
 
@@ -225,17 +230,11 @@ func (c *Connections) closeLongest(in state) bool {
 
 // longest is what closeLongest closes. c.mu is held.
 func (c *Connections) longest(in state) *connection {
-	now := time.Now()
-	for place := c.open.Front(); place != nil; place = place.Next() {
-		conn := place.Value.(*connection)
-		if now.Sub(conn.since) < c.patience[in] {
-			return nil // as are all behind it
-		}
-		if conn.state == in {
-			return conn
-		}
+	head := &c.queues[in]
+	if head.next == head || time.Since(head.next.since) < c.patience[in] {
+		return nil
 	}
-	return nil
+	return head.next
 }
 
 // Relieve closes the connection of the port of r whose client has read nothing for longest, because there is no memory for
@@ -278,13 +277,19 @@ func (c *Connections) count(conn *connection, handlers, writers int) {
 	}
 }
 
-// enter puts conn, if it still has a place, at the end of the list. c.mu is held.
+// enter puts conn, if it still has a place, at the end of a queue. c.mu is held.
 func (c *Connections) enter(conn *connection, next state) {
-	if conn.place == nil {
-		return
+	if conn.next != nil {
+		conn.dequeue()
+		c.enqueue(conn, next)
 	}
-	conn.state, conn.since = next, time.Now()
-	c.open.MoveToBack(conn.place)
+}
+
+func (c *Connections) enqueue(conn *connection, in state) {
+	head := &c.queues[in]
+	conn.state, conn.since = in, time.Now()
+	conn.prev, conn.next = head.prev, head
+	head.prev.next, head.prev = conn, conn
 }
 
 // signal wakes one goroutine that waits in admit. c.mu is held.
@@ -300,11 +305,16 @@ type connection struct {
 	net.Conn
 	pool *Connections
 
-	place    *list.Element // in pool.open; nil: it takes no place, or no longer
-	state    state
-	since    time.Time // of the last progress
-	handlers int       // answering its requests now
-	writers  int       // those of them that send a part of their reply
+	prev, next *connection // in the queue of state, which a list.List would allocate for; nil: it takes no place, or no longer
+	state      state
+	since      time.Time // of the last progress
+	handlers   int       // answering its requests now
+	writers    int       // those of them that send a part of their reply
+}
+
+func (conn *connection) dequeue() {
+	conn.prev.next, conn.next.prev = conn.next, conn.prev
+	conn.prev, conn.next = nil, nil
 }
 
 func (conn *connection) Close() error {
@@ -316,10 +326,10 @@ func (conn *connection) Close() error {
 func (c *Connections) leave(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if conn.place == nil {
+	if conn.next == nil {
 		return
 	}
-	c.open.Remove(conn.place)
-	conn.place = nil
+	conn.dequeue()
+	c.open--
 	c.signal()
 }
