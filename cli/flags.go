@@ -109,7 +109,7 @@ func seconds(into *time.Duration) func(string) bool {
 			*into = time.Duration(number * float64(time.Second))
 			return true
 		}
-		return (*option.Duration)(into).UnmarshalText([]byte(text)) == nil
+		return parsed((*option.Duration)(into))(text)
 	}
 }
 

@@ -168,13 +168,14 @@ func merged(groups []Group, update []*targetgroup.Group) []Group {
 		place, known := slices.BinarySearchFunc(groups, g, Group.compare)
 		if !known {
 			next = append(next, g)
-		} else if !g.equal(groups[place]) {
+		} else if !g.equal(next[place]) {
 			next[place] = g
 		}
 	}
-	next = slices.DeleteFunc(next, func(g Group) bool { return len(g.Targets) == 0 })
+	slices.Reverse(next[len(groups):]) // of several with one source, e.g. a name that is listed twice, the last counts
 	slices.SortStableFunc(next, Group.compare)
-	return next
+	next = slices.CompactFunc(next, func(a, b Group) bool { return a.source == b.source })
+	return slices.DeleteFunc(next, func(g Group) bool { return len(g.Targets) == 0 })
 }
 
 func (g Group) compare(other Group) int { return strings.Compare(g.source, other.source) }
