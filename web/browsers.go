@@ -45,18 +45,30 @@ func (b *browsers) mayChange(r *http.Request) error {
 	return nil
 }
 
-// foreign reports whether another site's page may have made the browser send a request, also a GET.
+// foreign reports whether another site's page may have made the browser send a request. It may be a GET, which
+// http.CrossOriginProtection lets pass.
 func (b *browsers) foreign(r *http.Request) bool {
-	if !isBrowser(r) || r.Header.Get("Sec-Fetch-Site") == "none" { // a person typed the address
+	switch site := r.Header.Get("Sec-Fetch-Site"); {
+	case !isBrowser(r), site == "none": // a person typed the address
 		return false
+	case site == "", site == "same-origin":
+		return b.otherOrigin(r) || !b.ours(r.Host)
+	default:
+		return true
 	}
-	post := *r // http.CrossOriginProtection lets every GET pass
-	post.Method = http.MethodPost
-	return b.mayChange(&post) != nil
 }
 
 func isBrowser(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != ""
+}
+
+func (b *browsers) otherOrigin(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || b.fromExternal(r) {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || !strings.EqualFold(u.Host, r.Host)
 }
 
 // fromExternal reports whether a page of the external URL sent r, and a proxy before us changed its Host.
