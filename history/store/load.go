@@ -127,6 +127,7 @@ func newLive(id uint64) *live {
 // restore takes over what the file has of a target, in place of what is in memory; nil: nothing.
 func (l *live) restore(row *targetRow) {
 	l.open, l.openSince, l.recount, l.loaded = block.Stream{}, 0, false, true
+	l.window = windowOf(l.id, time.Now()) // as at the start, or all would be sealed at once when the file comes late
 	if row == nil {
 		l.state, l.sealed, l.save = newState(), 0, true
 		if l.info == nil {
