@@ -65,11 +65,11 @@ vulnerabilities:
 soak: ## probe good and hostile peers at full rate for ten minutes (SOAK=1h: longer), then check for leaks
 	SOAK=$(or $(SOAK),10m) go test -count=1 -timeout 0 -run '^TestSoak$$' -v ./e2e
 
-fuzz: ## run every fuzz target for FUZZTIME (10s)
+fuzz: ## run every fuzz target for FUZZTIME (10s; 300x: that many inputs)
 	@sh .ci/fuzz $(FUZZTIME)
 
-fuzz-short: ## run every fuzz target for two seconds, like CI
-	@sh .ci/fuzz 2s
+fuzz-short: ## run every fuzz target with 300 inputs, like CI
+	@sh .ci/fuzz 300x
 
 bench: ## measure the cost of a probe beside blackbox_exporter and a minimal prober: about 12 minutes (ARGS="-only compare")
 	go run ./bench $(ARGS)
