@@ -73,7 +73,9 @@ func (t *Trace) Later(lines func() []string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.steps = append(t.steps, step{Step: Step{Time: time.Now()}, later: lines})
+	if t.bytes <= maxTraceBytes {
+		t.steps = append(t.steps, step{Step: Step{Time: time.Now()}, later: lines})
+	}
 }
 
 // Sending adds a line about text, which is about to be sent to the target. Unless ShowSent, it says only how long the text is,
@@ -161,9 +163,12 @@ func (t *Trace) finish() {
 	if !slices.ContainsFunc(t.steps, func(s step) bool { return s.later != nil }) {
 		return
 	}
-	waiting := t.steps
+	waiting, before := t.steps, t.bytes
 	t.steps, t.bytes = nil, 0
 	for _, s := range waiting {
+		if t.bytes > maxTraceBytes {
+			break
+		}
 		lines := []string{s.Text}
 		if s.later != nil {
 			lines = s.later()
@@ -172,6 +177,7 @@ func (t *Trace) finish() {
 			t.add(s.Time, text)
 		}
 	}
+	t.bytes = max(t.bytes, before) // one that was full stays full, though its last line is short
 }
 
 // Quoted shows the beginning of what a peer sent.

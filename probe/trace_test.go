@@ -49,8 +49,22 @@ func TestLaterLines(t *testing.T) {
 	if last := steps[len(steps)-1].Text; len(steps) != 5 || !strings.Contains(last, "left out") {
 		t.Errorf("%d steps, the last is %.40q", len(steps), last)
 	}
+	unwanted := func() []string { t.Error("lines are made for which there is no room"); return nil }
+	trace.Later(unwanted)
 	if again := trace.Steps(); len(again) != 5 || made != 1 {
 		t.Errorf("read again there are %d steps, and lines are made %d times", len(again), made)
+	}
+	filled := new(Trace)
+	filled.Later(func() []string { return []string{strings.Repeat("x", maxTraceBytes)} })
+	filled.Step("%s", strings.Repeat("y", maxTraceBytes))
+	filled.Later(unwanted)
+	filled.Step("%s", strings.Repeat("z", maxTraceBytes))
+	if steps := filled.Steps(); len(steps) != 2 || !strings.Contains(steps[1].Text, "left out") {
+		t.Errorf("%d steps", len(steps))
+	}
+	filled.Later(unwanted)
+	if steps := filled.Steps(); len(steps) != 2 {
+		t.Errorf("read again there are %d steps", len(steps))
 	}
 	var none *Trace
 	none.Later(func() []string { t.Error("called for a nil Trace"); return nil })
