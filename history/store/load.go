@@ -144,34 +144,83 @@ func (l *live) restore(row *targetRow) {
 	l.save = l.save || row.left != 0 || !sameTarget(&row.Target, l.info)
 }
 
-// install takes over the targets that Apply was called with. The others leave then, and those in a file once it is open.
+// install takes over the targets that Apply was called with. The others leave then, and those in a file once it is open: at
+// first they are also those that only the file knows, because rollcall was stopped when the configuration changed.
 func (d *disk) install(now time.Time) {
 	d.mu.Lock()
 	wanted := d.wanted
 	d.wanted = nil
 	d.mu.Unlock()
+	added := make(map[uint64]*live)
+	if wanted != nil {
+		d.all = wanted.all
+		d.loadNew(added, wanted.targets)
+	}
+	leave := d.all && (wanted != nil || !d.applied && d.file.Load() != nil)
+	if leave && !d.applied {
+		d.loadOthers(added)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.Copy(d.byID, added)
 	if wanted != nil {
 		d.configure(wanted)
-		d.all = wanted.all
 	}
-	if d.all && (wanted != nil || !d.applied && d.file.Load() != nil) {
+	if leave { // under the same lock: an open incident is always in one list
 		d.leaveOthers(now)
 	}
 }
 
-func (d *disk) configure(wanted *configuration) {
-	fresh := make(map[uint64]*live)
+// loadNew adds those of targets that are not in memory, with what the file has of them.
+func (d *disk) loadNew(added map[uint64]*live, targets []*probe.Target) {
 	d.mu.Lock()
-	for _, t := range wanted.targets {
+	for _, t := range targets {
 		if id := t.Key().Number(); d.byID[id] == nil {
-			fresh[id] = newLive(id)
+			added[id] = newLive(id)
 		}
 	}
 	d.mu.Unlock()
-	d.load(fresh)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	maps.Copy(d.byID, fresh)
+	err := d.view(func(tx *bbolt.Tx) error {
+		for id, l := range added {
+			l.restore(d.readTarget(tx, id))
+		}
+		return nil
+	})
+	if err != nil && d.file.Load() != nil {
+		d.failed(err)
+	}
+}
+
+// loadOthers adds the targets that did not leave, as the file has it, and are not in memory.
+func (d *disk) loadOthers(added map[uint64]*live) {
+	others := make(map[uint64]*live)
+	find := func(tx *bbolt.Tx) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return tx.Bucket(bucketTargets).ForEach(func(key, value []byte) error {
+			id := keyNumber(key, 0)
+			if _, left := rowNumbers(value); left == 0 && d.byID[id] == nil && added[id] == nil {
+				others[id] = newLive(id)
+			}
+			return nil
+		})
+	}
+	err := d.view(func(tx *bbolt.Tx) error {
+		err := find(tx)
+		for id, l := range others {
+			l.restore(d.readTarget(tx, id))
+		}
+		return err
+	})
+	if err != nil {
+		return // the file is not open, or the next transaction says it
+	}
+	d.applied = true
+	maps.Copy(added, others)
+}
+
+// configure takes over what is configured about targets in memory, and their order. s.mu is held.
+func (d *disk) configure(wanted *configuration) {
 	order := make([]*live, 0, len(wanted.targets))
 	kept := make(map[*live]bool, len(wanted.targets))
 	for _, t := range wanted.targets {
@@ -193,27 +242,8 @@ func (d *disk) configure(wanted *configuration) {
 	d.order = order
 }
 
-// load reads what the file has of targets.
-func (d *disk) load(lives map[uint64]*live) {
-	err := d.view(func(tx *bbolt.Tx) error {
-		for id, l := range lives {
-			l.restore(d.readTarget(tx, id))
-		}
-		return nil
-	})
-	if err != nil && d.file.Load() != nil {
-		d.failed(err)
-	}
-}
-
-// leaveOthers has the targets leave that are no longer configured. At first they are also those that only the file knows:
-// rollcall was stopped when the configuration changed.
+// leaveOthers has the targets leave that are not configured. s.mu is held.
 func (d *disk) leaveOthers(now time.Time) {
-	if !d.applied {
-		d.loadOthers()
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	configured := make(map[*live]bool, len(d.order))
 	for _, l := range d.order {
 		configured[l] = true
@@ -223,30 +253,6 @@ func (d *disk) leaveOthers(now time.Time) {
 			d.leave(l, now)
 		}
 	}
-}
-
-// loadOthers reads the targets that did not leave, as the file has it, and are not in memory.
-func (d *disk) loadOthers() {
-	others := make(map[uint64]*live)
-	err := d.view(func(tx *bbolt.Tx) error {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return tx.Bucket(bucketTargets).ForEach(func(k, value []byte) error {
-			id := keyNumber(k, 0)
-			if _, left := rowNumbers(value); left == 0 && d.byID[id] == nil {
-				others[id] = newLive(id)
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return // the file is not open, or the next transaction says it
-	}
-	d.applied = true
-	d.load(others)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	maps.Copy(d.byID, others)
 }
 
 // leave ends what is known of a target that is no longer configured. s.mu is held.
