@@ -14,6 +14,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"rollcall/history"
@@ -37,8 +38,9 @@ type frame struct {
 	Now     *moment
 }
 
-// newTemplates parses each page with the frame around it.
-func newTemplates() map[string]*template.Template {
+// templates are those of the pages, by file, each with the frame around it. They are parsed for the first page, because many
+// a rollcall is only scraped, and garbage collection looks at all of what they consist of each time.
+var templates = sync.OnceValue(func() map[string]*template.Template {
 	pages := make(map[string]*template.Template)
 	names, err := files.ReadDir("templates")
 	if err != nil {
@@ -51,7 +53,7 @@ func newTemplates() map[string]*template.Template {
 		}
 	}
 	return pages
-}
+})
 
 // frame makes the frame of a page whose path below the prefix has depth slashes behind the first.
 func (s site) frame(title, here string, depth int, now time.Time) frame {
@@ -76,7 +78,7 @@ func (f *frame) watch(status history.Status, now time.Time) {
 // render writes a page. The model embeds frame.
 func (s *Server) render(w http.ResponseWriter, status int, name string, model any) {
 	var body bytes.Buffer
-	if err := s.templates[name].ExecuteTemplate(&body, "frame", model); err != nil {
+	if err := templates()[name].ExecuteTemplate(&body, "frame", model); err != nil {
 		http.Error(w, "rendering the page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}

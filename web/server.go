@@ -4,7 +4,6 @@ package web
 
 import (
 	"cmp"
-	"html/template"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -66,10 +65,9 @@ type Server struct {
 	route   string // "" or "/x", before every path of the mux
 	outside string // "" or "/x", before every path as a browser sees it
 
-	replies   collector.Replies
-	recent    *recentResults
-	templates map[string]*template.Template // of the pages, by file
-	ready     atomic.Bool
+	replies collector.Replies
+	recent  *recentResults
+	ready   atomic.Bool
 
 	browsers *browsers
 	remarks  sync.Map // those about requests that were logged; as many as parseParams knows parameters
@@ -77,7 +75,7 @@ type Server struct {
 
 // New returns a Server. It is not ready until SetReady.
 func New(options Options) *Server {
-	s := &Server{options: options, recent: newRecentResults(options.HistoryLimit), templates: newTemplates()}
+	s := &Server{options: options, recent: newRecentResults(options.HistoryLimit)}
 	s.browsers = newBrowsers(options.ExternalURL, options.Hostname)
 	s.outside = cleanPrefix(options.RoutePrefix)
 	if options.ExternalURL != nil {
@@ -99,7 +97,7 @@ func (s *Server) base() string {
 func (s *Server) SetReady(ready bool) { s.ready.Store(ready) }
 
 // Observe keeps the result for the pages and logs it. It implements probe.Observer.
-func (s *Server) Observe(r probe.Record) {
+func (s *Server) Observe(r *probe.Record) {
 	s.recent.add(r)
 	s.logVerdict(r)
 }
