@@ -106,7 +106,7 @@ func TestAlertFiresUntilTheTargetIsUp(t *testing.T) {
 		c.targets[probe.Key{Module: "tcp_connect", Target: "host:1"}].Labels = labels.FromStrings("team", "x")
 		h := openHook(t, dir, c)
 		begin := time.Now()
-		rec := probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Scheduled: true, Result: *resultAt(begin, false)}
+		rec := &probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Scheduled: true, Result: *resultAt(begin, false)}
 		h.Observe(rec)
 		time.Sleep(time.Second)
 		for _, url := range []string{am1, am2} {

@@ -32,7 +32,7 @@ func TestNothingThatHangsDelaysAProbe(t *testing.T) {
 	for n := range probers {
 		probes.Go(func() {
 			for i := n; i < results; i += probers {
-				h.Observe(probe.Record{Module: "m", Prober: "tcp", Target: fmt.Sprintf("host-%d:80", i%500), Result: *resultAt(time.Now(), i/500%2 == 0)})
+				h.Observe(&probe.Record{Module: "m", Prober: "tcp", Target: fmt.Sprintf("host-%d:80", i%500), Result: *resultAt(time.Now(), i/500%2 == 0)})
 			}
 		})
 	}

@@ -200,12 +200,12 @@ func resultAt(at time.Time, up bool) *probe.Result {
 
 // see shows the hook one result of a target that began now.
 func see(h *Hook, target string, up bool) {
-	h.Observe(probe.Record{Module: "tcp_connect", Prober: "tcp", Target: target, Result: *resultAt(time.Now(), up)})
+	h.Observe(&probe.Record{Module: "tcp_connect", Prober: "tcp", Target: target, Result: *resultAt(time.Now(), up)})
 }
 
 // scheduled shows the hook a result of a configured target.
 func scheduled(h *Hook, target string, up bool) {
-	h.Observe(probe.Record{Module: "tcp_connect", Prober: "tcp", Target: target, Scheduled: true, Result: *resultAt(time.Now(), up)})
+	h.Observe(&probe.Record{Module: "tcp_connect", Prober: "tcp", Target: target, Scheduled: true, Result: *resultAt(time.Now(), up)})
 }
 
 // bubble runs f with a fake clock and a directory.

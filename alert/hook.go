@@ -76,8 +76,8 @@ func (h *Hook) Apply(ctx context.Context, c *Config) error {
 func (h *Hook) Close(ctx context.Context) error { return h.Apply(ctx, nil) }
 
 // Observe implements probe.Observer.
-func (h *Hook) Observe(r probe.Record) {
-	if e := h.active.Load(); e != nil && e.observe(&r, time.Now()) {
+func (h *Hook) Observe(r *probe.Record) {
+	if e := h.active.Load(); e != nil && e.observe(r, time.Now()) {
 		e.wakeUp()
 	}
 }

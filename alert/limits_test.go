@@ -81,7 +81,7 @@ func TestExpiringCertificateIsOneMailADay(t *testing.T) {
 		for range 3 * 24 {
 			r := resultAt(time.Now(), true)
 			r.TLS = &probe.TLSFacts{EarliestExpiry: expiry}
-			h.Observe(probe.Record{Module: "m", Prober: "http", Target: "https://host/", Result: *r})
+			h.Observe(&probe.Record{Module: "m", Prober: "http", Target: "https://host/", Result: *r})
 			time.Sleep(time.Hour)
 		}
 		closeHook(t, h)
@@ -216,7 +216,7 @@ func TestProbeRequestsCanBeLeftOut(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
 		h := openHook(t, dir, settings(p, watching("configured:1"), func(c *Config) { c.probeRequests = false }))
 		see(h, "asked:1", false)
-		h.Observe(probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "configured:1", Scheduled: true, Result: *resultAt(time.Now(), false)})
+		h.Observe(&probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "configured:1", Scheduled: true, Result: *resultAt(time.Now(), false)})
 		time.Sleep(time.Minute)
 		closeHook(t, h)
 		p.want("TCP configured:1 is down")
@@ -229,7 +229,7 @@ func TestDebugProbesAreNoNews(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
 		h := openHook(t, dir, settings(p))
 		try := func(target string, up bool) {
-			h.Observe(probe.Record{Module: "tcp_connect", Prober: "tcp", Target: target, Debug: true, Result: *resultAt(time.Now(), up)})
+			h.Observe(&probe.Record{Module: "tcp_connect", Prober: "tcp", Target: target, Debug: true, Result: *resultAt(time.Now(), up)})
 		}
 		try("slip:1", false)
 		see(h, "host:1", false)

@@ -20,7 +20,7 @@ func record(target string, scheduled, up bool) *probe.Record {
 	return &probe.Record{Module: "m", Prober: "tcp", Target: target, Scheduled: scheduled, Result: *resultAt(time.Now(), up)}
 }
 
-func probeOf(target string, up bool) probe.Record { return *record(target, false, up) }
+func probeOf(target string, up bool) *probe.Record { return record(target, false, up) }
 
 // configured is an engine that watches /probe and so many configured targets, and has no store.
 func configured(targets int, recipients ...string) *engine {

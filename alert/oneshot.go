@@ -17,7 +17,7 @@ func LocalMail() *Config { return &Config{mailer: mail.Local()} }
 
 // MailDown sends the old script's mail about a target that is down to one address, and returns how that ended.
 // Nothing is stored and nothing is tried again. Without an email section the local sendmail delivers.
-func (c *Config) MailDown(ctx context.Context, to Address, r probe.Record) error {
+func (c *Config) MailDown(ctx context.Context, to Address, r *probe.Record) error {
 	mailer := c.mailer
 	if mailer == nil {
 		mailer = mail.Local()

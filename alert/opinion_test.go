@@ -267,7 +267,7 @@ func TestWitnessesGetNoPassword(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string, p *postman) {
 		witnesses := &panel{answer: witness.Answer{Up: []string{"paris"}}}
 		h := openHook(t, dir, settings(p, opinions(witnesses)))
-		h.Observe(probe.Record{Module: "web", Prober: "http", Target: "http://me:secret@shop/", Result: *resultAt(time.Now(), false)})
+		h.Observe(&probe.Record{Module: "web", Prober: "http", Target: "http://me:secret@shop/", Result: *resultAt(time.Now(), false)})
 		time.Sleep(time.Minute)
 		if p.want("HTTP http://***@shop/ is down"); witnesses.asked.Load() > 0 {
 			t.Error("the witnesses were asked")

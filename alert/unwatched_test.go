@@ -133,7 +133,7 @@ func TestShortTimeoutOfARequestIsNoDown(t *testing.T) {
 			if reason != "" {
 				r.Failure = probe.Failf(probe.StageResponse, reason, "x")
 			}
-			h.Observe(probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Timeout: limit, Result: r})
+			h.Observe(&probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Timeout: limit, Result: r})
 			time.Sleep(time.Minute)
 		}
 		want := func(incidents int) {
@@ -164,7 +164,7 @@ func TestRequestsDoNotChangeConfiguredTargets(t *testing.T) {
 		h := openHook(t, dir, settings(p, watching("host:1")))
 		scheduled(h, "host:1", true)
 		see(h, "host:1", false)
-		h.Observe(probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Hostname: "other", Result: *resultAt(time.Now(), false)})
+		h.Observe(&probe.Record{Module: "tcp_connect", Prober: "tcp", Target: "host:1", Hostname: "other", Result: *resultAt(time.Now(), false)})
 		if m := h.Stats(); m.Incidents != 0 || m.Watched != 1 {
 			t.Errorf("after two requests: %+v", m)
 		}

@@ -83,7 +83,7 @@ func (c *check) run() int {
 }
 
 // finish mails and prints the verdict, and returns its exit code.
-func (c *check) finish(kind string, record probe.Record, limit time.Duration) int {
+func (c *check) finish(kind string, record *probe.Record, limit time.Duration) int {
 	up := record.Result.Up()
 	var unsent error
 	if !up {
@@ -94,7 +94,7 @@ func (c *check) finish(kind string, record probe.Record, limit time.Duration) in
 	case c.nagios:
 		writeNagios(c.stdout, kind, record, limit)
 	case !silent:
-		writeReport(c.stdout, kind, &record, hasColour(c.stdout))
+		writeReport(c.stdout, kind, record, hasColour(c.stdout))
 	}
 	if unsent != nil {
 		fmt.Fprintln(c.stderr, unsent)
@@ -208,7 +208,7 @@ func (c *check) notChecked(err error) int {
 
 // notify mails record to each recipient and waits for the outcome. Mail goes as the configuration file says, or through
 // the local sendmail, as the script's did. The error has a line for each recipient whose mail was not sent.
-func (c *check) notify(record probe.Record) error {
+func (c *check) notify(record *probe.Record) error {
 	mail := alert.LocalMail()
 	if c.config.Alert() != nil {
 		mail = c.config.Alert()

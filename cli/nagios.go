@@ -22,7 +22,7 @@ const nagiosFlag = "--nagios"
 
 // writeNagios prints a verdict as a plugin does: one line, with text for people before the bar and performance data behind
 // it, under the names of check_http and check_tcp.
-func writeNagios(w io.Writer, testType string, record probe.Record, limit time.Duration) {
+func writeNagios(w io.Writer, testType string, record *probe.Record, limit time.Duration) {
 	result := record.Result
 	verdict := "OK"
 	detail := fmt.Sprintf("%.3f seconds", result.Duration.Seconds())

@@ -178,8 +178,8 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 		}
 	})
 	exporter.ReportHistory(store.Stats{LastWrite: time.Now(), Oldest: time.Now()}.Each)
-	exporter.Observe(*everyFact())
-	exporter.Observe(*down)
+	exporter.Observe(everyFact())
+	exporter.Observe(down)
 	w := httptest.NewRecorder()
 	exporter.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	compare(t, "exporter's metrics", families(w.Body.String(), "rollcall_"), rows(section(t, text, "## Metrics of rollcall")))
@@ -211,7 +211,7 @@ func targetFamilies(t *testing.T) map[string]bool {
 	targets.Apply(configured)
 	for name, result := range verdicts {
 		result.Start = time.Now()
-		targets.Observe(probe.Record{Target: name, Scheduled: true, Result: result})
+		targets.Observe(&probe.Record{Target: name, Scheduled: true, Result: result})
 	}
 	w := httptest.NewRecorder()
 	if err := targets.Write(w, ""); err != nil {

@@ -34,7 +34,7 @@ func BenchmarkReply(b *testing.B) {
 			w := &discard{header: http.Header{}}
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := replies.Write(w, test.accept, &record, ""); err != nil {
+				if err := replies.Write(w, test.accept, record, ""); err != nil {
 					b.Fatal(err)
 				}
 			}

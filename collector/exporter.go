@@ -68,7 +68,7 @@ func (e *Exporter) gauge(name, help string, value func() float64) {
 }
 
 // Observe counts a verdict. It implements probe.Observer.
-func (e *Exporter) Observe(r probe.Record) {
+func (e *Exporter) Observe(r *probe.Record) {
 	result := "up"
 	if f := r.Result.Failure; f != nil {
 		result = "down"

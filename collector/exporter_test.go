@@ -31,8 +31,8 @@ func own(t *testing.T, e *Exporter) string {
 
 func TestExporterCounts(t *testing.T) {
 	e := NewExporter(func() int { return 7 })
-	up := probe.Record{Prober: "http"}
-	down := probe.Record{Prober: "tcp", Result: probe.Result{Failure: &probe.Failure{
+	up := &probe.Record{Prober: "http"}
+	down := &probe.Record{Prober: "tcp", Result: probe.Result{Failure: &probe.Failure{
 		Stage: probe.StageConnect, Reason: probe.ReasonTimeout, Err: context.DeadlineExceeded,
 	}}}
 	e.Observe(up)
@@ -107,7 +107,7 @@ func TestPromtoolAcceptsEveryReply(t *testing.T) {
 func TestPromtoolAcceptsTheExportersMetrics(t *testing.T) {
 	e := NewExporter(func() int { return 0 })
 	e.ReportReloads(func() (bool, time.Time) { return true, time.UnixMilli(1700000000500) })
-	e.Observe(probe.Record{Prober: "http"})
+	e.Observe(&probe.Record{Prober: "http"})
 	w := httptest.NewRecorder()
 	e.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	promtool(t, "/metrics", w.Body.String())

@@ -12,7 +12,7 @@ import (
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // records is one Record of each kind that a prober can return, by name; the golden files bear the same names.
-func records() map[string]probe.Record {
+func records() map[string]*probe.Record {
 	resolved := &probe.Resolve{Duration: 1500 * time.Microsecond, Addr: netip.MustParseAddr("192.0.2.7")}
 	phases := probe.Phases{
 		Resolve: 1500 * time.Microsecond, Connect: 2 * time.Millisecond, TLS: 5 * time.Millisecond,
@@ -38,9 +38,9 @@ func records() map[string]probe.Record {
 	failure := func(stage probe.Stage, reason probe.Reason) *probe.Failure {
 		return &probe.Failure{Stage: stage, Reason: reason, Err: errors.New("as the test wants it")}
 	}
-	record := func(result probe.Result) probe.Record {
+	record := func(result probe.Result) *probe.Record {
 		result.Start, result.Duration, result.Phases = start, 30*time.Millisecond, phases
-		return probe.Record{Module: "m", Target: "example.org", Timeout: 9500 * time.Millisecond, Result: result}
+		return &probe.Record{Module: "m", Target: "example.org", Timeout: 9500 * time.Millisecond, Result: result}
 	}
 
 	https := http()
@@ -64,7 +64,7 @@ func records() map[string]probe.Record {
 	ip6 := &probe.Resolve{Duration: time.Millisecond, Addr: netip.MustParseAddr("2001:db8::7")}
 	mapped := &probe.Resolve{Duration: time.Millisecond, Addr: netip.MustParseAddr("::ffff:192.0.2.7")}
 
-	return map[string]probe.Record{
+	return map[string]*probe.Record{
 		"http":                   record(probe.Result{Resolve: resolved, HTTP: http()}),
 		"https":                  record(probe.Result{Resolve: resolved, HTTP: https, TLS: withOwn}),
 		"http3":                  record(probe.Result{Resolve: ip6, HTTP: http3, TLS: certificates()}),

@@ -23,10 +23,10 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
-func ask(t testing.TB, replies *Replies, accept string, r probe.Record) *httptest.ResponseRecorder {
+func ask(t testing.TB, replies *Replies, accept string, r *probe.Record) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
-	if err := replies.Write(w, accept, &r, ""); err != nil {
+	if err := replies.Write(w, accept, r, ""); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -69,11 +69,11 @@ func families(r *probe.Record) (all []*dto.MetricFamily) {
 }
 
 // viaExpfmt is what the library writes for the same families.
-func viaExpfmt(t testing.TB, format expfmt.Format, r probe.Record) string {
+func viaExpfmt(t testing.TB, format expfmt.Format, r *probe.Record) string {
 	t.Helper()
 	var buffer bytes.Buffer
 	encoder := expfmt.NewEncoder(&buffer, format)
-	for _, f := range families(&r) {
+	for _, f := range families(r) {
 		if err := encoder.Encode(f); err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func TestEveryFormatIsWhatTheLibraryWrites(t *testing.T) {
 func TestEverySectionMayBeAbsent(t *testing.T) {
 	full := records()["https"].Result
 	for set := range 1 << 7 {
-		r := probe.Record{Prober: "x", Timeout: 9500 * time.Millisecond}
+		r := &probe.Record{Prober: "x", Timeout: 9500 * time.Millisecond}
 		var want []string
 		has := func(bit int, names ...string) bool {
 			if set&(1<<bit) != 0 {
@@ -164,7 +164,7 @@ func TestEverySectionMayBeAbsent(t *testing.T) {
 		slices.Sort(want)
 		want = slices.Compact(want)
 		var got []string
-		for _, f := range families(&r) {
+		for _, f := range families(r) {
 			got = append(got, f.GetName())
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -218,7 +218,7 @@ func FuzzLabelValuesAndNumbers(f *testing.F) {
 // A registry refuses duplicate series, unsorted labels and invalid names, and sorts what it gathers.
 func TestARegistryAcceptsTheFamiliesInTheirOrder(t *testing.T) {
 	for name, record := range records() {
-		ours := families(&record)
+		ours := families(record)
 		judged, err := prometheus.Gatherers{prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 			return ours, nil
 		})}.Gather()
@@ -241,7 +241,7 @@ func TestAllocationBudgets(t *testing.T) {
 		record := records()[name]
 		kept := &reply{builder: newBuilder()}
 		encode := func() {
-			if err := kept.encode(openMetrics, &record); err != nil {
+			if err := kept.encode(openMetrics, record); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -293,7 +293,7 @@ func TestDescriptorsAreSortedAndComplete(t *testing.T) {
 		names[d.name] = true
 	}
 	for _, record := range records() {
-		for _, f := range families(&record) {
+		for _, f := range families(record) {
 			delete(names, f.GetName())
 		}
 	}

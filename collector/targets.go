@@ -148,7 +148,7 @@ func (t *Targets) find(key probe.Key) (place int, ok bool) {
 }
 
 // Observe keeps the verdict if a configured target's turn brought it. It implements probe.Observer.
-func (t *Targets) Observe(r probe.Record) {
+func (t *Targets) Observe(r *probe.Record) {
 	if !r.Scheduled {
 		return
 	}
@@ -156,7 +156,7 @@ func (t *Targets) Observe(r probe.Record) {
 	if !ok {
 		b = newBuilder()
 	}
-	v := newVerdict(b, &r)
+	v := newVerdict(b, r)
 	t.builders.Put(b)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -170,7 +170,7 @@ func (t *Targets) Observe(r probe.Record) {
 		result = resultDown
 	}
 	next := t.tallies[place].add(result, r.Result.Duration.Seconds())
-	next.follow(&r)
+	next.follow(r)
 	t.tallies[place] = next
 }
 

@@ -79,7 +79,7 @@ func TestTargetsSayWhatAProbeSays(t *testing.T) {
 		record.Module, record.Target, record.Scheduled, record.Result.Start = "m", "x:1", true, time.Now()
 		targets.Observe(record)
 		var want []string
-		for line := range strings.Lines(string(replies.AppendText(nil, &record))) {
+		for line := range strings.Lines(string(replies.AppendText(nil, record))) {
 			name := regexp.MustCompile(`^\w+`).FindString(line)
 			if !shown[name] {
 				continue

@@ -19,7 +19,7 @@ import (
 )
 
 // scheduled is one of records as the verdict about a configured target, of a probe that begins now.
-func scheduled(module, target, record string) probe.Record {
+func scheduled(module, target, record string) *probe.Record {
 	r := records()[record]
 	r.Module, r.Target, r.Scheduled = module, target, true
 	r.Result.Start = time.Now()
@@ -177,7 +177,7 @@ func TestATargetIsCheap(t *testing.T) {
 	}
 	record := scheduled(configured[7].Module, configured[7].Target, "https")
 	b := newBuilder()
-	if allocs := testing.AllocsPerRun(100, func() { newVerdict(b, &record) }); allocs > 2 {
+	if allocs := testing.AllocsPerRun(100, func() { newVerdict(b, record) }); allocs > 2 {
 		t.Errorf("a verdict takes %v allocations, the budget is 2", allocs)
 	}
 	record.Scheduled = false

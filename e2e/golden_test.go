@@ -38,7 +38,7 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compareGolden(t, v.name, string(replies.AppendText(nil, &record)))
+			compareGolden(t, v.name, string(replies.AppendText(nil, record)))
 		})
 	}
 	t.Run("every file belongs to a visit", func(t *testing.T) {

@@ -194,7 +194,7 @@ func resultsInBoth(kept *store.Store, targets []*probe.Target, begin, now time.T
 			}
 			down = down && now.Sub(at) > 5*time.Minute // the server notices the end of an incident up to a minute later
 			duration := time.Duration(float64(20*time.Millisecond) * (1 + 0.2*rng.Float64()))
-			r := probe.Record{Module: target.Module, Target: target.Target, Hostname: target.Hostname, Scheduled: true, Result: probe.Result{Start: at, Duration: duration}}
+			r := &probe.Record{Module: target.Module, Target: target.Target, Hostname: target.Hostname, Scheduled: true, Result: probe.Result{Start: at, Duration: duration}}
 			up := 1
 			labels := fmt.Sprintf("module=%q,target=%q", target.Module, target.Target)
 			if target.Hostname != "" {

@@ -83,7 +83,7 @@ func TestGoldenICMP(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compareGolden(t, v.name, string(replies.AppendText(nil, &record)))
+			compareGolden(t, v.name, string(replies.AppendText(nil, record)))
 		})
 	}
 }

@@ -209,7 +209,7 @@ func (r *Record) Key() Key { return Key{r.Module, r.Target, r.Hostname} }
 
 // Observer receives every Record. Observe is called on the probe's own goroutine and must not block.
 type Observer interface {
-	Observe(Record)
+	Observe(*Record)
 }
 
 // Settle ends a probe with err: a failure of the target belongs to the Result, any other error beside it.

@@ -32,17 +32,17 @@ type Runner struct {
 // logInterval is how often an exporter error is logged: when descriptors run out, every probe meets it.
 const logInterval = 10 * time.Second
 
-// Do probes req's target once. The error is nil if and only if the Record holds a verdict; then every observer has
-// got it. Otherwise nothing is known about the target, and the error is a *TargetError, a *DeniedError,
+// Do probes req's target once. The error is nil if and only if there is a Record, which holds a verdict; then every
+// observer has got it. Otherwise nothing is known about the target, and the error is a *TargetError, a *DeniedError,
 // an *ExporterError, or context.Canceled when the caller went away.
-func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error) {
+func (r *Runner) Do(ctx context.Context, m *Module, req Request) (*Record, error) {
 	if req.Timeout <= 0 {
 		req.Timeout = cmp.Or(m.Timeout, DefaultTimeout)
 	}
 	inFlight := r.inFlight.Add(1)
 	defer r.inFlight.Add(-1)
 	if err := r.admit(inFlight, req.Timeout, req.Late); err != nil {
-		return Record{}, err
+		return nil, err
 	}
 	req.Guard = m.Guard
 	if req.Scheduled && req.Trace == nil {
@@ -53,17 +53,17 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	defer probing.Release()
 	if err := probing.HoldFrom(r.Memory, r.PerProbe); err != nil {
 		r.logExporterError(m, err)
-		return Record{}, err
+		return nil, err
 	}
 
 	start, stalls := time.Now(), r.Stalls.Total()
 	result, err := r.recovering(probing, m, req)
 	if err != nil {
 		r.logExporterError(m, err)
-		return Record{}, err
+		return nil, err
 	}
 	if err := ctx.Err(); errors.Is(err, context.Canceled) { // whatever its cause
-		return Record{}, err // what a cancelled probe found is not the target's doing
+		return nil, err // what a cancelled probe found is not the target's doing
 	}
 	result.Start = start
 	if result.Duration == 0 {
@@ -72,10 +72,10 @@ func (r *Runner) Do(ctx context.Context, m *Module, req Request) (Record, error)
 	if result.Failure != nil {
 		if err := r.doubt(m.Name, &result, req, r.Stalls.Total()-stalls); err != nil {
 			r.logExporterError(m, err)
-			return Record{}, err
+			return nil, err
 		}
 	}
-	record := Record{
+	record := &Record{
 		Module: m.Name, Prober: m.Kind, Target: req.Target, Hostname: req.Hostname, Timeout: req.Timeout,
 		Scheduled: req.Scheduled, Debug: req.Debug, Result: result, Trace: req.Trace,
 	}

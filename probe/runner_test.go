@@ -92,7 +92,7 @@ func (f proberFunc) Probe(ctx context.Context, r probe.Request) (probe.Result, e
 // told counts what observers receive.
 type told int
 
-func (n *told) Observe(probe.Record) { *n++ }
+func (n *told) Observe(*probe.Record) { *n++ }
 
 func TestRunnerTellsObserversOfVerdictsOnly(t *testing.T) {
 	down := probe.Result{Failure: probe.Failf(probe.StageConnect, probe.ReasonConnectionRefused, "refused")}

@@ -29,7 +29,7 @@ type log struct {
 }
 
 // Observe implements probe.Observer.
-func (l *log) Observe(probe.Record) {
+func (l *log) Observe(*probe.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.verdicts++

@@ -90,7 +90,7 @@ const historyPatience = 10 * time.Second
 
 // Observe keeps a scheduled Record, and before it the second opinion on the open incident, which the hook forgets with the
 // incident. It implements probe.Observer.
-func (a *archive) Observe(r probe.Record) {
+func (a *archive) Observe(r *probe.Record) {
 	if !a.keeps.Load() || !r.Scheduled { // the queue of a store that does not run would fill up
 		return
 	}

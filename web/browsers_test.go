@@ -13,7 +13,7 @@ import (
 // alerting keeps which records may alert.
 type alerting struct{ records []bool }
 
-func (a *alerting) Observe(r probe.Record) { a.records = append(a.records, !r.Debug) }
+func (a *alerting) Observe(r *probe.Record) { a.records = append(a.records, !r.Debug) }
 
 // TestPagesOfOtherSitesChangeNothing also holds that other clients, and people, are not affected.
 func TestPagesOfOtherSitesChangeNothing(t *testing.T) {

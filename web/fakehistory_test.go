@@ -32,7 +32,7 @@ func (h *fakeHistory) apply(targets ...*probe.Target) {
 }
 
 // Observe keeps a scheduled result as the target's only one.
-func (h *fakeHistory) Observe(r probe.Record) {
+func (h *fakeHistory) Observe(r *probe.Record) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	id := r.Key().ID()

@@ -48,16 +48,16 @@ func FuzzReport(f *testing.F) {
 	f.Add("https://user:canary@example.org", "cause\x1b[0m", "step\r\n")
 	f.Fuzz(func(t *testing.T, target, cause, step string) {
 		h := newFixture(t, nil)
-		record := probe.Record{Module: "tcp_connect", Prober: "tcp", Target: target, Result: downResult(), Trace: new(probe.Trace)}
+		record := &probe.Record{Module: "tcp_connect", Prober: "tcp", Target: target, Result: downResult(), Trace: new(probe.Trace)}
 		record.Result.Failure.Err = errors.New(cause)
 		record.Trace.Step("%s", step)
-		text := string(h.report(&record, h.options.Current(), true))
+		text := string(h.report(record, h.options.Current(), true))
 		for i, line := range strings.Split(text, "\n") {
 			if !printable(line) {
 				t.Errorf("line %d is %q", i, line)
 			}
 		}
-		empty := record
+		empty := *record
 		empty.Target, empty.Result.Failure = "", &probe.Failure{Stage: probe.StageConnect, Reason: probe.ReasonConnectionRefused, Err: errors.New("")}
 		empty.Trace = new(probe.Trace)
 		empty.Trace.Step("")

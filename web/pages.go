@@ -88,5 +88,5 @@ func (s site) logs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fr.Title = report.Printable(redact.Target(found.record.Target))
-	s.showText(w, r, fr, s.report(&found.record, s.options.Current(), true), &found.record.Result)
+	s.showText(w, r, fr, s.report(found.record, s.options.Current(), true), &found.record.Result)
 }

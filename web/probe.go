@@ -29,7 +29,7 @@ func (s site) probe(w http.ResponseWriter, r *http.Request) {
 		s.refuseProbe(w, r, err)
 		return
 	}
-	s.held(replyMemory, func(w http.ResponseWriter, r *http.Request) { s.writeProbe(w, r, q, &record) })(w, r)
+	s.held(replyMemory, func(w http.ResponseWriter, r *http.Request) { s.writeProbe(w, r, q, record) })(w, r)
 }
 
 // writeProbe replies with the metrics of record, or with a report about it.
@@ -156,7 +156,7 @@ func (s *Server) logsSteps(ctx context.Context) bool {
 	return s.options.ProbeLog != nil && s.options.ProbeLog.Enabled(ctx, slog.LevelDebug)
 }
 
-func (s *Server) logVerdict(r probe.Record) {
+func (s *Server) logVerdict(r *probe.Record) {
 	level, message := slog.LevelDebug, "probe succeeded"
 	if r.Result.Failure != nil {
 		level, message = slog.LevelInfo, "probe failed"

@@ -64,7 +64,7 @@ func (s site) probes(w http.ResponseWriter, r *http.Request) {
 
 // newRow links to the steps, or to the page of a configured target: with many of them a result is soon replaced by newer ones.
 func newRow(kept *result, admin bool, now time.Time) row {
-	record := &kept.record
+	record := kept.record
 	r := row{
 		Time: newMoment(record.Result.Start, now), Module: record.Module,
 		Target: report.Printable(redact.Target(record.Target)), Up: record.Result.Up(), Took: took(record.Result.Duration),

@@ -22,7 +22,7 @@ type recentResults struct {
 type result struct {
 	id     int64
 	bytes  int
-	record probe.Record
+	record *probe.Record
 }
 
 // maxRecentBytes bounds what is held on to, whatever limit is set and whatever targets send.
@@ -30,11 +30,11 @@ const maxRecentBytes = 32 << 20
 
 func newRecentResults(limit int) *recentResults { return &recentResults{limit: limit, next: 1} }
 
-func (h *recentResults) add(r probe.Record) {
+func (h *recentResults) add(r *probe.Record) {
 	if h.limit <= 0 {
 		return
 	}
-	size := recordBytes(&r)
+	size := recordBytes(r)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.recent.count >= h.limit {

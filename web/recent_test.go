@@ -20,7 +20,7 @@ func ids(results []result) string {
 
 func fill(h *recentResults, verdicts string) {
 	for _, v := range verdicts {
-		r := probe.Record{Target: "x", Result: upResult()}
+		r := &probe.Record{Target: "x", Result: upResult()}
 		if v == 'F' {
 			r.Result = downResult()
 		}
@@ -58,7 +58,7 @@ func TestRecentResultsIsBoundedInBytes(t *testing.T) {
 	h := newRecentResults(1 << 30)
 	large := strings.Repeat("a", 1<<20)
 	for i := range 100 {
-		r := probe.Record{Target: large, Result: upResult()}
+		r := &probe.Record{Target: large, Result: upResult()}
 		if i%2 == 0 {
 			r.Result = downResult()
 		}
@@ -110,7 +110,7 @@ func TestRecentResultsConcurrency(t *testing.T) {
 
 func TestObservingDoesNotAllocate(t *testing.T) {
 	h := newFixture(t, nil)
-	record := probe.Record{Module: "m", Prober: "tcp", Target: "x", Result: upResult()}
+	record := &probe.Record{Module: "m", Prober: "tcp", Target: "x", Result: upResult()}
 	for range 200 {
 		h.Observe(record) // the ring has grown
 	}

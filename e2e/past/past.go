@@ -86,14 +86,14 @@ func Write(ctx context.Context, dir string, targets []Target, length time.Durati
 }
 
 // record is one result: the response time has a daily rhythm, and now and then it is slow.
-func (t *Target) record(rng *rand.Rand, at time.Time, down bool) probe.Record {
+func (t *Target) record(rng *rand.Rand, at time.Time, down bool) *probe.Record {
 	hour := float64(at.UTC().Hour()) + float64(at.UTC().Minute())/60
 	factor := 1 + 0.25*math.Sin((hour-9)/24*2*math.Pi) + 0.12*rng.NormFloat64()
 	if rng.IntN(40) == 0 {
 		factor += rng.ExpFloat64()
 	}
 	took := time.Duration(float64(t.Usual) * max(factor, 0.3))
-	r := probe.Record{
+	r := &probe.Record{
 		Module: t.Module, Prober: t.Prober, Target: t.Target.Target, Hostname: t.Hostname, Timeout: 10 * time.Second, Scheduled: true,
 		Result: probe.Result{Start: at, Resolve: &probe.Resolve{Duration: took / 20, Addr: netip.MustParseAddr("192.0.2.17")}},
 	}

@@ -136,7 +136,7 @@ func TestEvidenceHasTheChain(t *testing.T) {
 	}
 	presented := []*x509.Certificate{parsed, authority.Cert}
 	target := crashTargets[0]
-	record := func(state history.State) probe.Record {
+	record := func(state history.State) *probe.Record {
 		r := testRecord(target, time.Now(), state, time.Second)
 		r.Result.TLS = &probe.TLSFacts{Version: 0x304, Leaf: tlsclient.CertificateFacts(parsed), Presented: presented}
 		return r

@@ -16,13 +16,13 @@ const turnsPerLock = 1000
 
 // queued is an observed turn, or an opinion on the open incident.
 type queued struct {
-	record  probe.Record // without a verdict only the target and the start are set, with an opinion only the target
-	unknown bool         // it has no verdict
-	opinion string       // empty: it is a turn
+	record  *probe.Record // without a verdict only the target and the start are set, with an opinion only the target
+	unknown bool          // it has no verdict
+	opinion string        // empty: it is a turn
 }
 
 // Observe queues a scheduled Record. It never blocks; when Run cannot keep up, the record is dropped and counted.
-func (s *Store) Observe(r probe.Record) {
+func (s *Store) Observe(r *probe.Record) {
 	if r.Scheduled {
 		s.queue(queued{record: r})
 	}
@@ -40,8 +40,8 @@ func (s *Store) ObserveOpinion(key probe.Key, opinion string) {
 	s.queue(queued{record: recordOf(key), opinion: opinion})
 }
 
-func recordOf(key probe.Key) probe.Record {
-	return probe.Record{Module: key.Module, Target: key.Target, Hostname: key.Hostname}
+func recordOf(key probe.Key) *probe.Record {
+	return &probe.Record{Module: key.Module, Target: key.Target, Hostname: key.Hostname}
 }
 
 func (s *Store) queue(q queued) {
@@ -89,7 +89,7 @@ func (s *Store) takeIn() {
 
 // takeTurn takes one turn in. s.mu is held.
 func (s *Store) takeTurn(q *queued) {
-	r := &q.record
+	r := q.record
 	l := s.byID[r.Key().Number()]
 	if l == nil || l.left != 0 {
 		return // a reload took the target away meanwhile

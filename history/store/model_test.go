@@ -141,8 +141,8 @@ func (m *model) comparePoint(t *testing.T, p history.Point, step time.Duration, 
 	}
 }
 
-func testRecord(target *probe.Target, at time.Time, state history.State, duration time.Duration) probe.Record {
-	r := probe.Record{
+func testRecord(target *probe.Target, at time.Time, state history.State, duration time.Duration) *probe.Record {
+	r := &probe.Record{
 		Module: target.Module, Prober: "http", Target: target.Target, Hostname: target.Hostname, Scheduled: true,
 		Timeout: 10 * time.Second,
 		Result: probe.Result{

@@ -24,7 +24,7 @@ func Ask(t testing.TB, m *probe.Module, req probe.Request) probe.Result {
 		req.Timeout = Enough
 	}
 	var (
-		record probe.Record
+		record *probe.Record
 		err    error
 	)
 	for range 6 {
