@@ -29,7 +29,10 @@ func (s site) probe(w http.ResponseWriter, r *http.Request) {
 		s.refuseProbe(w, r, err)
 		return
 	}
-	s.held(replyMemory, func(w http.ResponseWriter, r *http.Request) { s.writeProbe(w, r, q, record) })(w, r)
+	if s.take(w, r, replyMemory) {
+		defer s.options.Memory.Give(replyMemory)
+		s.writeProbe(w, r, q, record)
+	}
 }
 
 // writeProbe replies with the metrics of record, or with a report about it.

@@ -110,34 +110,43 @@ const (
 
 // counted answers with next when there is memory for the request. Those that say whether we are alive need none.
 func (s *Server) counted(next http.Handler) http.Handler {
-	held := s.held(requestMemory, next.ServeHTTP)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == s.route+"/-/healthy" || r.URL.Path == s.route+"/-/ready" {
-			next.ServeHTTP(w, r)
-			return
+		if r.URL.Path != s.route+"/-/healthy" && r.URL.Path != s.route+"/-/ready" {
+			if !s.take(w, r, requestMemory) {
+				return
+			}
+			defer s.options.Memory.Give(requestMemory)
 		}
-		held(w, r)
+		next.ServeHTTP(w, r)
 	})
 }
 
-// held answers with handler when there is memory for the reply. A client of HTTP/2 may request many at a time and read
-// none.
+// held answers with handler when there is memory for the reply.
 func (s *Server) held(n int64, handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := s.options.Memory.Take(n); err != nil {
-			s.options.Exporter.Failed(err)
-			port.Relieve(r)
-			w.Header().Set("Retry-After", "1")
-			if r.ProtoMajor > 1 { // a body would wait for the client's window
-				w.WriteHeader(http.StatusServiceUnavailable)
-				return
-			}
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
+		if s.take(w, r, n) {
+			defer s.options.Memory.Give(n)
+			handler(w, r)
 		}
-		defer s.options.Memory.Give(n)
-		handler(w, r)
 	}
+}
+
+// take takes the memory for a reply, which the caller gives back, or says that there is none. A client of HTTP/2 may request
+// many replies at a time and read none.
+func (s *Server) take(w http.ResponseWriter, r *http.Request, n int64) bool {
+	err := s.options.Memory.Take(n)
+	if err == nil {
+		return true
+	}
+	s.options.Exporter.Failed(err)
+	port.Relieve(r)
+	w.Header().Set("Retry-After", "1")
+	if r.ProtoMajor > 1 { // a body would wait for the client's window
+		w.WriteHeader(http.StatusServiceUnavailable)
+	} else {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	}
+	return false
 }
 
 // allowWriting sets how long from now the reply may take. A writer without deadlines, e.g. a test's recorder, cannot block
