@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -82,6 +83,37 @@ func probeMany(t *testing.T, e *exporter, n int, module, target, truth string) {
 		})
 	}
 	asking.Wait()
+}
+
+// TestWaitingProbesHaveSmallStacks: a goroutine of net/http with a whole probe on it waits on a stack of 8 KiB, and one that
+// reads from the client on 2 KiB. A few more frames in between, or larger ones, double the
+// first. (A handshake of TLS takes 16 in any case.)
+func TestWaitingProbesHaveSmallStacks(t *testing.T) {
+	const probes = 300
+	silent := zoo.TCP(t, zoo.Silent)
+	for module, target := range map[string]string{"http": "http://" + silent + "/", "tcp": silent} {
+		e := startExporter(t, rollcall, "modules: {http: {prober: http, timeout: 100s}, tcp: {prober: tcp, timeout: 100s, tcp: {query_response: [{expect: x}]}}}\n", nil)
+		stacks := func() float64 { return e.metric(t, "go_memstats_stack_inuse_bytes") }
+		before := stacks()
+		ctx, goAway := context.WithCancel(t.Context())
+		var clients sync.WaitGroup
+		for range probes {
+			clients.Go(func() { _, _ = e.get(ctx, probePath("module", module, "target", target)) })
+		}
+		within(t, patience, func() error {
+			if n := e.metric(t, "process_open_fds"); n < 2*probes {
+				return fmt.Errorf("%s: %v descriptors are open", module, n)
+			}
+			return nil
+		})
+		each := (stacks() - before) / probes / 1024
+		goAway()
+		clients.Wait()
+		t.Logf("%s: %.1f KiB of stacks for each probe", module, each)
+		if each > 14 {
+			t.Errorf("%s: %.1f KiB of stacks for each probe, want about 10", module, each)
+		}
+	}
 }
 
 // TestLargeHeadersTogether probes servers that send headers of almost 1 MiB in lines of four bytes.
