@@ -18,6 +18,7 @@ type params struct {
 	target, module, hostname, debug, id string
 
 	repeated string // the name of one that is there more than once; empty: none is
+	unknown  string // the name, as it stands in the query, of one that has no effect; empty: there is none
 }
 
 // The longest parameters, in bytes; see also probe.MaxTarget. The history keeps them.
@@ -49,7 +50,10 @@ func parseParams(query string) (params, error) {
 			value, nth, limit = &p.debug, 3, maxModule
 		case "id":
 			value, nth, limit = &p.id, 4, maxModule
+		case "format": // of the page around a report
+			continue
 		default:
+			p.unknown = name
 			continue
 		}
 		if seen[nth] {

@@ -78,6 +78,32 @@ func TestOtherDebugValuesAreExplained(t *testing.T) {
 	}
 }
 
+// TestUnknownParametersAreExplained: a misspelt parameter, or the rest of a target that was not encoded, is ignored like by
+// blackbox_exporter, and a person sees it.
+func TestUnknownParametersAreExplained(t *testing.T) {
+	h := newFixture(t, nil)
+	for query, want := range map[string]string{
+		"target=x&modul=short":                  `# the parameter "modul" has no effect; accepted: target, module, hostname, debug; a & inside a target is written %26`,
+		"target=x?a=1&b=2":                      `# the parameter "b" has no effect`,
+		"target=x&%0a":                          `# the parameter "%0a" has no effect`,
+		"target=x&" + strings.Repeat("a", 1000): `# the parameter "` + strings.Repeat("a", 40) + `" has no effect`,
+		"target=x&module=short":                 "",
+		"target=x&format=text&hostname=h":       "",
+		"target=x&debug=true&modul=short":       `the parameter "modul" has no effect`,
+		"target=x&debug=true&format=text":       "",
+	} {
+		text := h.get("/probe?" + query).Body.String()
+		if want == "" && strings.Contains(text, "has no effect") || !strings.Contains(text, want) {
+			t.Errorf("%s: want %q in\n%s", query, want, text)
+		}
+		if !strings.Contains(query, "debug") {
+			if _, err := expfmtParse(text); err != nil {
+				t.Errorf("%s: %v", query, err)
+			}
+		}
+	}
+}
+
 func expfmtParse(text string) (map[string]*dto.MetricFamily, error) {
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	return parser.TextToMetricFamilies(strings.NewReader(text))

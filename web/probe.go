@@ -89,15 +89,21 @@ func (s *Server) query(r *http.Request) (*query, error) {
 	}
 	if q.report || s.logsSteps(r.Context()) {
 		q.request.Trace = &probe.Trace{ShowSent: s.options.ShowSent}
+		if q.hint != "" {
+			q.request.Trace.Step("%s", q.hint)
+		}
 	}
 	return q, nil
 }
 
-// hint logs what is odd about a request that is answered all the same, each oddity once: a scrape job has it in every
-// scrape. It returns what the reply can say as well.
+// hint is what a reply should say of a request that is odd and answered all the same. What the log says, it says once: a scrape
+// job has it in every scrape.
 func (s *Server) hint(p *params) string {
 	if p.repeated != "" {
 		s.logOnce("a parameter of /probe is there more than once; the first counts", p.repeated)
+	}
+	if p.unknown != "" { // not logged: it may be the end of a target with secrets
+		return fmt.Sprintf("the parameter %.40q has no effect; accepted: target, module, hostname, debug; a & inside a target is written %%26", p.unknown)
 	}
 	switch p.debug {
 	case "", "true", "false", "0":
