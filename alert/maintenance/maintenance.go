@@ -64,12 +64,31 @@ func (o Options) Compile() (*Window, error) {
 }
 
 func parseDate(s string, zone *time.Location) (time.Time, error) {
-	for _, layout := range []string{"2006-01-02 15:04", time.DateTime, time.DateOnly, time.RFC3339} {
-		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
-			return t, nil
+	for _, layout := range []string{"2006-01-02 15:04", time.DateTime, time.DateOnly} {
+		if clock, err := time.Parse(layout, s); err == nil {
+			return inZone(clock, zone), nil
 		}
 	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
 	return time.Time{}, fmt.Errorf("%q is not a date; accepted: e.g. 2026-12-24 18:00, or 2026-12-24T18:00:00+01:00", s)
+}
+
+// inZone is when clocks of zone show what clock does in UTC. By RFC 5545, 3.3.5, it is the first time of two, and a time that
+// clocks skip is later by what they skip; time.Date promises neither.
+func inZone(clock time.Time, zone *time.Location) time.Time {
+	at := func(like time.Time) (t time.Time, shown bool) { // by the offset from UTC that zone has then
+		_, offset := like.In(zone).Zone()
+		t = clock.Add(-time.Duration(offset) * time.Second)
+		_, actual := t.In(zone).Zone()
+		return t, actual == offset
+	}
+	before, shown := at(clock.Add(-24 * time.Hour))
+	if after, ok := at(clock.Add(24 * time.Hour)); ok && !shown {
+		return after
+	}
+	return before
 }
 
 var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
@@ -117,11 +136,8 @@ func (w *Window) IsOpen(now time.Time) bool {
 	}
 	now = now.In(w.zone)
 	for back := range 2 { // it may have begun yesterday
-		at := func(clock time.Duration) time.Time { // also where the clock is set forward or back
-			return time.Date(now.Year(), now.Month(), now.Day()-back, 0, int(clock/time.Minute), 0, 0, w.zone)
-		}
-		noon := at(12 * time.Hour) // midnight is of the day before where the clock is set forward then
-		if w.days[noon.Weekday()] && !now.Before(at(w.begin)) && now.Before(at(w.end)) {
+		day := time.Date(now.Year(), now.Month(), now.Day()-back, 0, 0, 0, 0, time.UTC)
+		if w.days[day.Weekday()] && !now.Before(inZone(day.Add(w.begin), w.zone)) && now.Before(inZone(day.Add(w.end), w.zone)) {
 			return true
 		}
 	}

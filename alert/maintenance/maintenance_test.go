@@ -62,6 +62,41 @@ func TestWindowOnDayWithoutMidnight(t *testing.T) {
 	}
 }
 
+// TestWindowBeginsAtSkippedTime: a window whose beginning the clock skips begins when the clock has skipped it, and not an hour
+// before.
+func TestWindowBeginsAtSkippedTime(t *testing.T) {
+	for _, c := range []struct {
+		options Options
+		begins  string // in UTC
+		lasts   time.Duration
+	}{
+		{Options{Weekly: "Sun 00:00-03:00", Timezone: "America/Havana"}, "2025-03-09T05:00:00Z", 2 * time.Hour},
+		{Options{Weekly: "Sun 02:00-04:00", Timezone: "Europe/Berlin"}, "2026-03-29T01:00:00Z", time.Hour},
+		{Options{Weekly: "Sun 02:30-05:00", Timezone: "Europe/Berlin"}, "2026-03-29T01:30:00Z", 90 * time.Minute},
+		{Options{Weekly: "Sun 01:00-02:30", Timezone: "Europe/Berlin"}, "2026-03-29T00:00:00Z", 90 * time.Minute},
+		{Options{From: "2025-03-09", Until: "2025-03-09 02:00", Timezone: "America/Havana"}, "2025-03-09T05:00:00Z", time.Hour},
+		{Options{From: "2026-03-29 02:15", Until: "2026-03-29 05:15", Timezone: "Europe/Berlin"}, "2026-03-29T01:15:00Z", 2 * time.Hour},
+		{Options{Weekly: "Sun 02:30-04:00", Timezone: "Europe/Berlin"}, "2026-10-25T00:30:00Z", 150 * time.Minute}, // is there twice
+	} {
+		w, err := c.options.Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		begins, err := time.Parse(time.RFC3339, c.begins)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends := begins.Add(c.lasts)
+		for at, want := range map[time.Time]bool{
+			begins.Add(-time.Second): false, begins.Add(-time.Hour): false, begins: true, ends.Add(-time.Second): true, ends: false,
+		} {
+			if got := w.IsOpen(at); got != want {
+				t.Errorf("%+v at %s: it is open: %t", c.options, at.In(w.zone), got)
+			}
+		}
+	}
+}
+
 func TestWindowsNameTargets(t *testing.T) {
 	shop := incident.Subject{Key: probe.Key{Target: "https://shop.example.com/"}, Name: "Shop", Group: "web", Labels: labels.FromMap(map[string]string{"env": "prod", "team": "shop"})}
 	for name, c := range map[string]struct {
