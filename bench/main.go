@@ -146,13 +146,17 @@ func run(ctx context.Context) error {
 	if err := b.prepare(ctx, dir, *rollcall, *peer, strings.Split(*without, ",")); err != nil {
 		return err
 	}
+	var failed error
 	for _, step := range chosen {
 		log.Printf("%s …", steps[step].name)
 		if err := steps[step].run(b, ctx); err != nil {
-			return fmt.Errorf("%s: %w", steps[step].name, err)
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", steps[step].name, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return b.write(os.Stdout, *jsonFile)
+	return errors.Join(failed, b.write(os.Stdout, *jsonFile)) // what was measured is not lost
 }
 
 func stepNames() string {
