@@ -89,7 +89,7 @@ func TestUnknownParametersAreExplained(t *testing.T) {
 		"target=x&" + strings.Repeat("a", 1000): `# the parameter "` + strings.Repeat("a", 40) + `" has no effect`,
 		"target=x&module=short":                 "",
 		"target=x&format=text&hostname=h":       "",
-		"target=x&debug=true&modul=short":       `the parameter "modul" has no effect`,
+		"target=x&debug=true&modul=short":       `note: the parameter "modul" has no effect`,
 		"target=x&debug=true&format=text":       "",
 	} {
 		text := h.get("/probe?" + query).Body.String()

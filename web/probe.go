@@ -39,7 +39,7 @@ func (s site) probe(w http.ResponseWriter, r *http.Request) {
 func (s site) writeProbe(w http.ResponseWriter, r *http.Request, q *query, record *probe.Record) {
 	if q.report {
 		allowWriting(w, replyTimeout) // it may be long, and the client slow
-		s.writeReport(w, r, record, q.config)
+		s.writeReport(w, r, record, q)
 		return
 	}
 	_ = s.replies.Write(w, r.Header.Get("Accept"), record, q.hint) // an error means that the client has gone
@@ -89,9 +89,6 @@ func (s *Server) query(r *http.Request) (*query, error) {
 	}
 	if q.report || s.logsSteps(r.Context()) {
 		q.request.Trace = &probe.Trace{ShowSent: s.options.ShowSent}
-		if q.hint != "" {
-			q.request.Trace.Step("%s", q.hint)
-		}
 	}
 	return q, nil
 }

@@ -59,10 +59,14 @@ func (s *Server) report(r *probe.Record, config Config, admin bool) []byte {
 }
 
 // writeReport answers a probe that a person wants to look at.
-func (s site) writeReport(w http.ResponseWriter, r *http.Request, record *probe.Record, config Config) {
+func (s site) writeReport(w http.ResponseWriter, r *http.Request, record *probe.Record, q *query) {
 	setSecurityHeaders(w.Header())
 	fr := s.frame(report.Printable(redact.Target(record.Target)), "probes", 0, time.Now())
-	s.showText(w, r, fr, s.report(record, config, s.admin), &record.Result)
+	text := s.report(record, q.config, s.admin)
+	if q.hint != "" {
+		text = append([]byte("note: "+q.hint+"\n\n"), text...)
+	}
+	s.showText(w, r, fr, text, &record.Result)
 }
 
 func writeRows(b *strings.Builder, section report.Section) {
