@@ -86,8 +86,8 @@ func probeMany(t *testing.T, e *exporter, n int, module, target, truth string) {
 }
 
 // TestWaitingProbesHaveSmallStacks: a goroutine of net/http with a whole probe on it waits on a stack of 8 KiB, and one that
-// reads from the client on 2 KiB. A few more frames in between, or larger ones, double the
-// first. (A handshake of TLS takes 16 in any case.)
+// reads from the client on 2 KiB. A few more frames in between, or larger ones, double the first. (A
+// TLS handshake takes 16 in any case.)
 func TestWaitingProbesHaveSmallStacks(t *testing.T) {
 	const probes = 300
 	silent := zoo.TCP(t, zoo.Silent)

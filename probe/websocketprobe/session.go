@@ -137,7 +137,7 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		if resp.StatusCode >= 200 {
-			resp.Body = http.NoBody // the body is not read, and closing it would wait for its end
+			resp.Body = http.NoBody // Close of the real one would wait for all of the body, which is not needed
 			return resp, nil
 		}
 	}
