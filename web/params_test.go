@@ -91,12 +91,13 @@ func TestUnknownParametersAreExplained(t *testing.T) {
 		"target=x&format=text&hostname=h":       "",
 		"target=x&debug=true&modul=short":       `note: the parameter "modul" has no effect`,
 		"target=x&debug=true&format=text":       "",
+		"target=x&b=2&debug=1":                  "# debug=1 has no effect",
 	} {
 		text := h.get("/probe?" + query).Body.String()
 		if want == "" && strings.Contains(text, "has no effect") || !strings.Contains(text, want) {
 			t.Errorf("%s: want %q in\n%s", query, want, text)
 		}
-		if !strings.Contains(query, "debug") {
+		if !strings.Contains(query, "debug=true") {
 			if _, err := expfmtParse(text); err != nil {
 				t.Errorf("%s: %v", query, err)
 			}

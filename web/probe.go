@@ -99,15 +99,16 @@ func (s *Server) hint(p *params) string {
 	if p.repeated != "" {
 		s.logOnce("a parameter of /probe is there more than once; the first counts", p.repeated)
 	}
+	switch p.debug {
+	case "", "true", "false", "0":
+	default:
+		s.logOnce("the parameter debug of /probe has another value than true, which has no effect", "debug")
+		return fmt.Sprintf("debug=%s has no effect; accepted: debug=true", p.debug)
+	}
 	if p.unknown != "" { // not logged: it may be the end of a target with secrets
 		return fmt.Sprintf("the parameter %.40q has no effect; accepted: target, module, hostname, debug; a & inside a target is written %%26", p.unknown)
 	}
-	switch p.debug {
-	case "", "true", "false", "0":
-		return ""
-	}
-	s.logOnce("the parameter debug of /probe has another value than true, which has no effect", "debug")
-	return fmt.Sprintf("debug=%s has no effect; accepted: debug=true", p.debug)
+	return ""
 }
 
 // logOnce logs a remark about a parameter once.
